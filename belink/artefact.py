@@ -1,0 +1,140 @@
+"""Artefacts: folders built aside, finished by their manifest, and moved into place.
+
+A folder without ``manifest.json`` does not exist for belink. A process killed at any moment leaves at
+most a ``.tmp-…`` sibling, which the next build removes.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from belink.errors import BelinkError
+
+MANIFEST = "manifest.json"
+_ASIDE = ".tmp-"
+
+
+@contextmanager
+def build(target: Path) -> Iterator[Path]:
+    """A fresh folder beside ``target`` to write into; moved to ``target`` when the block ends well.
+
+    Where a complete ``target`` appeared meanwhile (another process built the same), that one is kept.
+
+    :raises ValueError: the block ended without writing a manifest.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    clean(target.parent)
+    aside = target.parent / f"{_ASIDE}{target.name}-{os.getpid()}-{secrets.token_hex(4)}"
+    aside.mkdir()
+    try:
+        yield aside
+        if not (aside / MANIFEST).is_file():
+            raise ValueError(f"{aside}: built without {MANIFEST}; write it last")
+        _into_place(aside, target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _into_place(aside: Path, target: Path) -> None:
+    for path in aside.rglob("*"):
+        if path.is_file():
+            _sync(path)
+    _sync(aside)
+    if target.is_dir() and not exists(target):
+        shutil.rmtree(target)  # a folder without a manifest, left by something other than build()
+    try:
+        os.rename(aside, target)
+    except OSError:
+        if not exists(target):
+            raise
+    _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def exists(folder: Path) -> bool:
+    """Whether a complete artefact lies at ``folder``."""
+    return (folder / MANIFEST).is_file()
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest, which is what makes the artefact exist; so write it last."""
+    text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of the artefact at ``folder``.
+
+    :raises BelinkError: there is none, or it is not JSON.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BelinkError(f"{folder}: expected a complete artefact, found no {MANIFEST}; build it again") from error
+    except ValueError as error:
+        raise BelinkError(
+            f"{folder / MANIFEST}: expected JSON, found {error}; delete the folder and build it again"
+        ) from error
+    return manifest
+
+
+def clean(parent: Path) -> None:
+    """Remove what dead builds left beside the artefacts of ``parent``."""
+    for path in parent.glob(f"{_ASIDE}*"):
+        pid = path.name.rsplit("-", 2)[-2]
+        if not (pid.isdigit() and _alive(int(pid))):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def key(content: Any) -> str:
+    """16 hex digits naming everything that determines an artefact, so that equal inputs meet again.
+
+    ``content`` is anything JSON can write; the order of mapping keys does not count.
+    """
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Place ``source`` (a file or folder) at ``target`` by hard links; copy where that cannot be done."""
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=_link_file)
+    else:
+        _link_file(str(source), str(target))
+
+
+def _link_file(source: str, target: str) -> str:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target

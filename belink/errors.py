@@ -1,0 +1,44 @@
+"""What a caller can act on. Each message says what was expected, what was found and what to do.
+
+Only ``cli.py`` and ``serve.py`` catch :class:`BelinkError`; a programmer's mistake stays a ``ValueError``.
+"""
+
+
+class BelinkError(Exception):
+    """Something that the user can mend; the command line prints it as one line and exits with 1."""
+
+
+class DeclarationError(BelinkError):
+    """A source or linker declaration (TOML) that cannot be used as it stands."""
+
+
+class SourceError(BelinkError):
+    """A file or address that cannot be fetched, or that is not what its declaration says."""
+
+
+class ReleaseError(BelinkError):
+    """A release that is missing, half-made, or in conflict with one that is already there."""
+
+
+class ModelError(BelinkError):
+    """A model reference that cannot be resolved to weights on this machine."""
+
+
+class IndexMismatch(BelinkError):
+    """An index that does not belong to the release or the encoder it is used with."""
+
+
+class BundleError(BelinkError):
+    """A bundle whose parts are missing or disagree with its manifest."""
+
+
+class CorpusError(BelinkError):
+    """A corpus file that cannot be read as documents."""
+
+
+class RegistryError(BelinkError):
+    """The MLflow registry does not hold, or refuses, what was asked of it."""
+
+
+class GateRefused(BelinkError):
+    """A gate refused a release or a linker; the command line exits with 3."""

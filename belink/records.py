@@ -1,0 +1,118 @@
+"""The nouns that stages exchange: frozen, keyword-only, no behaviour, importing nothing of belink.
+
+Offsets are Unicode code points into the document's text, end exclusive. Concept ids are CURIEs (``MONDO:0005148``).
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Scope = Literal["label", "exact", "broad", "narrow", "related"]
+
+NIL = None
+"""The answer "no concept of these ontologies": ``None``, and ``None`` means nothing else."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Name:
+    """One name of a concept, as its source writes it."""
+
+    text: str
+    scope: Scope
+    type: str = ""  # the source's synonym type (OMO:0003012), MeSH lexical tag or UMLS term type; "" for none
+    language: str = ""  # BCP 47; "" where the source does not say
+    source: str = ""  # the vocabulary it comes from (UMLS: SAB); "" for the ontology itself
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Concept:
+    """One entry of an ontology release. ``synonyms`` never holds the label again."""
+
+    id: str
+    label: str | None = None
+    definition: str = ""
+    synonyms: tuple[Name, ...] = ()
+    obsolete: bool = False
+    replaced_by: tuple[str, ...] = ()
+    consider: tuple[str, ...] = ()
+    alt_ids: tuple[str, ...] = ()
+    parents: tuple[str, ...] = ()
+    relationships: tuple[tuple[str, str], ...] = ()  # (predicate, concept id), is_a left out
+    xrefs: tuple[str, ...] = ()
+    memberships: tuple[tuple[str, str], ...] = ()  # (kind, value): subset, tree_number, semantic_type, namespace
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rejection:
+    """A clause, row or record that was set aside rather than read (or read after a repair)."""
+
+    line: int | None  # 1-based line of the (decompressed) source; None where the format has no lines
+    text: str  # what stood there, cut to 500 characters
+    reason: str
+    repaired: bool = False  # True: the content was kept after a change that loses nothing; not counted as rejected
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mention:
+    """A span of text that may name a concept, with the context that linking looks at."""
+
+    text: str
+    start: int = 0
+    end: int = 0
+    spans: tuple[tuple[int, int], ...] = ()  # the pieces of a discontinuous mention; () where it is one piece
+    sentence: str = ""
+    sentence_start: int = 0  # document offset of ``sentence``
+    long_form: str = ""  # the mention with the document's own abbreviations spelled out; "" where nothing changes
+    gold: tuple[str, ...] = ()  # acceptable concept ids; () unannotated
+    nil: bool = False  # annotated as having no concept
+    type: str = ""  # entity type, where the source gives one
+    document: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Document:
+    """A text and the mentions marked in it."""
+
+    id: str
+    text: str
+    sentences: tuple[tuple[int, int], ...] = ()
+    mentions: tuple[Mention, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """A concept that retrieval offers for one mention, with the evidence for it."""
+
+    id: str
+    label: str  # preferred label; "" where the concept has none
+    name: str  # the name that matched best
+    ontology: str
+    release: str
+    scope: Scope = "exact"  # scope of ``name``
+    exact: bool = False  # the normalised mention (or its long form) is one of the concept's names
+    lexical: float = 0.0  # cosine of character n-grams, 0 to 1, higher is better
+    dense: float = 0.0  # cosine of encoder vectors, -1 to 1
+    score: float = 0.0  # fused; higher is better; comparable within one linker only
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Link:
+    """The answer for one mention."""
+
+    mention: Mention
+    candidate: Candidate | None  # None: NIL
+    probability: float  # calibrated, of the answer given (of NIL where candidate is None), 0 to 1
+    options: tuple[tuple[Candidate, float], ...] = ()  # every candidate with its probability, best first
+    nil_probability: float = 0.0
+    decided_by: Literal["exact", "retrieval", "reranker", "nothing found"] = "reranker"
+    lineage: dict[str, str] = field(default_factory=dict)  # releases, index, adapter, model version
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GateResult:
+    """One bound, held against one number."""
+
+    name: str
+    value: float | None  # None: could not be measured, which fails the gate
+    bound: float
+    passed: bool
+    detail: str = ""

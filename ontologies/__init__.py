@@ -1,0 +1,1 @@
+"""Source declarations (one TOML each) and sample releases, shipped as package data."""
