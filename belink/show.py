@@ -1,0 +1,151 @@
+"""What the command line prints for people: one function a command's answer, from its JSON document to text."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+Answer = dict[str, Any]
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> str:
+    """A table as wide as the terminal allows; plain text where there is none."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for name in header:
+        grid.add_column(name, justify="right" if name.startswith("#") else "left", overflow="fold")
+    for row in rows:
+        # Text, not markup: a name may hold square brackets.
+        grid.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+    console = Console()
+    with console.capture() as captured:
+        console.print(grid)
+    return captured.get().rstrip()
+
+
+def _lines(answer: Answer, *names: str) -> str:
+    shown = [(name, answer[name]) for name in names if answer.get(name) not in (None, "", {}, [])]
+    width = max((len(name) for name, _ in shown), default=0)
+    return "\n".join(f"{name.replace('_', ' '):<{width}}  {_number(value)}" for name, value in shown)
+
+
+def _number(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return str(value)
+
+
+def ingested(answer: Answer) -> str:
+    head = f"{answer['ontology']} {answer['version']}: {'read' if answer['new'] else 'already here'}"
+    return head + "\n" + _lines(answer, "concepts", "obsolete", "names", "rejected", "repaired", "release", "sha256")
+
+
+def diff(answer: Answer) -> str:
+    return str(answer["markdown"])
+
+
+def migrated(answer: Answer) -> str:
+    return _lines(answer, "unchanged", "migrated", "review", "unknown", "output", "review_file")
+
+
+def indexed(answer: Answer) -> str:
+    return _lines(answer, "names", "encoded", "reused", "recall_at_10", "index")
+
+
+def trained(answer: Answer) -> str:
+    return _lines(answer, "examples", "seconds", "adapter")
+
+
+def gates(results: Iterable[Answer]) -> str:
+    rows = [
+        (g["name"], _bound(g["value"]), _bound(g["bound"]), "pass" if g["passed"] else "FAIL", g.get("detail", ""))
+        for g in results
+    ]
+    return table(("gate", "# value", "# bound", "", "detail"), rows)
+
+
+def _bound(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else "not measured"
+
+
+def refreshed(answer: Answer) -> str:
+    head = f"{answer['linker']}: {answer['outcome']}"
+    if answer["outcome"] == "unchanged":
+        return f"{head}; champion is version {answer['champion']}"
+    counts = _lines(answer, "version", "champion", "encoded", "reused")
+    return f"{head}\n{counts}\n{gates(answer['gates'])}"
+
+
+def evaluated(answer: Answer) -> str:
+    low, high = answer["accuracy_ci95"]
+    rows = [("accuracy@1", f"{answer['accuracy_at_1']:.3f}  ({low:.3f} to {high:.3f})")]
+    rows += [(f"recall@{k}", f"{answer[f'recall_at_{k}']:.3f}") for k in (1, 10, 20)]
+    rows += [("mentions/s", f"{answer['mentions_per_second']:.1f}")]
+    return table(("metric", "value"), rows, title=f"{answer['n']:,} mentions")
+
+
+def links(found: Iterable[Answer], *, text: str = "") -> str:
+    """A table of links, one row a mention."""
+    rows = [
+        (
+            link["text"],
+            link["id"] or "NIL",
+            link["label"] or "",
+            f"{link['probability']:.2f}",
+            f"{link['ontology']} {link['release']}" if link["id"] else "",
+        )
+        for link in found
+    ]
+    return table(("mention", "id", "label", "# probability", "release"), rows, title=text)
+
+
+def linked(answer: Answer) -> str:
+    if answer.get("output"):
+        return f"{answer['documents']:,} documents, {answer['mentions']:,} mentions, written to {answer['output']}"
+    return links(answer["links"])
+
+
+def found(answer: Answer) -> str:
+    rows = [
+        (
+            concept["id"],
+            concept["label"],
+            concept["name"],
+            f"{concept['score']:.3f}",
+            f"{concept['ontology']} {concept['release']}",
+        )
+        for concept in answer["concepts"]
+    ]
+    note = "\n".join(answer.get("notes", []))
+    return table(("id", "label", "matched name", "# score", "release"), rows) + (f"\n{note}" if note else "")
+
+
+def status(answer: Answer) -> str:
+    head = f"home      {answer['home']}\nregistry  {answer['tracking_uri']}"
+    if not answer["linkers"]:
+        return head + "\nno linker yet: belink refresh NAME makes one"
+    rows = [
+        (
+            linker["name"],
+            linker["champion"] or "none",
+            linker["previous"] or "",
+            ", ".join(f"{name} {version}" for name, version in linker["releases"].items()),
+            linker["updated"],
+        )
+        for linker in answer["linkers"]
+    ]
+    return head + "\n" + table(("linker", "# champion", "# previous", "releases", "updated"), rows)
+
+
+def moved(answer: Answer) -> str:
+    return f"{answer['linker']}: champion is version {answer['champion']}, previous {answer['previous'] or 'none'}"
+
+
+def pulled(answer: Answer) -> str:
+    return _lines(answer, "reference", "path", "sha256")
