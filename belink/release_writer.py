@@ -1,0 +1,199 @@
+"""Rows → one fresh DuckDB file: the tables of a release, filled in columnar batches.
+
+``SCHEMA`` is the only place where the tables are written down. Rows reach DuckDB as Arrow columns or as bound
+parameters, never inside a statement. Rows keep their order of arrival.
+"""
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from belink.declarations import Source
+from belink.errors import ReleaseError
+from belink.records import Concept, Name, Rejection
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH = 20_000  # concepts (with all their rows) that are gathered before they are handed to DuckDB
+REJECTED_TEXT = 500  # characters kept of what was set aside
+
+SCHEMA: dict[str, dict[str, str]] = {
+    "concept": {
+        "id": "VARCHAR NOT NULL",
+        "prefix": "VARCHAR NOT NULL",  # what stands before the first colon; "" where there is none
+        "label": "VARCHAR",  # NULL where the concept has none
+        "definition": "VARCHAR NOT NULL",
+        "obsolete": "BOOLEAN NOT NULL",
+        "own": "BOOLEAN NOT NULL",  # the prefix is one of the declaration's (every one, where it declares none)
+    },
+    "name": {
+        "concept_id": "VARCHAR NOT NULL",
+        "text": "VARCHAR NOT NULL",
+        "scope": "VARCHAR NOT NULL",
+        "type": "VARCHAR NOT NULL",
+        "language": "VARCHAR NOT NULL",
+        "source": "VARCHAR NOT NULL",
+    },
+    "parent": {"concept_id": "VARCHAR NOT NULL", "parent_id": "VARCHAR NOT NULL"},
+    "relationship": {
+        "concept_id": "VARCHAR NOT NULL",
+        "predicate": "VARCHAR NOT NULL",
+        "object_id": "VARCHAR NOT NULL",
+    },
+    "xref": {"concept_id": "VARCHAR NOT NULL", "xref": "VARCHAR NOT NULL"},
+    "alt_id": {"concept_id": "VARCHAR NOT NULL", "alt_id": "VARCHAR NOT NULL"},
+    "replaced_by": {"concept_id": "VARCHAR NOT NULL", "replacement_id": "VARCHAR NOT NULL"},
+    "consider": {"concept_id": "VARCHAR NOT NULL", "alternative_id": "VARCHAR NOT NULL"},
+    "membership": {"concept_id": "VARCHAR NOT NULL", "kind": "VARCHAR NOT NULL", "value": "VARCHAR NOT NULL"},
+    "rejection": {
+        "line": "BIGINT",
+        "text": "VARCHAR NOT NULL",
+        "reason": "VARCHAR NOT NULL",
+        "repaired": "BOOLEAN NOT NULL",
+    },
+}
+
+Rows = dict[str, list[tuple[Any, ...]]]
+
+
+def configuration(spill: Path | None = None, memory: str = "3GiB") -> dict[str, Any]:
+    """Settings of every connection: bounded memory, no extension fetched, no Python variable read as a table."""
+    config: dict[str, Any] = {
+        "memory_limit": memory,
+        "autoinstall_known_extensions": False,
+        "python_enable_replacements": False,
+    }
+    return config if spill is None else {**config, "temp_directory": str(spill)}
+
+
+class ReleaseWriter:
+    """A fresh release file being filled; used by one thread.
+
+    A reader calls :meth:`concepts` with everything it reads (streaming), or :meth:`insert` with columns, or
+    :meth:`sql` where DuckDB itself reads the source, and :meth:`reject` for what it sets aside. It sets
+    :attr:`version` where the source names one.
+    """
+
+    def __init__(self, path: Path, source: Source, version_hint: str | None = None, memory: str = "3GiB") -> None:
+        import duckdb
+
+        self.path = path
+        self.source = source
+        self.version: str | None = None  # what the source says of itself; set by the reader
+        self.version_hint = version_hint  # what the caller asked for; a reader may pick a file by it
+        self._spill = path.parent / ".spill"
+        self._rows: Rows = {table: [] for table in SCHEMA}
+        self._waiting = 0
+        self._connection = duckdb.connect(str(path), config=configuration(self._spill, memory))
+        for table, columns in SCHEMA.items():
+            self._connection.execute(f"CREATE TABLE {table} ({', '.join(f'{c} {t}' for c, t in columns.items())})")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.flush()
+                self._connection.execute("CHECKPOINT")
+        finally:
+            self._connection.close()
+            shutil.rmtree(self._spill, ignore_errors=True)
+
+    def concepts(self, concepts: Iterable[Concept]) -> None:
+        """Add ``concepts`` as they come; names that the declaration does not keep are left out."""
+        for concept in concepts:
+            self._add(concept)
+
+    def reject(self, rejection: Rejection) -> None:
+        """Store what was set aside (or repaired), with line and reason."""
+        self._put("rejection", (rejection.line, rejection.text[:REJECTED_TEXT], rejection.reason, rejection.repaired))
+
+    def insert(self, table: str, columns: "Mapping[str, Sequence[Any]] | pa.Table") -> None:
+        """Add columns of equal length to ``table``; for readers that have columns rather than concepts.
+
+        Every column of the table must be there, see :data:`SCHEMA`; the declaration's filters are not applied.
+        """
+        import pyarrow as pa
+
+        rows = columns if isinstance(columns, pa.Table) else pa.table({name: list(columns[name]) for name in columns})
+        if set(rows.column_names) != set(SCHEMA[table]):
+            raise ValueError(f"{table}: expected columns {', '.join(SCHEMA[table])}, found {rows.column_names}")
+        self.flush()
+        self._send(table, rows)
+
+    def sql(self, statement: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """Run a statement over the tables of the release and return its rows; values go into ``parameters``.
+
+        What was added before is visible to it. Meant for readers that let DuckDB read (``read_csv``, temporary tables).
+        """
+        self.flush()
+        return self._connection.execute(statement, parameters).fetchall()
+
+    def is_own(self, prefix: str) -> bool:
+        """Whether concepts of this prefix belong to the ontology itself."""
+        return not self.source.prefixes or prefix in self.source.prefixes
+
+    def keeps(self, name: Name) -> bool:
+        """Whether the declaration keeps this name; a name that does not say its language, source or type is kept."""
+        kept = self.source.names
+        return (
+            name.scope in kept.scopes
+            and (not kept.languages or not name.language or name.language in kept.languages)
+            and (not kept.sources or not name.source or name.source in kept.sources)
+            and (not kept.types or not name.type or name.type in kept.types)
+        )
+
+    def flush(self) -> None:
+        """Hand the gathered rows to DuckDB."""
+        import pyarrow as pa
+
+        for table, rows in self._rows.items():
+            if rows:
+                columns = dict(zip(SCHEMA[table], map(list, zip(*rows, strict=True)), strict=True))
+                types = {"line": pa.int64(), "obsolete": pa.bool_(), "own": pa.bool_(), "repaired": pa.bool_()}
+                arrays = {name: pa.array(column, types.get(name, pa.string())) for name, column in columns.items()}
+                self._send(table, pa.table(arrays))
+                rows.clear()
+        self._waiting = 0
+
+    def _send(self, table: str, rows: "pa.Table") -> None:
+        self._connection.register("incoming", rows)
+        try:
+            self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")  # noqa: S608  a key of SCHEMA
+        finally:
+            self._connection.unregister("incoming")
+
+    def _put(self, table: str, row: tuple[Any, ...]) -> None:
+        self._rows[table].append(row)
+        self._waiting += 1
+        if self._waiting >= BATCH:
+            self.flush()
+
+    def _add(self, concept: Concept) -> None:
+        if not concept.id:
+            raise ReleaseError("expected a concept with an id, found an empty one; the reader should set it aside")
+        prefix = concept.id.partition(":")[0] if ":" in concept.id else ""
+        rows = self._rows
+        if concept.label is not None and "label" in self.source.names.scopes:
+            rows["name"].append((concept.id, concept.label, "label", "", "", ""))
+        rows["name"].extend(
+            (concept.id, name.text, name.scope, name.type, name.language, name.source)
+            for name in concept.synonyms
+            if self.keeps(name)
+        )
+        rows["parent"].extend((concept.id, parent) for parent in concept.parents)
+        rows["relationship"].extend((concept.id, *related) for related in concept.relationships)
+        rows["xref"].extend((concept.id, xref) for xref in concept.xrefs)
+        rows["alt_id"].extend((concept.id, alt_id) for alt_id in concept.alt_ids)
+        rows["replaced_by"].extend((concept.id, other) for other in concept.replaced_by)
+        rows["consider"].extend((concept.id, other) for other in concept.consider)
+        rows["membership"].extend((concept.id, *membership) for membership in concept.memberships)
+        self._put(
+            "concept", (concept.id, prefix, concept.label, concept.definition, concept.obsolete, self.is_own(prefix))
+        )
