@@ -41,6 +41,19 @@ def build(target: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+@contextmanager
+def scratch(parent: Path, name: str) -> Iterator[Path]:
+    """A fresh folder in ``parent`` for work in progress; gone at the end, or with the next build after a kill."""
+    parent.mkdir(parents=True, exist_ok=True)
+    clean(parent)
+    folder = parent / f"{_ASIDE}{name}-{os.getpid()}-{secrets.token_hex(4)}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _into_place(aside: Path, target: Path) -> None:
     for path in aside.rglob("*"):
         if path.is_file():

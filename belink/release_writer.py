@@ -5,13 +5,14 @@ parameters, never inside a statement. Rows keep their order of arrival.
 """
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from belink.declarations import Source
-from belink.errors import ReleaseError
+from belink.errors import ReleaseError, SourceError
 from belink.records import Concept, Name, Rejection
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ SCHEMA: dict[str, dict[str, str]] = {
 }
 
 Rows = dict[str, list[tuple[Any, ...]]]
+_BOOLEAN = ("obsolete", "own", "repaired")
 
 
 def configuration(spill: Path | None = None, memory: str = "3GiB") -> dict[str, Any]:
@@ -67,6 +69,38 @@ def configuration(spill: Path | None = None, memory: str = "3GiB") -> dict[str, 
         "python_enable_replacements": False,
     }
     return config if spill is None else {**config, "temp_directory": str(spill)}
+
+
+@contextmanager
+def _plain_errors(path: Path) -> Iterator[None]:
+    """DuckDB's complaints about disk, memory and input as errors that a user can act on; a wrong statement stays."""
+    import duckdb
+
+    try:
+        yield
+    except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException) as error:
+        raise ReleaseError(
+            f"{path}: expected to read the source and write the release, found: {_first_line(error)};"
+            " is there room on the disk, and leave to write?"
+        ) from error
+    except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfRangeException) as error:
+        raise SourceError(
+            f"expected rows that DuckDB can read, found: {_first_line(error)}; is the file complete?"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+
+
+def _array(column: str, values: Sequence[Any]) -> "pa.Array":
+    import pyarrow as pa
+
+    kind = pa.bool_() if column in _BOOLEAN else pa.int64() if column == "line" else pa.string()
+    try:
+        return pa.array(values, kind)
+    except UnicodeEncodeError:  # half a surrogate pair, as JSON can write it, is no text
+        return pa.array([v and v.encode("utf-8", "replace").decode() for v in values], kind)
 
 
 class ReleaseWriter:
@@ -99,8 +133,7 @@ class ReleaseWriter:
     ) -> None:
         try:
             if kind is None:
-                self.flush()
-                self._connection.execute("CHECKPOINT")
+                self.sql("CHECKPOINT")
         finally:
             self._connection.close()
             shutil.rmtree(self._spill, ignore_errors=True)
@@ -133,7 +166,68 @@ class ReleaseWriter:
         What was added before is visible to it. Meant for readers that let DuckDB read (``read_csv``, temporary tables).
         """
         self.flush()
-        return self._connection.execute(statement, parameters).fetchall()
+        with _plain_errors(self.path):
+            return self._connection.execute(statement, parameters).fetchall()
+
+    def drop_repeated(self) -> int:
+        """Keep the first of several concepts with one id (their other rows stay); each repetition is a rejection."""
+        repeated = "FROM concept WHERE rowid NOT IN (SELECT min(rowid) FROM concept GROUP BY id)"
+        if not self.sql("SELECT count(*) - count(DISTINCT id) FROM concept")[0][0]:
+            return 0
+        reason = "the id stands there twice; definition and label of the first are kept"
+        self.sql(f"INSERT INTO rejection SELECT NULL, id, $reason, false {repeated} ORDER BY rowid", {"reason": reason})
+        return int(self.sql(f"DELETE {repeated}")[0][0])
+
+    def keep_branches(self, roots: Sequence[str]) -> None:
+        """Keep only ``roots`` and what lies below them, and obsolete concepts that point into that.
+
+        :raises SourceError: a root is not there.
+        """
+        there = {row[0] for row in self.sql("SELECT id FROM concept WHERE list_contains($roots, id)", {"roots": roots})}
+        if missing := sorted(set(roots) - there):
+            raise SourceError(
+                f"{self.source.name}: expected the branches {', '.join(missing)} in the source, found none of that id;"
+                " correct `branches` in the declaration"
+            )
+        self.sql(
+            """
+            CREATE TEMP TABLE kept AS
+            WITH RECURSIVE below(id) AS (
+                SELECT unnest($roots) UNION SELECT concept_id FROM below JOIN parent ON parent_id = id)
+            SELECT id FROM below
+            """,
+            {"roots": list(roots)},
+        )
+        self.sql(
+            """
+            INSERT INTO kept SELECT id FROM concept WHERE obsolete AND id IN (
+                SELECT concept_id FROM replaced_by JOIN kept ON replacement_id = kept.id
+                UNION SELECT concept_id FROM consider JOIN kept ON alternative_id = kept.id)
+            AND id NOT IN (SELECT id FROM kept)
+            """
+        )
+        for table, columns in SCHEMA.items():
+            if table != "rejection":
+                self.sql(f"DELETE FROM {table} WHERE {next(iter(columns))} NOT IN (SELECT id FROM kept)")  # noqa: S608
+        self.sql("DROP TABLE kept")
+
+    def counts(self) -> dict[str, Any]:
+        """concepts, own, obsolete, names, rejected, repaired, rows (of all tables), by_prefix."""
+        numbers = self.sql(
+            """
+            SELECT count(*), count(*) FILTER (own), count(*) FILTER (obsolete), (SELECT count(*) FROM name),
+                (SELECT count(*) FROM rejection WHERE NOT repaired), (SELECT count(*) FROM rejection WHERE repaired)
+            FROM concept
+            """
+        )[0]
+        counts: dict[str, Any] = dict(
+            zip(("concepts", "own", "obsolete", "names", "rejected", "repaired"), numbers, strict=True)
+        )
+        tables = " + ".join(f"(SELECT count(*) FROM {table})" for table in SCHEMA if table != "rejection")  # noqa: S608
+        counts["rows"] = self.sql(f"SELECT {tables}")[0][0]
+        by_prefix = self.sql("SELECT prefix, count(*) FROM concept GROUP BY prefix ORDER BY count(*) DESC, prefix")
+        counts["by_prefix"] = dict(by_prefix)
+        return counts
 
     def is_own(self, prefix: str) -> bool:
         """Whether concepts of this prefix belong to the ontology itself."""
@@ -155,17 +249,16 @@ class ReleaseWriter:
 
         for table, rows in self._rows.items():
             if rows:
-                columns = dict(zip(SCHEMA[table], map(list, zip(*rows, strict=True)), strict=True))
-                types = {"line": pa.int64(), "obsolete": pa.bool_(), "own": pa.bool_(), "repaired": pa.bool_()}
-                arrays = {name: pa.array(column, types.get(name, pa.string())) for name, column in columns.items()}
-                self._send(table, pa.table(arrays))
+                columns = zip(SCHEMA[table], zip(*rows, strict=True), strict=True)
+                self._send(table, pa.table({name: _array(name, values) for name, values in columns}))
                 rows.clear()
         self._waiting = 0
 
     def _send(self, table: str, rows: "pa.Table") -> None:
         self._connection.register("incoming", rows)
         try:
-            self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")  # noqa: S608  a key of SCHEMA
+            with _plain_errors(self.path):
+                self._connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming")  # noqa: S608  of SCHEMA
         finally:
             self._connection.unregister("incoming")
 

@@ -145,15 +145,15 @@ class Release:
         with self._lock:
             return self._connection.cursor()
 
-    def table(self, query: str, parameters: Sequence[Any] = ()) -> "pa.Table":
+    def table(self, query: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> "pa.Table":
         """The rows of ``query`` as an Arrow table."""
         with self.cursor() as cursor:
-            return cursor.sql(query, params=list(parameters)).to_arrow_table()
+            return cursor.sql(query, params=parameters).to_arrow_table()
 
-    def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    def rows(self, query: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of ``query`` as tuples; for few of them."""
         with self.cursor() as cursor:
-            return cursor.execute(query, list(parameters)).fetchall()
+            return cursor.execute(query, parameters).fetchall()
 
     def names(self, *, own: bool = True, live: bool = True, prefixes: Sequence[str] = ()) -> "pa.Table":
         """Columns ``concept_id``, ``text``, ``scope``; in the order of the source, the label of a concept first.
@@ -214,21 +214,21 @@ class Release:
         Itself where it is live; else the ends of its replaced_by (and of concepts that list it as an alternative id),
         followed through obsolete ones; ``()`` where nothing live is left or the id was never heard of.
         """
-        found = self.rows(
-            """
-            WITH RECURSIVE step(source, target) AS (
-                SELECT concept_id, replacement_id FROM replaced_by
-                UNION SELECT alt_id, concept_id FROM alt_id),
-            reached(id) AS (
-                SELECT ?::VARCHAR
-                UNION SELECT step.target FROM reached JOIN step ON step.source = reached.id
-                WHERE reached.id NOT IN (SELECT id FROM concept WHERE NOT obsolete))
-            SELECT DISTINCT reached.id FROM reached JOIN concept ON concept.id = reached.id
-            WHERE NOT concept.obsolete ORDER BY ALL
-            """,
-            [concept_id],
-        )
-        return tuple(row[0] for row in found)
+        found: set[str] = set()
+        seen, waiting = {concept_id}, [concept_id]
+        while waiting:  # a few steps; a cycle of replacements ends at what was seen
+            current = waiting.pop()
+            if self.rows("SELECT 1 FROM concept WHERE id = ? AND NOT obsolete", [current]):
+                found.add(current)
+                continue
+            steps = self.rows(
+                "SELECT replacement_id FROM replaced_by WHERE concept_id = $id "
+                "UNION SELECT concept_id FROM alt_id WHERE alt_id = $id",
+                {"id": current},
+            )
+            waiting.extend(target for (target,) in steps if target not in seen)
+            seen.update(target for (target,) in steps)
+        return tuple(sorted(found))
 
     def rejections(self, limit: int = 100) -> list[Rejection]:
         """What was set aside or repaired, in the order of reading."""
