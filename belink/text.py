@@ -6,6 +6,7 @@ tells concepts apart (digits, the signs of enantiomers, word order). Plurals and
 
 import re
 import unicodedata
+from collections.abc import Callable
 
 VERSION = 1
 """Raise it with any change of behaviour: an index records it and refuses to answer for another."""
@@ -39,6 +40,7 @@ def normalise(text: str) -> str:
 
     Idempotent: ``normalise(normalise(x)) == normalise(x)``.
     """
+    text = text.replace("`", "'")
     if not text.isascii():
         folded = unicodedata.normalize("NFKD", text.translate(_FOLD))
         text = "".join(c for c in folded if not unicodedata.combining(c)).translate(_FOLD)
@@ -48,3 +50,58 @@ def normalise(text: str) -> str:
     if "'" in text:
         text = _POSSESSIVE.sub(lambda m: "s" if m[0] == "s'" else "", text)
     return " ".join(_SEPARATOR.sub(" ", text).split())
+
+
+def aligned_words(text: str) -> list[tuple[str, int, int]]:
+    """The words of ``normalise(text)``, each with the span of ``text`` that it came from (end exclusive).
+
+    Joined by blanks they are ``normalise(text)``, so that what is found among names can be shown in the text.
+    """
+    characters = _Aligned(text)
+    characters.substitute(_SIGN, lambda m: " plus " if m[1] == "+" else " minus ")
+    characters.substitute(_POSSESSIVE, lambda m: "s" if m[0] == "s'" else "")
+    characters.substitute(_SEPARATOR, lambda m: " ")
+    folded, starts, ends = characters.folded, characters.starts, characters.ends
+    return [(m[0], starts[m.start()], ends[m.end() - 1]) for m in re.finditer(r"\S+", folded)]
+
+
+class _Aligned:
+    """Folded text whose every character knows the span of the original that it stands for."""
+
+    def __init__(self, text: str) -> None:
+        text = text.replace("`", "'")
+        self.folded = text.casefold()
+        self.starts, self.ends = list(range(len(text))), list(range(1, len(text) + 1))
+        if text.isascii():
+            return
+        pieces: list[str] = []
+        starts: list[int] = []
+        ends: list[int] = []
+        for at, original in enumerate(text):
+            piece = original.casefold() if original.isascii() else _fold_character(original)
+            if not piece and ends and unicodedata.combining(original):
+                ends[-1] = at + 1  # an accent of its own belongs to the letter before it
+            pieces.append(piece)
+            starts.extend([at] * len(piece))
+            ends.extend([at + 1] * len(piece))
+        self.folded, self.starts, self.ends = "".join(pieces), starts, ends
+
+    def substitute(self, pattern: re.Pattern[str], replacement: Callable[[re.Match[str]], str]) -> None:
+        pieces: list[str] = []
+        starts: list[int] = []
+        ends: list[int] = []
+        done = 0
+        for match in pattern.finditer(self.folded):
+            new = replacement(match)
+            pieces += self.folded[done : match.start()], new
+            starts += self.starts[done : match.start()] + [self.starts[match.start()]] * len(new)
+            ends += self.ends[done : match.start()] + [self.ends[match.end() - 1]] * len(new)
+            done = match.end()
+        pieces.append(self.folded[done:])
+        self.folded = "".join(pieces)
+        self.starts, self.ends = starts + self.starts[done:], ends + self.ends[done:]
+
+
+def _fold_character(character: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", character.translate(_FOLD))
+    return "".join(c for c in decomposed if not unicodedata.combining(c)).translate(_FOLD).casefold()
