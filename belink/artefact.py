@@ -95,6 +95,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if not isinstance(manifest, dict):
+            raise ValueError("no JSON object")
     except FileNotFoundError as error:
         raise BelinkError(f"{folder}: expected a complete artefact, found no {MANIFEST}; build it again") from error
     except ValueError as error:
@@ -102,6 +104,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder / MANIFEST}: expected JSON, found {error}; delete the folder and build it again"
         ) from error
     return manifest
+
+
+def remove(folder: Path) -> None:
+    """Take an artefact away: first its manifest, so that no half of it is ever seen."""
+    (folder / MANIFEST).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def clean(parent: Path) -> None:
