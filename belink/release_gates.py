@@ -78,10 +78,10 @@ def _dangling(connection: "duckdb.DuckDBPyConnection", bound: float) -> GateResu
     replacements, dangling = _numbers(
         connection,
         """
-        WITH RECURSIVE leading(id) AS (
+        WITH RECURSIVE sound(id) AS (
             SELECT id FROM new.concept WHERE NOT obsolete AND id IN (SELECT replacement_id FROM new.replaced_by)
-            UNION SELECT concept_id FROM leading JOIN new.replaced_by ON replacement_id = leading.id)
-        SELECT count(*), count(*) FILTER (replacement_id NOT IN (SELECT id FROM leading))
+            UNION SELECT concept_id FROM sound JOIN new.replaced_by ON replacement_id = sound.id)
+        SELECT count(*), count(*) FILTER (replacement_id NOT IN (SELECT id FROM sound))
         FROM new.replaced_by JOIN new.concept ON concept.id = concept_id
         WHERE own AND (replacement_id IN (SELECT id FROM new.concept)
             OR split_part(replacement_id, ':', 1) IN (SELECT prefix FROM new.concept WHERE own))

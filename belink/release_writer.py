@@ -5,6 +5,8 @@ parameters, never inside a statement. Rows keep their order of arrival.
 """
 
 import shutil
+import tempfile
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,17 +60,18 @@ SCHEMA: dict[str, dict[str, str]] = {
 }
 
 Rows = dict[str, list[tuple[Any, ...]]]
+SPILL = Path(tempfile.gettempdir()) / f"belink-spill-{uuid.uuid4().hex}"  # made and removed by DuckDB where needed
 _BOOLEAN = ("obsolete", "own", "repaired")
 
 
-def configuration(spill: Path | None = None, memory: str = "3GiB") -> dict[str, Any]:
+def configuration(spill: Path = SPILL, memory: str = "3GiB") -> dict[str, Any]:
     """Settings of every connection: bounded memory, no extension fetched, no Python variable read as a table."""
-    config: dict[str, Any] = {
+    return {
         "memory_limit": memory,
+        "temp_directory": str(spill),
         "autoinstall_known_extensions": False,
         "python_enable_replacements": False,
     }
-    return config if spill is None else {**config, "temp_directory": str(spill)}
 
 
 @contextmanager

@@ -71,25 +71,21 @@ def open_release(path: Path) -> "Release":
 
 
 @contextmanager
-def compare(
-    old: Path, new: Path, spill: Path | None = None, memory: str = "6GiB"
-) -> "Iterator[duckdb.DuckDBPyConnection]":
+def compare(old: Path, new: Path, memory: str = "6GiB") -> "Iterator[duckdb.DuckDBPyConnection]":
     """A connection that sees two releases as the schemas ``old`` and ``new``, both read-only."""
-    with attached({"old": old, "new": new}, spill, memory) as connection:
+    with attached({"old": old, "new": new}, memory) as connection:
         yield connection
 
 
 @contextmanager
-def attached(
-    folders: Mapping[str, Path], spill: Path | None = None, memory: str = "6GiB"
-) -> "Iterator[duckdb.DuckDBPyConnection]":
-    """A fresh in-memory connection that sees the releases of ``folders`` under their keys, read-only.
+def attached(folders: Mapping[str, Path], memory: str = "6GiB") -> "Iterator[duckdb.DuckDBPyConnection]":
+    """A fresh connection that sees the releases of ``folders`` under their keys, read-only; for one thread.
 
-    ``spill`` is where DuckDB puts what does not fit into ``memory``.
+    What does not fit into ``memory`` goes to the system's temporary folder.
     """
     import duckdb
 
-    connection = duckdb.connect(config=configuration(spill, memory))
+    connection = duckdb.connect(config=configuration(memory=memory))
     try:
         for alias, folder in folders.items():
             if not alias.isidentifier():
