@@ -1,6 +1,8 @@
 """Where things are on this machine: the only reader of the environment."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -68,3 +70,17 @@ def shipped_ontologies() -> Path:
 def shipped_linkers() -> Path:
     """The folder of the linker declarations that come with belink."""
     return Path(str(resources.files("flows"))) / "linkers"
+
+
+@contextmanager
+def environment_restored(*names: str) -> Iterator[None]:
+    """Afterwards the variables ``names`` are what they were: for libraries that set them on the way."""
+    before = {name: os.environ.get(name) for name in names}
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,298 @@
+"""Which version of a linker counts: registered bundles and the aliases on them.
+
+One registered model a linker, one version a bundle, and three aliases: ``champion`` is what consumers follow,
+``challenger`` the version that was judged last, ``previous`` where a rollback goes. Versions never change; moving
+``champion`` is the one switching write. Aliases of MLflow know no compare-and-set, so a file lock makes one of it.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from belink import artefact, bundle
+from belink.errors import RegistryError
+from belink.settings import Settings
+from belink.tracking import (
+    BUNDLE,
+    KIND,
+    RunRecord,
+    download_model,
+    drop_unfinished,
+    ensure_model,
+    first_line,
+    local_folder,
+    locked,
+    log_bundle,
+    may_hold_anything,
+    one_line,
+    pointed_at,
+    setup,
+)
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+_WITHDRAWN = "belink.withdrawn"  # set by a rollback: no refresh promotes this version again by itself
+_OUTCOME, _FAILED, _PROMOTED, _RELEASE = (
+    "belink.outcome",
+    "belink.failed_gates",
+    "belink.promoted",
+    "belink.release.",
+)
+
+
+def register(settings: Settings, folder: Path, record: RunRecord) -> str:
+    """The version under which the bundle at ``folder`` is registered; the one it has, if it has one already.
+
+    :raises RegistryError: the bundle is a draft, or MLflow refuses it.
+    :raises BundleError: the bundle's parts disagree.
+    """
+    manifest = bundle.check(folder)
+    if bundle.is_draft(manifest):
+        raise RegistryError(f"{folder}: expected an evaluated bundle, found a draft; only those are registered")
+    linker, key = str(manifest["linker"]), str(manifest["key"])
+    client = setup(settings)
+    with one_line(f"{linker}: MLflow did not take the bundle"), pointed_at(settings):
+        if (known := _version_of(client, linker, key)) is not None:
+            return known
+        ensure_model(client, linker)
+        drop_unfinished(client, settings, linker, key)
+        run_id, model_uri, model_id = log_bundle(client, settings, folder, manifest, record)
+        tags = {
+            **record.tags,
+            BUNDLE: key,
+            **{f"{_RELEASE}{name}": release["version"] for name, release in manifest["releases"].items()},
+        }
+        version = client.create_model_version(
+            linker, model_uri, run_id, tags=tags, description=record.description or None, model_id=model_id
+        )
+        return str(version.version)
+
+
+def settle(settings: Settings, linker: str, version: str, outcome: str, failed: tuple[str, ...] = ()) -> None:
+    """Write on ``version`` how the gates decided, and make it the ``challenger``."""
+    client = setup(settings)
+    with one_line(f"{linker}: version {version} could not be tagged"):
+        client.set_model_version_tag(linker, version, _OUTCOME, outcome)
+        client.set_model_version_tag(linker, version, _FAILED, ", ".join(failed))
+        client.set_registered_model_alias(linker, CHALLENGER, version)
+
+
+def aliases(settings: Settings, linker: str) -> dict[str, str]:
+    """Alias → version; ``{}`` for a linker that was never registered."""
+    return _aliases(setup(settings), linker)
+
+
+def champion(settings: Settings, linker: str) -> str | None:
+    """The version that consumers follow; ``None`` before the first promotion."""
+    if not may_hold_anything(settings):
+        return None
+    return aliases(settings, linker).get(CHAMPION)
+
+
+def is_withdrawn(settings: Settings, linker: str, version: str) -> bool:
+    """Whether ``version`` was rolled back, and not promoted by hand since."""
+    client = setup(settings)
+    with one_line(f"{linker}: version {version} cannot be read"):
+        return client.get_model_version(linker, version).tags.get(_WITHDRAWN, "") != ""
+
+
+def promote(settings: Settings, linker: str, version: str, *, expect: str | None = "any") -> dict[str, Any]:
+    """Move ``champion`` to ``version``, and ``previous`` to where it was.
+
+    :param expect: the champion that the caller has compared ``version`` with; ``None`` for none, ``"any"`` to
+        promote whatever the champion is.
+    :returns: ``linker``, ``champion``, ``previous``.
+    :raises RegistryError: there is no such version, or the champion is not the expected one.
+    """
+    client = setup(settings)
+    with locked(settings, f"promote-{linker}"), one_line(f"{linker}: version {version} could not be promoted"):
+        _require(client, linker, version)
+        before = _aliases(client, linker)
+        current = before.get(CHAMPION)
+        if expect != "any" and current != expect:
+            raise RegistryError(
+                f"{linker}: expected version {expect} as champion, found {current}; somebody moved it meanwhile, "
+                "refresh again"
+            )
+        if current == version:
+            return {"linker": linker, "champion": version, "previous": before.get(PREVIOUS)}
+        client.delete_model_version_tag(linker, version, _WITHDRAWN)
+        client.set_model_version_tag(linker, version, _PROMOTED, _now())
+        if current is not None:
+            client.set_registered_model_alias(linker, PREVIOUS, current)
+        client.set_registered_model_alias(linker, CHAMPION, version)
+    return {"linker": linker, "champion": version, "previous": current}
+
+
+def rollback(settings: Settings, linker: str) -> dict[str, Any]:
+    """Move ``champion`` back to ``previous``, and ``previous`` to where it was.
+
+    The version left behind is tagged as withdrawn, so that no refresh of the same inputs promotes it again.
+
+    :returns: ``linker``, ``champion``, ``previous``.
+    :raises RegistryError: there is nothing to go back to.
+    """
+    client = setup(settings)
+    with locked(settings, f"promote-{linker}"), one_line(f"{linker}: could not be rolled back"):
+        before = _aliases(client, linker)
+        current, target = before.get(CHAMPION), before.get(PREVIOUS)
+        if current is None:
+            raise RegistryError(f"{linker}: expected a champion to roll back, found none; refresh {linker} first")
+        if target is None or target == current:
+            raise RegistryError(
+                f"{linker}: expected a version before {current} to go back to, found none; "
+                f"belink promote {linker} VERSION picks any other"
+            )
+        _require(client, linker, target)
+        client.set_model_version_tag(linker, current, _WITHDRAWN, _now())
+        client.delete_model_version_tag(linker, target, _WITHDRAWN)
+        client.set_model_version_tag(linker, target, _PROMOTED, _now())
+        # Champion first: killed in between, the rollback has happened and only the way forward again is lost.
+        client.set_registered_model_alias(linker, CHAMPION, target)
+        client.set_registered_model_alias(linker, PREVIOUS, current)
+    return {"linker": linker, "champion": target, "previous": current}
+
+
+def bundle_path(settings: Settings, linker: str, which: str = CHAMPION) -> tuple[Path, str]:
+    """The folder of the bundle that an alias or version number stands for, and its version.
+
+    A store on this machine hands out its own folder; from any other the bundle is fetched once and checked.
+
+    :raises RegistryError: no such linker, alias or version.
+    """
+    if not may_hold_anything(settings):
+        raise _nothing_there(linker, which, {})
+    client = setup(settings)
+    known = _aliases(client, linker)
+    version = which if which.isdigit() else known.get(which)
+    if version is None:
+        raise _nothing_there(linker, which, known)
+    with one_line(f"{linker}: the bundle of version {version} cannot be found"):
+        _require(client, linker, version)
+        address = str(client.get_model_version_download_uri(linker, version))
+        local = local_folder(address)
+        if local is not None:
+            return _bundle_in(local, f"{linker} version {version}"), version
+        key = client.get_model_version(linker, version).tags.get(BUNDLE, "unknown")
+        return _fetch(settings, linker, version, key), version
+
+
+def linkers(settings: Settings) -> list[str]:
+    """The names of the linkers that are registered, in alphabetical order."""
+    if not may_hold_anything(settings):
+        return []
+    return sorted(model.name for model in _models(setup(settings)))
+
+
+def status(settings: Settings) -> dict[str, Any]:
+    """``home``, ``tracking_uri`` and ``linkers``: each one's champion, previous, releases and since when."""
+    shown = []
+    if may_hold_anything(settings):
+        client = setup(settings)
+        with one_line(f"{settings.tracking_uri}: the registry cannot be read"):
+            shown = [_shown(client, model) for model in _models(client)]
+    return {"home": str(settings.home), "tracking_uri": settings.tracking_uri, "linkers": shown}
+
+
+def _shown(client: "MlflowClient", model: Any) -> dict[str, Any]:
+    known = {alias: str(version) for alias, version in model.aliases.items()}
+    champion_tags: dict[str, str] = {}
+    if CHAMPION in known:
+        champion_tags = client.get_model_version(model.name, known[CHAMPION]).tags
+    latest: dict[str, Any] = {"outcome": None, "failed_gates": []}
+    if CHALLENGER in known:
+        tags = client.get_model_version(model.name, known[CHALLENGER]).tags
+        latest = {
+            "outcome": tags.get(_OUTCOME),
+            "failed_gates": [name for name in tags.get(_FAILED, "").split(", ") if name],
+        }
+    return {
+        "name": model.name,
+        "champion": known.get(CHAMPION),
+        "previous": known.get(PREVIOUS),
+        "challenger": known.get(CHALLENGER),
+        "releases": {
+            name.removeprefix(_RELEASE): version
+            for name, version in sorted(champion_tags.items())
+            if name.startswith(_RELEASE)
+        },
+        "updated": champion_tags.get(_PROMOTED),
+        "last_refresh": latest,
+    }
+
+
+def _version_of(client: "MlflowClient", linker: str, key: str) -> str | None:
+    found = client.search_model_versions(f"name = '{linker}' AND tags.`{BUNDLE}` = '{key}'")
+    return str(max(int(version.version) for version in found)) if found else None
+
+
+def _models(client: "MlflowClient") -> Iterator[Any]:
+    token = None
+    while True:
+        page = client.search_registered_models(filter_string=f"tags.`{KIND}` = 'linker'", page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _aliases(client: "MlflowClient", linker: str) -> dict[str, str]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        # search_model_versions() leaves aliases out; the registered model has them.
+        return {alias: str(version) for alias, version in client.get_registered_model(linker).aliases.items()}
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return {}
+        raise RegistryError(f"{linker}: the registry does not answer: {first_line(error)}") from error
+
+
+def _require(client: "MlflowClient", linker: str, version: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.get_model_version(linker, version)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        versions = [v.version for v in client.search_model_versions(f"name = '{linker}'")]
+        there = ", ".join(str(v) for v in sorted(versions, key=int)) or "none"
+        raise RegistryError(f"{linker}: no version {version}; registered: {there}") from error
+
+
+def _nothing_there(linker: str, which: str, known: Mapping[str, str]) -> RegistryError:
+    there = ", ".join(f"{alias} (version {version})" for alias, version in sorted(known.items())) or "nothing"
+    return RegistryError(f"{linker}@{which}: expected a registered version, found {there}; belink refresh makes one")
+
+
+def _bundle_in(model: Path, what: str) -> Path:
+    """The bundle's folder inside a logged model's folder."""
+    found = sorted(path.parent for path in (model / "artifacts").glob(f"*/{artefact.MANIFEST}"))
+    if len(found) != 1:
+        raise RegistryError(f"{what}: expected one bundle in {model}, found {len(found)}; roll back or refresh again")
+    return found[0]
+
+
+def _fetch(settings: Settings, linker: str, version: str, key: str) -> Path:
+    """The bundle of a store elsewhere, fetched once into the home and checked."""
+    target = settings.home / "fetched" / linker / f"{version}-{key}"
+    if artefact.exists(target):
+        return target
+    with artefact.build(target) as folder:
+        download = folder / "download"
+        download_model(settings, f"models:/{linker}/{version}", download)
+        found = _bundle_in(download, f"{linker} version {version}")
+        bundle.check(found)
+        for path in found.iterdir():
+            path.rename(folder / path.name)
+        shutil.rmtree(download)
+    return target
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,235 @@
+"""The MLflow store, made ready, and a bundle logged into it; ``registry.py`` says which version counts.
+
+A SQLite store is created aside and moved into place: one whose migration was killed half-way is ruined for good, and
+so is one that two processes migrate at once.
+"""
+
+import logging
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlparse
+
+from belink.errors import RegistryError
+from belink.settings import Settings, environment_restored
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "belink"
+BUNDLE, KIND, HOME = "belink.bundle", "belink.kind", "belink.home"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What a run tells MLflow besides the bundle."""
+
+    params: Mapping[str, object] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)  # names without "@"
+    reports: Mapping[str, str] = field(default_factory=dict)  # file name → text
+    datasets: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # name → (where from, sha256)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    description: str = ""  # Markdown
+
+
+def setup(settings: Settings) -> "MlflowClient":
+    """A client for ``settings.tracking_uri`` whose store is ready for several processes at once.
+
+    :raises RegistryError: the store cannot be reached, or has another MLflow's schema.
+    """
+    # Read by mlflow while it is imported.
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the default waits for minutes
+    import mlflow
+
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    uri = settings.tracking_uri
+    database = _sqlite_file(uri)
+    if database is not None and not database.exists():
+        with locked(settings, "registry"):
+            if not database.exists():
+                create_database(database)
+    with one_line(f"{uri}: the MLflow store cannot be used"):
+        client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+        if client.get_experiment_by_name(EXPERIMENT) is None:
+            with locked(settings, "registry"):
+                if client.get_experiment_by_name(EXPERIMENT) is None:
+                    # A server decides where artifacts lie; a bare database would put them below the current folder.
+                    local = None if uri.startswith("http") else (settings.home / "artifacts").as_uri()
+                    client.create_experiment(EXPERIMENT, artifact_location=local)
+    return client
+
+
+def log_bundle(
+    client: "MlflowClient", settings: Settings, folder: Path, manifest: Mapping[str, Any], record: RunRecord
+) -> tuple[str, str, str]:
+    """A finished run with the model logged in it: (run id, model URI, model id). To be called :func:`pointed_at`."""
+    import mlflow
+    from mlflow.data.dataset_source_registry import resolve_dataset_source
+    from mlflow.data.meta_dataset import MetaDataset
+
+    linker, key = manifest["linker"], manifest["key"]
+    experiment = _experiment(client)
+    tags = {**record.tags, BUNDLE: key, KIND: "refresh", HOME: _here(settings)}
+    with (
+        mlflow.start_run(
+            experiment_id=experiment, run_name=f"{linker}-{key}", tags=tags, log_system_metrics=False
+        ) as run,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # advice for authors of models, not for those who refresh one
+        mlflow.log_params({name: str(value)[:6000] for name, value in record.params.items()})
+        mlflow.log_metrics(dict(record.metrics))
+        for name, content in record.reports.items():
+            mlflow.log_text(content, name)
+        for name, (source, sha256) in record.datasets.items():
+            dataset = MetaDataset(resolve_dataset_source(source), name=name, digest=sha256[:36])  # type: ignore[abstract]
+            mlflow.log_input(dataset, context="refresh", tags={"sha256": sha256})
+        logged = mlflow.pyfunc.log_model(
+            name=linker,
+            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+            artifacts={"bundle": str(folder)},
+            pip_requirements=[f"belink=={manifest['belink']}", f"mlflow=={mlflow.__version__}"],
+            metadata={"lineage": manifest["lineage"]},
+        )
+        return run.info.run_id, logged.model_uri, logged.model_id
+
+
+def _experiment(client: "MlflowClient") -> str:
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
+        raise RegistryError(f"expected the experiment {EXPERIMENT} in MLflow, found none; was it deleted meanwhile?")
+    return str(found.experiment_id)
+
+
+def download_model(settings: Settings, uri: str, folder: Path) -> None:
+    """Bring the files of the model ``uri`` from the store to ``folder``."""
+    import mlflow
+
+    with pointed_at(settings):
+        mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder))
+
+
+@contextmanager
+def pointed_at(settings: Settings) -> Iterator[None]:
+    """MLflow's module-level functions work on this store; afterwards on none, and no child process inherits it.
+
+    Registering needs it too: the SQLite store looks up a logged model through them.
+    """
+    import mlflow
+
+    with environment_restored("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        mlflow.set_tracking_uri(settings.tracking_uri)
+        mlflow.set_registry_uri(settings.tracking_uri)
+        try:
+            yield
+        finally:
+            mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+            mlflow.set_registry_uri(None)  # type: ignore[arg-type]
+
+
+def drop_unfinished(client: "MlflowClient", settings: Settings, linker: str, key: str) -> None:
+    """Remove what a killed registration of the same bundle, from this home, left in the store."""
+    experiment = _experiment(client)
+    mine = f"tags.`{BUNDLE}` = '{key}' AND tags.`{HOME}` = '{_here(settings)}'"
+    for run in client.search_runs([experiment], mine):
+        log.info("%s: removing the unfinished run %s", linker, run.info.run_id)
+        models = client.search_logged_models([experiment], filter_string=f"source_run_id = '{run.info.run_id}'")
+        for model in models:
+            local = local_folder(str(model.artifact_location))
+            client.delete_logged_model(model.model_id)
+            if local is not None:
+                shutil.rmtree(local.parent, ignore_errors=True)
+        client.delete_run(run.info.run_id)
+
+
+def ensure_model(client: "MlflowClient", linker: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(linker, tags={KIND: "linker"})
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        if KIND not in client.get_registered_model(linker).tags:
+            raise RegistryError(
+                f"{linker}: expected a linker of belink in the registry, found somebody else's model of that name; "
+                "name the linker differently"
+            ) from error
+
+
+def local_folder(address: str) -> Path | None:
+    parsed = urlparse(address)
+    if parsed.scheme not in ("", "file"):
+        return None
+    folder = Path(unquote(parsed.path))
+    return folder if folder.is_dir() else None
+
+
+def create_database(database: Path) -> None:
+    """An MLflow database with the newest schema; made aside, since one half migrated is ruined for good."""
+    from mlflow.store.db import utils
+
+    database.parent.mkdir(parents=True, exist_ok=True)
+    for left in database.parent.glob(f".tmp-{database.name}-*"):
+        left.unlink()
+    aside = database.parent / f".tmp-{database.name}-{os.getpid()}"
+    engine = utils.create_sqlalchemy_engine_with_retry(f"sqlite:///{aside}")  # type: ignore[no-untyped-call]
+    utils._initialize_tables(engine)  # type: ignore[no-untyped-call]
+    engine.dispose()
+    aside.rename(database)
+
+
+def _sqlite_file(uri: str) -> Path | None:
+    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
+
+
+def may_hold_anything(settings: Settings) -> bool:
+    """Whether it is worth asking: a local database that was never made holds nothing, and reading makes none."""
+    database = _sqlite_file(settings.tracking_uri)
+    return database is None or database.exists()
+
+
+@contextmanager
+def locked(settings: Settings, name: str) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    settings.locks.mkdir(parents=True, exist_ok=True)
+    path = settings.locks / f"{name}.lock"
+    try:
+        with FileLock(path, timeout=120):
+            yield
+    except Timeout as error:
+        raise RegistryError(
+            f"{path}: another process has held it for two minutes; try again once it is done"
+        ) from error
+
+
+@contextmanager
+def one_line(what: str) -> Iterator[None]:
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError) as error:
+        raise RegistryError(f"{what}: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+def _here(settings: Settings) -> str:
+    import socket
+
+    return f"{socket.gethostname()}:{settings.home}".replace("'", "")

@@ -1,0 +1,85 @@
+"""Every test in its own home; models built here, never fetched; Prefect and MLflow made ready once where asked for."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from belink import settings, tracking
+from belink.settings import Settings
+
+# Read while transformers, mlflow and prefect are imported, so set before any test module is.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
+os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+os.environ["DO_NOT_TRACK"] = "true"
+for name in ("MLFLOW_TRACKING_URI", "BELINK_HOME", "PREFECT_API_URL", "UTS_API_KEY"):
+    os.environ.pop(name, None)
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that forgets to say where it works must not write into the checkout."""
+    monkeypatch.setenv("BELINK_HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Settings:
+    """An empty home."""
+    return settings.load(tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without content: making one takes seconds, copying it none."""
+    home = tmp_path_factory.mktemp("registry")
+    database = home / "mlflow.db"
+    tracking.create_database(database)
+    return database
+
+
+@pytest.fixture
+def registry_home(here: Settings, empty_registry: Path) -> Settings:
+    """An empty home whose MLflow store is ready."""
+    here.home.mkdir(parents=True)
+    shutil.copy(empty_registry, here.home / "mlflow.db")
+    return here
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """References of a tiny ``encoder`` and a tiny causal language model (``reranker``)."""
+    from tiny import tiny_causal_lm, tiny_encoder
+
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        "encoder": f"path:{tiny_encoder(folder / 'encoder')}",
+        "reranker": f"path:{tiny_causal_lm(folder / 'reranker')}",
+    }
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A Prefect API of this session's own, without the second that each flow waits for its heartbeat."""
+    from prefect.settings import (
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        PREFECT_HOME,
+        PREFECT_LOCAL_STORAGE_PATH,
+        PREFECT_LOGGING_TO_API_ENABLED,
+        temporary_settings,
+    )
+    from prefect.testing.utilities import prefect_test_harness
+
+    home = tmp_path_factory.mktemp("prefect")
+    updates = {
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+        PREFECT_HOME: home,
+        PREFECT_LOCAL_STORAGE_PATH: home / "storage",
+        PREFECT_LOGGING_TO_API_ENABLED: False,
+    }
+    with temporary_settings(updates=updates), prefect_test_harness(server_startup_timeout=120):
+        yield home
