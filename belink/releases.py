@@ -34,7 +34,7 @@ def release_path(settings: Settings, ontology: str, version: str) -> Path:
 
     :raises ReleaseError: a name or version that cannot be the name of a folder.
     """
-    return settings.releases / folder_name(ontology, "ontology") / folder_name(version, "version")
+    return settings.releases / folder_name(ontology, "name") / folder_name(version, "version")
 
 
 def folder_name(text: str, what: str) -> str:
@@ -44,14 +44,15 @@ def folder_name(text: str, what: str) -> str:
     """
     if not _SAFE.fullmatch(text):
         raise ReleaseError(
-            f"expected a {what} of letters, digits, '.', '_', '+' and '-', found {text[:100]!r}; give another one"
+            f"expected of a {what} that it holds letters, digits, '.', '_', '+' and '-' only, found {text[:100]!r};"
+            " give another one"
         )
     return text
 
 
 def list_releases(settings: Settings, ontology: str) -> list[Path]:
     """The complete releases of ``ontology``, oldest first (by when they were made)."""
-    folder = settings.releases / folder_name(ontology, "ontology")
+    folder = settings.releases / folder_name(ontology, "name")
     found = [path for path in folder.glob("*") if not path.name.startswith(".") and artefact.exists(path)]
     return sorted(found, key=lambda path: (str(artefact.read_manifest(path).get("created", "")), path.name))
 
