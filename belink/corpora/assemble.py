@@ -1,0 +1,253 @@
+"""What a file says → Documents whose mentions are known to fit the text.
+
+Files of the same format disagree on what offsets count from, and annotations drift by a character or two. So every
+mention is compared with the text: one that fits is kept, one whose words stand within a few characters is moved there
+and counted as repaired, any other is counted and set aside. Nothing is dropped in silence.
+"""
+
+import bisect
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from belink.corpora import sentences
+from belink.records import Document, Mention, Rejection
+
+DRIFT = 10  # characters by which a mention may stand off and still be taken for the same one
+_WIDEST_GAP = 10_000  # blanks between passages that offsets may ask for; more is a mistake, not a layout
+_KEPT_REJECTIONS = 1000
+_NIL = frozenset({"", "-", "-1", "nil", "none", "null", "na", "n/a", "cui-less", "cuiless", "unknown"})
+_SEPARATORS = re.compile(r"[|,;+]")
+
+Spans = tuple[tuple[int, int], ...]
+
+
+@dataclass(kw_only=True)
+class CorpusReport:
+    """What reading a corpus met; handed to ``read_corpus`` and filled while its documents are taken."""
+
+    documents: int = 0
+    mentions: int = 0  # kept, with NIL and unannotated ones
+    nil: int = 0  # annotated as having no concept
+    repaired: int = 0  # kept after their offsets were moved
+    rejected: int = 0  # set aside
+    rejections: list[Rejection] = field(default_factory=list)  # the first thousand of both
+
+    def note(self, rejection: Rejection) -> None:
+        if rejection.repaired:
+            self.repaired += 1
+        else:
+            self.rejected += 1
+        if len(self.rejections) < _KEPT_REJECTIONS:
+            self.rejections.append(rejection)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Annotation:
+    """A marked span as its file gives it. Offsets count like those of its passage."""
+
+    spans: Spans
+    text: str = ""  # "" where the file does not repeat it
+    gold: tuple[str, ...] = ()
+    nil: bool = False
+    type: str = ""
+    line: int | None = None
+    fault: str = ""  # why it cannot be used at all, found while reading
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Passage:
+    """A stretch of text at a document offset, with the sentences (offset, text) that the file marks in it."""
+
+    offset: int
+    text: str
+    sentences: tuple[tuple[int, str], ...] = ()
+    annotations: tuple[Annotation, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RawDocument:
+    """A document before its text is put together; ``annotations`` are those that belong to no passage."""
+
+    id: str
+    passages: tuple[Passage, ...]
+    annotations: tuple[Annotation, ...] = ()
+
+
+class Misfit(ValueError):
+    """A mention whose words do not stand where it says."""
+
+
+def gold_ids(written: str, default_prefix: str) -> tuple[tuple[str, ...], bool]:
+    """(ids, nil) from one identifier field, in which ``| , ; +`` separate several.
+
+    ``D003920|OMIM:222100`` gives two ids, the first with ``default_prefix`` before it (where there is one). The usual
+    ways to write "no concept" give no id and nil; where they stand among ids, the ids count.
+    """
+    ids: list[str] = []
+    for part in _SEPARATORS.split(written):
+        identifier = part.strip()
+        if identifier.rpartition(":")[2].strip().casefold() in _NIL:
+            continue
+        if ":" not in identifier and default_prefix:
+            identifier = f"{default_prefix}:{identifier}"
+        if identifier not in ids:
+            ids.append(identifier)
+    return tuple(ids), not ids
+
+
+def whole_number(value: object) -> int:
+    """A count or offset as files write it.
+
+    :raises ValueError: it is not a whole number of at most 12 digits.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    elif isinstance(value, str) and len(value.strip()) <= 12:
+        number = int(value)
+    else:
+        raise ValueError(f"not a whole number: {str(value)[:20]!r}")
+    if abs(number) >= 10**12:
+        raise ValueError(f"not an offset: {number}")
+    return number
+
+
+def assemble(raw: RawDocument, report: CorpusReport) -> Document:
+    """One document with its text, sentences and those mentions that fit; the others are noted in ``report``."""
+    text, shifts = _lay_out(raw.passages)
+    spans = tuple(_sentence_spans(text, raw.passages, shifts))
+    starts = [start for start, _ in spans]
+    mentions: list[Mention] = []
+    placed = [(a, shift) for passage, shift in zip(raw.passages, shifts, strict=True) for a in passage.annotations]
+    for annotation, shift in [*placed, *((a, 0) for a in raw.annotations)]:
+        asked = tuple((start + shift, end + shift) for start, end in annotation.spans)
+        try:
+            if annotation.fault:
+                raise Misfit(annotation.fault)
+            fitted = fit(text, asked, annotation.text)
+        except Misfit as misfit:
+            report.note(Rejection(line=annotation.line, text=_shown(raw.id, annotation), reason=str(misfit)))
+            continue
+        if fitted != asked:
+            reason = f"moved from {asked[0][0]} to {fitted[0][0]}, where the text reads so"
+            shown = _shown(raw.id, annotation)
+            report.note(Rejection(line=annotation.line, text=shown, reason=reason, repaired=True))
+        mentions.append(_mention(raw.id, text, fitted, annotation, spans, starts))
+        report.nil += annotation.nil
+    mentions.sort(key=lambda mention: (mention.start, mention.end))
+    report.documents += 1
+    report.mentions += len(mentions)
+    return Document(id=raw.id, text=text, sentences=spans, mentions=tuple(mentions))
+
+
+def fit(text: str, spans: Spans, wanted: str) -> Spans:
+    """``spans``, moved by at most ``DRIFT`` characters so that ``wanted`` stands there; blanks do not count.
+
+    :raises Misfit: they lie outside the text, or other words stand there.
+    """
+    spans = tuple(sorted(spans))
+    if not spans or any(start >= end or start < -DRIFT for start, end in spans):
+        raise Misfit("no location with a length")
+    bare = _bare(wanted)
+    for shift in sorted(range(-DRIFT, DRIFT + 1), key=abs) if bare else (0,):
+        moved = tuple((start + shift, end + shift) for start, end in spans)
+        if moved[0][0] < 0 or moved[-1][1] > len(text):
+            continue
+        joined = _bare("".join(text[start:end] for start, end in moved))
+        cover = _bare(text[moved[0][0] : moved[-1][1]])
+        if joined and (not bare or bare in (joined, cover)):
+            return _trimmed(text, moved)
+    if len(spans) == 1 and bare:  # the length may be what is wrong
+        begin = max(0, spans[0][0] - DRIFT)
+        found = [m.start() for m in re.finditer(re.escape(wanted), text[begin : spans[0][0] + DRIFT + len(wanted)])]
+        if found:
+            start = begin + min(found, key=lambda at: abs(begin + at - spans[0][0]))
+            return _trimmed(text, ((start, start + len(wanted)),))
+    if spans[-1][1] > len(text) or spans[0][0] < 0:
+        raise Misfit(f"{spans[0][0]} to {spans[-1][1]} lies outside the text of {len(text)} characters")
+    there = " ".join(text[start:end] for start, end in spans)
+    raise Misfit(f"expected {wanted[:60]!r} at {spans[0][0]}, the text reads {there[:60]!r}")
+
+
+def clean(text: str) -> str:
+    """``text`` with lone surrogates, which no encoding can write, replaced one for one."""
+    return re.sub(r"[\ud800-\udfff]", "\ufffd", text)
+
+
+def _lay_out(passages: Sequence[Passage]) -> tuple[str, list[int]]:
+    """The document's text, and by how much each passage had to be moved to have a place in it."""
+    pieces: list[str] = []
+    shifts: list[int] = []
+    length = 0
+    for passage in passages:
+        gap = passage.offset - length
+        if not passage.text or not 0 <= gap <= _WIDEST_GAP:
+            gap = 1 if length and passage.text else 0
+        pieces += ["\n" * gap, passage.text]
+        shifts.append(length + gap - passage.offset)
+        length += gap + len(passage.text)
+    return "".join(pieces), shifts
+
+
+def _sentence_spans(text: str, passages: Sequence[Passage], shifts: Sequence[int]) -> Iterator[tuple[int, int]]:
+    for passage, shift in zip(passages, shifts, strict=True):
+        begin = passage.offset + shift
+        marked = [(offset + shift, offset + shift + len(words)) for offset, words in passage.sentences if words.strip()]
+        agree = all(text[at:end] == words for (at, end), words in zip(marked, _worded(passage), strict=True))
+        apart = all(first[1] <= second[0] for first, second in itertools.pairwise(marked))
+        if marked and agree and apart and marked[0][0] >= begin:
+            yield from (_trim(text, start, end) for start, end in marked)
+        else:
+            yield from ((begin + start, begin + end) for start, end in sentences.split(passage.text))
+
+
+def _worded(passage: Passage) -> Iterable[str]:
+    return (words for _, words in passage.sentences if words.strip())
+
+
+def _mention(
+    document: str, text: str, fitted: Spans, annotation: Annotation, spans: Spans, starts: Sequence[int]
+) -> Mention:
+    start, end = fitted[0][0], fitted[-1][1]
+    from_, to = around(start, end, spans, starts)
+    return Mention(
+        text=" ".join(text[a:b] for a, b in fitted),
+        start=start,
+        end=end,
+        spans=fitted if len(fitted) > 1 else (),
+        sentence=text[from_:to],
+        sentence_start=from_,
+        gold=annotation.gold,
+        nil=annotation.nil,
+        type=annotation.type,
+        document=document,
+    )
+
+
+def around(start: int, end: int, spans: Spans, starts: Sequence[int]) -> tuple[int, int]:
+    """The stretch of whole sentences that holds ``start`` to ``end``; ``starts`` are the sentences' own."""
+    first = max(0, bisect.bisect_right(starts, start) - 1)
+    last = max(first, bisect.bisect_left(starts, end) - 1)
+    if not spans:
+        return start, end
+    return min(start, spans[first][0]), max(end, spans[last][1])
+
+
+def _trimmed(text: str, spans: Spans) -> Spans:
+    return tuple(_trim(text, start, end) for start, end in spans if text[start:end].strip())
+
+
+def _trim(text: str, start: int, end: int) -> tuple[int, int]:
+    piece = text[start:end]
+    start += len(piece) - len(piece.lstrip())
+    return start, start + len(piece.strip())
+
+
+def _bare(text: str) -> str:
+    return "".join(text.split()).casefold()
+
+
+def _shown(document: str, annotation: Annotation) -> str:
+    where = " ".join(f"{start}-{end}" for start, end in annotation.spans[:4])
+    return f"{document}: {annotation.text} [{where}]"[:500]

