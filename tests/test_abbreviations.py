@@ -1,0 +1,111 @@
+"""Short forms are spelled out as the document itself does, and only then."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from belink.abbreviations import definitions, expand, long_form
+from belink.corpora import read_corpus
+from belink.records import Document, Mention
+
+DATA = os.environ.get("BELINK_DATA")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("We saw heparin-induced thrombocytopenia (HIT) twice.", {"HIT": "heparin-induced thrombocytopenia"}),
+        ("HIT (heparin-induced thrombocytopenia) was seen.", {"HIT": "heparin-induced thrombocytopenia"}),
+        ("the adenomatous polyposis coli [APC] gene", {"APC": "adenomatous polyposis coli"}),
+        ("Hereditary hemochromatosis (HH) is common.", {"HH": "Hereditary hemochromatosis"}),
+        ("Myotonic dystrophy (DM) is inherited.", {"DM": "Myotonic dystrophy"}),
+        ("absence of congenital adrenal hypoplasia (AHC)", {"AHC": "congenital adrenal hypoplasia"}),
+        ("congenital hypertrophy of the retinal pigment epithelium (CHRPE)",
+         {"CHRPE": "congenital hypertrophy of the retinal pigment epithelium"}),
+        ("obsessive-compulsive disorder (OCD; DSM-IV)", {"OCD": "obsessive-compulsive disorder"}),
+        ("patients treated using propylthiouracil (PTU)", {"PTU": "propylthiouracil"}),
+        ("glucose-6-phosphate dehydrogenase (G6PD)", {"G6PD": "glucose-6-phosphate dehydrogenase"}),
+        ("ataxia-telangiectasia (A-T)", {"A-T": "ataxia-telangiectasia"}),
+        ("acute demyelinations (ADs)", {"ADs": "acute demyelinations", "AD": "acute demyelination"}),
+        ("factor deficiencies (FDs)", {"FDs": "factor deficiencies", "FD": "factor deficiency"}),
+        ("First title. Alzheimer disease (AD)", {"AD": "Alzheimer disease"}),
+        ("Alzheimer disease. It is common (AD)", {}),
+        ("in 12 patients (P < 0.05)", {}),
+        ("as reported (Smith et al.)", {}),
+        ("type II (C2) deficiency", {}),
+        ("the dose (DOSE)", {}),
+        ("(AD)", {}),
+        ("İİ ataxia telangiectasia (AT)", {"AT": "ataxia telangiectasia"}),
+        ("", {}),
+    ],
+)  # fmt: skip
+def test_definitions_are_found_as_authors_write_them(text: str, expected: dict[str, str]) -> None:
+    assert definitions(text) == expected
+
+
+def test_the_first_of_two_definitions_counts() -> None:
+    assert definitions("atrial fibrillation (AF) and amniotic fluid (AF)") == {"AF": "atrial fibrillation"}
+
+
+KNOWN = {"DM": "myotonic dystrophy", "HIT": "heparin-induced thrombocytopenia", "APC": "adenomatous polyposis coli"}
+
+
+@pytest.mark.parametrize(
+    ("mention", "expected"),
+    [
+        ("DM", "myotonic dystrophy"),
+        ("congenital DM", "congenital myotonic dystrophy"),
+        ("HIT type II", "heparin-induced thrombocytopenia type II"),
+        ("DMs", "myotonic dystrophy"),
+        ("DM's", "myotonic dystrophy"),
+        ("APC-associated", "adenomatous polyposis coli-associated"),
+        ("Adenomatous polyposis coli (APC) tumor", "adenomatous polyposis coli tumor"),
+        ("adenomatous polyposis coli (APC; OMIM 175100)", "adenomatous polyposis coli"),
+        ("DMD", ""),
+        ("ADMIT", ""),
+        ("dm", ""),
+        ("myotonic dystrophy", ""),
+        ("", ""),
+    ],
+)
+def test_a_short_form_is_spelled_out_inside_longer_mentions_too(mention: str, expected: str) -> None:
+    assert long_form(mention, KNOWN) == expected
+
+
+def test_the_longest_short_form_wins() -> None:
+    assert long_form("X-ALD", {"ALD": "adrenoleukodystrophy", "X-ALD": "X-linked ALD"}) == "X-linked ALD"
+
+
+def test_expanding_a_document_changes_only_long_forms() -> None:
+    text = "Myotonic dystrophy (DM). Later, congenital DM and fever."
+    mentions = tuple(
+        Mention(text=word, start=text.index(word), end=text.index(word) + len(word), gold=("MESH:D009223",))
+        for word in ("Myotonic dystrophy", "congenital DM", "fever")
+    )
+    document = Document(id="1", text=text, mentions=mentions)
+    expanded = expand(document)
+    assert [m.long_form for m in expanded.mentions] == ["", "congenital Myotonic dystrophy", ""]
+    assert [(m.text, m.start, m.gold) for m in expanded.mentions] == [(m.text, m.start, m.gold) for m in mentions]
+    assert expand(Document(id="2", text="No brackets.", mentions=())).mentions == ()
+
+
+@given(st.text(st.sampled_from("aAbBcC ()[]-.,;\n\\İ"), max_size=80))
+def test_any_text_can_be_asked_and_long_forms_come_from_it(text: str) -> None:
+    for short, long in definitions(text).items():
+        assert short in text
+        assert long in text or long + "s" in text
+        assert len(long) > len(short)
+        long_form(f"{short} x {text}", {short: long})
+
+
+@pytest.mark.data
+@pytest.mark.skipif(DATA is None, reason="BELINK_DATA is not set")
+def test_a_third_of_ncbi_disease_mentions_are_spelled_out() -> None:
+    path = Path(str(DATA)) / "corpora/ncbi-disease/traindev.bioc.xml.gz"
+    mentions = [m for document in read_corpus(path) for m in expand(document).mentions]
+    spelled = sum(bool(m.long_form) for m in mentions)
+    assert len(mentions) == 5714
+    assert 1700 <= spelled <= 1800
