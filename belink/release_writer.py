@@ -81,9 +81,14 @@ def _plain_errors(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.FatalException) as error:
+    except (
+        duckdb.IOException,
+        duckdb.OutOfMemoryException,
+        duckdb.FatalException,
+        duckdb.TransactionException,
+    ) as error:
         raise ReleaseError(
-            f"{path}: expected to read the source and write the release, found: {_first_line(error)};"
+            f"{path.name}: expected to read the source and write the release, found: {_first_line(error)};"
             " is there room on the disk, and leave to write?"
         ) from error
     except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfRangeException) as error:
@@ -124,9 +129,10 @@ class ReleaseWriter:
         self._spill = path.parent / ".spill"
         self._rows: Rows = {table: [] for table in SCHEMA}
         self._waiting = 0
-        self._connection = duckdb.connect(str(path), config=configuration(self._spill, memory))
+        with _plain_errors(path):
+            self._connection = duckdb.connect(str(path), config=configuration(self._spill, memory))
         for table, columns in SCHEMA.items():
-            self._connection.execute(f"CREATE TABLE {table} ({', '.join(f'{c} {t}' for c, t in columns.items())})")
+            self.sql(f"CREATE TABLE {table} ({', '.join(f'{c} {t}' for c, t in columns.items())})")
 
     def __enter__(self) -> Self:
         return self
@@ -138,7 +144,8 @@ class ReleaseWriter:
             if kind is None:
                 self.sql("CHECKPOINT")
         finally:
-            self._connection.close()
+            with _plain_errors(self.path):
+                self._connection.close()
             shutil.rmtree(self._spill, ignore_errors=True)
 
     def concepts(self, concepts: Iterable[Concept]) -> None:

@@ -134,6 +134,7 @@ def plain_errors(path: Path | None = None) -> Iterator[None]:
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise SourceError(f"{path}: expected a whole .gz file, found: {error}; fetch it again") from error
     except OSError as error:
-        where = error.filename or path or "the system"
-        advice = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "mend that"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        where = error.filename or ("the disk" if full else path) or "the system"
+        advice = "free some space" if full else "mend that"
         raise ReleaseError(f"{where}: {error.strerror or error}; {advice}, then run again") from error
