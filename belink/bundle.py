@@ -240,7 +240,7 @@ def _check_adapter(folder: Path, manifest: Mapping[str, Any]) -> None:
     if manifest["adapter"] is None:
         return
     adapter = _part_manifest(folder / ADAPTER, "adapter")
-    base = adapter.get("base_model", {}).get("sha256")
+    base = adapter.get("base", {}).get("sha256")
     if base is not None and base != manifest["base_model"]["sha256"]:
         raise BundleError(
             f"{folder}: the adapter was trained on a base model of sha256 {base[:16]}…, the bundle names "

@@ -143,7 +143,9 @@ class Corpus(Declared):
     """Annotated text that a linker learns from or is measured on."""
 
     name: str
-    file: str  # path; relative to the declaration, or to BELINK_DATA where it begins with "$BELINK_DATA/"
+    # A path, relative to the declaration; "$BELINK_DATA/…" lies below that variable's folder, "$SAMPLES/…" among the
+    # samples that come with belink.
+    file: str
     url: str = ""  # where everyone else finds it
     licence: str = ""
     use: Literal["train", "evaluate", "both"] = "both"  # "both": its held-out documents evaluate, the rest trains
@@ -215,7 +217,33 @@ def load_linker(name_or_path: str) -> Linker:
     :raises DeclarationError: no such declaration, or one that does not validate.
     """
     path = _locate(name_or_path, settings.shipped_linkers(), "linker")
-    return _read(path, Linker, name=path.stem)
+    linker = _read(path, Linker, name=path.stem)
+    beside = path.absolute().parent  # relative paths in a declaration start where it lies
+    corpora = tuple(
+        corpus if corpus.file.startswith("$") else corpus.model_copy(update={"file": str(beside / corpus.file)})
+        for corpus in linker.corpora
+    )
+    ontologies = tuple(str(beside / name) if name.endswith(".toml") else name for name in linker.ontologies)
+    return linker.model_copy(update={"corpora": corpora, "ontologies": ontologies})
+
+
+def corpus_file(corpus: Corpus, data: Path | None) -> Path:
+    """Where the corpus lies on this machine; ``data`` is the folder that ``$BELINK_DATA`` stands for.
+
+    :raises DeclarationError: it is not there; the message says where to get it.
+    """
+    get = f"; get it from {corpus.url}" if corpus.url else ""
+    if corpus.file.startswith("$BELINK_DATA/"):
+        if data is None:
+            raise DeclarationError(f"corpus {corpus.name}: expected {corpus.file}, found BELINK_DATA unset{get}")
+        path = data / corpus.file.removeprefix("$BELINK_DATA/")
+    elif corpus.file.startswith("$SAMPLES/"):
+        path = settings.shipped_ontologies() / "samples" / corpus.file.removeprefix("$SAMPLES/")
+    else:
+        path = Path(corpus.file).expanduser()
+    if not path.is_file():
+        raise DeclarationError(f"corpus {corpus.name}: expected the file {path}, found none{get}")
+    return path
 
 
 def _locate(name_or_path: str, shipped: Path, kind: str) -> Path:

@@ -52,7 +52,7 @@ def index(folder: Path, version: str = "2025-02-04", **changes: Any) -> Path:
 def adapter(folder: Path, base_sha256: str = "b" * 64) -> Path:
     with artefact.build(folder) as aside:
         (aside / "adapter_model.safetensors").write_bytes(b"weights")
-        artefact.write_manifest(aside, {"base_model": {"sha256": base_sha256}})
+        artefact.write_manifest(aside, {"base": {"sha256": base_sha256}})
     return folder
 
 
