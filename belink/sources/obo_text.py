@@ -1,0 +1,76 @@
+"""OBO text in its own terms: stanzas, and strings escaped as the format asks; what OWL and JSON are turned into too.
+
+Format: OBO flat file 1.4, https://owlcollab.github.io/oboformat/doc/GO.format.obo-1_4.html
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+SAFE = r"[A-Za-z0-9_.\-]+(?::[A-Za-z0-9_.\-]+)?"  # an identifier that needs no escape
+_SAFE_ID = re.compile(SAFE, re.ASCII)
+_STANZA = re.compile(r"\[(\w+)\]")
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "W": " "}
+
+
+class Frame(NamedTuple):
+    """One stanza of OBO text, its clauses as they stand there."""
+
+    kind: str  # "header", "Term", "Typedef", "Instance", or what stood between the brackets
+    line: int | None  # 1-based line of the first clause; None where the source has no lines
+    clauses: list[str]
+    step: int = 1  # lines from one clause to the next; 0 where they all come from one place
+
+    def line_of(self, position: int) -> int | None:
+        return None if self.line is None else self.line + position * self.step
+
+
+def frames(lines: Iterable[str]) -> Iterator[Frame]:
+    """The stanzas of OBO text; the header first, also where it is empty."""
+    kind, start, clauses = "header", 1, list[str]()
+    for number, line in enumerate(lines, 1):
+        if line.startswith("["):
+            yield Frame(kind, start, clauses)
+            stanza = _STANZA.match(line)
+            kind, start, clauses = (stanza[1] if stanza else line.strip()), number + 1, []
+            if kind.lower() == "term":
+                kind = "Term"
+        else:
+            clauses.append(line)
+    yield Frame(kind, start, clauses)
+
+
+def unescape(text: str) -> str:
+    """OBO text with its backslashes resolved."""
+    return re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), text) if "\\" in text else text
+
+
+def identifier(raw: str) -> str:
+    """``raw`` as OBO writes an identifier, so that a parser gives back exactly ``raw`` (white space runs as one)."""
+    if _SAFE_ID.fullmatch(raw):
+        return raw
+    return re.sub(r"([^\w.\-])", r"\\\1", " ".join(raw.split()))
+
+
+def quoted(raw: str) -> str:
+    """``raw`` as OBO writes a quoted string."""
+    escaped = raw.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+    return f'"{escaped}"'
+
+
+def plain(raw: str) -> str:
+    """``raw`` as OBO writes an unquoted string, which is how labels stand there."""
+    escaped = raw.strip().replace("\\", "\\\\").replace("{", "\\{").replace("!", "\\!")
+    return escaped.replace("\n", "\\n").replace("\r", "\\r")
+
+
+def synonym(raw: str, scope: str, type: str = "") -> str:
+    """The clause of a synonym; its xrefs are not kept."""
+    return f"synonym: {quoted(raw)} {scope} {identifier(type) + ' ' if type else ''}[]"
+
+
+def first_identifier(value: str) -> tuple[str, str, str]:
+    """The identifier that ``value`` begins with: unescaped, as written, and what follows it."""
+    match = re.match(r"(?:\\.|[^\s\\])*", value)
+    written = match[0] if match else ""
+    return unescape(written), written, value[len(written) :].strip()
