@@ -53,7 +53,7 @@ CREATE TEMP TABLE names_removed AS
     EXCEPT SELECT concept_id, text FROM new.name WHERE concept_id IN (SELECT id FROM after);
 CREATE TEMP TABLE names_moved AS
     SELECT r.name, r.id AS "from", string_agg(a.id, ', ' ORDER BY a.id) AS "to"
-    FROM names_removed r JOIN names_added a ON a.name = r.name AND a.id <> r.id GROUP BY r.name, r.id;
+    FROM names_removed r JOIN names_added a ON a.name = r.name GROUP BY r.name, r.id;
 """
 
 

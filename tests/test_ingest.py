@@ -230,6 +230,8 @@ def test_a_refused_release_is_recognised_without_reading_it_again(
     monkeypatch.setattr("belink.ingest._reader", lambda format: pytest.fail("read again"))
     with pytest.raises(GateRefused, match=r"max_shrinkage is 0\.25"):
         ingest(source(), [shrunken], here)
+    monkeypatch.undo()
+    ingest(source(), [file(tmp_path, *many(41), name="z.obo", version="2025-03-01")], here)
     accepted = ingest(source(), [shrunken], here, refuse=False)
     assert (accepted.new, accepted.concepts, latest(here, "x")) == (True, 30, accepted.path)
     assert [gate.name for gate in accepted.gates if not gate.passed] == ["max_shrinkage"]

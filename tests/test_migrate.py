@@ -38,6 +38,8 @@ R3 = (
     concept(11, "n11", alt_ids=(12,)),
     concept(14, "n14", alt_ids=(12,)),
     concept(20, "n20"),
+    concept(21, obsolete=True, replaced_by=(5,)),
+    concept(22, obsolete=True, replaced_by=(20,), consider=(1,)),
 )
 
 
@@ -64,6 +66,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         ("X:12", "split", ("X:11", "X:14")),
         ("X:13", "merged", ("X:11",)),  # an alternative id that the newer release has forgotten
         ("X:20", "same", ("X:20",)),
+        ("X:21", "merged", ("X:5",)),  # where the way ends, whoever claims X:5
+        ("X:22", "merged", ("X:20",)),  # a suggestion beside a replacement is none
         ("X:30", "merged", ("X:1",)),  # obsolete before the oldest release
         ("X:99", "unknown", ()),
         ("Y:1", "unknown", ()),
@@ -206,7 +210,7 @@ def test_tables_change_in_the_columns_of_ids_alone(home: Settings, tmp_path: Pat
     written, report = run(home, tmp_path, "a.csv", text)
     assert written == text.replace('note",X:2,', 'note",X:1,').replace("X:13", "X:11")
     assert numbers(report) == (1, 2, 1, 0)
-    table = 'mention\tcurie2\n5" wide\tX:2\n7" wide\tX:3\n'
+    table = 'mention\tcurie2\n"5 wide\tX:2\n7"\tX:3\n'
     written, report = run(home, tmp_path, "a.tsv", table, column="curie2")
     assert written == table.replace("X:2", "X:1").replace("X:3", "X:1")
 
