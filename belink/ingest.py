@@ -69,7 +69,9 @@ def ingest(
 
     releases.release_path(settings, source.name, version or "any")
     with plain_errors(files[0] if files else None):
-        attempt = _Attempt(source, list(files), settings, version, refuse, corpus_ids, fingerprint(files))
+        attempt = _Attempt(
+            source, list(files), settings, version, refuse, corpus_ids, fingerprint(files, source.format)
+        )
         if known := attempt.known():
             return known
         settings.locks.mkdir(parents=True, exist_ok=True)
@@ -285,15 +287,22 @@ def _ingested(path: Path, manifest: dict[str, Any], *, new: bool) -> Ingested:
 
 
 def _reader(format: Format) -> Reader:
+    # Each reader brings its parser along, so only the one that is needed is imported.
     if format == "mesh":
-        from belink.sources.mesh import read
-    elif format == "umls":
-        from belink.sources.umls import read
-    elif format == "table":
-        from belink.sources.tabular import read
-    else:
-        from belink.sources.obo import read
-    return read
+        from belink.sources import mesh
+
+        return mesh.read
+    if format == "umls":
+        from belink.sources import umls
+
+        return umls.read
+    if format == "table":
+        from belink.sources import tabular
+
+        return tabular.read
+    from belink.sources import obo
+
+    return obo.read
 
 
 @contextmanager

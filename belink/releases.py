@@ -26,6 +26,10 @@ __all__ = ["Release", "ReleaseWriter", "attached", "compare", "latest", "list_re
 
 DATABASE = "release.duckdb"
 FORMAT = 1
+_NAMES = """
+SELECT n.concept_id, n.text, n.scope FROM name n JOIN concept c ON c.id = n.concept_id
+WHERE {} ORDER BY c.rowid, n.scope <> 'label', n.rowid
+"""
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+\-]{0,99}")
 
 
@@ -159,11 +163,15 @@ class Release:
         :param live: no names of obsolete concepts.
         :param prefixes: instead of ``own``: only concepts of these prefixes.
         """
-        return self.table(
-            f"SELECT n.concept_id, n.text, n.scope FROM name n JOIN concept c ON c.id = n.concept_id "  # noqa: S608
-            f"WHERE {_chosen(own, live, prefixes)} ORDER BY c.rowid, n.scope <> 'label', n.rowid",
-            list(prefixes),
-        )
+        return self.table(_NAMES.format(_chosen(own, live, prefixes)), list(prefixes))
+
+    def name_batches(
+        self, *, own: bool = True, live: bool = True, prefixes: Sequence[str] = (), rows: int = 100_000
+    ) -> "Iterator[pa.RecordBatch]":
+        """The rows of :meth:`names`, so many at a time, for releases whose names are not to be held at once."""
+        with self.cursor() as cursor:
+            query = cursor.sql(_NAMES.format(_chosen(own, live, prefixes)), params=list(prefixes))
+            yield from query.to_arrow_reader(rows)
 
     def concepts_table(self, *, own: bool = True, live: bool = True, prefixes: Sequence[str] = ()) -> "pa.Table":
         """Columns ``id``, ``label`` (null: it has none), ``prefix``, ``obsolete``; in the order of the source."""

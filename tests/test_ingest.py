@@ -20,7 +20,7 @@ from belink.ingest import ingest, tidy_version
 from belink.records import Concept
 from belink.releases import latest, list_releases, open_release
 from belink.settings import Settings
-from belink.sources.files import sniff
+from belink.sources.files import fingerprint, sniff
 
 SAMPLES = settings.shipped_ontologies() / "samples"
 SAMPLE = SAMPLES / "mondo-sample-2025-02-04.obo"
@@ -187,6 +187,19 @@ def test_formats_are_told_by_content(tmp_path: Path) -> None:
     (tmp_path / "META").mkdir()
     (tmp_path / "META" / "MRCONSO.RRF.gz").touch()
     assert sniff(tmp_path) == "umls"
+
+
+def test_of_a_folder_only_what_is_read_tells_it_from_another(tmp_path: Path) -> None:
+    folder = tmp_path / "2025AB" / "META"
+    folder.mkdir(parents=True)
+    (folder / "MRCONSO.RRF").write_text("a")
+    (folder / "MRSTY.RRF.gz").write_text("b")
+    first = fingerprint([folder.parent], "umls")
+    assert [each["name"] for each in first.sources] == ["META/MRCONSO.RRF", "META/MRSTY.RRF.gz"]
+    (folder / "MRSAT.RRF").write_text("tens of GiB")
+    assert fingerprint([folder.parent], "umls") == first
+    (folder / "MRSTY.RRF.gz").write_text("c")
+    assert fingerprint([folder.parent], "umls").sha256 != first.sha256
 
 
 def test_another_declaration_of_the_same_file_is_not_passed_over(here: Settings, tmp_path: Path) -> None:

@@ -42,6 +42,9 @@ def test_more_concepts_than_one_batch_keep_their_order(tmp_path: Path) -> None:
         names = opened.names()
         assert names["text"].to_pylist()[-2:] == ["label 44999", "synonym 44999"]
         assert names.num_rows == 90_000
+        batches = list(opened.name_batches(rows=20_000))
+        assert len(batches) > 2
+        assert [text for batch in batches for text in batch["text"].to_pylist()] == names["text"].to_pylist()
 
 
 def test_only_live_names_of_the_ontology_itself_are_offered(tmp_path: Path) -> None:

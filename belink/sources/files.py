@@ -16,6 +16,8 @@ from belink.declarations import Format, Source
 from belink.errors import ReleaseError, SourceError
 
 SUFFIXES: dict[Format, str] = {"obo": ".obo", "owl": ".owl", "obograph": ".json"}  # of the OBO family
+# Of a UMLS folder only what is read counts: the rest of a full Metathesaurus is tens of GiB.
+_READ_OF_UMLS = re.compile(r"MR(CONSO|STY|DEF|REL|CUI|RANK|SAB)\.RRF(\.gz)?|release\.dat", re.IGNORECASE)
 _CHUNK = 1 << 20
 _GZIP = b"\x1f\x8b"
 
@@ -35,20 +37,22 @@ class Unpacked(NamedTuple):
     sha256: str  # of the content, so that a file and its .gz are the same
 
 
-def fingerprint(files: Sequence[Path]) -> Fingerprint:
-    """Sizes and sha256 of the files, and of those in folders.
+def fingerprint(files: Sequence[Path], format: Format) -> Fingerprint:
+    """Sizes and sha256 of the files, and of those in folders that a reader of ``format`` looks at.
 
     :raises SourceError: there are none.
     """
     found: list[tuple[str, Path]] = []
     for path in files:
         if path.is_dir():
-            inside = sorted(inner for inner in path.rglob("*") if inner.is_file() and not inner.name.startswith("."))
+            inside = sorted(inner for inner in path.rglob("[!.]*") if inner.is_file())
+            if format == "umls":
+                inside = [inner for inner in inside if _READ_OF_UMLS.fullmatch(inner.name)]
             found.extend((inner.relative_to(path).as_posix(), inner) for inner in inside)
         else:
             found.append((path.name, path))
     if not found:
-        raise SourceError("expected at least one file to read, found none; give --file")
+        raise SourceError("expected at least one file to read, found none; give another --file")
     sources = [{"name": name, "size": path.stat().st_size, "sha256": artefact.sha256(path)} for name, path in found]
     if len(sources) == 1:
         return Fingerprint(str(sources[0]["sha256"]), sources)
@@ -62,7 +66,7 @@ def unpacked(files: list[Path], source: Source, work: Path) -> Unpacked:
     Files of the OBO family are told by content and unpacked here; the other readers unpack what they read.
     """
     if source.format not in SUFFIXES:
-        return Unpacked(files, source, fingerprint(files).sha256)
+        return Unpacked(files, source, fingerprint(files, source.format).sha256)
     if len(files) != 1:
         raise SourceError(f"{source.name}: expected one file, found {len(files)}; give --file once")
     path = files[0]
