@@ -8,7 +8,7 @@ is newly a name of another concept.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,10 @@ class Diff:
     names_moved: int
     live: tuple[int, int]  # live concepts before and after
     examples: Mapping[str, Sequence[dict[str, Any]]] = field(default_factory=dict)  # by change, in alphabetical order
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as JSON writes it."""
+        return {**asdict(self), "live": list(self.live)}
 
     def markdown(self) -> str:
         """A table of the counts, then the examples of each change."""

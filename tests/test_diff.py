@@ -1,3 +1,4 @@
+import json
 import time
 from pathlib import Path
 
@@ -99,6 +100,12 @@ def test_examples_are_the_first_in_order_and_never_more_than_asked(tmp_path: Pat
     change = diff(old, new, examples=3)
     assert [row["id"] for row in change.examples["added"]] == ["X:001", "X:002", "X:003"]
     assert "## added (first 3)" in change.markdown()
+
+
+def test_a_diff_can_be_written_as_json(two: tuple[Path, Path]) -> None:
+    written = json.loads(json.dumps(diff(*two).to_dict()))
+    assert (written["added"], written["live"], written["new"]) == (1, [5, 4], "2")
+    assert written["examples"]["relabelled"] == [{"id": "X:1", "was": "asthma", "is": "Asthma"}]
 
 
 def test_two_ontologies_are_not_compared(tmp_path: Path) -> None:
