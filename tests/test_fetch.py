@@ -31,7 +31,9 @@ class Site:
     etag: str | None = '"one"'
     modified: str | None = MODIFIED
     ranges: bool = True
-    behaviour: list[str] = field(default_factory=list)  # "503", "404", "cut", "to <address>"; "" is well behaved
+    behaviour: list[str] = field(
+        default_factory=list
+    )  # "503", "404", "cut", "shift" (another range), "to <address>"; "" is well behaved
     requests: list[dict[str, str]] = field(default_factory=list)
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
@@ -52,8 +54,9 @@ class Site:
             handler.send_response(304)
             return _end(handler, tags)
         body, status, extra = self.content, 200, {}
-        if self.ranges and "Range" in asked and asked.get("If-Range") in (self.etag, self.modified):
-            start = int(asked["Range"].removeprefix("bytes=").removesuffix("-"))
+        strong = self.etag if self.etag and not self.etag.startswith("W/") else self.modified
+        if self.ranges and "Range" in asked and asked.get("If-Range") in (strong, self.modified):
+            start = int(asked["Range"].removeprefix("bytes=").removesuffix("-")) - 7 * (behaviour == "shift")
             body, status = self.content[start:], 206
             extra = {"Content-Range": f"bytes {start}-{len(self.content) - 1}/{len(self.content)}"}
         handler.send_response(status)
@@ -173,6 +176,11 @@ def test_parts_of_two_different_files_are_never_joined(site: Site, here: Setting
         fetch.fetch(source_of(site.url), here)
     site.content, site.etag, site.modified = CONTENT[::-1], '"two"', None
     assert fetch.fetch(source_of(site.url), here).paths[0].read_bytes() == CONTENT[::-1]
+
+
+def test_a_range_that_was_not_asked_for_is_not_joined(site: Site, here: Settings) -> None:
+    site.behaviour = ["cut", "shift"]
+    assert fetch.fetch(source_of(site.url), here).paths[0].read_bytes() == CONTENT
 
 
 def test_a_server_without_tags_or_ranges_is_asked_for_everything_again(site: Site, here: Settings) -> None:

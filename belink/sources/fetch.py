@@ -273,7 +273,7 @@ def _asked_wait(response: "httpx.Response") -> float:
 
 
 def _receive(response: "httpx.Response", state: _State, target: Path) -> None:
-    """Append to the part where the server continues it, else begin it anew; returns when all of it is there."""
+    """Append to the part where the server continues it, else begin it anew; httpx raises where bytes are missing."""
     part = _part(target)
     there = 0
     if response.status_code == 206:
@@ -286,15 +286,12 @@ def _receive(response: "httpx.Response", state: _State, target: Path) -> None:
         _forget(target)
         _write(_beside(part), state)
     announced = response.headers.get("Content-Length", "")
-    expected = there + int(announced) if announced.isdigit() else None
-    total = None if expected is None else (expected - there) // _MIB
+    total = int(announced) // _MIB if announced.isdigit() else None
     with part.open("ab") as out:
         for _ in progress.track(_written(response, out), what=f"fetching {target.name}", total=total, unit="MiB"):
             pass
         out.flush()
         os.fsync(out.fileno())
-    if expected is not None and part.stat().st_size != expected:
-        raise _Interrupted(f"{part.stat().st_size} of {expected} bytes")
 
 
 def _written(response: "httpx.Response", out: BinaryIO) -> Iterator[None]:
