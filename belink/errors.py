@@ -3,6 +3,8 @@
 Only ``cli.py`` and ``serve.py`` catch :class:`BelinkError`; a programmer's mistake stays a ``ValueError``.
 """
 
+from collections.abc import Sequence
+
 
 class BelinkError(Exception):
     """Something that the user can mend; the command line prints it as one line and exits with 1."""
@@ -42,3 +44,7 @@ class RegistryError(BelinkError):
 
 class GateRefused(BelinkError):
     """A gate refused a release or a linker; the command line exits with 3."""
+
+    def __init__(self, message: str, gates: Sequence[object] = ()) -> None:
+        super().__init__(message)
+        self.gates = tuple(gates)  # every gate's result, as dictionaries

@@ -215,7 +215,7 @@ class _Attempt(NamedTuple):
                 artefact.write_manifest(aside, manifest)
             artefact.remove(built)
         if refused:
-            raise GateRefused(_refusal(manifest, failed, target / GATES))
+            raise GateRefused(_refusal(manifest, failed, target / GATES), report["gates"])
         placed = artefact.read_manifest(target)
         log.info("%s %s: %d concepts", placed["ontology"], placed["version"], placed["counts"]["concepts"])
         return _ingested(target, placed, new=placed["created"] == manifest["created"])

@@ -1,0 +1,161 @@
+"""Releases and corpora → what a linker is trained on, calibrated on and examined by: three sets that share nothing.
+
+``questions`` keeps a share of names and documents from training; here that share is halved by a stable hash, so that
+no calibration is judged by what it was fitted to, in this release or in a later one.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from belink import abbreviations, corpora, declarations, questions, releases
+from belink.declarations import Corpus, Linker
+from belink.questions import Question, Retrieve
+from belink.records import Candidate, Document, Mention
+from belink.text import normalise
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NAMES = "names"  # what exam items that are held-out names come from; others name their corpus
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """One mention that a linker is examined by."""
+
+    mention: Mention  # ``gold`` or ``nil`` says what is right
+    source: str
+    hide_own_name: bool = False  # the linker must not find the mention's text as a name: it is one
+    without: tuple[str, ...] = ()  # concepts taken away, so that the right answer is NIL
+
+
+def names(folders: Iterable[Path], prefixes: Sequence[str] = ()) -> "pa.Table":
+    """Columns concept_id, text, scope: every name that a linker over these releases offers."""
+    import pyarrow as pa
+
+    tables = []
+    for folder in folders:
+        with releases.open_release(folder) as release:
+            tables.append(release.names(prefixes=prefixes))
+    return pa.concat_tables(tables)
+
+
+def training_questions(
+    linker: Linker, folders: Sequence[Path], data: Path | None, retrieve: Retrieve
+) -> list[Question]:
+    """Questions from the ontologies' names and from the corpora that train, never a held-out one."""
+    training, options = linker.training, linker.reranker.options
+    asked = questions.ontology_questions(names(folders, linker.prefixes), retrieve, training=training, options=options)
+    for corpus in linker.corpora:
+        if corpus.use != "evaluate":
+            read = documents(corpus, folders, data)
+            asked += questions.corpus_questions(read, retrieve, training=training, options=options, held_out=False)
+    return asked
+
+
+def calibration_questions(
+    linker: Linker, folders: Sequence[Path], data: Path | None, retrieve: Retrieve
+) -> list[Question]:
+    """Held-out questions that nothing is examined by."""
+    training, options, wanted = linker.training, linker.reranker.options, linker.evaluation
+    asked = questions.held_out_questions(
+        names(folders, linker.prefixes), retrieve, training=training, options=options, n=2 * wanted.items
+    )
+    for corpus in linker.corpora:
+        if corpus.use == "both":
+            asked += questions.corpus_questions(
+                documents(corpus, folders, data),
+                retrieve,
+                training=training,
+                options=options,
+                held_out=True,
+                limit=2 * wanted.corpus_items,
+            )
+    return [question for question in asked if not _examines(question.mention)]
+
+
+def exam(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[Item]:
+    """What challenger and champion are both measured on: held-out names, then mentions of held-out documents.
+
+    The same for the same releases and corpora; mostly the same in the next release.
+    """
+    training, wanted = linker.training, linker.evaluation
+    every_name = training.model_copy(update={"nil_share": 0.0})
+    drawn = questions.held_out_questions(
+        names(folders, linker.prefixes), _anything, training=every_name, options=1, n=2 * wanted.items
+    )
+    items = [_name_item(question.mention, training.nil_share) for question in drawn if _examines(question.mention)]
+    for corpus in linker.corpora:
+        if corpus.use == "train":
+            continue
+        every_document = training.model_copy(update={"held_out": 1.0}) if corpus.use == "evaluate" else training
+        drawn = questions.corpus_questions(
+            documents(corpus, folders, data),
+            _anything,
+            training=every_document,
+            options=1,
+            held_out=True,
+            limit=wanted.corpus_items * (2 if corpus.use == "both" else 1),
+        )
+        items += [
+            Item(mention=question.mention, source=corpus.name)
+            for question in drawn
+            if corpus.use == "evaluate" or _examines(question.mention)
+        ]
+    return items
+
+
+def documents(corpus: Corpus, folders: Sequence[Path], data: Path | None) -> list[Document]:
+    """The corpus, its abbreviations spelled out and its gold ids brought to these releases.
+
+    An id that a release replaced becomes its successors; a mention none of whose ids is left is NIL here.
+    """
+    read = list(corpora.read_corpus(declarations.corpus_file(corpus, data)))
+    current = _successors(
+        {gold for document in read for mention in document.mentions for gold in mention.gold}, folders
+    )
+    return [abbreviations.expand(_brought_up_to_date(document, current)) for document in read]
+
+
+def _successors(ids: Iterable[str], folders: Sequence[Path]) -> dict[str, tuple[str, ...]]:
+    """Each id → the live ids that stand for it, in the first release that has any."""
+    with ExitStack() as stack:
+        opened = [stack.enter_context(releases.open_release(folder)) for folder in folders]
+        return {
+            wanted: next((found for release in opened if (found := release.successor(wanted))), ())
+            for wanted in sorted(ids)
+        }
+
+
+def _brought_up_to_date(document: Document, current: Mapping[str, tuple[str, ...]]) -> Document:
+    mentions = []
+    for mention in document.mentions:
+        gold = tuple(dict.fromkeys(successor for old in mention.gold for successor in current[old]))
+        mentions.append(replace(mention, gold=gold, nil=mention.nil or bool(mention.gold and not gold)))
+    return replace(document, mentions=tuple(mentions))
+
+
+def _name_item(mention: Mention, nil_share: float) -> Item:
+    if _uniform("nil", normalise(mention.text)) < nil_share:
+        made_nil = replace(mention, gold=(), nil=True)
+        return Item(mention=made_nil, source=NAMES, hide_own_name=True, without=mention.gold)
+    return Item(mention=mention, source=NAMES, hide_own_name=True)
+
+
+def _anything(mentions: Sequence[Mention], *, hide_own_name: bool = False) -> list[list[Candidate]]:
+    """In place of retrieval where only the mentions are wanted: questions without candidates are left out."""
+    return [[Candidate(id="", label="", name="", ontology="", release="")] for _ in mentions]
+
+
+def _examines(mention: Mention) -> bool:
+    """Which half of what is held out: a document as a whole, a name wherever it stands."""
+    return _uniform("examines", mention.document or normalise(mention.text)) < 0.5
+
+
+def _uniform(*parts: str) -> float:
+    digest = blake2b("\0".join(parts).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64

@@ -1,0 +1,260 @@
+"""The steps of a refresh up to the index; ``retraining`` and ``challenge`` have the others.
+
+    start → fetched → champion → is_unchanged → ingested → compared → indexed
+          → decided → trained → calibrated
+          → drafted → evaluated → judged → assembled → registered → concluded
+
+Each is a function of declarations and paths, called by the flows in this order. Every step names its result by its
+content and finds it again, so a refresh that was killed goes on where it stopped. Only the last moves ``champion``.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from belink import artefact, bundle, declarations, registry, text
+from belink.declarations import Linker, Source
+from belink.errors import DeclarationError, RegistryError, ReleaseError
+from belink.settings import Settings
+
+if TYPE_CHECKING:
+    from belink.declarations import Encoder as EncoderConfig
+    from belink.diff import Diff
+    from belink.encode import Encoder
+    from belink.index import IndexReport
+    from belink.ingest import Ingested
+    from belink.questions import Retrieve
+    from belink.records import Candidate, Mention
+
+RetrainRule = Literal["auto", "always", "never"]
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a refresh starts from, before any file is looked at."""
+
+    settings: Settings
+    linker: Linker
+    sources: Mapping[str, Source]  # by the ontology's name
+    corpora: Mapping[str, str]  # name → sha256 of the file
+    retrain: RetrainRule = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFiles:
+    """The files of one ontology, here."""
+
+    paths: tuple[Path, ...]
+    sha256: str
+    version: str | None = None  # where only the server knows it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Champion:
+    """What the linker's consumers use now."""
+
+    version: str
+    path: Path
+    manifest: Mapping[str, Any]
+
+
+def start(settings: Settings, linker: str, ontologies: Sequence[str] = (), retrain: RetrainRule = "auto") -> Start:
+    """The declarations that ``linker`` is made by, and the corpora they name.
+
+    :param ontologies: those that files were given for; each must be one of the linker's.
+    :raises DeclarationError: a declaration or corpus is missing, or the linker has no such ontology.
+    """
+    declared = declarations.load_linker(linker)
+    sources = {source.name: source for source in map(declarations.load_source, declared.ontologies)}
+    for name in ontologies:
+        if name not in sources:
+            raise DeclarationError(
+                f"{declared.name}: expected files for one of its ontologies {', '.join(sources)}, found {name}"
+            )
+    files = {corpus.name: declarations.corpus_file(corpus, settings.data) for corpus in declared.corpora}
+    corpora = {name: artefact.sha256(path) for name, path in files.items()}
+    return Start(settings=settings, linker=declared, sources=sources, corpora=corpora, retrain=retrain)
+
+
+@contextmanager
+def exclusive(begun: Start) -> Iterator[None]:
+    """Nobody else refreshes this linker in this home meanwhile; a process that dies lets go of it.
+
+    :raises RegistryError: somebody does.
+    """
+    from filelock import FileLock, Timeout
+
+    begun.settings.locks.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(begun.settings.locks / f"refresh-{begun.linker.name}.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise RegistryError(
+            f"{begun.linker.name}: another refresh of it is running in {begun.settings.home}; try again when it is done"
+        ) from error
+    try:
+        _sweep(begun)
+        yield
+    finally:
+        lock.release()
+
+
+def fetched(begun: Start, ontology: str, files: Sequence[Path] = ()) -> SourceFiles:
+    """``files``, or where there are none what the declaration's address gives.
+
+    :raises SourceError: the address cannot be reached, or gives something else.
+    """
+    if files:
+        from belink.sources.files import fingerprint, plain_errors
+
+        with plain_errors(files[0]):
+            return SourceFiles(paths=tuple(files), sha256=fingerprint(files, begun.sources[ontology].format).sha256)
+    from belink.sources.fetch import fetch
+
+    found = fetch(begun.sources[ontology], begun.settings)
+    return SourceFiles(paths=found.paths, sha256=found.sha256, version=found.version)
+
+
+def champion(begun: Start) -> Champion | None:
+    """The linker's champion; ``None`` before the first promotion.
+
+    :raises BundleError: its bundle is damaged.
+    """
+    version = registry.champion(begun.settings, begun.linker.name)
+    if version is None:
+        return None
+    path, _ = registry.bundle_path(begun.settings, begun.linker.name, version)
+    return Champion(version=version, path=path, manifest=bundle.check(path, deep=False))
+
+
+def is_unchanged(begun: Start, files: Mapping[str, SourceFiles], current: Champion | None) -> bool:
+    """Whether a refresh would only make the champion again."""
+    if current is None or begun.retrain == "always" or is_due(begun, current.manifest):
+        return False
+    return bool(current.manifest["inputs"].get("key") == inputs(begun, files)["key"])
+
+
+def inputs(begun: Start, files: Mapping[str, SourceFiles]) -> dict[str, Any]:
+    """Everything that determines the bundle, and a ``key`` over it."""
+    from belink.ingest import READING
+
+    named: dict[str, Any] = {
+        "sources": {
+            name: {"sha256": files[name].sha256, "reading": source.model_dump(mode="json", include=set(READING))}
+            for name, source in sorted(begun.sources.items())
+        },
+        "corpora": dict(begun.corpora),
+        "linker": begun.linker.model_dump(mode="json", exclude={"title", "schedule", "retrain"}),
+        "text_version": text.VERSION,
+        "format": bundle.FORMAT,
+    }
+    return {"key": artefact.key(named), "corpora": named["corpora"]}
+
+
+def ingested(begun: Start, ontology: str, files: SourceFiles) -> "Ingested":
+    """The release of ``files``.
+
+    :raises GateRefused: a gate on releases failed; the release lies in quarantine.
+    """
+    from belink.ingest import ingest
+
+    return ingest(begun.sources[ontology], files.paths, begun.settings, files.version)
+
+
+def compared(current: Champion | None, release: "Ingested") -> "Diff | None":
+    """What changed since the champion's release; ``None`` where it has none of this ontology, or this very one."""
+    from belink.diff import diff
+
+    old = current.path / "releases" / release.ontology if current else None
+    if old is None or not artefact.exists(old) or artefact.read_manifest(old)["sha256"] == release.sha256:
+        return None
+    return diff(old, release.path)
+
+
+def indexed(begun: Start, releases: Mapping[str, Path], current: Champion | None) -> "IndexReport":
+    """The index over ``releases``, every vector borrowed that the newest index or the champion's has."""
+    from belink.index import build_index
+
+    folder = begun.settings.indices / begun.linker.name
+    previous = newest(folder) or (current.path / bundle.INDEX if current else None)
+    return build_index(list(releases.values()), begun.linker, load_encoder(begun), folder, previous)
+
+
+def index_newest(settings: Settings, linker: str) -> "IndexReport":
+    """The index over the newest releases of a linker's ontologies.
+
+    :raises ReleaseError: one of them has no release yet.
+    """
+    begun = start(settings, linker)
+    return indexed(begun, newest_releases(begun), champion(begun))
+
+
+def newest_releases(begun: Start) -> dict[str, Path]:
+    """Ontology → its newest release.
+
+    :raises ReleaseError: one has none.
+    """
+    from belink.releases import latest
+
+    found = {name: latest(begun.settings, name) for name in begun.sources}
+    missing = [name for name, path in found.items() if path is None]
+    if missing:
+        raise ReleaseError(
+            f"{begun.linker.name}: expected a release of {', '.join(missing)}, found none; belink ingest makes one"
+        )
+    return {name: path for name, path in found.items() if path is not None}
+
+
+def retriever(begun: Start, index_folder: Path) -> "Retrieve":
+    """Retrieval over an index with the linker's encoder, as questions are asked of it."""
+    from belink.index import Index
+    from belink.retrieve import retrieve
+
+    index, encoder, config = Index.load(index_folder), load_encoder(begun), begun.linker.retrieval
+
+    def ask(mentions: "Sequence[Mention]", *, hide_own_name: bool = False) -> "list[list[Candidate]]":
+        return retrieve(index, encoder, mentions, config, hide_own_name=hide_own_name)
+
+    return ask
+
+
+def load_encoder(begun: Start) -> "Encoder":
+    """The linker's encoder; loaded once a process, since several steps ask for it."""
+    return _encoder(begun.linker.encoder, begun.settings.cache)
+
+
+@lru_cache(maxsize=1)
+def _encoder(config: "EncoderConfig", cache: Path) -> "Encoder":
+    from belink.encode import Encoder
+
+    return Encoder.load(config, cache)
+
+
+def is_due(begun: Start, manifest: Mapping[str, Any]) -> bool:
+    """Whether the adapter of a bundle is older than the declaration allows."""
+    days, trained = begun.linker.retrain.every_days, manifest["inputs"].get("adapter", {}).get("trained")
+    if days is None or not trained:
+        return False
+    return datetime.now(UTC) - datetime.fromisoformat(trained) > timedelta(days=days)
+
+
+def newest(folder: Path) -> Path | None:
+    """The complete artefact below ``folder`` that was made last; ``None`` where there is none."""
+    found = [path for path in folder.glob("[!.]*") if artefact.exists(path)]
+    return max(found, key=lambda path: (path / artefact.MANIFEST).stat().st_mtime_ns, default=None)
+
+
+def _sweep(begun: Start) -> None:
+    """Remove what killed builds left; every other step cleans only where it builds."""
+    home, linker = begun.settings.home, begun.linker.name
+    for kind in ("indices", "adapters", "calibrations", "drafts", "evaluations", "bundles", "fetched"):
+        artefact.clean(home / kind / linker)
+    for ontology in begun.sources:
+        artefact.clean(begun.settings.releases / ontology)
+        artefact.clean(begun.settings.quarantine / ontology)

@@ -1,0 +1,212 @@
+"""The steps of a refresh that concern the re-ranker: whether to train it, training, and calibration.
+
+A new release rarely needs a new adapter: names change by a few in a hundred, and what was learned is how to choose. So
+the champion's is kept until the declared share of names has changed, the recipe or a corpus is another, or it is old.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from belink import artefact, bundle, exam
+from belink.declarations import Linker
+from belink.refresh_steps import Champion, Start, indexed, is_due, newest_releases, retriever, start
+from belink.refresh_steps import champion as current_champion
+from belink.settings import Settings
+
+if TYPE_CHECKING:
+    from belink.diff import Diff
+    from belink.models import ResolvedModel
+    from belink.train import TrainReport
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """Whether an adapter is trained, and which one is used otherwise."""
+
+    train: bool
+    reason: str
+    adapter: Path | None = None  # where it lies, or will lie once trained; None: retrieval alone
+    drift: float = 0.0  # share of names changed since it was trained
+    trained: str = ""  # when that was, ISO 8601; "" for this refresh
+
+
+def decided(
+    begun: Start, releases: Mapping[str, Path], current: Champion | None, diffs: Mapping[str, "Diff"]
+) -> Decision:
+    """What the declared rules say of a new adapter."""
+    target = begun.settings.adapters / begun.linker.name / _key(begun, releases)
+    trains = begun.linker.training.questions > 0 or any(corpus.use != "evaluate" for corpus in begun.linker.corpora)
+    if not trains:
+        return Decision(train=False, reason="nothing is declared to train on")
+    if artefact.exists(target):
+        return Decision(train=False, reason="it was trained on these very releases before", adapter=target)
+    kept, why_not = _kept(begun, current)
+    if begun.retrain == "never":
+        return kept or Decision(train=False, reason=f"training was ruled out, and {why_not}")
+    if kept is None:
+        return Decision(train=True, reason=why_not, adapter=target)
+    drift, bound = kept.drift + _changed(releases, diffs), begun.linker.retrain.names_changed
+    reason = f"{drift:.1%} of the names changed since it was trained, {bound:.0%} may"
+    if begun.retrain == "always":
+        return Decision(train=True, reason="it was asked for", adapter=target)
+    if why_not or drift > bound:
+        return Decision(train=True, reason=why_not or reason, adapter=target)
+    return Decision(train=False, reason=reason, adapter=kept.adapter, drift=drift, trained=kept.trained)
+
+
+def trained(begun: Start, releases: Mapping[str, Path], index: Path, adapter: Path) -> "TrainReport":
+    """The adapter at ``adapter``, trained on the names of ``releases`` and on the corpora; found, if it is there."""
+    from belink.train import train
+
+    linker = begun.linker
+    asked = []
+    if not artefact.exists(adapter):
+        ask = retriever(begun, index)
+        asked = exam.training_questions(linker, list(releases.values()), begun.settings.data, ask)
+    return train(asked, base_model(begun), linker.training, linker.reranker, adapter)
+
+
+def calibrated(
+    begun: Start, releases: Mapping[str, Path], index: Path, decision: Decision, current: Champion | None
+) -> Path:
+    """calibration.json for an index and an adapter; the champion's own, where its adapter and settings are kept."""
+    if (kept := _kept_calibration(begun, decision, current)) is not None:
+        return kept
+    from belink import calibrate
+    from belink.rerank import Reranker
+
+    linker, adapter = begun.linker, decision.adapter
+    key = artefact.key(
+        {
+            "index": index.name,
+            "adapter": adapter.name if adapter else None,
+            "asked": _asking(linker),
+            "corpora": dict(begun.corpora),
+            "version": calibrate.VERSION,
+        }
+    )
+    target = begun.settings.home / "calibrations" / linker.name / key
+    if not artefact.exists(target):
+        questions = exam.calibration_questions(
+            linker, list(releases.values()), begun.settings.data, retriever(begun, index)
+        )
+        logits = None
+        if adapter is not None:
+            reranker = Reranker.load(base_model(begun), adapter, linker.reranker)
+            logits = reranker.logits([q.mention for q in questions], [q.candidates for q in questions])
+        fitted = calibrate.fit(questions, logits)
+        with artefact.build(target) as folder:
+            (folder / bundle.CALIBRATION).write_text(json.dumps(fitted.to_dict(), indent=1) + "\n", encoding="utf-8")
+            artefact.write_manifest(folder, {"key": key, "questions": len(questions), "report": fitted.report})
+    return target / bundle.CALIBRATION
+
+
+def train_newest(settings: Settings, linker: str) -> "TrainReport":
+    """The adapter trained on the newest releases of a linker's ontologies and on its corpora."""
+    begun = start(settings, linker)
+    releases = newest_releases(begun)
+    index = indexed(begun, releases, current_champion(begun)).path
+    return trained(begun, releases, index, settings.adapters / begun.linker.name / _key(begun, releases))
+
+
+def base_model(begun: Start) -> "ResolvedModel":
+    """The weights that the adapter belongs to."""
+    from belink.models import resolve
+
+    return resolve(begun.linker.reranker.model, begun.settings.cache)
+
+
+def _key(begun: Start, releases: Mapping[str, Path]) -> str:
+    """Names everything that an adapter depends on."""
+    from belink import prompts, rerank
+
+    linker = begun.linker
+    return artefact.key(
+        {
+            "training": linker.training.model_dump(mode="json"),
+            "asking": rerank.asking(linker.reranker),
+            "options": linker.reranker.options,
+            "base": base_model(begun).sha256,
+            "encoder": linker.encoder.model_dump(mode="json", exclude={"batch_size"}),
+            "retrieval": linker.retrieval.model_dump(mode="json"),
+            "corpora": dict(begun.corpora),
+            "prefixes": linker.prefixes,
+            "releases": {name: artefact.read_manifest(path)["database_sha256"] for name, path in releases.items()},
+            "prompts": prompts.VERSION,
+        }
+    )
+
+
+def _kept(begun: Start, current: Champion | None) -> tuple[Decision | None, str]:
+    """The champion's adapter, where it can be asked at all; and what speaks against keeping it, if anything does."""
+    from belink import prompts, rerank
+
+    if current is None:
+        return None, "there is no champion yet"
+    key = current.manifest["adapter"]
+    if key is None:
+        return None, "the champion has none"
+    source = current.path / bundle.ADAPTER
+    manifest, linker = artefact.read_manifest(source), begun.linker
+    asked_as = (manifest["base"]["sha256"], manifest["prompts"], manifest["asking"])
+    if asked_as != (base_model(begun).sha256, prompts.VERSION, rerank.asking(linker.reranker)):
+        return None, "the champion's belongs to another base model or another form of question"
+    target = begun.settings.adapters / linker.name / key
+    if not artefact.exists(target):
+        with artefact.build(target) as folder:
+            for path in source.iterdir():
+                artefact.link_or_copy(path, folder / path.name)
+    made = current.manifest["inputs"].get("adapter", {})
+    kept = Decision(
+        train=False,
+        reason="the champion's is kept",
+        adapter=target,
+        drift=made.get("drift", 0.0),
+        trained=made.get("trained", ""),
+    )
+    if manifest["training"] != linker.training.model_dump(mode="json"):
+        return kept, "the declared training is another than the champion's"
+    if current.manifest["inputs"].get("corpora") != dict(begun.corpora):
+        return kept, "the corpora are others than the champion's"
+    if is_due(begun, current.manifest):
+        return kept, f"it is older than {begun.linker.retrain.every_days} days"
+    return kept, ""
+
+
+def _changed(releases: Mapping[str, Path], diffs: Mapping[str, "Diff"]) -> float:
+    """Share of names that came, went or moved, of all names."""
+    names = sum(artefact.read_manifest(path)["counts"]["names"] for path in releases.values())
+    return sum(diff.names_added + diff.names_removed for diff in diffs.values()) / max(names, 1)
+
+
+def _asking(linker: Linker) -> dict[str, Any]:
+    """What of a declaration a calibration depends on, besides index and adapter."""
+    return {
+        "reranker": linker.reranker.model_dump(mode="json", exclude={"batch_tokens"}),
+        "retrieval": linker.retrieval.model_dump(mode="json"),
+        "encoder": linker.encoder.model_dump(mode="json", exclude={"batch_size"}),
+        "held_out": linker.training.held_out,
+        "evaluation": linker.evaluation.model_dump(mode="json"),
+    }
+
+
+def _kept_calibration(begun: Start, decision: Decision, current: Champion | None) -> Path | None:
+    from belink import calibrate
+
+    if current is None or decision.train or decision.adapter is None:
+        return None
+    if current.manifest["adapter"] != decision.adapter.name:
+        return None
+    before = Linker.model_validate_json((current.path / bundle.LINKER).read_text(encoding="utf-8"))
+    found = json.loads((current.path / bundle.CALIBRATION).read_text(encoding="utf-8"))
+    if _asking(before) != _asking(begun.linker) or found.get("version") != calibrate.VERSION:
+        return None
+    if current.manifest["inputs"].get("corpora") != dict(begun.corpora):
+        return None
+    return current.path / bundle.CALIBRATION
