@@ -314,4 +314,5 @@ def _names_restored(read: list[Path], given: list[Path]) -> Iterator[None]:
         message = str(error)
         for inner, outer in zip(read, given, strict=True):
             message = message.replace(str(inner), str(outer))
-        raise SourceError(message) from error
+        named = any(str(path) in message for path in given)
+        raise SourceError(message if named else f"{', '.join(map(str, given))}: {message}") from error

@@ -1,13 +1,19 @@
 import gzip
 import json
+import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from made_releases import concept, real_mondo, release, with_data
 
 from belink import settings
 from belink.errors import CorpusError, ReleaseError
+from belink.id_spans import id_spans
 from belink.migrate import Fate, MigrationReport, chain_between, fate, fates, migrate
 from belink.releases import list_releases, release_path
 from belink.settings import Settings
@@ -152,6 +158,39 @@ def test_a_review_file_of_an_earlier_run_does_not_stay(home: Settings, tmp_path:
     _, report = run(home, tmp_path, "a.jsonl", '{"gold": "X:1"}')
     assert report.review_file is None
     assert list((tmp_path / "out").iterdir()) == [tmp_path / "out" / "a.jsonl"]
+
+
+KEY = st.sampled_from(["id", "gold", "concept_id", "text", "other", 'gold"', "\\gold"])
+VALUE = st.sampled_from(["X:2", "X:1|X:7", "doc:1", "X:2, or", '"X:2"', "X:2\\", "{}[],:", "", "Y:3;X:1"]) | st.text()
+DOCUMENT = st.recursive(
+    VALUE | st.integers() | st.none() | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEY, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def ids_within(value: object, key: str | None = None) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from ids_within(inner, name)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from ids_within(inner, key)
+    elif isinstance(value, str) and key in ("id", "gold", "concept_id") and not set(json.dumps(value)[1:-1]) & {"\\"}:
+        pieces = re.findall(r"[^|,;+\s\"]+", value)
+        curies = [piece for piece in pieces if re.fullmatch(r"[A-Za-z][\w.\-]*:\S+", piece)]
+        yield from (curie for curie in curies if key != "id" or curie.startswith(("X:", "Y:")))
+
+
+@given(st.lists(st.dictionaries(KEY, DOCUMENT, max_size=4), min_size=1, max_size=3), st.sampled_from([None, 1]))
+@hypothesis.settings(max_examples=200, deadline=None)
+def test_ids_are_found_in_json_just_where_a_parser_finds_them(documents: list[object], indent: int | None) -> None:
+    text = (
+        "\n".join(json.dumps(document) for document in documents) if indent is None else json.dumps(documents, indent=1)
+    )
+    spans = id_spans(text, "json", ["X", "Y"])
+    assert [span.id for span in spans] == [each for document in documents for each in ids_within(document)]
+    assert all(text[span.start : span.end] == span.id for span in spans)
 
 
 BIOC = """<?xml version='1.0' encoding="UTF-8"?>
