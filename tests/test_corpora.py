@@ -416,6 +416,8 @@ def test_a_damaged_file_is_refused_or_its_mentions_fit(tmp_path: Path, format: F
         ("Dr. Smith saw Fig. 3B.", None),
         ("3. Results", None),
         ("Title without stop\nAbstract begins. Ends", ["Title without stop", "Abstract begins.", "Ends"]),
+        ("Wrapped at the\ncolumn (as mail\nis). Next", ["Wrapped at the\ncolumn (as mail\nis).", "Next"]),
+        ("one\n\ntwo", ["one", "two"]),
         ("“Is it?” He asked.", ["“Is it?”", "He asked."]),
         ("Levels of 0. 015 mg/ml.", None),
         ("The p. was fine.", None),

@@ -7,8 +7,10 @@ sentences marked in BC5CDR, NCBI-Disease and NLM-Chem training files its ends ar
 
 import re
 
-# A stop, closing marks, white space, then something a sentence can begin with; or a line's end.
+# A stop, closing marks, white space, then something a sentence can begin with; or a line's end,
+# unless the next line merely carries on.
 _END = re.compile(r"(?<=[.!?])[\"'”’)\]]*(?P<gap>\s+)(?=[\"'“‘(\[]*(?P<next>[^\W_a-zß-ÿα-ω]))|(?P<line>\n\s*)")
+_WRAPPED = re.compile(r"[a-zß-ÿα-ω(,;:)]")  # what a line begins with that only carries on the one before
 _LAST_WORD = re.compile(r"[\w&'-]+(?:\.[\w&'-]+)*(?=\.$)")
 _OPEN = frozenset(
     "al approx ca cf dr drs e.g eq eqs fig figs i.e jr mr mrs nos prof ref refs resp sp spp sr subsp tab var viz vol "
@@ -21,9 +23,11 @@ def split(text: str) -> tuple[tuple[int, int], ...]:
     spans: list[tuple[int, int]] = []
     start = 0
     for match in _END.finditer(text):
-        if match["line"] is None and _goes_on(text[max(start, match.start() - 24) : match.start()], match["next"]):
-            continue
         group = "gap" if match["line"] is None else "line"
+        if group == "gap" and _goes_on(text[max(start, match.start() - 24) : match.start()], match["next"]):
+            continue
+        if group == "line" and match["line"].count("\n") == 1 and _WRAPPED.match(text, match.end()):
+            continue
         _add(spans, text, start, match.start(group))
         start = match.end(group)
     _add(spans, text, start, len(text))
