@@ -54,6 +54,7 @@ class Columns(Declared):
     parents: str | None = None
     alt_ids: str | None = None
     xrefs: str | None = None
+    xrefs_prefix: str = ""  # put before xrefs that have none
     tree_numbers: str | None = None
     separator: str = "|"  # between the values of one cell
 
@@ -98,6 +99,7 @@ class Retrieval(Declared):
     candidates: int = Field(default=20, gt=0)  # distinct concepts a mention
     lexical: int = Field(default=100, ge=0)  # names asked of the n-gram index; 0 switches it off
     dense: int = Field(default=100, ge=0)  # names asked of FAISS; 0 switches it off
+    lexical_weight: Share = 0.5  # of the n-gram cosine in the fused score; the rest is the encoder's
     exact_below: int = 200_000  # names up to which FAISS searches exactly
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from belink import abbreviations, bundle, models
+from belink import abbreviations, bundle, models, releases
 from belink.calibrate import Calibration
 from belink.declarations import Linker as Declaration
 from belink.detect import Detector
@@ -67,11 +67,21 @@ class Linker:
         # The same question asked twice in a batch is answered once.
         distinct = {_question(mention): mention for mention in mentions}
         asked = list(distinct.values())
-        candidates = self.candidates(asked)
-        probabilities = self.probabilities(asked, candidates)
-        answers = dict(zip(distinct, zip(candidates, *probabilities, strict=True), strict=True))
+        links = self.choose(asked, self.candidates(asked), min_probability=min_probability)
+        answers = dict(zip(distinct, links, strict=True))
+        return [replace(answers[_question(mention)], mention=mention) for mention in mentions]
+
+    def choose(
+        self,
+        mentions: Sequence[Mention],
+        candidates: Sequence[Sequence[Candidate]],
+        *,
+        min_probability: float | None = None,
+    ) -> list[Link]:
+        """One answer a mention, in order, out of the candidates given for it; see :meth:`link`."""
         bound = self.declaration.min_probability if min_probability is None else min_probability
-        return [self._answer(mention, *answers[_question(mention)], bound=bound) for mention in mentions]
+        answers = zip(mentions, candidates, *self.probabilities(mentions, candidates), strict=True)
+        return [self._answer(*answer, bound=bound) for answer in answers]
 
     def link_documents(
         self, documents: Sequence[Document], *, min_probability: float | None = None
@@ -98,6 +108,23 @@ class Linker:
         return retrieve(
             self.index, self.encoder, mentions, self.declaration.retrieval, hide_own_name=hide_own_name
         )
+
+    def search(self, query: str, limit: int = 10) -> tuple[list[Candidate], list[str]]:
+        """Concepts for a name or an id, best first, and what there is to say of them.
+
+        An id that is obsolete is answered with its successors: linking never returns it, so nor does looking it up.
+        """
+        for folder in sorted((self.path / "releases").iterdir()):
+            with releases.open_release(folder) as release:
+                if (concept := release.concept(query)) is None:
+                    continue
+                ids = release.successor(query) if concept.obsolete else (query,)
+                found = [self.index.candidate(id) for id in ids if id in self.index]
+                label = concept.label or query
+                notes = [f"{query} ({label}) is obsolete in {release.ontology} {release.version}"] * concept.obsolete
+                return found, notes
+        (found,) = self.candidates([Mention(text=query)])
+        return found[:limit], []
 
     def probabilities(
         self, mentions: Sequence[Mention], candidates: Sequence[Sequence[Candidate]]
@@ -131,14 +158,13 @@ class Linker:
     ) -> Link:
         nil = float(probabilities[-1])
         order = np.argsort(-probabilities[:-1], kind="stable")
-        options = tuple((candidates[i], float(probabilities[i])) for i in order)
-        best = options[0] if options else None
-        kept = best is not None and best[1] >= nil and best[1] >= bound
+        answer = self.calibration.choice(probabilities)
+        chosen = answer < len(candidates) and probabilities[answer] >= bound
         return Link(
             mention=mention,
-            candidate=best[0] if best and kept else None,
-            probability=best[1] if best and kept else nil,
-            options=options,
+            candidate=candidates[answer] if chosen else None,
+            probability=float(probabilities[answer]) if chosen else nil,
+            options=tuple((candidates[i], float(probabilities[i])) for i in order),
             nil_probability=nil,
             decided_by=decided_by,  # type: ignore[arg-type]
             lineage=self.lineage,
