@@ -1,0 +1,233 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from belink import calibrate, evidence
+from belink.calibrate import Calibration
+from belink.errors import BundleError
+from belink.questions import Question
+from belink.records import Candidate, Mention
+
+RNG = np.random.default_rng
+
+
+def candidate(i: int, score: float, exact: bool = False) -> Candidate:
+    return Candidate(
+        id=f"X:{i}", label=f"c{i}", name=f"c{i}", ontology="x", release="1",
+        score=score, lexical=score, dense=score / 2, exact=exact,
+    )  # fmt: skip
+
+
+def world(n: int, *, model_knows: float, seed: int = 0, nil: float = 0.1) -> tuple[list[Question], list[np.ndarray]]:
+    """Questions of six options whose answer is drawn from a known softmax of score and of the model's letters."""
+    rng = RNG(seed)
+    questions, logits = [], []
+    for i in range(n):
+        scores = np.sort(rng.random(6))[::-1]
+        letters = rng.normal(size=7)
+        utility = np.concatenate([4 * scores, [1.0]]) + model_knows * letters
+        answer = int(rng.choice(7, p=evidence.softmax(utility)))
+        is_nil = answer == 6 and rng.random() < nil * 5
+        mention = Mention(text=f"m{i}", gold=() if is_nil else (f"X:{answer}",), nil=is_nil)
+        candidates = tuple(candidate(j, float(score)) for j, score in enumerate(scores))
+        questions.append(Question(mention=mention, candidates=candidates, answer=answer))
+        logits.append(letters.astype(np.float32))
+    return questions, logits
+
+
+def test_the_gradient_is_that_of_the_loss():
+    from scipy.optimize import check_grad
+
+    rng = RNG(1)
+    designs = [rng.normal(size=(n, 4)) for n in (2, 5, 3)]
+    answers = [1, 4, 0]
+    seen = {}
+
+    def minimize(loss, start, **_):
+        seen["error"] = max(
+            check_grad(lambda w: loss(w)[0], lambda w: loss(w)[1], rng.normal(size=4)) for _ in range(5)
+        )
+        return type("Found", (), {"x": start})
+
+    import scipy.optimize
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scipy.optimize, "minimize", minimize)
+        evidence.fit(designs, answers, centre=np.ones(4), penalty=3.0)
+    assert seen["error"] < 1e-5
+
+
+def test_fitting_finds_the_weights_that_the_answers_were_drawn_with():
+    rng = RNG(2)
+    true = np.array([2.0, -1.0, 0.5])
+    designs = [rng.normal(size=(5, 3)) for _ in range(4000)]
+    answers = [int(rng.choice(5, p=evidence.softmax(design @ true))) for design in designs]
+    found = evidence.fit(designs, answers, centre=np.zeros(3), penalty=1.0)
+    np.testing.assert_allclose(found, true, atol=0.15)
+
+
+def test_without_questions_the_weights_stay_at_the_centre():
+    centre = np.array([1.0, 2.0])
+    assert evidence.fit([], [], centre=centre, penalty=1.0).tolist() == [1.0, 2.0]
+    one = evidence.fit([np.eye(2)], [0], centre=centre, penalty=1e6)
+    np.testing.assert_allclose(one, centre, atol=1e-3)
+
+
+def test_evidence_does_not_depend_on_the_order_of_the_options():
+    options = [candidate(0, 0.9), candidate(1, 0.2, exact=True), candidate(2, 0.5)]
+    order = [2, 0, 1]
+    rows = evidence.options(options)
+    np.testing.assert_allclose(evidence.options([options[i] for i in order]), rows[order])
+    np.testing.assert_allclose(evidence.none([options[i] for i in order]), evidence.none(options))
+    named = dict(zip(evidence.OPTION, rows.T, strict=True))
+    np.testing.assert_allclose(named["rank"], [0, -math.log(3), -math.log(2)])
+    np.testing.assert_allclose(named["lead"], [0.4, 0, 0])
+    assert named["sole_exact"].tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("n", [0, 3, 60])
+def test_probabilities_sum_to_one_with_the_model_and_without(n: int):
+    fitted = calibrate.fit(*world(n, model_knows=1.0))
+    candidates = [candidate(i, 1 / (i + 1)) for i in range(4)]
+    for logits in (None, np.array([3, 1, 0, -2, 0.5], np.float32)):
+        probabilities = fitted.probabilities(logits, candidates)
+        assert probabilities.shape == (5,)
+        assert probabilities.sum() == pytest.approx(1)
+        assert (probabilities > 0).all()
+    assert fitted.probabilities(None, []).tolist() == [1.0]
+    with pytest.raises(ValueError, match="expected 5 logits"):
+        fitted.probabilities(np.zeros(4, np.float32), candidates)
+
+
+@pytest.mark.parametrize("n", [0, 1, 12])
+def test_a_handful_of_questions_leaves_the_order_of_retrieval(n: int):
+    questions, logits = world(n, model_knows=-3.0)
+    fitted = calibrate.fit(questions, logits)
+    candidates = [candidate(i, score) for i, score in enumerate((0.9, 0.6, 0.5, 0.1))]
+    loud = np.array([0, 0, 0, 2.0, 0], np.float32)
+    for given in (None, loud):
+        probabilities = fitted.probabilities(given, candidates)
+        assert np.argmax(probabilities[:-1]) == 0
+
+
+def test_a_model_that_knows_more_is_listened_to_and_one_that_knows_nothing_is_not():
+    questions, logits = world(1500, model_knows=2.0)
+    knowing = calibrate.fit(questions, logits).report
+    assert knowing["accuracy"] > knowing["accuracy_retrieval"] + 0.1
+    assert knowing["log_loss"] < knowing["log_loss_alone"] - 0.2
+    questions, logits = world(1500, model_knows=0.0)
+    fitted = calibrate.fit(questions, logits)
+    assert abs(fitted.report["accuracy"] - fitted.report["accuracy_alone"]) < 0.01
+    assert abs(fitted.with_model[-2]) < 0.15
+
+
+@pytest.mark.parametrize("scale", [0.2, 1.0, 8.0])
+def test_probabilities_are_calibrated_however_loud_the_model_is(scale: float):
+    questions, logits = world(2500, model_knows=1.5)
+    fitted = calibrate.fit(questions, [scale * of for of in logits])
+    assert fitted.report["ece"] < 0.035
+    fresh, fresh_logits = world(2500, model_knows=1.5, seed=9)
+    found = [fitted.probabilities(scale * of, q.candidates) for q, of in zip(fresh, fresh_logits, strict=True)]
+    right = [int(np.argmax(p[:-1])) == q.answer for p, q in zip(found, fresh, strict=True)]
+    assert calibrate.expected_calibration_error([p[:-1].max() for p in found], right) < 0.035
+
+
+def test_the_report_is_cross_fitted():
+    """Letters drawn at random fit themselves a little: judged by its own weights the model would seem to help."""
+    questions, _ = world(40, model_knows=0.0, seed=3)
+    rng = RNG(0)
+    gains = []
+    for _ in range(20):
+        letters = [rng.normal(size=7).astype(np.float32) * 3 for _ in questions]
+        report = calibrate.fit(questions, letters).report
+        gains.append(report["log_loss_alone"] - report["log_loss"])
+    assert np.mean(gains) < 0
+
+
+def test_the_same_mention_never_judges_itself():
+    questions, _ = world(100, model_knows=0.0)
+    twice = [*questions, *questions]
+    folds = calibrate._folds(twice)
+    assert folds[:100] == folds[100:]
+    assert len(set(folds)) == 5
+
+
+def test_calibration_error_is_the_mean_distance_from_what_came_true():
+    assert calibrate.expected_calibration_error([0.9] * 10, [True] * 9 + [False], bins=1) == pytest.approx(0)
+    assert calibrate.expected_calibration_error([0.8] * 10, [True] * 5 + [False] * 5, bins=1) == pytest.approx(0.3)
+    assert calibrate.expected_calibration_error([0.1, 0.9], [True, False], bins=2) == pytest.approx(0.9)
+    assert calibrate.expected_calibration_error([], []) == 0
+
+
+def test_what_is_settled_costs_no_accuracy_on_the_questions_it_was_chosen_on():
+    for seed in range(5):
+        report = calibrate.fit(*world(600, model_knows=1.5, seed=seed)).report
+        assert report["accuracy"] >= report["accuracy_fitted"]
+        assert 0 <= report["settled"] < 1
+
+
+def test_a_larger_lead_is_settled_sooner():
+    fitted = calibrate.fit(*world(600, model_knows=1.0))
+    assert fitted.settled_above <= 1
+    assert fitted.settles([candidate(0, 3.0), candidate(1, 0.1)])
+    assert not fitted.settles([candidate(0, 0.5), candidate(1, 0.49), candidate(2, 0.48)])
+
+
+def test_the_only_exact_match_is_settled_unless_held_out_questions_speak_against_it():
+    fitted = calibrate.fit(*world(300, model_knows=1.0))
+    exact = [candidate(0, 0.5, exact=True), candidate(1, 0.5)]
+    assert fitted.settles(exact)
+    assert np.argmax(fitted.probabilities(None, exact)) == 0
+    assert not fitted.settles([candidate(0, 0.5, exact=True), candidate(1, 0.5, exact=True)])
+    questions, logits = [], []
+    rng = RNG(4)
+    for i in range(300):  # a source whose exact names are wrong as often as not, as the model knows
+        answer = int(rng.integers(2))
+        mention = Mention(text=f"m{i}", gold=(f"X:{answer}",))
+        questions.append(
+            Question(mention=mention, candidates=(candidate(0, 0.6, exact=True), candidate(1, 0.5)), answer=answer)
+        )
+        logits.append(np.where(np.arange(3) == answer, 4, 0).astype(np.float32))
+    doubtful = calibrate.fit(questions, logits)
+    assert not doubtful.sole_exact_settles
+    assert not doubtful.settles(exact)
+    assert doubtful.report["accuracy"] > 0.9
+
+
+def test_without_a_model_everything_is_settled():
+    questions, _ = world(200, model_knows=0.0)
+    fitted = calibrate.fit(questions, None)
+    assert fitted.settles([candidate(0, 0.5), candidate(1, 0.5)])
+    assert fitted.report["settled"] == 1
+    assert "accuracy_model" not in fitted.report
+    assert fitted.settles([])
+
+
+def test_nil_is_answered_only_where_that_wins_more_than_it_loses():
+    questions, logits = world(1500, model_knows=2.5, nil=1.0)
+    fitted = calibrate.fit(questions, logits)
+    always = np.mean([not q.mention.nil for q in questions]) * fitted.report["accuracy"]
+    assert fitted.report["accuracy_with_nil"] > always
+    assert fitted.report["nil_recall"] > 0.2
+    assert fitted.choice(np.array([0.0, 0.01, 0.99])) == 2
+    assert fitted.choice(np.array([0.2, 0.5, 0.3])) == 1
+    assert fitted.choice(np.ones(1)) == 0
+    none, letters = world(800, model_knows=1.0, nil=0.0)  # every NIL is a miss of retrieval
+    assert calibrate.fit(none, letters).report["nil_precision"] == 0
+
+
+def test_it_comes_back_from_json_as_it_was():
+    fitted = calibrate.fit(*world(120, model_knows=1.0))
+    again = Calibration.from_dict(json.loads(json.dumps(fitted.to_dict())))
+    assert again == fitted
+    plain = calibrate.fit(world(120, model_knows=1.0)[0], None)
+    assert Calibration.from_dict(json.loads(json.dumps(plain.to_dict()))) == plain
+
+
+@pytest.mark.parametrize("change", [{"version": 0}, {"features": ["score"]}, {}])
+def test_weights_of_another_version_are_refused(change):
+    found = {**Calibration().to_dict(), **change} if change else {}
+    with pytest.raises(BundleError, match="refresh the linker"):
+        Calibration.from_dict(found)
