@@ -1,0 +1,139 @@
+"""A challenger's figures against its declaration's bounds: what must hold before it becomes champion.
+
+Each gate has a number and a bound; one that cannot be measured fails. Gates that compare with a champion are left out
+where there is none.
+
+``not_below_champion`` refuses a loss that is both larger than tolerated and more than chance: on the same mentions, the
+difference in accuracy lies below the tolerance, and its one-sided 95 % bound (paired bootstrap) below zero. Asking the
+bound alone to keep the tolerance would refuse most equal challengers, asking the difference alone one in eight.
+Refused, in % of 1,500 simulated comparisons with a tolerance of 2 points, where 10 % of the answers differ:
+
+============  ============  ==========  ================  ================
+mentions      truly equal   2 below     4 below           6 below
+============  ============  ==========  ================  ================
+100                    4          14                33                59
+300                    5          27                71                96
+1,000                  2          48                98               100
+============  ============  ==========  ================  ================
+
+So with few mentions a real loss can pass: measure on 300 or more.
+"""
+
+from belink.declarations import LinkerGates
+from belink.errors import CorpusError
+from belink.evaluate import Evaluation, paired_bootstrap
+from belink.predictions import strictly_right
+from belink.records import GateResult
+
+_ROUNDING = 1e-9
+
+
+def linker_gates(
+    declared: LinkerGates,
+    challenger: Evaluation,
+    champion: Evaluation | None = None,
+    *,
+    index_recall_at_10: float | None = None,
+) -> list[GateResult]:
+    """One result a declared gate, in the declaration's order.
+
+    :param champion: the champion's answers to the same mentions, timed in the same run; ``None`` where there is none.
+    :param index_recall_at_10: the index's recall against exact search, as its manifest has it.
+    """
+    metrics = challenger.metrics
+    results = [
+        _at_least("accuracy_at_1", metrics["accuracy_at_1"].value, declared.min_accuracy_at_1, _interval(challenger)),
+        _not_below_champion(declared.max_accuracy_loss, challenger, champion),
+        _at_least("recall_at_10", metrics["recall_at_10"].value, declared.min_recall_at_10, "retrieval's first ten"),
+        _at_least(
+            "index_recall_at_10", index_recall_at_10, declared.min_index_recall_at_10, "the index against exact search"
+        ),
+        _latency_ratio(declared.max_latency_ratio, challenger, champion),
+        _at_most("ece", metrics["ece"].value, declared.max_ece, "expected calibration error"),
+        _reranking_helps(declared.reranking_helps, challenger),
+    ]
+    return [result for result in results if result is not None]
+
+
+def failed(results: list[GateResult]) -> list[str]:
+    """The names of the gates that refuse, in order."""
+    return [result.name for result in results if not result.passed]
+
+
+def _not_below_champion(
+    tolerated: float | None, challenger: Evaluation, champion: Evaluation | None
+) -> GateResult | None:
+    if tolerated is None or champion is None:
+        return None
+    try:
+        found = paired_bootstrap(challenger.predictions, champion.predictions)
+    except CorpusError as error:
+        return _unmeasured("not_below_champion", -tolerated, str(error))
+    detail = (
+        f"{found.first:.4f} against the champion's {found.second:.4f} on the same {found.n} mentions; "
+        f"95 % interval of the difference {found.low:+.4f} to {found.high:+.4f}"
+    )
+    if found.unmatched:
+        detail += f"; {found.unmatched} mentions answered by one of them only were left out"
+    lost = found.difference < -tolerated - _ROUNDING
+    if lost and found.upper >= 0:
+        detail += "; the loss is above what is tolerated, but no more than chance explains"
+    return GateResult(
+        name="not_below_champion",
+        value=found.difference,
+        bound=-tolerated,
+        passed=not (lost and found.upper < 0),
+        detail=detail,
+    )
+
+
+def _latency_ratio(most: float | None, challenger: Evaluation, champion: Evaluation | None) -> GateResult | None:
+    if most is None or champion is None:
+        return None
+    if not challenger.seconds or not champion.seconds:
+        return _unmeasured("latency_ratio", most, "expected both to be timed, found no seconds")
+    own, other = challenger.seconds / challenger.n, champion.seconds / champion.n
+    detail = f"{1000 * own:.2f} ms a mention against the champion's {1000 * other:.2f}"
+    return _at_most("latency_ratio", own / other, most, detail)
+
+
+def _reranking_helps(tolerated: float | None, challenger: Evaluation) -> GateResult | None:
+    """On mentions that have a concept: none-of-the-above questions would let re-ranking spoil the others unseen."""
+    if tolerated is None:
+        return None
+    linkable = [prediction for prediction in challenger.predictions if prediction.gold]
+    if not any(prediction.candidates for prediction in linkable):
+        return _unmeasured("reranking_helps", -tolerated, "expected predictions with their candidates, found none")
+    retrieval = sum(p.candidates[0].id in p.gold for p in linkable if p.candidates) / len(linkable)
+    accuracy = sum(map(strictly_right, linkable)) / len(linkable)
+    detail = (
+        f"{accuracy:.4f} against retrieval's first candidate {retrieval:.4f} on {len(linkable)} mentions with a concept"
+    )
+    return _at_least("reranking_helps", accuracy - retrieval, -tolerated, detail)
+
+
+def _at_least(name: str, value: float | None, bound: float | None, detail: str) -> GateResult | None:
+    if bound is None:
+        return None
+    if value is None:
+        return _unmeasured(name, bound, f"could not be measured ({detail})")
+    return GateResult(name=name, value=value, bound=bound, passed=value >= bound - _ROUNDING, detail=detail)
+
+
+def _at_most(name: str, value: float | None, bound: float | None, detail: str) -> GateResult | None:
+    if bound is None:
+        return None
+    if value is None:
+        return _unmeasured(name, bound, f"could not be measured ({detail})")
+    return GateResult(name=name, value=value, bound=bound, passed=value <= bound + _ROUNDING, detail=detail)
+
+
+def _unmeasured(name: str, bound: float, detail: str) -> GateResult:
+    return GateResult(name=name, value=None, bound=bound, passed=False, detail=detail)
+
+
+def _interval(evaluation: Evaluation) -> str:
+    accuracy = evaluation.metrics["accuracy_at_1"]
+    if accuracy.low is None or accuracy.high is None:
+        return f"{evaluation.n} mentions"
+    return f"{evaluation.n} mentions, 95 % interval {accuracy.low:.4f} to {accuracy.high:.4f}"
