@@ -15,7 +15,7 @@ import numpy as np
 
 from belink import evidence
 from belink.errors import BundleError
-from belink.records import Candidate
+from belink.records import Candidate, Mention
 from belink.text import normalise
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Calibration:
     report: dict[str, float] = field(default_factory=dict)  # cross-fitted figures, see :func:`fit`
 
     def probabilities(
-        self, logits: "NDArray[np.float32] | None", candidates: Sequence[Candidate]
+        self, logits: "NDArray[np.float32] | None", mention: Mention, candidates: Sequence[Candidate]
     ) -> "NDArray[np.float64]":
         """Shape (n_candidates + 1,), summing to 1, "None of the above" last.
 
@@ -73,18 +73,19 @@ class Calibration:
         if not candidates:
             return np.ones(1)
         if logits is None or self.with_model is None:
-            design = _design(candidates, None) / np.array(self.scales[: len(self.alone)])
+            design = _design(mention, candidates, None) / np.array(self.scales[: len(self.alone)])
             return evidence.softmax(design @ np.array(self.alone))
-        return evidence.softmax(_design(candidates, logits) / np.array(self.scales) @ np.array(self.with_model))
+        design = _design(mention, candidates, logits) / np.array(self.scales)
+        return evidence.softmax(design @ np.array(self.with_model))
 
-    def settles(self, candidates: Sequence[Candidate]) -> bool:
+    def settles(self, mention: Mention, candidates: Sequence[Candidate]) -> bool:
         """Whether retrieval alone answers well enough for the language model not to be asked.
 
         Several exact matches are an ambiguous name, which retrieval cannot settle.
         """
         if not candidates or self.with_model is None:
             return True
-        alone = self.probabilities(None, candidates)
+        alone = self.probabilities(None, mention, candidates)
         return _is_settled(candidates, alone, self.settled_above, self.sole_exact_settles)
 
     def choice(self, probabilities: "NDArray[np.float64]") -> int:
@@ -137,7 +138,8 @@ def fit(questions: "Sequence[Question]", logits: "Sequence[NDArray[np.float32]] 
     logits = None if logits is None else [logits[i] for i in kept]
     if not questions:
         return Calibration(with_model=None if logits is None else _centre(_NAMES))
-    designs = [_design(q.candidates, None if logits is None else logits[i]) for i, q in enumerate(questions)]
+    letters = [None] * len(questions) if logits is None else logits
+    designs = [_design(q.mention, q.candidates, of) for q, of in zip(questions, letters, strict=True)]
     answers = [question.answer for question in questions]
     scales = _scales(designs)
     designs = [design / scales[: design.shape[1]] for design in designs]
@@ -176,18 +178,19 @@ def expected_calibration_error(
     return float(sum(len(part) * abs(stated[part].mean() - was[part].mean()) for part in parts) / max(len(order), 1))
 
 
-def _design(candidates: Sequence[Candidate], logits: "NDArray[np.float32] | None") -> "NDArray[np.float64]":
+def _design(
+    mention: Mention, candidates: Sequence[Candidate], logits: "NDArray[np.float32] | None"
+) -> "NDArray[np.float64]":
     """Shape (n + 1, n_features), in the order of ``_NAMES``; the model's columns left out without logits."""
-    n, n_option, n_none = len(candidates), len(evidence.OPTION), len(evidence.NONE)
-    design = np.zeros((n + 1, n_option + n_none + (0 if logits is None else len(MODEL))))
-    design[:n, :n_option] = evidence.options(candidates)
-    design[n, n_option : n_option + n_none] = evidence.none(candidates)
-    if logits is not None:
-        log_probability = np.asarray(logits, dtype=float)
-        log_probability = log_probability - np.logaddexp.reduce(log_probability)
-        design[:n, -2] = log_probability[:n]
-        design[n, -1] = log_probability[n]
-    return design
+    design = evidence.design(mention, candidates)
+    if logits is None:
+        return design
+    log_probability = np.asarray(logits, dtype=float)
+    log_probability = log_probability - np.logaddexp.reduce(log_probability)
+    model = np.zeros((len(design), len(MODEL)))
+    model[:-1, 0] = log_probability[:-1]
+    model[-1, 1] = log_probability[-1]
+    return np.hstack([design, model])
 
 
 def _scales(designs: "Sequence[NDArray[np.float64]]") -> "NDArray[np.float64]":

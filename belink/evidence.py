@@ -7,27 +7,48 @@ softmax over them is the probability.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from belink.records import Candidate
+from belink.records import Candidate, Mention
+from belink.text import normalise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-OPTION = ("score", "rank", "lead", "exact", "sole_exact", "lexical", "dense")
+WORDS = ("same_words", "numbers_lost", "numbers_added", "words_lost", "words_added")
+"""How an option's words differ from the mention's: what cosines blur ("type 1" and "type 2" are alike to both)."""
+
+OPTION = ("score", "rank", "lead", "exact", "sole_exact", "lexical", "dense", *WORDS)
 """Features of an option, in the order of :func:`options`' columns."""
 
 NONE = ("bias", "best_score", "lead", "any_exact", "best_lexical", "best_dense", "n_options")
 """Features of "None of the above", in the order of :func:`none`'s entries."""
 
+_ROMAN = dict(zip("i ii iii iv v vi vii viii ix x xi xii".split(), map(str, range(1, 13)), strict=True))
+# Words that come and go between names of one concept.
+_LOOSE = frozenset("of the and in with due to by a an on or as for disease disorder syndrome type".split())
 
-def options(candidates: Sequence[Candidate]) -> "NDArray[np.float64]":
-    """Shape (n, len(OPTION)): one row a candidate; higher speaks for it.
+
+def design(mention: Mention, candidates: Sequence[Candidate]) -> "NDArray[np.float64]":
+    """Shape (n + 1, len(OPTION) + len(NONE)): :func:`options`, and :func:`none` in the last row's own columns."""
+    n = len(candidates)
+    rows = np.zeros((n + 1, len(OPTION) + len(NONE)))
+    rows[:n, : len(OPTION)] = options(mention, candidates)
+    rows[n, len(OPTION) :] = none(candidates)
+    return rows
+
+
+def options(mention: Mention, candidates: Sequence[Candidate]) -> "NDArray[np.float64]":
+    """Shape (n, len(OPTION)): one row a candidate.
 
     Ranks come from the scores, so candidates may be in any order. ``rank`` is -log(rank), 0 for the best; ``lead`` is
-    how far the best stands before the second, 0 for all others; ``exact`` and ``sole_exact`` are 0 or 1.
+    how far the best stands before the second, 0 for all others; ``exact`` and ``sole_exact`` are 0 or 1. Words are
+    compared in the best pairing of mention and long form with name and label: ``same_words`` is 0 or 1, plurals and
+    words like "disease" left aside; of numbers (roman ones too, single letters, anything with a digit) it counts only
+    whether some are lost or added, of words how many.
     """
     rows = np.zeros((len(candidates), len(OPTION)))
     if not candidates:
@@ -44,6 +65,8 @@ def options(candidates: Sequence[Candidate]) -> "NDArray[np.float64]":
     rows[:, 4] = exact * (exact.sum() == 1)
     rows[:, 5] = [candidate.lexical for candidate in candidates]
     rows[:, 6] = [candidate.dense for candidate in candidates]
+    asked = [_words(text) for text in {mention.text, mention.long_form or mention.text}]
+    rows[:, -len(WORDS) :] = [_differences(asked, candidate) for candidate in candidates]
     return rows
 
 
@@ -115,3 +138,34 @@ def _lead(score: "NDArray[np.float64]") -> float:
         return float(score.max())
     second, best = np.partition(score, -2)[-2:]
     return float(best - second)
+
+
+class _Words(NamedTuple):
+    every: frozenset[str]
+    numbers: frozenset[str]
+    telling: frozenset[str]  # without those that come and go
+
+
+@lru_cache(maxsize=200_000)
+def _words(text: str) -> _Words:
+    every = frozenset(_ROMAN.get(word, _singular(word)) for word in normalise(text).replace(",", " ").split())
+    numbers = frozenset(word for word in every if len(word) == 1 or any(map(str.isdigit, word)))
+    return _Words(every, numbers, every - _LOOSE)
+
+
+def _singular(word: str) -> str:
+    return word[:-1] if len(word) > 4 and word.endswith("s") and not word.endswith("ss") else word
+
+
+def _differences(asked: Sequence[_Words], candidate: Candidate) -> list[float]:
+    """In the order of ``WORDS``."""
+    same, numbers_lost, numbers_added, lost, added = False, True, True, 1000, 1000
+    for name in {candidate.name, candidate.label or candidate.name}:
+        offered = _words(name)
+        for words in asked:
+            same |= words.telling == offered.telling
+            numbers_lost &= not words.numbers <= offered.numbers
+            numbers_added &= not offered.numbers <= words.numbers
+            lost = min(lost, len(words.telling - offered.telling))
+            added = min(added, len(offered.telling - words.telling))
+    return [float(same), float(numbers_lost), float(numbers_added), float(lost), float(added)]

@@ -132,18 +132,19 @@ class Linker:
         """Per mention: float64 (n_options + 1,) probabilities summing to 1, NIL last; and what decided it."""
         n_options = self.declaration.reranker.options
         options = [list(of_one[:n_options]) for of_one in candidates]
-        decided = [self._decided_by(of_one) for of_one in options]
+        decided = [self._decided_by(*asked) for asked in zip(mentions, options, strict=True)]
         asked = [i for i, by in enumerate(decided) if by == "reranker"]
         logits: dict[int, np.ndarray] = {}
         if asked and self.reranker is not None:
             scored = self.reranker.logits([mentions[i] for i in asked], [options[i] for i in asked])
             logits = dict(zip(asked, scored, strict=True))
-        return [self.calibration.probabilities(logits.get(i), of_one) for i, of_one in enumerate(options)], decided
+        found = zip(mentions, options, strict=True)
+        return [self.calibration.probabilities(logits.get(i), *of_one) for i, of_one in enumerate(found)], decided
 
-    def _decided_by(self, options: Sequence[Candidate]) -> str:
+    def _decided_by(self, mention: Mention, options: Sequence[Candidate]) -> str:
         if not options:
             return "nothing found"
-        if self.calibration.settles(options):
+        if self.calibration.settles(mention, options):
             return "exact" if options[0].exact else "retrieval"
         return "reranker" if (self.path / "adapter").is_dir() else "retrieval"
 

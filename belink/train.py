@@ -272,13 +272,7 @@ def _plan(lengths: Sequence[int], training: "declarations.Training") -> list[lis
 
 def _priors(questions: "Sequence[Question]", share: float) -> "tuple[list[tuple[float, ...]], float]":
     """``share`` of retrieval's log-probability of each option, and the loss it has by itself (natural logarithm)."""
-    designs = []
-    for question in questions:
-        n, n_option, n_none = len(question.candidates), len(evidence.OPTION), len(evidence.NONE)
-        design = np.zeros((n + 1, n_option + n_none))
-        design[:n, :n_option] = evidence.options(question.candidates)
-        design[n, n_option:] = evidence.none(question.candidates)
-        designs.append(design)
+    designs = [evidence.design(question.mention, question.candidates) for question in questions]
     scales = np.maximum(np.concatenate(designs).std(axis=0), 1e-3)
     designs = [design / scales for design in designs]
     answers = [question.answer for question in questions]

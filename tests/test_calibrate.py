@@ -11,6 +11,7 @@ from belink.questions import Question
 from belink.records import Candidate, Mention
 
 RNG = np.random.default_rng
+MENTION = Mention(text="m")
 
 
 def candidate(i: int, score: float, exact: bool = False) -> Candidate:
@@ -78,8 +79,8 @@ def test_without_questions_the_weights_stay_at_the_centre():
 def test_evidence_does_not_depend_on_the_order_of_the_options():
     options = [candidate(0, 0.9), candidate(1, 0.2, exact=True), candidate(2, 0.5)]
     order = [2, 0, 1]
-    rows = evidence.options(options)
-    np.testing.assert_allclose(evidence.options([options[i] for i in order]), rows[order])
+    rows = evidence.options(MENTION, options)
+    np.testing.assert_allclose(evidence.options(MENTION, [options[i] for i in order]), rows[order])
     np.testing.assert_allclose(evidence.none([options[i] for i in order]), evidence.none(options))
     named = dict(zip(evidence.OPTION, rows.T, strict=True))
     np.testing.assert_allclose(named["rank"], [0, -math.log(3), -math.log(2)])
@@ -87,18 +88,37 @@ def test_evidence_does_not_depend_on_the_order_of_the_options():
     assert named["sole_exact"].tolist() == [0, 1, 0]
 
 
+@pytest.mark.parametrize(
+    ("mention", "long_form", "name", "label", "expected"),
+    [
+        ("kidney diseases", "", "disease of kidney", "", (1, 0, 0, 0, 0)),
+        ("diabetes type 1", "", "diabetes type 2", "", (0, 1, 1, 1, 1)),
+        ("diabetes type II", "", "type 2 diabetes mellitus", "", (0, 0, 0, 0, 1)),
+        ("familial melanoma", "", "melanoma", "", (0, 0, 0, 1, 0)),
+        ("SGCB dystrophy 4", "", "dystrophy", "", (0, 1, 0, 2, 0)),
+        ("DM", "diabetes mellitus", "DM", "diabetes mellitus", (1, 0, 0, 0, 0)),
+        ("diabetes mellitus", "", "DM", "diabetes mellitus", (1, 0, 0, 0, 0)),
+        ("x", "", "\u03b2-thalassaemia", "", (0, 1, 0, 1, 2)),
+    ],
+)
+def test_words_tell_apart_what_cosines_blur(mention, long_form, name, label, expected):
+    asked = Mention(text=mention, long_form=long_form)
+    (row,) = evidence.options(asked, [Candidate(id="X:1", label=label, name=name, ontology="x", release="1")])
+    assert tuple(row[-len(evidence.WORDS) :]) == expected
+
+
 @pytest.mark.parametrize("n", [0, 3, 60])
 def test_probabilities_sum_to_one_with_the_model_and_without(n: int):
     fitted = calibrate.fit(*world(n, model_knows=1.0))
     candidates = [candidate(i, 1 / (i + 1)) for i in range(4)]
     for logits in (None, np.array([3, 1, 0, -2, 0.5], np.float32)):
-        probabilities = fitted.probabilities(logits, candidates)
+        probabilities = fitted.probabilities(logits, MENTION, candidates)
         assert probabilities.shape == (5,)
         assert probabilities.sum() == pytest.approx(1)
         assert (probabilities > 0).all()
-    assert fitted.probabilities(None, []).tolist() == [1.0]
+    assert fitted.probabilities(None, MENTION, []).tolist() == [1.0]
     with pytest.raises(ValueError, match="expected 5 logits"):
-        fitted.probabilities(np.zeros(4, np.float32), candidates)
+        fitted.probabilities(np.zeros(4, np.float32), MENTION, candidates)
 
 
 @pytest.mark.parametrize("n", [0, 1, 12])
@@ -108,7 +128,7 @@ def test_a_handful_of_questions_leaves_the_order_of_retrieval(n: int):
     candidates = [candidate(i, score) for i, score in enumerate((0.9, 0.6, 0.5, 0.1))]
     loud = np.array([0, 0, 0, 2.0, 0], np.float32)
     for given in (None, loud):
-        probabilities = fitted.probabilities(given, candidates)
+        probabilities = fitted.probabilities(given, MENTION, candidates)
         assert np.argmax(probabilities[:-1]) == 0
 
 
@@ -129,7 +149,9 @@ def test_probabilities_are_calibrated_however_loud_the_model_is(scale: float):
     fitted = calibrate.fit(questions, [scale * of for of in logits])
     assert fitted.report["ece"] < 0.035
     fresh, fresh_logits = world(2500, model_knows=1.5, seed=9)
-    found = [fitted.probabilities(scale * of, q.candidates) for q, of in zip(fresh, fresh_logits, strict=True)]
+    found = [
+        fitted.probabilities(scale * of, q.mention, q.candidates) for q, of in zip(fresh, fresh_logits, strict=True)
+    ]
     right = [int(np.argmax(p[:-1])) == q.answer for p, q in zip(found, fresh, strict=True)]
     assert calibrate.expected_calibration_error([p[:-1].max() for p in found], right) < 0.035
 
@@ -171,16 +193,16 @@ def test_what_is_settled_costs_no_accuracy_on_the_questions_it_was_chosen_on():
 def test_a_larger_lead_is_settled_sooner():
     fitted = calibrate.fit(*world(600, model_knows=1.0))
     assert fitted.settled_above <= 1
-    assert fitted.settles([candidate(0, 3.0), candidate(1, 0.1)])
-    assert not fitted.settles([candidate(0, 0.5), candidate(1, 0.49), candidate(2, 0.48)])
+    assert fitted.settles(MENTION, [candidate(0, 3.0), candidate(1, 0.1)])
+    assert not fitted.settles(MENTION, [candidate(0, 0.5), candidate(1, 0.49), candidate(2, 0.48)])
 
 
 def test_the_only_exact_match_is_settled_unless_held_out_questions_speak_against_it():
     fitted = calibrate.fit(*world(300, model_knows=1.0))
     exact = [candidate(0, 0.5, exact=True), candidate(1, 0.5)]
-    assert fitted.settles(exact)
-    assert np.argmax(fitted.probabilities(None, exact)) == 0
-    assert not fitted.settles([candidate(0, 0.5, exact=True), candidate(1, 0.5, exact=True)])
+    assert fitted.settles(MENTION, exact)
+    assert np.argmax(fitted.probabilities(None, MENTION, exact)) == 0
+    assert not fitted.settles(MENTION, [candidate(0, 0.5, exact=True), candidate(1, 0.5, exact=True)])
     questions, logits = [], []
     rng = RNG(4)
     for i in range(300):  # a source whose exact names are wrong as often as not, as the model knows
@@ -192,17 +214,17 @@ def test_the_only_exact_match_is_settled_unless_held_out_questions_speak_against
         logits.append(np.where(np.arange(3) == answer, 4, 0).astype(np.float32))
     doubtful = calibrate.fit(questions, logits)
     assert not doubtful.sole_exact_settles
-    assert not doubtful.settles(exact)
+    assert not doubtful.settles(MENTION, exact)
     assert doubtful.report["accuracy"] > 0.9
 
 
 def test_without_a_model_everything_is_settled():
     questions, _ = world(200, model_knows=0.0)
     fitted = calibrate.fit(questions, None)
-    assert fitted.settles([candidate(0, 0.5), candidate(1, 0.5)])
+    assert fitted.settles(MENTION, [candidate(0, 0.5), candidate(1, 0.5)])
     assert fitted.report["settled"] == 1
     assert "accuracy_model" not in fitted.report
-    assert fitted.settles([])
+    assert fitted.settles(MENTION, [])
 
 
 def test_nil_is_answered_only_where_that_wins_more_than_it_loses():

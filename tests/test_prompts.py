@@ -17,7 +17,9 @@ def candidate(name: str, label: str = "", **more: float) -> Candidate:
 
 def mention(text: str, sentence: str = "", **more: str) -> Mention:
     start = sentence.index(text) if sentence else 0
-    return Mention(text=text, start=100 + start, end=100 + start + len(text), sentence=sentence, sentence_start=100, **more)
+    return Mention(
+        text=text, start=100 + start, end=100 + start + len(text), sentence=sentence, sentence_start=100, **more
+    )
 
 
 @pytest.fixture(scope="module")
