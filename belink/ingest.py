@@ -58,6 +58,8 @@ def ingest(
 ) -> Ingested:
     """The release made of ``files``, or the one that was made of them before.
 
+    Files named ``….sssom.tsv`` are mappings: they become cross-references of the concepts of the other files.
+
     :param version: instead of the version that the files name.
     :param refuse: False takes the release although a gate refuses it; its gates still say so.
     :param corpus_ids: concepts that annotated corpora use; their names are watched by a gate.
@@ -113,18 +115,26 @@ class _Attempt(NamedTuple):
 
     def read(self) -> Ingested:
         """Read the files into a release, gate it, and put it in its place."""
+        from belink.sources import sssom
+
+        mappings = [path for path in self.files if sssom.is_mapping_set(path)]
+        ontology = [path for path in self.files if path not in mappings]
         folder = releases.release_path(self.settings, self.source.name, "any").parent
         with artefact.scratch(folder, "reading") as work:
-            files, source, content = unpacked(self.files, self.source, work)
+            files, source, content = unpacked(ontology, self.source, work)
+            if mappings:
+                content = self.fingerprint.sha256
             if known := self.known("content_sha256", content):
                 return known
             self._check_clash(self._version_before_reading())
             built = work / "release"
             built.mkdir()
             with releases.ReleaseWriter(built / releases.DATABASE, source, self.version) as into:
-                with _names_restored(files, self.files):
+                with _names_restored(files, ontology):
                     _reader(source.format)(files, source, into)
                 into.drop_repeated()
+                if mappings:
+                    sssom.read(mappings, into)
                 if source.branches and source.format in SUFFIXES:
                     into.keep_branches(source.branches)
                 counts = into.counts()

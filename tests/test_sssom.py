@@ -3,13 +3,15 @@
 from pathlib import Path
 
 import pytest
-from made_releases import concept, release, source
+from made_releases import concept, obo, release, source
 from read_sources import write
 
 from belink.errors import SourceError
+from belink.ingest import ingest
 from belink.records import Rejection
 from belink.release_writer import ReleaseWriter
 from belink.releases import open_release
+from belink.settings import Settings
 from belink.sources import sssom
 
 HEAD = (
@@ -155,3 +157,16 @@ def test_the_header_is_yaml_that_declares_every_prefix(tmp_path: Path) -> None:
 )
 def test_mapping_sets_are_told_by_their_name(name: str, told: bool) -> None:
     assert sssom.is_mapping_set(Path(name)) is told
+
+
+def test_mapping_sets_beside_an_ontology_are_ingested_with_it(tmp_path: Path, here: Settings) -> None:
+    ontology = write(tmp_path / "x.obo", obo(concept(1, "one"), concept(2, "two")))
+    rows = "\t".join(COLUMNS) + "\n" + row("X:1", "skos:exactMatch", "B:1") + row("C:1", "skos:exactMatch", "B:1")
+    mappings = write(tmp_path / "x.sssom.tsv.gz", rows, packed=True)
+    first = ingest(source(), [ontology], here)
+    both = ingest(source(), [ontology, mappings], here, version="2025-01-01-mapped", refuse=False)
+    assert (both.new, both.concepts, both.rejected) == (True, first.concepts, 1)
+    assert not ingest(source(), [mappings, ontology], here, version="2025-01-01-mapped").new
+    with open_release(both.path) as opened:
+        found = opened.concept("X:1")
+    assert found and found.xrefs == ("B:1",)
