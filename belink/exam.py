@@ -4,7 +4,7 @@
 no calibration is judged by what it was fitted to, in this release or in a later one.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from belink import abbreviations, corpora, declarations, questions, releases
 from belink.declarations import Corpus, Linker
+from belink.predictions import migrate_gold
 from belink.questions import Question, Retrieve
 from belink.records import Candidate, Document, Mention
 from belink.text import normalise
@@ -42,6 +43,15 @@ def names(folders: Iterable[Path], prefixes: Sequence[str] = ()) -> "pa.Table":
         with releases.open_release(folder) as release:
             tables.append(release.names(prefixes=prefixes))
     return pa.concat_tables(tables)
+
+
+def concept_ids(folders: Iterable[Path]) -> set[str]:
+    """Every live concept of the releases' own prefixes."""
+    ids: set[str] = set()
+    for folder in folders:
+        with releases.open_release(folder) as release:
+            ids.update(release.concepts_table()["id"].to_pylist())
+    return ids
 
 
 def training_questions(
@@ -109,34 +119,40 @@ def exam(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[Ite
     return items
 
 
+def training_mentions(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[Mention]:
+    """The annotated mentions that training may use: those of documents that are not held out."""
+    return [
+        mention
+        for corpus in linker.corpora
+        if corpus.use != "evaluate"
+        for document in documents(corpus, folders, data)
+        if not questions.is_held_out(document.id, "", linker.training.held_out)
+        for mention in document.mentions
+    ]
+
+
 def documents(corpus: Corpus, folders: Sequence[Path], data: Path | None) -> list[Document]:
     """The corpus, its abbreviations spelled out and its gold ids brought to these releases.
 
-    An id that a release replaced becomes its successors; a mention none of whose ids is left is NIL here.
+    An id that a release replaced becomes its successors; a mention none of whose ids is left counts as unannotated.
     """
     read = list(corpora.read_corpus(declarations.corpus_file(corpus, data)))
-    current = _successors(
-        {gold for document in read for mention in document.mentions for gold in mention.gold}, folders
-    )
-    return [abbreviations.expand(_brought_up_to_date(document, current)) for document in read]
+    current = successors(read, folders)
+    return [
+        abbreviations.expand(replace(document, mentions=tuple(migrate_gold(document.mentions, current)[0])))
+        for document in read
+    ]
 
 
-def _successors(ids: Iterable[str], folders: Sequence[Path]) -> dict[str, tuple[str, ...]]:
-    """Each id → the live ids that stand for it, in the first release that has any."""
+def successors(read: Iterable[Document], folders: Sequence[Path]) -> dict[str, tuple[str, ...]]:
+    """Each gold id → the live ids that stand for it, in the first release that has any; ``()`` where none has."""
+    ids = {gold for document in read for mention in document.mentions for gold in mention.gold}
     with ExitStack() as stack:
         opened = [stack.enter_context(releases.open_release(folder)) for folder in folders]
         return {
             wanted: next((found for release in opened if (found := release.successor(wanted))), ())
             for wanted in sorted(ids)
         }
-
-
-def _brought_up_to_date(document: Document, current: Mapping[str, tuple[str, ...]]) -> Document:
-    mentions = []
-    for mention in document.mentions:
-        gold = tuple(dict.fromkeys(successor for old in mention.gold for successor in current[old]))
-        mentions.append(replace(mention, gold=gold, nil=mention.nil or bool(mention.gold and not gold)))
-    return replace(document, mentions=tuple(mentions))
 
 
 def _name_item(mention: Mention, nil_share: float) -> Item:

@@ -33,7 +33,10 @@ def ingest_ontology(
     from belink.sources.fetch import fetch
 
     source = _source(ontology, bool(files))
-    paths = list(files) or list(fetch(source, here, version).paths)
+    paths: Sequence[Path] = files
+    if not files:
+        fetched = fetch(source, here, version)
+        paths, version = fetched.paths, version or fetched.version
     done = ingest(source, paths, here, version, refuse)
     answer = dataclasses.asdict(done)
     return {**answer, "release": str(answer.pop("path"))}
@@ -86,9 +89,9 @@ def index_linker(here: Settings, linker: str) -> Answer:
 
 def train_linker(here: Settings, linker: str) -> Answer:
     """Train an adapter on the linker's newest releases and its corpora."""
-    from belink import refresh_steps
+    from belink import retraining
 
-    report = refresh_steps.train_newest(here, linker)
+    report = retraining.train_newest(here, linker)
     return {**dataclasses.asdict(report), "adapter": str(report.path)}
 
 
@@ -233,9 +236,11 @@ def evaluate_corpus(
     report: Path | None = None,
 ) -> Answer:
     """Measure a registered linker on the mentions that ``corpus`` marks."""
-    from belink import refresh_steps
+    from belink import measure
 
     opened = open_linker(here, linker)
     started = time.perf_counter()
-    measured = refresh_steps.evaluate_corpus(opened, corpus, predictions, against=against, report=report)
+    measured = measure.evaluate_corpus(
+        opened, corpus, here.data, write=predictions, against=against, report=report
+    )
     return {**measured, "seconds": round(time.perf_counter() - started, 2)}

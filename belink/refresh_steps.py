@@ -11,7 +11,7 @@ content and finds it again, so a refresh that was killed goes on where it stoppe
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from belink import artefact, bundle, declarations, registry, text
 from belink.declarations import Linker, Source
 from belink.errors import DeclarationError, RegistryError, ReleaseError
+from belink.records import GateResult
 from belink.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from belink.diff import Diff
     from belink.encode import Encoder
     from belink.index import IndexReport
-    from belink.ingest import Ingested
     from belink.questions import Retrieve
     from belink.records import Candidate, Mention
 
@@ -133,20 +133,24 @@ def champion(begun: Start) -> Champion | None:
     return Champion(version=version, path=path, manifest=bundle.check(path, deep=False))
 
 
-def is_unchanged(begun: Start, files: Mapping[str, SourceFiles], current: Champion | None) -> bool:
+def is_unchanged(begun: Start, files: Mapping[str, SourceFiles], current: Champion) -> bool:
     """Whether a refresh would only make the champion again."""
-    if current is None or begun.retrain == "always" or is_due(begun, current.manifest):
+    if begun.retrain == "always" or is_due(begun, current.manifest):
         return False
-    return bool(current.manifest["inputs"].get("key") == inputs(begun, files)["key"])
+    sha256 = {name: found.sha256 for name, found in files.items()}
+    return bool(current.manifest["inputs"].get("key") == inputs(begun, sha256)["key"])
 
 
-def inputs(begun: Start, files: Mapping[str, SourceFiles]) -> dict[str, Any]:
-    """Everything that determines the bundle, and a ``key`` over it."""
+def inputs(begun: Start, sha256: Mapping[str, str]) -> dict[str, Any]:
+    """A ``key`` over everything that determines the bundle, and the ``corpora`` among it.
+
+    :param sha256: of the files of each ontology.
+    """
     from belink.ingest import READING
 
     named: dict[str, Any] = {
         "sources": {
-            name: {"sha256": files[name].sha256, "reading": source.model_dump(mode="json", include=set(READING))}
+            name: {"sha256": sha256[name], "reading": source.model_dump(mode="json", include=set(READING))}
             for name, source in sorted(begun.sources.items())
         },
         "corpora": dict(begun.corpora),
@@ -157,24 +161,54 @@ def inputs(begun: Start, files: Mapping[str, SourceFiles]) -> dict[str, Any]:
     return {"key": artefact.key(named), "corpora": named["corpora"]}
 
 
-def ingested(begun: Start, ontology: str, files: SourceFiles) -> "Ingested":
-    """The release of ``files``.
+def unchanged(begun: Start, current: Champion) -> dict[str, Any]:
+    """The answer of a refresh that had nothing to do."""
+    return outcome(begun, "unchanged", current.version, current.version, (0, current.manifest["index"]["names"]))
+
+
+def outcome(
+    begun: Start,
+    verdict: Literal["promoted", "rejected", "unchanged"],
+    version: str | None,
+    champion: str | None,
+    encoded_reused: tuple[int, int],
+    gates: Sequence[GateResult] = (),
+) -> dict[str, Any]:
+    """What a refresh answers with; ``champion`` is the version that is champion now."""
+    return {
+        "linker": begun.linker.name,
+        "outcome": verdict,
+        "version": version,
+        "champion": champion,
+        "encoded": encoded_reused[0],
+        "reused": encoded_reused[1],
+        "gates": [asdict(gate) for gate in gates],
+    }
+
+
+def ingested(begun: Start, ontology: str, files: SourceFiles) -> Path:
+    """The folder of the release of ``files``.
 
     :raises GateRefused: a gate on releases failed; the release lies in quarantine.
     """
     from belink.ingest import ingest
 
-    return ingest(begun.sources[ontology], files.paths, begun.settings, files.version)
+    return ingest(begun.sources[ontology], files.paths, begun.settings, files.version).path
 
 
-def compared(current: Champion | None, release: "Ingested") -> "Diff | None":
-    """What changed since the champion's release; ``None`` where it has none of this ontology, or this very one."""
+def compared(current: Champion | None, releases: Mapping[str, Path]) -> "dict[str, Diff]":
+    """What changed since the champion, by ontology; those that it holds in another release."""
     from belink.diff import diff
 
-    old = current.path / "releases" / release.ontology if current else None
-    if old is None or not artefact.exists(old) or artefact.read_manifest(old)["sha256"] == release.sha256:
-        return None
-    return diff(old, release.path)
+    if current is None:
+        return {}
+    before = {name: current.path / "releases" / name for name in releases}
+    return {
+        name: diff(before[name], path)
+        for name, path in releases.items()
+        if name in current.manifest["releases"]
+        and artefact.read_manifest(path)["database_sha256"] != current.manifest["releases"][name]["database_sha256"]
+    }
 
 
 def indexed(begun: Start, releases: Mapping[str, Path], current: Champion | None) -> "IndexReport":

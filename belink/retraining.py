@@ -40,7 +40,7 @@ def decided(
     begun: Start, releases: Mapping[str, Path], current: Champion | None, diffs: Mapping[str, "Diff"]
 ) -> Decision:
     """What the declared rules say of a new adapter."""
-    target = begun.settings.adapters / begun.linker.name / _key(begun, releases)
+    target = _target(begun, releases)
     trains = begun.linker.training.questions > 0 or any(corpus.use != "evaluate" for corpus in begun.linker.corpora)
     if not trains:
         return Decision(train=False, reason="nothing is declared to train on")
@@ -60,12 +60,11 @@ def decided(
     return Decision(train=False, reason=reason, adapter=kept.adapter, drift=drift, trained=kept.trained)
 
 
-def trained(begun: Start, releases: Mapping[str, Path], index: Path, adapter: Path) -> "TrainReport":
-    """The adapter at ``adapter``, trained on the names of ``releases`` and on the corpora; found, if it is there."""
+def trained(begun: Start, releases: Mapping[str, Path], index: Path) -> "TrainReport":
+    """The adapter trained on the names of ``releases`` and on the corpora; found, if it is there."""
     from belink.train import train
 
-    linker = begun.linker
-    asked = []
+    linker, adapter, asked = begun.linker, _target(begun, releases), []
     if not artefact.exists(adapter):
         ask = retriever(begun, index)
         asked = exam.training_questions(linker, list(releases.values()), begun.settings.data, ask)
@@ -112,7 +111,7 @@ def train_newest(settings: Settings, linker: str) -> "TrainReport":
     begun = start(settings, linker)
     releases = newest_releases(begun)
     index = indexed(begun, releases, current_champion(begun)).path
-    return trained(begun, releases, index, settings.adapters / begun.linker.name / _key(begun, releases))
+    return trained(begun, releases, index)
 
 
 def base_model(begun: Start) -> "ResolvedModel":
@@ -122,12 +121,12 @@ def base_model(begun: Start) -> "ResolvedModel":
     return resolve(begun.linker.reranker.model, begun.settings.cache)
 
 
-def _key(begun: Start, releases: Mapping[str, Path]) -> str:
-    """Names everything that an adapter depends on."""
+def _target(begun: Start, releases: Mapping[str, Path]) -> Path:
+    """Where the adapter lies, or will, that is trained on ``releases``: named by everything it depends on."""
     from belink import prompts, rerank
 
     linker = begun.linker
-    return artefact.key(
+    key = artefact.key(
         {
             "training": linker.training.model_dump(mode="json"),
             "asking": rerank.asking(linker.reranker),
@@ -137,10 +136,17 @@ def _key(begun: Start, releases: Mapping[str, Path]) -> str:
             "retrieval": linker.retrieval.model_dump(mode="json"),
             "corpora": dict(begun.corpora),
             "prefixes": linker.prefixes,
-            "releases": {name: artefact.read_manifest(path)["database_sha256"] for name, path in releases.items()},
+            "releases": {name: _content(path) for name, path in releases.items()},
             "prompts": prompts.VERSION,
         }
     )
+    return begun.settings.adapters / linker.name / key
+
+
+def _content(release: Path) -> list[str]:
+    """What a release was read from and how: the same in every home, unlike the bytes of its database."""
+    manifest = artefact.read_manifest(release)
+    return [manifest.get("content_sha256", manifest["sha256"]), manifest.get("reading", "")]
 
 
 def _kept(begun: Start, current: Champion | None) -> tuple[Decision | None, str]:
@@ -181,7 +187,7 @@ def _kept(begun: Start, current: Champion | None) -> tuple[Decision | None, str]
 
 def _changed(releases: Mapping[str, Path], diffs: Mapping[str, "Diff"]) -> float:
     """Share of names that came, went or moved, of all names."""
-    names = sum(artefact.read_manifest(path)["counts"]["names"] for path in releases.values())
+    names: int = sum(artefact.read_manifest(path)["counts"]["names"] for path in releases.values())
     return sum(diff.names_added + diff.names_removed for diff in diffs.values()) / max(names, 1)
 
 

@@ -48,7 +48,7 @@ class Settings:
         return self.home / "locks"
 
 
-def load(home: Path | None = None) -> Settings:
+def load(home: Path | None = None, tracking_uri: str | None = None) -> Settings:
     """Settings from ``home`` or ``BELINK_HOME`` (``./.belink``) and the rest of the environment. Makes nothing."""
     chosen = Path(home or os.environ.get("BELINK_HOME") or ".belink").expanduser().absolute()
     cache = os.environ.get("BELINK_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "belink"
@@ -56,7 +56,7 @@ def load(home: Path | None = None) -> Settings:
     return Settings(
         home=chosen,
         cache=Path(cache).expanduser().absolute(),
-        tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{chosen / 'mlflow.db'}",
+        tracking_uri=tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{chosen / 'mlflow.db'}",
         data=Path(data).expanduser().absolute() if data else None,
         uts_api_key=os.environ.get("UTS_API_KEY") or None,
     )

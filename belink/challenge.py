@@ -1,0 +1,269 @@
+"""The steps of a refresh that set the challenger against the champion, and what came of it.
+
+The challenger is drafted as a bundle without evaluation; both answer the same exam; gates hold the figures against
+their bounds; the bundle is assembled with all of that in it, registered, and becomes champion if no gate failed.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from belink import artefact, bundle, exam, measure, registry
+from belink.errors import GateRefused
+from belink.evaluate import Evaluation, as_json, evaluate
+from belink.gates import failed, linker_gates
+from belink.link import Linker
+from belink.predictions import Known, read_predictions, write_predictions
+from belink.records import GateResult
+from belink.refresh_steps import Champion, Start, inputs, load_encoder, outcome
+from belink.retraining import Decision, base_model
+from belink.tracking import RunRecord
+
+if TYPE_CHECKING:
+    from belink.diff import Diff
+    from belink.index import IndexReport
+
+log = logging.getLogger(__name__)
+
+NOT_WITHDRAWN = "not_withdrawn"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Challenger:
+    """A drafted bundle, and the parts it was made of."""
+
+    path: Path
+    parts: bundle.Parts
+
+
+def drafted(
+    begun: Start, releases: Mapping[str, Path], index: Path, decision: Decision, calibration: Path
+) -> Challenger:
+    """The challenger as a bundle that links but was not evaluated yet."""
+    from belink.models import resolve
+
+    linker, cache = begun.linker, begun.settings.cache
+    encoder = resolve(linker.encoder.model, cache)
+    base = base_model(begun)
+    sha256 = {name: str(artefact.read_manifest(path)["sha256"]) for name, path in releases.items()}
+    adapter = {} if decision.adapter is None else {"drift": round(decision.drift, 6), "trained": _when(decision)}
+    parts = bundle.Parts(
+        linker=linker,
+        releases=dict(releases),
+        index=index,
+        adapter=decision.adapter,
+        calibration=calibration,
+        encoder=bundle.ModelReference(reference=encoder.reference, sha256=encoder.sha256),
+        base_model=bundle.ModelReference(reference=base.reference, sha256=base.sha256),
+        inputs={**inputs(begun, sha256), "adapter": adapter},
+    )
+    return Challenger(path=bundle.assemble(parts, begun.settings.home / "drafts" / linker.name), parts=parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """What challenger and champion answered to the same items."""
+
+    challenger: Evaluation
+    champion: Evaluation | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures of both, without their answers."""
+        champion = as_json(self.champion) if self.champion else None
+        return {"challenger": as_json(self.challenger), "champion": champion}
+
+
+def evaluated(begun: Start, challenger: Challenger, current: Champion | None) -> Examined:
+    """Both linkers' figures in the same exam, sat one after the other on this machine; found, if they sat it before."""
+    folders = [challenger.path / "releases" / name for name in challenger.parts.releases]
+    items = exam.exam(begun.linker, folders, begun.settings.data)
+    sitting = {"challenger": challenger.path, **({"champion": current.path} if current else {})}
+    key = artefact.key(
+        {"bundles": {who: path.name for who, path in sitting.items()}, "items": [asdict(item) for item in items]}
+    )
+    target = begun.settings.home / "evaluations" / begun.linker.name / key
+    if not artefact.exists(target):
+        known = _known(begun, challenger, current, folders)
+        with artefact.build(target) as folder:
+            seconds = {}
+            for who, linker in _opened(begun, sitting).items():
+                predictions, seconds[who] = measure.answers(linker, items, known)
+                write_predictions(predictions, folder / f"{who}.jsonl")
+            artefact.write_manifest(folder, {"key": key, "items": len(items), "seconds": seconds})
+    took = artefact.read_manifest(target)["seconds"]
+    found = {who: evaluate(read_predictions(target / f"{who}.jsonl"), seconds=took[who]) for who in sitting}
+    return Examined(challenger=found["challenger"], champion=found.get("champion"))
+
+
+def judged(begun: Start, challenger: Challenger, examined: Examined) -> list[GateResult]:
+    """Each declared gate with its value and bound."""
+    recall = artefact.read_manifest(challenger.parts.index)["recall_at_10"]
+    return linker_gates(begun.linker.gates, examined.challenger, examined.champion, index_recall_at_10=recall)
+
+
+def assembled(
+    begun: Start, challenger: Challenger, examined: Examined, gates: Sequence[GateResult], diffs: Mapping[str, "Diff"]
+) -> Path:
+    """The challenger's bundle with its evaluation, gates and what changed since the champion."""
+    parts = replace(
+        challenger.parts,
+        evaluation=examined.as_json(),
+        gates=gates,
+        diffs={name: diff.markdown() for name, diff in diffs.items()},
+    )
+    return bundle.assemble(parts, begun.settings.bundles / begun.linker.name)
+
+
+def registered(
+    begun: Start, folder: Path, index: "IndexReport", examined: Examined, gates: Sequence[GateResult]
+) -> str:
+    """The version under which MLflow holds the bundle."""
+    manifest, linker = artefact.read_manifest(folder), begun.linker
+    reports = {path.name: path.read_text(encoding="utf-8") for path in sorted((folder / "diffs").glob("*.md"))}
+    datasets = {}
+    for name in manifest["releases"]:
+        release = artefact.read_manifest(folder / "releases" / name)
+        url = begun.sources[name].url
+        place = url if isinstance(url, str) else release["sources"][0]["name"]
+        datasets[f"{name} {release['version']}"] = (place, release["sha256"])
+    for corpus in linker.corpora:
+        datasets[corpus.name] = (corpus.url or corpus.file, begun.corpora[corpus.name])
+    record = RunRecord(
+        params={
+            **_flat(linker.model_dump(mode="json", exclude={"corpora"})),
+            "encoder.sha256": manifest["encoder"]["sha256"],
+            "reranker.sha256": manifest["base_model"]["sha256"],
+            "adapter": manifest["adapter"],
+            "index": manifest["index"]["key"],
+        },
+        metrics={**_figures(examined), "index_names": index.names, "index_recall_at_10": index.recall_at_10},
+        reports={
+            **{f"diff-{name}": text for name, text in reports.items()},
+            "gates.md": gate_report(gates),
+            "index.md": index_report(index),
+            bundle.EVALUATION: (folder / bundle.EVALUATION).read_text(encoding="utf-8"),
+        },
+        datasets=datasets,
+        tags={f"belink.{name}": value for name, value in manifest["lineage"].items() if name != "bundle"},
+        description=_description(linker.title, manifest, gates),
+    )
+    return registry.register(begun.settings, folder, record)
+
+
+def concluded(
+    begun: Start,
+    version: str,
+    current: Champion | None,
+    index: "IndexReport",
+    decision: Decision,
+    gates: Sequence[GateResult],
+) -> dict[str, Any]:
+    """``champion`` moved to ``version`` if every gate passed, and the refresh's answer.
+
+    :raises RegistryError: the champion is not the one that the challenger was compared with.
+    """
+    name, settings = begun.linker.name, begun.settings
+    if current is not None and current.version == version:
+        return outcome(begun, "unchanged", version, version, (index.encoded, index.reused), gates)
+    if registry.is_withdrawn(settings, name, version):
+        detail = f"version {version} was rolled back; belink promote {name} {version} takes it all the same"
+        gates = [*gates, GateResult(name=NOT_WITHDRAWN, value=1.0, bound=0.0, passed=False, detail=detail)]
+    refused = failed(list(gates))
+    verdict: Literal["promoted", "rejected"] = "rejected" if refused else "promoted"
+    registry.settle(settings, name, version, verdict, tuple(refused))
+    champion = current.version if current else None
+    if not refused:
+        champion = registry.promote(settings, name, version, expect=champion)["champion"]
+    answer = outcome(begun, verdict, version, champion, (index.encoded, index.reused), gates)
+    return {
+        **answer,
+        "trained": decision.train,
+        "adapter": f"{'trained' if decision.train else 'kept'}: {decision.reason}",
+    }
+
+
+def release_refused(begun: Start, current: Champion | None, error: GateRefused) -> dict[str, Any]:
+    """The answer of a refresh whose release a gate refused: nothing was built, the champion stays."""
+    answer = outcome(begun, "rejected", None, current.version if current else None, (0, 0))
+    return {**answer, "gates": list(error.gates), "reason": str(error)}
+
+
+def gate_report(gates: Sequence[GateResult]) -> str:
+    """A Markdown table."""
+    lines = ["| gate | value | bound | | |", "| --- | ---: | ---: | --- | --- |"]
+    for gate in gates:
+        value = "not measured" if gate.value is None else f"{gate.value:.4g}"
+        lines.append(
+            f"| {gate.name} | {value} | {gate.bound:.4g} | {'pass' if gate.passed else 'FAIL'} | {gate.detail} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def index_report(index: "IndexReport") -> str:
+    """A Markdown table."""
+    rows = {
+        "names": f"{index.names:,}",
+        "encoded": f"{index.encoded:,}",
+        "reused": f"{index.reused:,}",
+        "recall@10 against exact search": f"{index.recall_at_10:.4f}",
+        "seconds": f"{index.seconds:.1f}",
+    }
+    return (
+        "\n".join(["| index | |", "| --- | ---: |", *(f"| {name} | {value} |" for name, value in rows.items())]) + "\n"
+    )
+
+
+def _opened(begun: Start, folders: Mapping[str, Path]) -> dict[str, Linker]:
+    """The linkers of some bundles; those with the same encoder share it."""
+    linkers = {}
+    for who, folder in folders.items():
+        linkers[who] = linker = Linker(folder, begun.settings.cache)
+        if linker.declaration.encoder == begun.linker.encoder:
+            linker.encoder = load_encoder(begun)
+    return linkers
+
+
+def _known(begun: Start, challenger: Challenger, current: Champion | None, folders: Sequence[Path]) -> Known:
+    """What the challenger has seen, and what is new in its releases."""
+    seen = measure.trained_on(exam.training_mentions(begun.linker, folders, begun.settings.data))
+    if current is None:
+        return seen
+    before = [current.path / "releases" / name for name in current.manifest["releases"]]
+    return replace(seen, new_concepts=exam.concept_ids(folders) - exam.concept_ids(before))
+
+
+def _when(decision: Decision) -> str:
+    """When the adapter was trained; the time of its manifest where no bundle has recorded it yet."""
+    if decision.trained or decision.adapter is None:
+        return decision.trained
+    made = (decision.adapter / artefact.MANIFEST).stat().st_mtime
+    return datetime.fromtimestamp(made, UTC).isoformat(timespec="seconds")
+
+
+def _figures(examined: Examined) -> dict[str, float]:
+    """Metrics of both, named as MLflow takes them."""
+    found = {}
+    for prefix, evaluation in (("", examined.challenger), ("champion_", examined.champion)):
+        if evaluation is not None:
+            for name, metric in evaluation.metrics.items():
+                if metric.value is not None:
+                    found[f"{prefix}{name}"] = metric.value
+    return found
+
+
+def _flat(document: Mapping[str, Any], above: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in document.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{above}{name}."))
+        else:
+            flat[f"{above}{name}"] = value
+    return flat
+
+
+def _description(title: str, manifest: Mapping[str, Any], gates: Sequence[GateResult]) -> str:
+    releases = "\n".join(f"- {name} {release['version']}" for name, release in manifest["releases"].items())
+    return f"# {title}\n\n{releases}\n\n{gate_report(gates)}"

@@ -1,0 +1,107 @@
+"""A loaded linker, asked what somebody knows the answer to: links and timings that ``evaluate`` turns into figures."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from belink import corpora, declarations, exam, predictions
+from belink.errors import BelinkError
+from belink.evaluate import as_json, evaluate, paired_bootstrap
+from belink.exam import Item
+from belink.link import Linker
+from belink.predictions import Known, Prediction
+from belink.records import Candidate, Link, Mention
+from belink.text import normalise
+
+
+def asked(linker: Linker, items: Sequence[Item]) -> tuple[list[Link], list[list[Candidate]], float]:
+    """The linker's answers, what retrieval offered for each, and the seconds that took once everything was loaded.
+
+    A name is hidden from the linker's own names, and concepts taken away from what it finds, as the item says.
+    """
+    warm = [Mention(text="disease", sentence="A disease."), Mention(text="A")]
+    linker.choose(warm, linker.candidates(warm))
+    started = time.perf_counter()
+    offered: list[list[Candidate]] = [[]] * len(items)
+    for hide in (False, True):
+        chosen = [at for at, item in enumerate(items) if item.hide_own_name is hide]
+        found = linker.candidates([items[at].mention for at in chosen], hide_own_name=hide)
+        for at, candidates in zip(chosen, found, strict=True):
+            offered[at] = [candidate for candidate in candidates if candidate.id not in items[at].without]
+    links = linker.choose([item.mention for item in items], offered)
+    return links, offered, time.perf_counter() - started
+
+
+def answers(linker: Linker, items: Sequence[Item], known: Known) -> tuple[list[Prediction], float]:
+    """Predictions for ``items``, each with the stratum ``from <source>``, and the seconds that linking took."""
+    links, offered, seconds = asked(linker, items)
+    found = predictions.predictions_from(links, offered, known)
+    sources = [item.source for item in items if item.mention.gold or item.mention.nil]
+    return [
+        replace(prediction, strata=(*prediction.strata, f"from {source}"))
+        for prediction, source in zip(found, sources, strict=True)
+    ], seconds
+
+
+def evaluate_corpus(
+    linker: Linker,
+    corpus: Path,
+    data: Path | None = None,
+    *,
+    write: Path | None = None,
+    against: Path | None = None,
+    report: Path | None = None,
+) -> dict[str, Any]:
+    """The figures of ``linker`` on every annotated mention of ``corpus``; see :mod:`belink.evaluate`.
+
+    A gold id that the linker's releases replaced counts as its successors; one they do not know stays, and is missed.
+
+    :param data: where the linker's own corpora lie, for the strata of what it has seen in training.
+    :param write: where the predictions go.
+    :param against: other predictions of the same mentions; the paired difference is ``comparison``.
+    :param report: where an HTML report goes.
+    """
+    folders = sorted((linker.path / "releases").iterdir())
+    documents = list(corpora.read_corpus(corpus, default_prefix=_default_prefix(linker)))
+    moved = {old: new for old, new in exam.successors(documents, folders).items() if new}
+    items = []
+    for document in map(linker.prepare, (d for d in documents if d.mentions)):
+        gold, _ = predictions.migrate_gold(document.mentions, moved)
+        items += [Item(mention=mention, source=corpus.name) for mention in gold if mention.gold or mention.nil]
+    links, offered, seconds = asked(linker, items)
+    found = predictions.predictions_from(links, offered, _known(linker, folders, data))
+    evaluation = evaluate(found, seconds=seconds)
+    if write is not None:
+        predictions.write_predictions(found, write)
+    answer = as_json(evaluation)
+    if against is not None:
+        comparison = paired_bootstrap(found, predictions.read_predictions(against))
+        answer["comparison"] = {name: getattr(comparison, name) for name in comparison.__slots__}
+    return answer
+
+
+def trained_on(mentions: Iterable[Mention]) -> Known:
+    """What a linker trained on ``mentions`` has seen."""
+    seen = list(mentions)
+    return Known(
+        mentions={normalise(mention.text) for mention in seen},
+        concepts={concept for mention in seen for concept in mention.gold},
+    )
+
+
+def _known(linker: Linker, folders: Sequence[Path], data: Path | None) -> Known:
+    """What the linker has seen in training; nothing where its corpora are not on this machine."""
+    try:
+        return trained_on(exam.training_mentions(linker.declaration, folders, data))
+    except BelinkError:
+        return Known()
+
+
+def _default_prefix(linker: Linker) -> str:
+    """For gold ids without one: the linker's own, where it has a single one."""
+    prefixes = linker.declaration.prefixes or tuple(
+        prefix for name in linker.declaration.ontologies for prefix in declarations.load_source(name).prefixes
+    )
+    return prefixes[0] if prefixes else ""

@@ -1,0 +1,90 @@
+"""The ``refresh`` flow: which function of the library, in what order, and which of them is retried.
+
+    from a checkout    prefect deploy, or belink refresh LINKER (see refresh.py)
+
+Only fetching is retried: it alone asks the outside. Everything else gives the same answer again, and finds what an
+earlier run, killed or not, has finished. Tasks are the library's functions and hold nothing of their own.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.tasks import exponential_backoff
+from pydantic import BaseModel, Field
+
+from belink import challenge, refresh_steps, retraining, settings
+
+fetch = task(
+    name="fetch",
+    retries=3,
+    retry_delay_seconds=exponential_backoff(backoff_factor=10),
+    retry_jitter_factor=0.5,
+    cache_policy=NO_CACHE,
+)(refresh_steps.fetched)
+ingest = task(name="ingest", cache_policy=NO_CACHE)(refresh_steps.ingested)
+compare = task(name="compare", cache_policy=NO_CACHE)(refresh_steps.compared)
+index = task(name="index", cache_policy=NO_CACHE)(refresh_steps.indexed)
+decide = task(name="decide", cache_policy=NO_CACHE)(retraining.decided)
+train = task(name="train", cache_policy=NO_CACHE)(retraining.trained)
+calibrate = task(name="calibrate", cache_policy=NO_CACHE)(retraining.calibrated)
+draft = task(name="draft", cache_policy=NO_CACHE)(challenge.drafted)
+evaluate = task(name="evaluate", cache_policy=NO_CACHE)(challenge.evaluated)
+judge = task(name="judge", cache_policy=NO_CACHE)(challenge.judged)
+assemble = task(name="assemble", cache_policy=NO_CACHE)(challenge.assembled)
+register = task(name="register", cache_policy=NO_CACHE)(challenge.registered)
+conclude = task(name="conclude", cache_policy=NO_CACHE)(challenge.concluded)
+
+
+class RefreshRequest(BaseModel):
+    """What a refresh is asked for."""
+
+    linker: str = Field(description="A shipped linker's name, or the path to a linker's TOML.")
+    files: dict[str, list[str]] = Field(
+        default_factory=dict, description="Ontology → local files to read instead of the declared address."
+    )
+    retrain: Literal["auto", "always", "never"] = Field(
+        default="auto", description="Train a new adapter: as the linker's rules say, in any case, or not at all."
+    )
+    home: str | None = Field(default=None, description="belink's home; BELINK_HOME where it is left out.")
+    tracking_uri: str | None = Field(default=None, description="MLflow; MLFLOW_TRACKING_URI where it is left out.")
+
+
+@flow(name="refresh", flow_run_name="refresh-{request.linker}")
+def refresh(request: RefreshRequest) -> dict[str, Any]:
+    """Take a linker's sources to a champion, or say which gate refused."""
+    here = settings.load(Path(request.home) if request.home else None, request.tracking_uri)
+    begun = refresh_steps.start(here, request.linker, tuple(request.files), request.retrain)
+    with refresh_steps.exclusive(begun):
+        current = refresh_steps.champion(begun)
+        files = {name: fetch(begun, name, [Path(p) for p in request.files.get(name, [])]) for name in begun.sources}
+        if current is not None and refresh_steps.is_unchanged(begun, files, current):
+            return refresh_steps.unchanged(begun, current)
+
+        releases = {name: ingest(begun, name, files[name]) for name in begun.sources}
+        diffs = compare(current, releases)
+        for name, diff in diffs.items():
+            _publish(f"diff-{name}", diff.markdown())
+        built = index(begun, releases, current)
+        _publish(f"index-{begun.linker.name}", challenge.index_report(built))
+
+        decision = decide(begun, releases, current, diffs)
+        if decision.train:
+            train(begun, releases, built.path)
+        calibration = calibrate(begun, releases, built.path, decision, current)
+        challenger = draft(begun, releases, built.path, decision, calibration)
+        examined = evaluate(begun, challenger, current)
+        gates = judge(begun, challenger, examined)
+        _publish(f"gates-{begun.linker.name}", challenge.gate_report(gates))
+
+        bundle = assemble(begun, challenger, examined, gates, diffs)
+        version = register(begun, bundle, built, examined, gates)
+        outcome: dict[str, Any] = conclude(begun, version, current, built, decision, gates)
+        return outcome
+
+
+def _publish(key: str, markdown: str) -> None:
+    """Keep a report where Prefect's page shows it; keys are lowercase letters, digits and dashes."""
+    create_markdown_artifact(markdown, key="".join(c if c.isalnum() else "-" for c in key.lower()))

@@ -1,0 +1,54 @@
+"""``refresh``: from whatever the sources hold now to a champion, or to the reason why not.
+
+Importing this module does not import Prefect: most scheduled refreshes find nothing new, and need neither Prefect's
+server nor any model to say so. The flow itself is in ``pipeline.py``.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from belink import refresh_steps
+from belink.errors import GateRefused
+from belink.settings import Settings
+
+
+def run(
+    settings: Settings,
+    linker: str,
+    files: Mapping[str, Sequence[Path]] | None = None,
+    retrain: refresh_steps.RetrainRule = "auto",
+) -> dict[str, Any]:
+    """Refresh ``linker``: ``outcome`` (promoted, rejected, unchanged), ``version``, ``champion``, ``gates`` and more.
+
+    :param files: ontology → local files instead of the declared address.
+    :raises RegistryError: another refresh of the linker is running in this home.
+    """
+    given = files or {}
+    begun = refresh_steps.start(settings, linker, tuple(given), retrain)
+    with refresh_steps.exclusive(begun):
+        current = refresh_steps.champion(begun)
+        if current is not None and begun.retrain != "always":
+            found = {name: refresh_steps.fetched(begun, name, given.get(name, ())) for name in begun.sources}
+            if refresh_steps.is_unchanged(begun, found, current):
+                return refresh_steps.unchanged(begun, current)
+
+    from flows import environment
+
+    with environment.prepared(settings.home):
+        from flows.pipeline import RefreshRequest, refresh
+
+        request = RefreshRequest(
+            linker=linker,
+            files={name: [str(path.absolute()) for path in paths] for name, paths in given.items()},
+            retrain=retrain,
+            home=str(settings.home),
+            tracking_uri=settings.tracking_uri,
+        )
+        try:
+            answer: dict[str, Any] = refresh(request)
+            return answer
+        except GateRefused as error:
+            from belink import challenge
+
+            return challenge.release_refused(begun, current, error)
