@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from belink.errors import CorpusError
-from belink.predictions import Prediction, keyed, leniently_right, strictly_right
+from belink.predictions import STRATA, Prediction, keyed, leniently_right, strictly_right
 
 BINS = 15
 RESAMPLES = 1000
@@ -220,7 +220,8 @@ def _strata(
 ) -> dict[str, dict[str, Metric]]:
     shares = _shares(columns)
     found: dict[str, dict[str, Metric]] = {}
-    for stratum in sorted({stratum for prediction in predictions for stratum in prediction.strata}):
+    present = {stratum for prediction in predictions for stratum in prediction.strata}
+    for stratum in [*(stratum for stratum in STRATA if stratum in present), *sorted(present - {*STRATA})]:
         inside = np.array([stratum in prediction.strata for prediction in predictions], dtype=np.float64)
         found[stratum] = {
             name: sample.mean(shares[name][0], shares[name][1] * inside)

@@ -68,7 +68,10 @@ def _not_below_champion(
     try:
         found = paired_bootstrap(challenger.predictions, champion.predictions)
     except CorpusError as error:
-        return _unmeasured("not_below_champion", -tolerated, str(error))
+        return _unmeasured("not_below_champion", 0.0 - tolerated, str(error))
+    if found.unmatched > found.n:
+        detail = f"expected answers to the same mentions, found {found.n} in common and {found.unmatched} that are not"
+        return _unmeasured("not_below_champion", 0.0 - tolerated, detail)
     detail = (
         f"{found.first:.4f} against the champion's {found.second:.4f} on the same {found.n} mentions; "
         f"95 % interval of the difference {found.low:+.4f} to {found.high:+.4f}"
@@ -81,7 +84,7 @@ def _not_below_champion(
     return GateResult(
         name="not_below_champion",
         value=found.difference,
-        bound=-tolerated,
+        bound=0.0 - tolerated,  # not -0.0
         passed=not (lost and found.upper < 0),
         detail=detail,
     )
@@ -103,13 +106,13 @@ def _reranking_helps(tolerated: float | None, challenger: Evaluation) -> GateRes
         return None
     linkable = [prediction for prediction in challenger.predictions if prediction.gold]
     if not any(prediction.candidates for prediction in linkable):
-        return _unmeasured("reranking_helps", -tolerated, "expected predictions with their candidates, found none")
+        return _unmeasured("reranking_helps", 0.0 - tolerated, "expected predictions with their candidates, found none")
     retrieval = sum(p.candidates[0].id in p.gold for p in linkable if p.candidates) / len(linkable)
     accuracy = sum(map(strictly_right, linkable)) / len(linkable)
     detail = (
         f"{accuracy:.4f} against retrieval's first candidate {retrieval:.4f} on {len(linkable)} mentions with a concept"
     )
-    return _at_least("reranking_helps", accuracy - retrieval, -tolerated, detail)
+    return _at_least("reranking_helps", accuracy - retrieval, 0.0 - tolerated, detail)
 
 
 def _at_least(name: str, value: float | None, bound: float | None, detail: str) -> GateResult | None:

@@ -19,6 +19,20 @@ from belink.records import Candidate, Link, Mention
 from belink.text import normalise
 
 _TIE = 1e-9
+STRATA = (
+    "exact match",
+    "no exact match",
+    "ambiguous name",
+    "abbreviation",
+    "no abbreviation",
+    "mention seen in training",
+    "mention not seen in training",
+    "concept seen in training",
+    "concept not seen in training",
+    "concept new in this release",
+    "no concept fits",
+)
+"""The strata that :func:`strata` gives, in the order in which they are shown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
