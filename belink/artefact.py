@@ -77,6 +77,19 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+@contextmanager
+def whole_file(target: Path) -> Iterator[Path]:
+    """A path beside ``target`` to write one file to; it takes the place of ``target`` when the block ends well."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.parent / f"{_ASIDE}{target.name}-{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        yield aside
+        _sync(aside)
+        os.replace(aside, target)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
 def exists(folder: Path) -> bool:
     """Whether a complete artefact lies at ``folder``."""
     return (folder / MANIFEST).is_file()
@@ -116,8 +129,12 @@ def clean(parent: Path) -> None:
     """Remove what dead builds left beside the artefacts of ``parent``."""
     for path in parent.glob(f"{_ASIDE}*"):
         pid = path.name.rsplit("-", 2)[-2]
-        if not (pid.isdigit() and _alive(int(pid))):
+        if pid.isdigit() and _alive(int(pid)):
+            continue
+        if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _alive(pid: int) -> bool:

@@ -7,13 +7,12 @@ annotated are never among predictions.
 
 import gzip
 import json
-import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO
 
+from belink import artefact
 from belink.errors import CorpusError
 from belink.records import Candidate, Link, Mention
 from belink.text import normalise
@@ -144,16 +143,10 @@ def leniently_right(prediction: Prediction) -> bool:
 
 def write_predictions(predictions: Iterable[Prediction], path: Path) -> None:
     """Write ``predictions`` to ``path`` (.gz if it says so), whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.parent / f".tmp-{path.name}-{os.getpid()}-{secrets.token_hex(4)}"
-    try:
-        with _text(aside, "wt", zipped=path.suffix == ".gz") as out:
-            for prediction in predictions:
-                node = asdict(prediction)
-                out.write(json.dumps({"doc": node.pop("document"), **node}, ensure_ascii=False) + "\n")
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with artefact.whole_file(path) as aside, _text(aside, "wt", zipped=path.suffix == ".gz") as out:
+        for prediction in predictions:
+            node = asdict(prediction)
+            out.write(json.dumps({"doc": node.pop("document"), **node}, ensure_ascii=False) + "\n")
 
 
 def read_predictions(path: Path) -> list[Prediction]:

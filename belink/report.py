@@ -5,12 +5,11 @@ Names, ids and mentions come from files of others: everything is escaped, and th
 
 import base64
 import html as markup
-import os
 import re
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from belink import artefact
 from belink.evaluate import Comparison, Evaluation, Metric
 from belink.plots import DARK, LIGHT, plots
 from belink.predictions import Prediction, strictly_right
@@ -136,13 +135,8 @@ def markdown(
 
 def write(path: Path, page: str) -> None:
     """Write ``page`` to ``path``, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.parent / f".tmp-{path.name}-{os.getpid()}-{secrets.token_hex(4)}"
-    try:
+    with artefact.whole_file(path) as aside:
         aside.write_text(page, encoding="utf-8", errors="replace")
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 # --- sections ---

@@ -6,14 +6,13 @@ does not fit is moved where its words stand close by, otherwise counted and set 
 
 import gzip
 import logging
-import os
-import secrets
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO, Literal, cast
 
+from belink import artefact
 from belink.corpora import bioc, jsonl, pubtator
 from belink.corpora.assemble import CorpusReport, RawDocument, assemble
 from belink.errors import CorpusError
@@ -163,18 +162,12 @@ def _sniff(stream: BinaryIO) -> Format:
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
     """A stream into a sibling of ``path`` that takes its place when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.parent / f".tmp-{path.name}-{os.getpid()}-{secrets.token_hex(4)}"
-    try:
-        with aside.open("wb") as plain:
-            if path.name.endswith(".gz"):
-                with gzip.GzipFile("", "wb", fileobj=plain, mtime=0) as zipped:  # no name, no time: same bytes again
-                    yield cast(IO[bytes], zipped)
-            else:
-                yield plain
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with artefact.whole_file(path) as aside, aside.open("wb") as plain:
+        if path.name.endswith(".gz"):
+            with gzip.GzipFile("", "wb", fileobj=plain, mtime=0) as zipped:  # no name, no time: same bytes again
+                yield cast(IO[bytes], zipped)
+        else:
+            yield plain
 
 
 def _first_line(error: BaseException) -> str:
