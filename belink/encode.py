@@ -3,7 +3,9 @@
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -21,35 +23,45 @@ _TRACKED_FROM = 20_000  # texts from which on progress is reported
 
 
 class Encoder:
-    """A sentence encoder with its weights loaded; one per process is enough."""
+    """A sentence encoder. Its weights are loaded when the first text is encoded; one per process is enough."""
 
-    def __init__(self, model: "SentenceTransformer", fingerprint: str, batch_size: int) -> None:
-        self._model = model
-        self._batch_size = batch_size
-        self.fingerprint = fingerprint  # equal fingerprints give equal vectors
-        dimension = model.get_embedding_dimension()
-        if dimension is None:
-            raise ValueError("expected an encoder that knows its dimension")
-        self.dimension: int = dimension
+    def __init__(self, config: Config, resolved: models.ResolvedModel) -> None:
+        self._config = config
+        self._folder = resolved.path
+        self._loading = Lock()
+        self.fingerprint = artefact.key(  # equal fingerprints give equal vectors
+            {"sha256": resolved.sha256, "pooling": config.pooling, "max_length": config.max_length}
+        )
 
     @classmethod
     def load(cls, config: Config, cache: Path) -> Self:
-        """The encoder that a linker declares, on CUDA, MPS or the CPU, whichever is there.
+        """The encoder that a linker declares; it runs on CUDA, MPS or the CPU, whichever is there.
 
-        :raises ModelError: the reference cannot be resolved, or the folder holds no encoder.
+        :raises ModelError: the reference cannot be resolved, or (once it is used) the folder holds no encoder.
         """
-        resolved = models.resolve(config.model, cache)
-        fingerprint = artefact.key(
-            {"sha256": resolved.sha256, "pooling": config.pooling, "max_length": config.max_length}
-        )
-        try:
-            model = _load(resolved.path, config)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            first = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ModelError(
-                f"{config.model}: expected a sentence encoder, found {first}; check the reference and its pooling"
-            ) from error
-        return cls(model, fingerprint, config.batch_size)
+        return cls(config, models.resolve(config.model, cache))
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        dimension = self._model.get_embedding_dimension()
+        if dimension is None:
+            raise ModelError(f"{self._config.model}: expected an encoder that knows its dimension; use another one")
+        return dimension
+
+    @cached_property
+    def _model(self) -> "SentenceTransformer":
+        with self._loading:
+            if "_model" in self.__dict__:  # another thread was first
+                return self.__dict__["_model"]  # type: ignore[no-any-return]
+            try:
+                return _load(self._folder, self._config)
+            except (OSError, ValueError, KeyError, RuntimeError) as error:
+                first = (str(error).strip() or type(error).__name__).splitlines()[0]
+                raise ModelError(
+                    f"{self._config.model}: expected a sentence encoder, found {first}; "
+                    "check the reference and its pooling"
+                ) from error
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """float32 (n, dimension): one unit row a text, in order; the same text twice is encoded once."""
@@ -57,15 +69,17 @@ class Encoder:
         rows = [distinct.setdefault(text, len(distinct)) for text in texts]
         vectors = np.empty((len(distinct), self.dimension), np.float32)
         asked = self._by_length(list(distinct))
-        batches: Iterable[int] = range(0, len(asked), self._batch_size)
+        batches: Iterable[int] = range(0, len(asked), self._config.batch_size)
         if len(asked) >= _TRACKED_FROM:
-            batches = progress.track(batches, what="encoding", total=-(-len(asked) // self._batch_size), unit="batches")
+            batches = progress.track(
+                batches, what="encoding", total=-(-len(asked) // self._config.batch_size), unit="batches"
+            )
         for start in batches:
-            batch = asked[start : start + self._batch_size]
+            batch = asked[start : start + self._config.batch_size]
             with self._precision():
                 vectors[[distinct[text] for text in batch]] = self._model.encode(
                     batch,
-                    batch_size=self._batch_size,
+                    batch_size=self._config.batch_size,
                     normalize_embeddings=True,
                     show_progress_bar=False,
                     convert_to_numpy=True,

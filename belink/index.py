@@ -1,360 +1,364 @@
-"""Names ↔ vectors: the unique normalised names of one or several releases, encoded once, searched with FAISS.
+"""Names → vectors ↔ FAISS, borrowing from the index before.
 
-A vector belongs to (encoder fingerprint, normalised name), so an index borrows from the one before it every vector
-whose name it already has: the cost of a release follows what changed. A name of several concepts is one vector with
-several owners. Everything is memory-mapped; nothing is pickled.
+An index belongs to a linker: the names of one or several releases, each name once, with its owners. A vector belongs to
+(encoder, normalised name), so the index of a new release copies every vector that the one before has and encodes the
+rest. What was encoded when a build is killed is kept beside the index and used by the next attempt.
+
+Vectors are stored as float16 and compared exactly up to ``retrieval.exact_below`` names. Above, FAISS proposes
+neighbours from compressed codes, which the stored vectors then rank; ``tests/benchmarks/bench_scale.py`` has the table
+of what was tried. Only this module imports faiss.
 """
 
-import json
 import logging
 import shutil
 import time
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
-from belink import artefact, releases, text
+from belink import artefact, nametable, text
 from belink.declarations import Linker
-from belink.encode import Encoder
-from belink.errors import BelinkError, IndexMismatch
-from belink.lexical import LexicalIndex
-from belink.records import Candidate, Scope
+from belink.errors import IndexMismatch, ReleaseError
+from belink.lexical import Lexical
+from belink.lexical import build as build_lexical
+from belink.nametable import NameTable
+from belink.records import Candidate
+from belink.releases import Release, open_release
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-    from numpy.typing import NDArray
+    import faiss
 
-FORMAT = 1
-SHARD = 8192  # names encoded between two writes; what a killed build loses at most
-_QUERIES = 1000
-_K = 10
-_RECALL = 0.98  # recall@10 that a compressed index is widened for
 log = logging.getLogger(__name__)
 
+FORMAT = 1
+VECTORS = "vectors.npy"
+COMPRESSED = "index.faiss"
+_SHARD = 8_192  # names encoded between two writes to the disk; what a killed build loses at most
+_ROWS = 65_536  # vectors copied or added at a time
+_SAMPLE = 262_144  # vectors that a compressed index is trained on, at most
+_PROPOSED = 10  # neighbours that a compressed index proposes for each one asked for
+_PROPOSED_AT_LEAST = 400
+_LISTS_READ = 32  # of a compressed index, for each query
 
-@dataclass(frozen=True, kw_only=True)
+
+class Encodes(Protocol):
+    """What an index asks of an encoder."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def dimension(self) -> int: ...
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class IndexReport:
-    """An index that lies in its place, and what it took."""
+    """What building an index cost and gave."""
 
     path: Path
-    names: int  # unique normalised names
-    encoded: int
-    reused: int
-    recall_at_10: float  # of FAISS against exact search
+    names: int
+    encoded: int  # names whose vectors were made
+    reused: int  # names whose vectors an earlier index had
+    recall_at_10: float  # against exact search, 0 to 1
     seconds: float
 
 
 def build_index(
-    folders: Sequence[Path], linker: Linker, encoder: Encoder, target_parent: Path, previous: Path | None
+    releases: Sequence[Path], linker: Linker, encoder: Encodes, target_parent: Path, previous: Path | None = None
 ) -> IndexReport:
-    """The index over the releases in ``folders``, below ``target_parent`` and named by its content.
+    """The index of ``releases`` under ``target_parent``; the one already there, where nothing changed.
 
-    Only live concepts of the linker's prefixes (or each ontology's own) are in it. A build that was killed goes on at
-    the last shard it had encoded.
-
-    :param previous: an index to borrow vectors from; used where its encoder and normalisation are the same.
+    :param previous: an index to borrow vectors from; one of another encoder or normalisation lends nothing.
+    :raises ReleaseError: a release cannot be read.
     """
-    started = time.perf_counter()
-    sources = {m["ontology"]: {"version": m["version"], "sha256": m["sha256"]} for m in map(_manifest, folders)}
-    identity = {
+    from filelock import FileLock
+
+    started = time.monotonic()
+    about = _about(releases, linker, encoder)
+    target = target_parent / artefact.key(about)
+    target_parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target_parent / f".{target.name}.lock"):
+        if artefact.exists(target):
+            manifest = artefact.read_manifest(target)
+            return _report(target, {**manifest, "encoded": 0, "reused": manifest["names"]}, started)
+        work = target_parent / f".work-{target.name}"
+        with artefact.build(target) as folder:
+            manifest = {**about, **_fill(folder, releases, linker, encoder, _lender(previous, about), work)}
+            files = sorted(path for path in folder.iterdir() if path.is_file())
+            manifest["files"] = {path.name: artefact.sha256(path) for path in files}
+            artefact.write_manifest(folder, manifest)
+        shutil.rmtree(work, ignore_errors=True)
+    return _report(target, manifest, started)
+
+
+def _about(releases: Sequence[Path], linker: Linker, encoder: Encodes) -> dict[str, Any]:
+    """Everything that determines an index."""
+    manifests = [artefact.read_manifest(path) for path in releases]
+    return {
         "format": FORMAT,
         "text_version": text.VERSION,
         "encoder": encoder.fingerprint,
-        "dimension": encoder.dimension,
-        "releases": sources,
+        "releases": {
+            manifest["ontology"]: {key: manifest.get(key) for key in ("version", "sha256", "database_sha256")}
+            for manifest in manifests
+        },
         "prefixes": list(linker.prefixes),
         "exact_below": linker.retrieval.exact_below,
     }
-    target = target_parent / artefact.key(identity)
-    if artefact.exists(target):
-        return _report(target, started)
-    with artefact.build(target) as folder:
-        names, n_concepts = _write_names(folder, folders, linker.prefixes)
-        vectors, reused = _write_vectors(folder, names, encoder, previous, target_parent / f".shards-{target.name}")
-        LexicalIndex.build(names).save(folder / "lexical")
-        recall = _write_search(folder, vectors, linker.retrieval.exact_below, linker.evaluation.index_queries)
-        counts = {"names": len(names), "concepts": n_concepts, "encoded": len(names) - reused, "reused": reused}
-        artefact.write_manifest(folder, {**identity, **counts, "recall_at_10": recall})
-    shutil.rmtree(target_parent / f".shards-{target.name}", ignore_errors=True)
-    return _report(target, started)
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    return artefact.read_manifest(folder)
+def _report(path: Path, manifest: dict[str, Any], started: float) -> IndexReport:
+    told = {key: manifest[key] for key in ("names", "encoded", "reused", "recall_at_10")}
+    return IndexReport(path=path, seconds=round(time.monotonic() - started, 3), **told)
 
 
-def _report(target: Path, started: float) -> IndexReport:
-    found = artefact.read_manifest(target)
-    return IndexReport(
-        path=target,
-        names=found["names"],
-        encoded=found["encoded"],
-        reused=found["reused"],
-        recall_at_10=found["recall_at_10"],
-        seconds=time.perf_counter() - started,
-    )
+def _lender(previous: Path | None, about: dict[str, Any]) -> "Index | None":
+    if previous is None or not artefact.exists(previous):
+        return None
+    manifest = artefact.read_manifest(previous)
+    if any(manifest.get(key) != about[key] for key in ("format", "text_version", "encoder")):
+        log.info("%s was made by another encoder or normalisation; every name is encoded again", previous)
+        return None
+    return Index.load(previous)
 
 
-def _write_names(folder: Path, folders: Sequence[Path], prefixes: Sequence[str]) -> tuple[list[str], int]:
-    """concepts.arrow, names.arrow (sorted), and who owns each name (owners.arrow, offsets.npy)."""
-    import pyarrow as pa
-
-    concepts: list[tuple[str, str, str, str]] = []
-    keys: list[str] = []
-    owners: list[tuple[int, str, str]] = []
-    for path in folders:
-        with releases.open_release(path) as release:
-            rows = {}
-            for concept in release.concepts_table(prefixes=prefixes).to_pylist():
-                rows[concept["id"]] = len(concepts)
-                concepts.append((concept["id"], concept["label"] or "", release.ontology, release.version))
-            for batch in release.name_batches(prefixes=prefixes):
-                for concept_id, name, scope in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-                    if key := text.normalise(name):
-                        keys.append(key)
-                        owners.append((rows[concept_id], name, scope))
-    # Two spellings with one key and one owner are one entry: the first, which is the label where it is one.
-    order = sorted(range(len(keys)), key=lambda i: (keys[i], owners[i][0], i))
-    kept = [i for n, i in enumerate(order) if n == 0 or _entry(keys, owners, i) != _entry(keys, owners, order[n - 1])]
-    names = [keys[i] for n, i in enumerate(kept) if n == 0 or keys[i] != keys[kept[n - 1]]]
-    starts = [n for n, i in enumerate(kept) if n == 0 or keys[i] != keys[kept[n - 1]]]
-    np.save(folder / "offsets.npy", np.array([*starts, len(kept)], np.int64))
-    owned = list(zip(*(owners[i] for i in kept), strict=True)) or [(), (), ()]
-    _write(
-        folder / "owners.arrow",
-        pa.table({"concept": pa.array(owned[0], pa.int32()), "name": owned[1], "scope": owned[2]}),
-    )
-    _write(folder / "names.arrow", pa.table({"name": pa.array(names, pa.large_string())}))
-    columns = list(zip(*concepts, strict=True)) or [(), (), (), ()]
-    _write(folder / "concepts.arrow", pa.table(dict(zip(("id", "label", "ontology", "release"), columns, strict=True))))
-    if not names:
-        raise BelinkError(
-            f"{', '.join(str(path) for path in folders)}: expected live concepts with names, found none; "
-            "check the prefixes of the ontology's declaration"
+def _fill(
+    folder: Path, releases: Sequence[Path], linker: Linker, encoder: Encodes, lender: "Index | None", work: Path
+) -> dict[str, Any]:
+    with ExitStack() as opened:
+        sources = [opened.enter_context(open_release(path)) for path in releases]
+        nametable.build([_of_release(source, linker.prefixes) for source in sources], folder)
+    table = NameTable.load(folder)
+    if not table.n_names:
+        raise ReleaseError(
+            f"{', '.join(str(path) for path in releases)}: expected live concepts with names, found none of the "
+            f"prefixes {', '.join(linker.prefixes) or 'declared'}; check the ontology's declaration and the linker's"
         )
-    return names, len(concepts)
+    encoded = _fill_vectors(folder, table, encoder, lender, work)
+    build_lexical(table.names(), table.n_names, folder)
+    if table.n_names >= linker.retrieval.exact_below:
+        _compress(folder)
+    counts = {"names": table.n_names, "concepts": table.n_concepts, "dimension": encoder.dimension}
+    recall = _recall_at_10(Index(folder, counts), linker.evaluation.index_queries)
+    return {**counts, "encoded": encoded, "reused": table.n_names - encoded, "recall_at_10": recall}
 
 
-def _entry(keys: Sequence[str], owners: Sequence[tuple[int, str, str]], i: int) -> tuple[str, int]:
-    return keys[i], owners[i][0]
-
-
-def _write(path: Path, table: "pa.Table") -> None:
-    import pyarrow as pa
-
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
-
-
-def _read(path: Path) -> "pa.Table":
-    import pyarrow as pa
-
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-
-
-def _write_vectors(
-    folder: Path, names: Sequence[str], encoder: Encoder, previous: Path | None, shards: Path
-) -> "tuple[NDArray[np.float16], int]":
-    """vectors.npy float16 (n_names, d), and how many were borrowed."""
-    vectors = np.lib.format.open_memmap(
-        folder / "vectors.npy", mode="w+", dtype=np.float16, shape=(len(names), encoder.dimension)
+def _of_release(release: Release, prefixes: Sequence[str]) -> nametable.OfRelease:
+    return nametable.OfRelease(
+        ontology=release.ontology,
+        version=release.version,
+        concepts=release.concepts_table(prefixes=prefixes).select(["id", "label"]),
+        names=release.name_batches(prefixes=prefixes),
     )
-    new = np.ones(len(names), bool)
-    if previous is not None:
-        for here, there, borrowed in _borrowed(names, previous, encoder):
-            vectors[here] = borrowed[there]
-            new[here] = False
-    missing = np.flatnonzero(new)
-    shards.mkdir(parents=True, exist_ok=True)
-    for start in range(0, len(missing), SHARD):
-        rows = missing[start : start + SHARD]
-        shard = shards / f"{artefact.key([names[i] for i in rows])}.npy"
-        if not shard.exists():
-            aside = shard.with_suffix(".part")
-            with aside.open("wb") as stream:
-                np.save(stream, encoder.encode([names[i] for i in rows]).astype(np.float16))
-            aside.replace(shard)
-            log.info("encoded %d of %d new names", min(start + SHARD, len(missing)), len(missing))
-        vectors[rows] = np.load(shard)
+
+
+def _fill_vectors(folder: Path, table: NameTable, encoder: Encodes, lender: "Index | None", work: Path) -> int:
+    """Write the vectors of all names; the number of those that had to be encoded."""
+    vectors = np.lib.format.open_memmap(
+        folder / VECTORS, mode="w+", dtype=np.float16, shape=(table.n_names, encoder.dimension)
+    )
+    missing = np.ones(table.n_names, bool)
+    if lender is not None:
+        here, there = table.shared(lender.table)
+        for part in _parts(len(here), _ROWS):
+            vectors[here[part]] = lender.vectors[there[part]]
+        missing[here] = False
+    rows = np.flatnonzero(missing)
+    for part, shard in _encoded(table, rows, encoder, work):
+        vectors[rows[part]] = shard
     vectors.flush()
-    return vectors, len(names) - len(missing)
+    return len(rows)
 
 
-def _borrowed(
-    names: Sequence[str], previous: Path, encoder: Encoder
-) -> "Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float16]]]":
-    """(rows here, rows there, the vectors there), where both indices have the name."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+def _encoded(table: NameTable, rows: np.ndarray, encoder: Encodes, work: Path) -> Iterator[tuple[slice, np.ndarray]]:
+    """Each part of ``rows`` with its vectors, float16; those of an attempt that was killed are read back."""
+    work.mkdir(exist_ok=True)
+    for part in _parts(len(rows), _SHARD):
+        names = list(table.names(rows[part]))
+        stored = work / f"{artefact.key([encoder.fingerprint, names])}.npy"
+        if stored.is_file():
+            yield part, np.load(stored)
+            continue
+        shard = encoder.encode(names).astype(np.float16)
+        unfinished = stored.with_suffix(".part")
+        with unfinished.open("wb") as stream:
+            np.save(stream, shard)
+        unfinished.rename(stored)
+        log.info("encoded %d of %d names", part.stop, len(rows))
+        yield part, shard
 
-    found = artefact.read_manifest(previous)
-    if (found.get("encoder"), found.get("text_version")) != (encoder.fingerprint, text.VERSION):
-        return
-    there = pc.index_in(pa.array(names, pa.large_string()), value_set=_read(previous / "names.arrow")["name"])
-    known = there.is_valid().to_numpy(zero_copy_only=False)
-    rows = there.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-    yield np.flatnonzero(known), rows[known], np.load(previous / "vectors.npy", mmap_mode="r")
+
+def _parts(n: int, size: int) -> Iterator[slice]:
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
 
 
-def _write_search(folder: Path, vectors: "NDArray[np.float16]", exact_below: int, n_queries: int) -> float:
-    """index.faiss where the names are too many for exact search; the measured recall@10 either way.
-
-    The queries are names' own vectors; what counts is the ten neighbours found, the name itself among them.
-    """
+def _compress(folder: Path) -> None:
+    """Write a compressed FAISS index of the stored vectors, in bounded memory."""
     import faiss
 
-    queries = np.random.default_rng(0).choice(len(vectors), min(n_queries, len(vectors)), replace=False)
-    asked = vectors[np.sort(queries)].astype(np.float32)
-    truth = _exact(vectors, asked, _K)
-    if len(vectors) < exact_below:
-        _, found = _flat(vectors).search(asked, _K)
-        return _overlap(found, truth)
-    index, recall = _compressed(vectors, asked, truth)
-    faiss.write_index(index, str(folder / "index.faiss"))
-    return recall
-
-
-def _compressed(
-    vectors: "NDArray[np.float16]", asked: "NDArray[np.float32]", truth: "NDArray[np.int64]"
-) -> tuple[Any, float]:
-    """An inverted file over 8-bit vectors, visiting as many lists as its recall needs."""
-    import faiss
-
+    vectors = np.load(folder / VECTORS, mmap_mode="r")
     n, dimension = vectors.shape
-    n_lists = int(4 * np.sqrt(n))
-    index: Any = faiss.index_factory(dimension, f"IVF{n_lists},SQ8", faiss.METRIC_INNER_PRODUCT)
-    sample = np.random.default_rng(0).choice(n, min(n, 40 * n_lists), replace=False)
-    index.train(vectors[np.sort(sample)].astype(np.float32))
-    for start in range(0, n, 65_536):
-        index.add(vectors[start : start + 65_536].astype(np.float32))
-    index.nprobe = 16
-    while True:
-        _, found = index.search(asked, _K)
-        recall = _overlap(found, truth)
-        if recall >= _RECALL or index.nprobe * 2 > n_lists:
-            return index, recall
-        index.nprobe *= 2
+    # Rows are in the order of a hash, so the first ones are a random sample.
+    sample = vectors[:_SAMPLE].astype(np.float32)
+    n_lists = int(min(max(4 * np.sqrt(n), 64), 16_384, len(sample) // 30))
+    kept = min(dimension, 96)
+    index = faiss.index_factory(dimension, f"PCA{kept},IVF{n_lists},SQ8", faiss.METRIC_INNER_PRODUCT)
+    index.train(sample)
+    for part in _parts(n, _ROWS):
+        index.add(vectors[part].astype(np.float32))
+    faiss.write_index(index, str(folder / COMPRESSED))
 
 
-def _flat(vectors: "NDArray[np.float16]") -> Any:
+def _recall_at_10(index: "Index", n: int) -> float:
+    """Share of the ten nearest names that a search finds, over ``n`` names asked for their neighbours, not themselves.
+
+    A neighbour as near as the tenth counts as one of the ten.
+    """
+    n, k = min(n, index.table.n_names), min(10, index.table.n_names - 1)
+    if k < 1:
+        return 1.0
+    asked = np.asarray(index.vectors[:n], np.float32)  # a random sample: rows are in the order of a hash
+    exact = _without_self(*_nearest_exactly(index.vectors, asked, k + 1))[:, k - 1]
+    found = _without_self(*index.search(asked, k + 1))[:, :k]
+    return round(float((found >= exact[:, None] - 1e-4).mean()), 4)
+
+
+def _without_self(rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """The scores, best first, of what query i found other than row i."""
+    others = np.where(rows == np.arange(len(rows))[:, None], -np.inf, scores)
+    return -np.sort(-others, axis=1)
+
+
+def _nearest_exactly(vectors: np.ndarray, asked: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows int64 (n, k) and scores float32 (n, k) of the nearest of ``vectors``, read part by part."""
     import faiss
 
-    index = faiss.IndexFlatIP(vectors.shape[1])
-    for start in range(0, len(vectors), 65_536):
-        index.add(np.ascontiguousarray(vectors[start : start + 65_536], dtype=np.float32))
-    return index
-
-
-def _exact(vectors: "NDArray[np.float16]", asked: "NDArray[np.float32]", k: int) -> "NDArray[np.int64]":
-    """The true ``k`` nearest rows (n_queries, k), by a plain product over blocks."""
-    scores = np.full((len(asked), 0), -np.inf, np.float32)
-    rows = np.zeros((len(asked), 0), np.int64)
-    for start in range(0, len(vectors), 65_536):
-        block = asked @ vectors[start : start + 65_536].astype(np.float32).T
-        scores = np.concatenate([scores, block], axis=1)
-        rows = np.concatenate([rows, np.broadcast_to(np.arange(start, start + block.shape[1]), block.shape)], axis=1)
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        scores, rows = np.take_along_axis(scores, best, 1), np.take_along_axis(rows, best, 1)
-    return rows
-
-
-def _overlap(found: "NDArray[np.int64]", truth: "NDArray[np.int64]") -> float:
-    if truth.size == 0:
-        return 1.0
-    return float(np.mean([len(np.intersect1d(f, t)) / len(t) for f, t in zip(found, truth, strict=True)]))
+    merged = faiss.ResultHeap(len(asked), k, keep_max=True)
+    for part in _parts(len(vectors), _ROWS):
+        shard = vectors[part].astype(np.float32)
+        scores, rows = faiss.knn(asked, shard, min(k, len(shard)), metric=faiss.METRIC_INNER_PRODUCT)
+        merged.add_result(scores, rows + part.start)
+    merged.finalize()
+    return merged.I, merged.D
 
 
 class Index:
-    """An index, loaded: names, owners and vectors by position. Read-only; safe to share between threads."""
+    """An index, opened for reading: its arrays are memory-mapped. Methods may be called from several threads."""
 
-    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
-        """Use :meth:`load`."""
+    def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
         self.path = path
         self.manifest = manifest
-        self._names = _read(path / "names.arrow")["name"].combine_chunks()
-        self._owners = _read(path / "owners.arrow")
-        self._concepts = _read(path / "concepts.arrow")
-        self._offsets: NDArray[np.int64] = np.load(path / "offsets.npy", mmap_mode="r")
-        self.owner_concepts: NDArray[np.int32] = self._owners["concept"].to_numpy()
-        self.vectors: NDArray[np.float16] = np.load(path / "vectors.npy", mmap_mode="r")
+        self.dimension: int = manifest["dimension"]
+        self.table = NameTable.load(path)
+        self.vectors: np.ndarray = np.load(path / VECTORS, mmap_mode="r")  # float16 (n_names, dimension), unit rows
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """The index at ``path``.
 
-        :raises IndexMismatch: it was made by another format or normalisation.
+        :raises IndexMismatch: nothing complete lies there, or another version of belink made it.
         """
+        if not artefact.exists(path):
+            raise IndexMismatch(f"{path}: expected an index, found no complete one; run belink index again")
         manifest = artefact.read_manifest(path)
-        expected = {"format": FORMAT, "text_version": text.VERSION}
-        found = {name: manifest.get(name) for name in expected}
-        if found != expected:
-            raise IndexMismatch(
-                f"{path}: expected an index of {json.dumps(expected)}, found {found}; refresh the linker"
-            )
+        for key, expected in (("format", FORMAT), ("text_version", text.VERSION)):
+            if manifest.get(key) != expected:
+                raise IndexMismatch(
+                    f"{path}: expected an index of {key} {expected}, found {manifest.get(key)}; run belink index again"
+                )
         return cls(path, manifest)
 
-    def __len__(self) -> int:
-        return len(self._names)
+    def check(self, encoder: Encodes) -> None:
+        """:raises IndexMismatch: the vectors were made by another encoder."""
+        if encoder.fingerprint != self.manifest["encoder"]:
+            raise IndexMismatch(
+                f"{self.path}: expected the encoder {self.manifest['encoder']} that made the vectors, found "
+                f"{encoder.fingerprint}; run belink index again with this encoder"
+            )
 
     def __contains__(self, concept_id: str) -> bool:
-        return concept_id in self._concept_rows
-
-    @cached_property
-    def _concept_rows(self) -> dict[str, int]:
-        return {concept_id: row for row, concept_id in enumerate(self._concepts["id"].to_pylist())}
-
-    @cached_property
-    def lexical(self) -> LexicalIndex:
-        return LexicalIndex.load(self.path / "lexical")
-
-    @cached_property
-    def _faiss(self) -> Any:
-        import faiss
-
-        stored = self.path / "index.faiss"
-        return faiss.read_index(str(stored), faiss.IO_FLAG_MMAP) if stored.is_file() else _flat(self.vectors)
-
-    def names(self) -> list[str]:
-        """Every normalised name, sorted."""
-        found: list[str] = self._names.to_pylist()
-        return found
-
-    def find(self, key: str) -> int | None:
-        """The position of a normalised name."""
-        row = bisect_left(range(len(self)), key, key=lambda i: self._names[i].as_py())
-        return row if row < len(self) and self._names[row].as_py() == key else None
-
-    def owners(self, row: int) -> range:
-        """Positions of the owners of the name at ``row``, for ``owner_concepts`` and :meth:`owner_name`."""
-        return range(int(self._offsets[row]), int(self._offsets[row + 1]))
-
-    def owner_name(self, owner: int) -> tuple[str, Scope]:
-        """The name as its source writes it, and its scope."""
-        return self._owners["name"][owner].as_py(), self._owners["scope"][owner].as_py()
-
-    def concept(self, row: int) -> tuple[str, str, str, str]:
-        """Id, label, ontology and release of the concept at ``row``."""
-        columns = (self._concepts[name] for name in ("id", "label", "ontology", "release"))
-        concept_id, label, ontology, release = (column[row].as_py() for column in columns)
-        return concept_id, label, ontology, release
+        return self.table.concept_row(concept_id) >= 0
 
     def candidate(self, concept_id: str) -> Candidate:
         """A concept by its id, as search answers with it.
 
         :raises KeyError: it is not in the index.
         """
-        found, label, ontology, release = self.concept(self._concept_rows[concept_id])
-        return Candidate(
-            id=found, label=label, name=label, ontology=ontology, release=release, scope="label", score=1.0
-        )
+        row = self.table.concept_row(concept_id)
+        if row < 0:
+            raise KeyError(concept_id)
+        (concept,) = self.table.concepts(np.array([row]))
+        return Candidate(**concept, name=concept["label"], scope="label", score=1.0)  # type: ignore[arg-type]
 
-    def search(self, vectors: "NDArray[np.float32]", k: int) -> "NDArray[np.int64]":
-        """int64 (n, k): the positions of the nearest names, best first; -1 where there are fewer."""
-        _, rows = self._faiss.search(np.ascontiguousarray(vectors, dtype=np.float32), min(k, len(self)))
-        found: NDArray[np.int64] = rows
+    def names(self) -> Iterator[str]:
+        """Every normalised name once."""
+        return self.table.names()
+
+    def exact(self, names: Sequence[str]) -> list[list[int]]:
+        """For each normalised name the rows of the concepts it names, the one it is the label of first."""
+        rows = self.table.find(names)
+        found: list[list[int]] = [[] for _ in names]
+        known = np.flatnonzero(rows >= 0)
+        which, owners = self.table.owners(rows[known])
+        order = np.lexsort((self.table.owner_scope[owners], which))
+        for i, concept in zip(known[which[order]], self.table.owner_concept[owners[order]], strict=True):
+            found[i].append(int(concept))
         return found
+
+    def search(self, vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows int64 (n, k) and cosines float32 (n, k) of the nearest names, best first; row -1 where there are fewer.
+
+        :param vectors: float32 (n, dimension), unit rows.
+        """
+        if not len(vectors) or not k:
+            return np.empty((len(vectors), k), np.int64), np.empty((len(vectors), k), np.float32)
+        if self._compressed is None:
+            scores, rows = self._exact.search(vectors, k)
+            return rows, scores
+        _, proposed = self._compressed.search(vectors, max(_PROPOSED * k, _PROPOSED_AT_LEAST))
+        which, at = np.nonzero(proposed >= 0)
+        scores = np.full(proposed.shape, -np.inf, np.float32)
+        scores[which, at] = self.cosines(vectors, which, proposed[which, at])
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(proposed, best, axis=1), np.take_along_axis(scores, best, axis=1)
+
+    def cosines(self, vectors: np.ndarray, which: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """float32 (n,), -1 to 1: the cosine of ``vectors[which[i]]`` and the name in ``rows[i]``; ``which`` ascends."""
+        cosines = np.empty(len(rows), np.float32)
+        bounds = np.searchsorted(which, np.arange(len(vectors) + 1))
+        for vector, start, end in zip(vectors, bounds[:-1], bounds[1:], strict=True):
+            cosines[start:end] = self.vectors[rows[start:end]].astype(np.float32) @ vector
+        return cosines.clip(-1, 1)
+
+    @cached_property
+    def lexical(self) -> Lexical:
+        return Lexical.load(self.path)
+
+    @cached_property
+    def _exact(self) -> "faiss.IndexFlatIP":
+        import faiss
+
+        # FAISS compares a few queries one by one, five times slower than as a product of matrices.
+        faiss.cvar.distance_compute_blas_threshold = 1
+        index = faiss.IndexFlatIP(self.dimension)
+        for part in _parts(len(self.vectors), _ROWS):
+            index.add(self.vectors[part].astype(np.float32))
+        return index
+
+    @cached_property
+    def _compressed(self) -> "faiss.Index | None":
+        if not (self.path / COMPRESSED).is_file():
+            return None
+        import faiss
+
+        index = faiss.read_index(str(self.path / COMPRESSED), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+        faiss.extract_index_ivf(index).nprobe = _LISTS_READ
+        return index

@@ -1,0 +1,207 @@
+"""Every normalised name once, with the concepts that own it: Arrow and NumPy files, memory-mapped.
+
+Names are ordered by a hash of their text. So a name is found by binary search, two tables are joined by walking both
+in order, and the first n rows of a table are a random sample of it.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from belink.text import normalise
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SCOPES = ("label", "exact", "narrow", "broad", "related")  # what means the concept itself comes first
+_BATCH = 100_000  # names handled as Python strings at a time
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OfRelease:
+    """What one release contributes."""
+
+    ontology: str
+    version: str
+    concepts: "pa.Table"  # columns id, label
+    names: "Iterable[pa.RecordBatch]"  # columns concept_id, text, scope; read once
+
+
+def hashes(names: Sequence[str]) -> np.ndarray:
+    """uint64 (n,): the order of names; the same on every machine."""
+    return np.array([int.from_bytes(blake2b(name.encode(), digest_size=8).digest()) for name in names], np.uint64)
+
+
+def build(releases: Sequence[OfRelease], folder: Path) -> None:
+    """Write the table of the names of ``releases`` into ``folder``. A concept that two of them hold is the first's."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    concepts = pa.concat_tables([_concepts(release) for release in releases])
+    first = pc.index_in(concepts["id"], pc.unique(concepts["id"]))
+    kept = np.unique(first.to_numpy(), return_index=True)[1]
+    concepts = concepts.take(np.sort(kept))
+    _write(folder / "concepts.arrow", concepts)
+
+    owners = _owners(releases, concepts["id"])
+    keys = ("hash", "name", "concept", "scope")
+    owners = owners.take(pc.sort_indices(owners, sort_keys=[(key, "ascending") for key in keys])).combine_chunks()
+    new = _differs(owners["hash"]) | _differs(owners["name"])
+    again = ~new & ~_differs(owners["concept"])  # the same name of the same concept, written otherwise
+    owners, new = owners.filter(~again), new[~again]
+    starts = np.flatnonzero(new)
+    names = owners.take(starts)
+    _write(folder / "names.arrow", names.select(["name"]))
+    np.save(folder / "name-hashes.npy", names["hash"].to_numpy())
+    np.save(folder / "name-owners.npy", np.append(starts, len(owners)))
+    _write(folder / "owners.arrow", owners.select(["concept", "scope", "text"]))
+
+
+def _concepts(release: OfRelease) -> "pa.Table":
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    n = release.concepts.num_rows
+    return pa.table(
+        {
+            "id": release.concepts["id"].cast(pa.large_string()),
+            "label": pc.fill_null(release.concepts["label"].cast(pa.large_string()), ""),
+            "ontology": pa.array([release.ontology]).take(np.zeros(n, np.int64)).cast(pa.large_string()),
+            "release": pa.array([release.version]).take(np.zeros(n, np.int64)).cast(pa.large_string()),
+        }
+    )
+
+
+def _owners(releases: Sequence[OfRelease], ids: "pa.ChunkedArray") -> "pa.Table":
+    """One row a name and concept: name, hash, concept (row), scope (of SCOPES), text as the source writes it."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    known = ids.combine_chunks()
+    schema = {"concept": pa.int32(), "scope": pa.int8(), "text": pa.large_string(), "name": pa.large_string()}
+    pieces = [pa.schema({**schema, "hash": pa.uint64()}).empty_table()]
+    for batch in (batch for release in releases for batch in release.names):
+        names = [normalise(text) for text in batch["text"].to_pylist()]
+        piece = pa.table(
+            {
+                "concept": pc.index_in(batch["concept_id"].cast(pa.large_string()), known).cast(pa.int32()),
+                "scope": pc.index_in(batch["scope"].cast(pa.string()), pa.array(SCOPES)).cast(pa.int8()),
+                "text": batch["text"].cast(pa.large_string()),
+                "name": pa.array(names, pa.large_string()),
+                "hash": pa.array(hashes(names)),
+            }
+        )
+        pieces.append(piece.filter(pc.and_(pc.is_valid(piece["concept"]), pc.not_equal(piece["name"], ""))))
+    return pa.concat_tables(pieces)
+
+
+def _differs(column: "pa.ChunkedArray") -> np.ndarray:
+    """Bool (n,): whether a value is another than the one before; the first is."""
+    import pyarrow.compute as pc
+
+    if not len(column):
+        return np.empty(0, bool)
+    return np.append(True, pc.not_equal(column[1:], column[:-1]).to_numpy())
+
+
+def _write(path: Path, table: "pa.Table") -> None:
+    import pyarrow as pa
+
+    table = table.combine_chunks()
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=max(len(table), 1))
+
+
+def _open(path: Path) -> dict[str, Any]:
+    import pyarrow as pa
+
+    with pa.ipc.open_file(pa.memory_map(str(path))) as reader:
+        table = reader.read_all().combine_chunks()
+    return {name: table[name].chunk(0) if table[name].num_chunks else table[name] for name in table.column_names}
+
+
+class NameTable:
+    """A table that :func:`build` wrote, opened for reading."""
+
+    def __init__(self, folder: Path) -> None:
+        self._names = _open(folder / "names.arrow")["name"]
+        self._hashes = np.load(folder / "name-hashes.npy", mmap_mode="r")  # uint64 (n_names,), ascending
+        self._starts = np.load(folder / "name-owners.npy", mmap_mode="r")  # int64 (n_names + 1,) into the owners
+        owners = _open(folder / "owners.arrow")
+        self.owner_concept: np.ndarray = owners["concept"].to_numpy()  # int32 (n_owners,)
+        self.owner_scope: np.ndarray = owners["scope"].to_numpy()  # int8 (n_owners,), of SCOPES
+        self._owner_text = owners["text"]
+        self._concepts = _open(folder / "concepts.arrow")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        return cls(folder)
+
+    @property
+    def n_names(self) -> int:
+        return len(self._hashes)
+
+    @property
+    def n_concepts(self) -> int:
+        return len(self._concepts["id"])
+
+    def names(self, rows: np.ndarray | None = None) -> Iterator[str]:
+        """The normalised names, all of them or those in ``rows``, in that order."""
+        chosen = self._names if rows is None else self._names.take(rows)
+        for start in range(0, len(chosen), _BATCH):
+            yield from chosen.slice(start, _BATCH).to_pylist()
+
+    def find(self, names: Sequence[str]) -> np.ndarray:
+        """int64 (n,): the row of each normalised name, -1 where the table does not hold it."""
+        rows = np.full(len(names), -1, np.int64)
+        if not len(names) or not self.n_names:
+            return rows
+        asked = hashes(names)
+        for i, row in enumerate(np.searchsorted(self._hashes, asked)):
+            while row < self.n_names and self._hashes[row] == asked[i]:  # more than one only where hashes collide
+                if self._names[int(row)].as_py() == names[i]:
+                    rows[i] = row
+                    break
+                row += 1
+        return rows
+
+    def shared(self, other: "NameTable") -> tuple[np.ndarray, np.ndarray]:
+        """Two int64 (n,): the rows here and the rows in ``other`` of the names that both hold, ascending."""
+        import pyarrow.compute as pc
+
+        if not other.n_names or not self.n_names:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        at = np.minimum(np.searchsorted(other._hashes, self._hashes), other.n_names - 1)
+        here = np.flatnonzero(other._hashes[at] == self._hashes)
+        # Of names whose hashes collide the first is compared; should it be the other one, a vector is made again.
+        same = pc.equal(self._names.take(here), other._names.take(at[here])).to_numpy(zero_copy_only=False)
+        return here[same], at[here][same]
+
+    def owners(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Two int64 (m,): positions in ``rows``, ascending, and the owner rows of the names there."""
+        starts = self._starts[rows]
+        counts = self._starts[rows + 1] - starts
+        which = np.repeat(np.arange(len(rows)), counts)
+        within = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return which, starts[which] + within
+
+    def owner_texts(self, owners: np.ndarray) -> list[str]:
+        """The names of ``owners`` (owner rows) as their source writes them."""
+        texts: list[str] = self._owner_text.take(owners).to_pylist()
+        return texts
+
+    def concept_row(self, concept_id: str) -> int:
+        """The row of a concept, -1 where the table does not hold it."""
+        import pyarrow.compute as pc
+
+        row: int = pc.index(self._concepts["id"], concept_id).as_py()
+        return row
+
+    def concepts(self, rows: np.ndarray) -> list[dict[str, str]]:
+        """id, label ("" where there is none), ontology and release of the concepts in ``rows``."""
+        columns = {name: column.take(rows).to_pylist() for name, column in self._concepts.items()}
+        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
