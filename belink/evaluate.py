@@ -274,11 +274,7 @@ class _Sample:
         names = [p.document if p.document and self.unit == "documents" else at for at, p in enumerate(predictions)]
         number = {name: at for at, name in enumerate(dict.fromkeys(names))}
         self._of = np.array([number[name] for name in names], dtype=np.intp)
-        draw = np.random.default_rng(seed)
-        share = np.full(len(number), 1 / len(number))
-        self._drawn = draw.multinomial(len(number), share, size=resamples).astype(
-            np.float32
-        )  # (b, documents), exact up to 2**24
+        self._drawn = _drawn(len(number), resamples, seed)  # (b, documents)
 
     def means(self, values: Floats, mask: Floats) -> Floats:
         """(b,) mean of ``values`` (n,) over ``mask`` (n,) in each resample; NaN where it holds nothing."""
@@ -303,6 +299,18 @@ class _Sample:
             for at in range(0, len(self._drawn), step)
         ]
         return _metric(value, np.concatenate(parts), n)
+
+
+def _drawn(n: int, resamples: int, seed: int) -> npt.NDArray[np.float32]:
+    """(resamples, n): how often each of ``n`` comes up in ``n`` draws with replacement; exact in float32."""
+    draw = np.random.default_rng(seed)
+    counts = np.empty((resamples, n), dtype=np.float32)
+    step = max(1, _CHUNK // n)
+    for at in range(0, resamples, step):
+        rows = min(step, resamples - at)
+        places = draw.integers(0, n, size=(rows, n)) + n * np.arange(rows)[:, None]
+        counts[at : at + rows] = np.bincount(places.ravel(), minlength=rows * n).reshape(rows, n)
+    return counts
 
 
 def _metric(value: float, drawn: Floats, n: int) -> Metric:
