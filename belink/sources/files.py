@@ -7,7 +7,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -96,7 +96,8 @@ def sniff(path: Path) -> Format:
             return "umls"
         raise SourceError(f"{path}: expected a file, or a folder with MRCONSO.RRF, found neither; give another --file")
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
+        # Bytes that end as an archive does are no archive yet.
+        with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
             if any(name.rpartition("/")[2].startswith("MRCONSO.RRF") for name in archive.namelist()):
                 return "umls"
     with plain_errors(path), path.open("rb") as stream:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from belink.records import Concept, Name, Rejection, Scope
 from belink.sources.obo_repair import CleanTerm
+from belink.sources.obo_text import unsealed
 
 if TYPE_CHECKING:
     import fastobo
@@ -105,10 +106,23 @@ def _parse(text: str) -> list["fastobo.term.TermFrame"]:
 
 
 def _parse_one(term: CleanTerm, reject: Callable[[Rejection], None]) -> list["fastobo.term.TermFrame"]:
+    """The term without the clauses that fastobo refuses, each of which is set aside."""
     try:
         return _parse(term.text)
+    except SyntaxError:
+        pass
+    opening, identifier, *clauses = term.text.strip().splitlines()
+    sound = []
+    for clause in clauses:
+        try:
+            _parse(f"{opening}\nid: X:1\n{clause}\n")
+            sound.append(clause)
+        except SyntaxError as error:
+            reject(Rejection(line=term.line, text=clause[:500], reason=f"expected OBO, found: {error.msg}"))
+    try:
+        return _parse("\n".join((opening, identifier, *sound, "")))
     except SyntaxError as error:
-        reject(Rejection(line=term.line, text=term.text[:500], reason=f"not OBO: {error.msg}"))
+        reject(Rejection(line=term.line, text=term.text[:500], reason=f"expected OBO, found: {error.msg}"))
         return []
 
 
@@ -185,7 +199,7 @@ def _concept(
     return Concept(
         id=id,
         label=label,
-        definition="" if definition is None else str(definition),
+        definition="" if definition is None else unsealed(str(definition)),
         synonyms=tuple(_name(*key, type or "") for key, type in sorted(distinct.items())),
         obsolete=obsolete,
         replaced_by=_sorted(replaced_by),
@@ -206,4 +220,4 @@ def _sorted(values: Collection[T]) -> tuple[T, ...]:
 def _name(text: str, scope: str, type: str) -> Name:
     # OBO has no place for a name's language; from OWL it travels behind the type ("OMO:0003012@fr").
     type, _, language = type.partition("@")
-    return Name(text=text, scope=_SCOPES[scope], type=type, language=language)
+    return Name(text=unsealed(text), scope=_SCOPES[scope], type=type, language=language)

@@ -44,8 +44,9 @@ def read_frames(stream: BinaryIO, path: Path) -> Converted:
         for element in _below_root(stream, path):
             reading.take(element)
     except etree.XMLSyntaxError as error:
+        fault = " ".join(str(error.msg).split())
         raise SourceError(
-            f"{path}: expected whole OWL in RDF/XML, found a fault: {error.msg}; was it cut off? Fetch it again"
+            f"{path}: expected whole OWL in RDF/XML, found a fault: {fault}; was it cut off? Fetch it again"
         ) from error
     if reading.unread:
         log.info("%s: %d class expressions beyond a parent or a relation are not read", path, reading.unread)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from belink.records import Rejection
-from belink.sources.obo_text import SAFE, Frame, first_identifier, identifier, plain, quoted, unescape
+from belink.sources.obo_text import SAFE, Frame, first_identifier, identifier, plain, quoted, sealed, unescape
 
 SCOPES = ("EXACT", "BROAD", "NARROW", "RELATED")
 # Clauses of a term that the grammar knows and a release does not hold.
@@ -28,9 +28,16 @@ _QUOTED = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
 _REFERENCE = re.compile(rf'({SAFE})(?:\s+[!{{"].*)?\Z', re.ASCII)
 _RELATION = re.compile(rf"({SAFE}) +({SAFE})(?:\s+[!{{].*)?\Z", re.ASCII)
 _SYNONYM = re.compile(rf"{_QUOTED} (EXACT|BROAD|NARROW|RELATED)(?: ({SAFE}))? \[[^\]]*\]", re.ASCII)
-_SYNONYM_LOOSE = re.compile(r'"(.*)"\s*((?:[^\s"\[\]{}]+\s*)*)(\[.*\])?\s*(?:[{!].*)?\Z')
+# The quotation ends where it should; else at the last mark that could end it.
+_SYNONYM_LOOSE = (
+    re.compile(rf"{_QUOTED}([^\"\[\]{{}}!]*)([\[{{!].*)?\Z"),
+    re.compile(r'"(.*)(?<!\\)"([^"\[\]{}!]*)([\[{!].*)?\Z'),
+)
 _DEFINITION = re.compile(rf"{_QUOTED}\s*\[.*\]")
-_DEFINITION_LOOSE = re.compile(r'"(.*)"\s*(?:[\[{!].*)?\Z')
+_DEFINITION_LOOSE = (
+    re.compile(rf"{_QUOTED}\s*(?:[\[{{!].*)?\Z"),
+    re.compile(r'"(.*)(?<!\\)"\s*(?:[\[{!].*)?\Z'),
+)
 _PLAIN = re.compile(r"[^\\{!]+")
 _MODIFIERS = re.compile(rf"\{{\s*(?:[^\s={{}}]+\s*=\s*{_QUOTED}[\s,]*)*\}}\s*(?:!.*)?\Z")
 _URL = re.compile(r"(?:https?|ftp)://(?:[A-Za-z0-9:/?#@!$&'()*+,;=._~\-]|%[0-9A-Fa-f]{2}|[^\x00-\xa0])*")
@@ -81,13 +88,14 @@ class Cleaner:
                 self._header(frame)
             elif frame.kind not in ("Typedef", "Instance", "Annotation"):
                 line = None if frame.line is None else frame.line - frame.step
-                text = "".join([f"[{frame.kind}]\n".replace("[[", "["), *frame.clauses])
+                opening = frame.kind if frame.kind.startswith("[") else f"[{frame.kind}]"
+                text = "".join([f"{opening}\n", *frame.clauses])
                 self.set_aside(line, text, "expected [Term], [Typedef] or [Instance], found another frame")
 
     def set_aside(self, line: int | None, text: str, reason: str, repaired: bool = False) -> None:
         # What is stored must be text, whatever bytes stood there.
         text = text.encode("utf-8", "replace").decode().strip()
-        self._reject(Rejection(line=line, text=text[:500], reason=reason, repaired=repaired))
+        self._reject(Rejection(line=line, text=text[:500], reason=reason[:300], repaired=repaired))
 
     def is_known(self, target: str) -> bool:
         return hash(target) in self._ids
@@ -256,7 +264,7 @@ class _Term:
         text = None
         if found := _DEFINITION.match(value):
             text = found[1]
-        elif found := _DEFINITION_LOOSE.match(value):
+        elif found := _first_match(_DEFINITION_LOOSE, value):
             text = _quotes_escaped(found[1])
             self._repaired("expected one quoted text and a list of xrefs, found otherwise; the text is kept")
         elif not value.startswith('"'):
@@ -265,7 +273,7 @@ class _Term:
         if text is None:
             self._rejected("expected a quoted text, found no end of it")
         elif self._single.setdefault(tag, text) is text:
-            self._out.append(f'def: "{text}" []')
+            self._out.append(f'def: "{sealed(text)}" []')
         elif text != self._single[tag]:
             self._rejected("expected one definition, found a second; the first is kept")
 
@@ -273,14 +281,15 @@ class _Term:
         if tag == "synonym" and (fast := _SYNONYM.match(value)):
             self._add_synonym(fast[1], fast[2], fast[3] or "")
             return
-        found = _SYNONYM_LOOSE.match(value)
+        found = _first_match(_SYNONYM_LOOSE, value)
         if not found:
             self._rejected("expected a quoted text, a scope and a list of xrefs, found otherwise")
             return
         words = found[2].split()
         scopes = [word.upper() for word in words if word.upper() in SCOPES] or [default]
         types = [word for word in words if word.upper() not in SCOPES]
-        sound = tag == "synonym" and len(types) < 2 and words[:1] == scopes and found[3]
+        listed = (found[3] or "").startswith("[") and "]" in found[3]
+        sound = tag == "synonym" and len(types) < 2 and words[:1] == scopes and listed
         text = _quotes_escaped(found[1])
         if not sound or text != found[1]:
             self._repaired("expected a quoted text, a scope and a list of xrefs; read by what is there")
@@ -293,6 +302,7 @@ class _Term:
             return
         if (first := self._synonyms.setdefault((written, scope), type)) != type:
             self._repaired(f"the same synonym twice; kept once, its type {first or 'none'}")
+        written = sealed(written)
         if not type:
             self._out.append(f'synonym: "{written}" {scope} []')
             return
@@ -339,6 +349,10 @@ _HANDLERS: dict[str, Callable[[_Term, str, str], None]] = {
     "relationship": _Term._relationship,
     "is_obsolete": _Term._obsolete,
 }
+
+
+def _first_match(patterns: Iterable[re.Pattern[str]], text: str) -> re.Match[str] | None:
+    return next((match for pattern in patterns if (match := pattern.match(text))), None)
 
 
 def _quotes_escaped(written: str) -> str:

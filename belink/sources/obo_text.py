@@ -55,13 +55,23 @@ def identifier(raw: str) -> str:
 def quoted(raw: str) -> str:
     """``raw`` as OBO writes a quoted string."""
     escaped = raw.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
-    return f'"{escaped}"'
+    return f'"{sealed(escaped)}"'
 
 
 def plain(raw: str) -> str:
     """``raw`` as OBO writes an unquoted string, which is how labels stand there."""
     escaped = raw.strip().replace("\\", "\\\\").replace("{", "\\{").replace("!", "\\!")
     return escaped.replace("\n", "\\n").replace("\r", "\\r")
+
+
+def sealed(written: str) -> str:
+    """The inside of a quoted string, made safe where it ends in a backslash: fastobo takes that for an escaped mark."""
+    return written + " " if written.endswith("\\\\") else written
+
+
+def unsealed(text: str) -> str:
+    """What a parser gives back for a sealed string, as it was."""
+    return text[:-1] if text.endswith("\\ ") else text
 
 
 def synonym(raw: str, scope: str, type: str = "") -> str:
