@@ -53,9 +53,9 @@ class _Commands(click.Group):
 @click.pass_context
 def belink(ctx: click.Context, home: Path | None, verbose: bool) -> None:
     """Link mentions in biomedical text to ontology concepts, and keep that correct while the ontologies change."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(message)s"
-    )
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    # A terminal has progress bars; a log file needs the lines.
+    logging.getLogger("belink").setLevel(logging.INFO if verbose or not sys.stderr.isatty() else logging.WARNING)
     ctx.obj = settings.load(home)
 
 

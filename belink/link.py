@@ -116,13 +116,15 @@ class Linker:
         """
         for folder in sorted((self.path / "releases").iterdir()):
             with releases.open_release(folder) as release:
-                if (concept := release.concept(query)) is None:
+                ids = release.successor(query)
+                concept = release.concept(query)
+                if not ids and concept is None:
                     continue
-                ids = release.successor(query) if concept.obsolete else (query,)
-                found = [self.index.candidate(id) for id in ids if id in self.index]
-                label = concept.label or query
-                notes = [f"{query} ({label}) is obsolete in {release.ontology} {release.version}"] * concept.obsolete
-                return found, notes
+                notes = []
+                if ids != (query,):
+                    was = f"{query} ({concept.label})" if concept and concept.label else query
+                    notes = [f"{was} is not used any more in {release.ontology} {release.version}"]
+                return [self.index.candidate(id) for id in ids if id in self.index], notes
         (found,) = self.candidates([Mention(text=query)])
         return found[:limit], []
 
