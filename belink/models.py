@@ -91,17 +91,32 @@ def _from_hub(rest: str, cache: Path) -> Path:
         "allow_patterns": _HUB_FILES,
         "ignore_patterns": _HUB_LEFT_OUT,
     }
-    try:  # What other tools of this user have fetched before is used where it lies.
-        return Path(snapshot_download(**asked, local_files_only=True))
-    except (LocalEntryNotFoundError, ValueError):
-        pass
+    for place in (None, cache / "hub"):  # None: the user's own hub cache, where other tools may have fetched it
+        try:
+            found = Path(snapshot_download(**asked, cache_dir=place, local_files_only=True))
+        except (LocalEntryNotFoundError, ValueError):
+            continue
+        if _whole(found):
+            return found
     try:
-        return Path(snapshot_download(**asked, cache_dir=cache / "hub"))
+        found = Path(snapshot_download(**asked, cache_dir=cache / "hub"))
+        problem = "an incomplete download" if any(found.glob("*.safetensors.index.json")) and not _whole(found) else ""
     except (OSError, ValueError, httpx.HTTPError) as error:
+        problem = _first_line(error)
+    if problem:
         raise ModelError(
-            f"hf:{rest}: expected the model in the cache or on the hub, found {_first_line(error)}; check the name, "
+            f"hf:{rest}: expected the model in the cache or on the hub, found {problem}; check the name, "
             f"or fetch it once where there is a network (belink models pull hf:{rest}) and copy {cache}"
-        ) from error
+        )
+    return found
+
+
+def _whole(folder: Path) -> bool:
+    """Whether no weights are missing; a download that was broken off leaves a folder too."""
+    shards: set[str] = set()
+    for listing in folder.glob("*.safetensors.index.json"):
+        shards |= set(json.loads(listing.read_text(encoding="utf-8"))["weight_map"].values())
+    return any(folder.glob("*.safetensors")) and all((folder / shard).is_file() for shard in shards)
 
 
 def _from_wheel(rest: str, cache: Path) -> Path:
