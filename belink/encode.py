@@ -51,12 +51,14 @@ class Encoder:
 
     @cached_property
     def _model(self) -> "SentenceTransformer":
+        from safetensors import SafetensorError
+
         with self._loading:
             if "_model" in self.__dict__:  # another thread was first
                 return self.__dict__["_model"]  # type: ignore[no-any-return]
             try:
                 return _load(self._folder, self._config)
-            except (OSError, ValueError, KeyError, RuntimeError) as error:
+            except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
                 first = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise ModelError(
                     f"{self._config.model}: expected a sentence encoder, found {first}; "
