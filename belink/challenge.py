@@ -4,6 +4,7 @@ The challenger is drafted as a bundle without evaluation; both answer the same e
 their bounds; the bundle is assembled with all of that in it, registered, and becomes champion if no gate failed.
 """
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from belink import artefact, bundle, exam, measure, registry
 from belink.errors import GateRefused
-from belink.evaluate import Evaluation, as_json, evaluate
+from belink.evaluate import as_json, evaluate
 from belink.gates import failed, linker_gates
 from belink.link import Linker
 from belink.predictions import Known, read_predictions, write_predictions
@@ -63,21 +64,12 @@ def drafted(
     return Challenger(path=bundle.assemble(parts, begun.settings.home / "drafts" / linker.name), parts=parts)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Examined:
-    """What challenger and champion answered to the same items."""
+def evaluated(begun: Start, challenger: Challenger, current: Champion | None) -> Path:
+    """Both linkers' answers and figures in the same exam, sat one after the other on this machine, in a folder.
 
-    challenger: Evaluation
-    champion: Evaluation | None
-
-    def as_json(self) -> dict[str, Any]:
-        """The figures of both, without their answers."""
-        champion = as_json(self.champion) if self.champion else None
-        return {"challenger": as_json(self.challenger), "champion": champion}
-
-
-def evaluated(begun: Start, challenger: Challenger, current: Champion | None) -> Examined:
-    """Both linkers' figures in the same exam, sat one after the other on this machine; found, if they sat it before."""
+    ``challenger.jsonl`` and ``champion.jsonl`` hold the answers, ``evaluation.json`` the figures of both. Found, if the
+    same two have sat the same exam before.
+    """
     folders = [challenger.path / "releases" / name for name in challenger.parts.releases]
     items = exam.exam(begun.linker, folders, begun.settings.data)
     sitting = {"challenger": challenger.path, **({"champion": current.path} if current else {})}
@@ -85,43 +77,46 @@ def evaluated(begun: Start, challenger: Challenger, current: Champion | None) ->
         {"bundles": {who: path.name for who, path in sitting.items()}, "items": [asdict(item) for item in items]}
     )
     target = begun.settings.home / "evaluations" / begun.linker.name / key
-    if not artefact.exists(target):
-        known = _known(begun, challenger, current, folders)
-        with artefact.build(target) as folder:
-            seconds = {}
-            for who, linker in _opened(begun, sitting).items():
-                predictions, seconds[who] = measure.answers(linker, items, known)
-                write_predictions(predictions, folder / f"{who}.jsonl")
-            artefact.write_manifest(folder, {"key": key, "items": len(items), "seconds": seconds})
-    took = artefact.read_manifest(target)["seconds"]
-    found = {who: evaluate(read_predictions(target / f"{who}.jsonl"), seconds=took[who]) for who in sitting}
-    return Examined(challenger=found["challenger"], champion=found.get("champion"))
+    if artefact.exists(target):
+        return target
+    known = _known(begun, challenger, current, folders)
+    with artefact.build(target) as folder:
+        seconds, figures = {}, {}
+        for who, linker in _opened(begun, sitting).items():
+            predictions, seconds[who] = measure.answers(linker, items, known)
+            write_predictions(predictions, folder / f"{who}.jsonl")
+            figures[who] = as_json(evaluate(predictions, seconds=seconds[who]))
+        text = json.dumps({"champion": None, **figures}, indent=1, ensure_ascii=False)
+        (folder / bundle.EVALUATION).write_text(text + "\n", encoding="utf-8")
+        artefact.write_manifest(folder, {"key": key, "items": len(items), "seconds": seconds})
+    return target
 
 
-def judged(begun: Start, challenger: Challenger, examined: Examined) -> list[GateResult]:
+def judged(begun: Start, challenger: Challenger, exam_folder: Path) -> list[GateResult]:
     """Each declared gate with its value and bound."""
     recall = artefact.read_manifest(challenger.parts.index)["recall_at_10"]
-    return linker_gates(begun.linker.gates, examined.challenger, examined.champion, index_recall_at_10=recall)
+    seconds = artefact.read_manifest(exam_folder)["seconds"]
+    sat = {who: evaluate(read_predictions(exam_folder / f"{who}.jsonl"), seconds=took) for who, took in seconds.items()}
+    return linker_gates(begun.linker.gates, sat["challenger"], sat.get("champion"), index_recall_at_10=recall)
 
 
 def assembled(
-    begun: Start, challenger: Challenger, examined: Examined, gates: Sequence[GateResult], diffs: Mapping[str, "Diff"]
+    begun: Start, challenger: Challenger, exam_folder: Path, gates: Sequence[GateResult], diffs: Mapping[str, "Diff"]
 ) -> Path:
     """The challenger's bundle with its evaluation, gates and what changed since the champion."""
     parts = replace(
         challenger.parts,
-        evaluation=examined.as_json(),
+        evaluation=json.loads((exam_folder / bundle.EVALUATION).read_text(encoding="utf-8")),
         gates=gates,
         diffs={name: diff.markdown() for name, diff in diffs.items()},
     )
     return bundle.assemble(parts, begun.settings.bundles / begun.linker.name)
 
 
-def registered(
-    begun: Start, folder: Path, index: "IndexReport", examined: Examined, gates: Sequence[GateResult]
-) -> str:
+def registered(begun: Start, folder: Path, index: "IndexReport", gates: Sequence[GateResult]) -> str:
     """The version under which MLflow holds the bundle."""
     manifest, linker = artefact.read_manifest(folder), begun.linker
+    evaluation = (folder / bundle.EVALUATION).read_text(encoding="utf-8")
     reports = {path.name: path.read_text(encoding="utf-8") for path in sorted((folder / "diffs").glob("*.md"))}
     datasets = {}
     for name in manifest["releases"]:
@@ -139,12 +134,16 @@ def registered(
             "adapter": manifest["adapter"],
             "index": manifest["index"]["key"],
         },
-        metrics={**_figures(examined), "index_names": index.names, "index_recall_at_10": index.recall_at_10},
+        metrics={
+            **_figures(json.loads(evaluation)),
+            "index_names": index.names,
+            "index_recall_at_10": index.recall_at_10,
+        },
         reports={
             **{f"diff-{name}": text for name, text in reports.items()},
             "gates.md": gate_report(gates),
             "index.md": index_report(index),
-            bundle.EVALUATION: (folder / bundle.EVALUATION).read_text(encoding="utf-8"),
+            bundle.EVALUATION: evaluation,
         },
         datasets=datasets,
         tags={f"belink.{name}": value for name, value in manifest["lineage"].items() if name != "bundle"},
@@ -167,7 +166,8 @@ def concluded(
     """
     name, settings = begun.linker.name, begun.settings
     if current is not None and current.version == version:
-        return outcome(begun, "unchanged", version, version, (index.encoded, index.reused), gates)
+        answer = outcome(begun, "unchanged", version, version, (index.encoded, index.reused), gates)
+        return {**answer, "trained": decision.train, "why": decision.reason}
     if registry.is_withdrawn(settings, name, version):
         detail = f"version {version} was rolled back; belink promote {name} {version} takes it all the same"
         gates = [*gates, GateResult(name=NOT_WITHDRAWN, value=1.0, bound=0.0, passed=False, detail=detail)]
@@ -178,11 +178,7 @@ def concluded(
     if not refused:
         champion = registry.promote(settings, name, version, expect=champion)["champion"]
     answer = outcome(begun, verdict, version, champion, (index.encoded, index.reused), gates)
-    return {
-        **answer,
-        "trained": decision.train,
-        "adapter": f"{'trained' if decision.train else 'kept'}: {decision.reason}",
-    }
+    return {**answer, "trained": decision.train, "why": decision.reason}
 
 
 def release_refused(begun: Start, current: Champion | None, error: GateRefused) -> dict[str, Any]:
@@ -243,15 +239,14 @@ def _when(decision: Decision) -> str:
     return datetime.fromtimestamp(made, UTC).isoformat(timespec="seconds")
 
 
-def _figures(examined: Examined) -> dict[str, float]:
+def _figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
     """Metrics of both, named as MLflow takes them."""
-    found = {}
-    for prefix, evaluation in (("", examined.challenger), ("champion_", examined.champion)):
-        if evaluation is not None:
-            for name, metric in evaluation.metrics.items():
-                if metric.value is not None:
-                    found[f"{prefix}{name}"] = metric.value
-    return found
+    return {
+        f"{prefix}{name}": metric["value"]
+        for prefix, who in (("", "challenger"), ("champion_", "champion"))
+        for name, metric in (evaluation[who] or {"metrics": {}})["metrics"].items()
+        if metric["value"] is not None
+    }
 
 
 def _flat(document: Mapping[str, Any], above: str = "") -> dict[str, object]:

@@ -75,12 +75,12 @@ def refresh(request: RefreshRequest) -> dict[str, Any]:
             train(begun, releases, built.path)
         calibration = calibrate(begun, releases, built.path, decision, current)
         challenger = draft(begun, releases, built.path, decision, calibration)
-        examined = evaluate(begun, challenger, current)
-        gates = judge(begun, challenger, examined)
+        exam = evaluate(begun, challenger, current)
+        gates = judge(begun, challenger, exam)
         _publish(f"gates-{begun.linker.name}", challenge.gate_report(gates))
 
-        bundle = assemble(begun, challenger, examined, gates, diffs)
-        version = register(begun, bundle, built, examined, gates)
+        bundle = assemble(begun, challenger, exam, gates, diffs)
+        version = register(begun, bundle, built, gates)
         outcome: dict[str, Any] = conclude(begun, version, current, built, decision, gates)
         return outcome
 

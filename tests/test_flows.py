@@ -1,0 +1,278 @@
+"""A refresh leads from files to a champion, or says why not; again, it finds what is done."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import small
+
+from belink import artefact, bundle, refresh_steps, registry, settings
+from belink.errors import DeclarationError, RegistryError
+from belink.settings import Settings
+from flows import refresh
+
+FIRST, SECOND = small.RELEASES
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _prefect(prefect_server: Path) -> Iterator[None]:
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+class Bench:
+    """A home, and refreshes of the small linker in it."""
+
+    def __init__(self, folder: Path, models: dict[str, str], database: Path) -> None:
+        self.folder = folder
+        self.models = models
+        self.here = settings.load(folder / "home")
+        self.here.home.mkdir(parents=True)
+        (self.here.home / "mlflow.db").write_bytes(database.read_bytes())
+        self.toml = small.linker(folder, models)
+
+    def refresh(self, version: str, retrain: str = "auto", **cut: float) -> dict[str, Any]:
+        file = small.release(self.folder / "files", version, **cut)
+        return refresh.run(self.here, str(self.toml), {small.ONTOLOGY: [file]}, retrain)
+
+    def declare(self, **parts: str) -> None:
+        small.linker(self.folder, self.models, **parts)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, models: dict[str, str], empty_registry: Path) -> Bench:
+    return Bench(tmp_path, models, empty_registry)
+
+
+@pytest.fixture(scope="module")
+def told(
+    tmp_path_factory: pytest.TempPathFactory, models: dict[str, str], empty_registry: Path, prefect_server: Path
+) -> tuple[Bench, list[dict[str, Any]]]:
+    """The story that most tests read: a first release, a second one, the second again."""
+    bench = Bench(tmp_path_factory.mktemp("told"), models, empty_registry)
+    return bench, [bench.refresh(FIRST), bench.refresh(SECOND), bench.refresh(SECOND)]
+
+
+def test_the_first_release_becomes_champion(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+    first = told[1][0]
+    assert (first["outcome"], first["version"], first["champion"]) == ("promoted", "1", "1")
+    assert first["encoded"] > 500
+    assert first["reused"] == 0
+    assert first["trained"]
+    assert {"name", "value", "bound", "passed"} <= first["gates"][0].keys()
+
+
+def test_the_second_encodes_only_new_names_and_keeps_the_adapter(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+    first, second = told[1][:2]
+    assert (second["outcome"], second["version"], second["champion"]) == ("promoted", "2", "2")
+    assert 0 < second["encoded"] < 0.2 * first["encoded"]
+    assert second["reused"] > 0.9 * first["encoded"]
+    assert not second["trained"]
+    assert {gate["name"] for gate in second["gates"]} >= {"not_below_champion", "latency_ratio"}
+
+
+def test_unchanged_sources_change_nothing(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+    bench, (_, second, again) = told
+    assert (again["outcome"], again["version"], again["champion"]) == ("unchanged", "2", "2")
+    assert again["encoded"] == 0
+    assert again["reused"] == second["encoded"] + second["reused"]
+    assert registry.aliases(bench.here, "small") == {"champion": "2", "previous": "1", "challenger": "2"}
+
+
+def test_nothing_new_is_found_out_without_prefect_or_models(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+    bench, _ = told
+    file = small.release(bench.folder / "files", SECOND)
+    code = f"""
+import json, sys
+from pathlib import Path
+from belink import settings
+from flows.refresh import run
+answer = run(settings.load(Path({str(bench.here.home)!r})), {str(bench.toml)!r},
+             {{{small.ONTOLOGY!r}: [Path({str(file)!r})]}})
+heavy = [name for name in ("torch", "transformers", "faiss", "prefect", "sklearn") if name in sys.modules]
+print(json.dumps([answer["outcome"], heavy]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == ["unchanged", []]
+
+
+def test_the_bundle_tells_what_it_was_made_of(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+    bench, _ = told
+    path, version = registry.bundle_path(bench.here, "small")
+    manifest = bundle.check(path)
+    assert version == "2"
+    assert manifest["releases"][small.ONTOLOGY]["version"] == SECOND
+    assert manifest["lineage"]["releases"] == f"{small.ONTOLOGY} {SECOND}"
+    assert "names_added" in (path / "diffs" / f"{small.ONTOLOGY}.md").read_text().replace(" ", "_")
+    evaluation = json.loads((path / bundle.EVALUATION).read_text())
+    assert evaluation["champion"]["n"] == evaluation["challenger"]["n"]
+    assert {"from names", "from sample"} <= evaluation["challenger"]["strata"].keys()
+    assert not [file for file in path.rglob("*") if file.suffix in (".pkl", ".pt", ".pth", ".bin")]
+
+
+def test_status_names_the_release_in_use(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+    bench, _ = told
+    (linker,) = registry.status(bench.here)["linkers"]
+    assert linker["releases"] == {small.ONTOLOGY: SECOND}
+    assert linker["last_refresh"] == {"outcome": "promoted", "failed_gates": []}
+
+
+def test_reports_are_kept_as_prefect_artifacts(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        keys = {artifact.key for artifact in client.read_artifacts()}
+    assert {f"diff-{small.ONTOLOGY}", "index-small", "gates-small"} <= keys
+
+
+def test_a_process_that_knows_only_mlflow_links_with_the_champion(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+    bench, _ = told
+    names = _names(bench)
+    text = f"Two siblings had {names[0]}."
+    code = f"""
+import json, mlflow
+mlflow.set_tracking_uri({bench.here.tracking_uri!r})
+model = mlflow.pyfunc.load_model("models:/small@champion")
+found, marked = model.predict([
+    {{"text": {text!r}}},
+    {{"text": {text!r}, "mentions": [{{"start": 4, "end": 12}}], "min_probability": 0.0}},
+])
+print(json.dumps([found, marked]))
+"""
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    found, marked = json.loads(done.stdout.splitlines()[-1])
+    (link,) = found["links"]
+    assert text[link["start"] : link["end"]] == link["text"] == names[0]
+    assert link["id"].startswith("MONDO:")
+    assert link["release"] == SECOND
+    assert 0 <= link["probability"] <= 1
+    assert link["candidates"]
+    assert found["lineage"]["releases"] == f"{small.ONTOLOGY} {SECOND}"
+    assert [link["text"] for link in marked["links"]] == ["siblings"]
+
+
+def _names(bench: Bench) -> list[str]:
+    """Unambiguous labels of two words or more, as the champion's release has them."""
+    from belink.releases import open_release
+
+    path, _ = registry.bundle_path(bench.here, "small")
+    with open_release(path / "releases" / small.ONTOLOGY) as release:
+        labels = release.concepts_table()["label"].to_pylist()
+    return sorted(label for label in labels if label and label.replace(" ", "").isalpha() and label.count(" ") == 1)
+
+
+def test_a_gate_that_fails_keeps_the_champion_and_says_which(bench: Bench) -> None:
+    bench.refresh(FIRST)
+    bench.declare(gates="min_accuracy_at_1 = 1.0")
+    refused = bench.refresh(SECOND)
+    assert (refused["outcome"], refused["version"], refused["champion"]) == ("rejected", "2", "1")
+    assert [gate["name"] for gate in refused["gates"] if not gate["passed"]] == ["accuracy_at_1"]
+    (linker,) = registry.status(bench.here)["linkers"]
+    assert (linker["champion"], linker["challenger"]) == ("1", "2")
+    assert linker["last_refresh"] == {"outcome": "rejected", "failed_gates": ["accuracy_at_1"]}
+    again = bench.refresh(SECOND)
+    assert (again["outcome"], again["version"]) == ("rejected", "2"), "the same challenger is no new version"
+
+
+def test_a_release_that_lost_its_half_is_refused_before_anything_is_built(bench: Bench) -> None:
+    bench.refresh(FIRST)
+    refused = bench.refresh(SECOND, keep=0.5)
+    assert (refused["outcome"], refused["version"], refused["champion"]) == ("rejected", None, "1")
+    assert "max_shrinkage" in [gate["name"] for gate in refused["gates"] if not gate["passed"]]
+    assert registry.aliases(bench.here, "small")["champion"] == "1"
+    assert bench.refresh(SECOND)["outcome"] == "promoted", "the whole release is taken afterwards"
+
+
+def test_what_was_rolled_back_is_not_promoted_again_by_itself(bench: Bench) -> None:
+    bench.refresh(FIRST)
+    bench.refresh(SECOND)
+    registry.rollback(bench.here, "small")
+    refused = bench.refresh(SECOND)
+    assert (refused["outcome"], refused["champion"]) == ("rejected", "1")
+    assert [gate["name"] for gate in refused["gates"] if not gate["passed"]] == ["not_withdrawn"]
+    registry.promote(bench.here, "small", "2")
+    assert bench.refresh(SECOND)["outcome"] == "unchanged"
+
+
+def test_retraining_can_be_ruled_out_and_asked_for(bench: Bench) -> None:
+    first = bench.refresh(FIRST, "never")
+    assert not first["trained"]
+    assert bundle.check(registry.bundle_path(bench.here, "small")[0])["adapter"] is None
+    second = bench.refresh(SECOND, "always")
+    assert second["trained"]
+    assert bundle.check(registry.bundle_path(bench.here, "small")[0])["adapter"] is not None
+
+
+def test_many_new_names_or_another_recipe_ask_for_training(bench: Bench) -> None:
+    bench.refresh(FIRST)
+    bench.declare(more="[retrain]\nnames_changed = 0.001")
+    assert bench.refresh(SECOND)["trained"]
+    bench.declare(more="[retrain]\nnames_changed = 1.0", name="small")
+    toml = bench.toml.read_text().replace("questions = 16", "questions = 17")
+    bench.toml.write_text(toml)
+    third = bench.refresh(SECOND)
+    assert third["trained"]
+    assert "declared training" in third["why"]
+
+
+def test_only_one_refresh_of_a_linker_at_a_time(bench: Bench) -> None:
+    begun = refresh_steps.start(bench.here, str(bench.toml))
+    with refresh_steps.exclusive(begun), pytest.raises(RegistryError, match="another refresh"):
+        bench.refresh(FIRST)
+
+
+def test_files_must_be_for_an_ontology_of_the_linker(bench: Bench) -> None:
+    file = small.release(bench.folder / "files", FIRST)
+    with pytest.raises(DeclarationError, match="expected files for one of its ontologies mondo-sample, found hp"):
+        refresh.run(bench.here, str(bench.toml), {"hp": [file]})
+
+
+def test_a_missing_corpus_says_where_to_get_it(here: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BELINK_DATA", raising=False)
+    with pytest.raises(DeclarationError, match=r"BELINK_DATA unset; get it from https://"):
+        refresh_steps.start(settings.load(here.home), "disease")
+
+
+@pytest.mark.parametrize("name", ["sample", "mondo", "chemical", "disease"])
+def test_every_shipped_linker_can_be_read(name: str) -> None:
+    from belink.declarations import load_linker, load_source
+
+    declared = load_linker(name)
+    assert [load_source(ontology).name for ontology in declared.ontologies]
+
+
+def test_tasks_are_functions_of_the_library_and_only_fetching_is_retried() -> None:
+    from prefect import Task
+
+    from flows import pipeline
+
+    tasks = {name: value for name, value in vars(pipeline).items() if isinstance(value, Task)}
+    assert len(tasks) >= 12
+    assert all(task.fn.__module__.startswith("belink.") for task in tasks.values())
+    assert [name for name, task in tasks.items() if task.retries] == ["fetch"]
+
+
+def test_leftovers_of_killed_builds_are_swept(bench: Bench) -> None:
+    stale = bench.here.indices / "small" / ".tmp-abc-999999999-0123abcd"
+    stale.mkdir(parents=True)
+    with refresh_steps.exclusive(refresh_steps.start(bench.here, str(bench.toml))):
+        assert not stale.exists()
+
+
+def test_a_damaged_champion_is_named(bench: Bench) -> None:
+    from belink.errors import BundleError
+
+    bench.refresh(FIRST)
+    path, _ = registry.bundle_path(bench.here, "small")
+    (path / bundle.CALIBRATION).unlink()
+    with pytest.raises(BundleError, match=r"calibration\.json is missing"):
+        bench.refresh(SECOND)
+    assert artefact.exists(path)
