@@ -208,7 +208,7 @@ def _compress(folder: Path) -> None:
     n, dimension = vectors.shape
     # Rows are in the order of a hash, so the first ones are a random sample.
     sample = vectors[:_SAMPLE].astype(np.float32)
-    n_lists = int(min(max(4 * np.sqrt(n), 64), 16_384, len(sample) // 30))
+    n_lists = int(min(max(4 * np.sqrt(n), 64), 16_384, len(sample) // 40))
     kept = min(dimension, 96)
     index = faiss.index_factory(dimension, f"PCA{kept},IVF{n_lists},SQ8", faiss.METRIC_INNER_PRODUCT)
     index.train(sample)

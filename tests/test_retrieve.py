@@ -1,0 +1,184 @@
+"""Candidates are distinct live concepts, best first, each with the evidence of every source."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from made_releases import concept, release
+
+from belink.declarations import Encoder as EncoderConfig
+from belink.declarations import Linker, Retrieval
+from belink.encode import Encoder
+from belink.errors import IndexMismatch
+from belink.index import Index, build_index
+from belink.records import Candidate, Mention, Name
+from belink.retrieve import retrieve
+from belink.text import normalise
+
+CONCEPTS = [
+    concept(1, "type 2 diabetes mellitus", "NIDDM", "adult-onset diabetes"),
+    concept(2, "type 1 diabetes mellitus", "IDDM", "juvenile diabetes"),
+    concept(3, "Alzheimer disease", "AD", "presenile dementia"),
+    concept(4, "atopic dermatitis", "AD", "atopic eczema"),
+    concept(5, "obsolete adult diabetes", "adult diabetes", obsolete=True, replaced_by=[1]),
+    concept(6, "β-thalassaemia", "Cooley's anaemia"),
+    concept(7, "α-thalassaemia"),
+    concept(8, "eczema"),
+    concept(9, "dermatitis", "eczema"),
+]
+EVERYTHING = Retrieval(candidates=20)
+
+
+@pytest.fixture(scope="module")
+def encoder(models: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    return Encoder.load(EncoderConfig(model=models["encoder"], pooling="mean"), tmp_path_factory.mktemp("cache"))
+
+
+def built(folder: Path, encoder: Encoder, *concepts: Any) -> Index:
+    declared = Linker(name="x", title="X", ontologies=("x",))
+    return Index.load(build_index([release(folder / "1", *concepts)], declared, encoder, folder / "index").path)
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory, encoder: Encoder) -> Index:
+    return built(tmp_path_factory.mktemp("retrieve"), encoder, *CONCEPTS)
+
+
+def ids(candidates: list[Candidate]) -> list[str]:
+    return [candidate.id for candidate in candidates]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "name"),
+    [
+        ("NIDDM", "X:1", "NIDDM"),
+        ("Adult onset diabetes", "X:1", "adult-onset diabetes"),
+        ("beta-thalassaemia", "X:6", "β-thalassaemia"),
+        ("Cooley anaemia", "X:6", "Cooley's anaemia"),
+        ("alpha thalassaemias", "X:7", "α-thalassaemia"),
+        ("Alzheimer's diseases", "X:3", "Alzheimer disease"),
+        ("eczema", "X:8", "eczema"),  # the label of one concept before the synonym of another
+    ],
+)
+def test_the_best_candidate_names_what_matched(
+    index: Index, encoder: Encoder, text: str, expected: str, name: str
+) -> None:
+    ((first, *_),) = retrieve(index, encoder, [Mention(text=text)], EVERYTHING)
+    assert (first.id, first.name, first.ontology, first.release) == (expected, name, "x", "1")
+
+
+def test_an_exact_name_is_marked_and_nothing_ranks_above_it(index: Index, encoder: Encoder) -> None:
+    names = list(index.names())
+    for name, found in zip(names, retrieve(index, encoder, [Mention(text=n) for n in names], EVERYTHING), strict=True):
+        n_exact = len(index.exact([name])[0])
+        assert [candidate.exact for candidate in found] == [True] * n_exact + [False] * (len(found) - n_exact)
+        assert found[0].lexical == found[0].dense == 1.0
+
+
+def test_candidates_are_distinct_live_concepts_best_first_and_no_more_than_asked(
+    index: Index, encoder: Encoder
+) -> None:
+    mentions = [Mention(text=text) for text in ("adult diabetes", "sugar disease", "AD", "eczema")]
+    for found in retrieve(index, encoder, mentions, EVERYTHING):
+        assert len(set(ids(found))) == len(found) == 8 and "X:5" not in ids(found)
+        scores = [candidate.score for candidate in found]
+        assert scores == sorted(scores, reverse=True)
+    assert [len(found) for found in retrieve(index, encoder, mentions, Retrieval(candidates=3))] == [3] * 4
+    assert [len(found) for found in retrieve(index, encoder, mentions, EVERYTHING, candidates=2)] == [2] * 4
+
+
+def test_every_candidate_has_the_evidence_of_both_sources(index: Index, encoder: Encoder) -> None:
+    few = Retrieval(candidates=20, lexical=3, dense=3)
+    (found,) = retrieve(index, encoder, [Mention(text="juvenile diabetes mellitus")], few)
+    asked = "juvenile diabetes mellitus"
+    vector, trigrams = encoder.encode([asked])[0], index.lexical.vectors([asked])
+    for candidate in found:
+        (row,) = index.table.find([normalise(candidate.name)])
+        assert candidate.dense == pytest.approx(float(index.vectors[row].astype(np.float32) @ vector), abs=1e-3)
+        lexical = index.lexical.cosines(trigrams, np.array([0]), np.array([row]))[0]
+        assert candidate.lexical == pytest.approx(float(lexical), abs=1e-6)
+        fused = few.lexical_weight * candidate.lexical + (1 - few.lexical_weight) * candidate.dense
+        assert candidate.score == pytest.approx(fused, abs=0.003)
+
+
+@pytest.mark.parametrize("hidden", ["NIDDM", "adult-onset diabetes", "atopic eczema", "Cooley's anaemia", "AD"])
+def test_hiding_a_name_answers_as_an_index_that_never_had_it(
+    tmp_path: Path, index: Index, encoder: Encoder, hidden: str
+) -> None:
+    without = [
+        concept(each.id, each.label, *(n.text for n in each.synonyms if n.text != hidden), obsolete=each.obsolete)
+        for each in CONCEPTS
+    ]
+    never = built(tmp_path, encoder, *without)
+    dense = Retrieval(lexical=0)  # the weights of trigrams would know of the hidden name
+    mention = [Mention(text=hidden)]
+    (found,) = retrieve(index, encoder, mention, dense, hide_own_name=True)
+    (expected,) = retrieve(never, encoder, mention, dense)
+    assert not any(candidate.exact for candidate in found)
+    assert [(c.id, c.name) for c in found] == [(c.id, c.name) for c in expected]
+    assert hidden not in {
+        candidate.name for candidate in retrieve(index, encoder, mention, EVERYTHING, hide_own_name=True)[0]
+    }
+
+
+def test_a_long_form_is_asked_besides_the_text_and_says_what_is_meant(index: Index, encoder: Encoder) -> None:
+    short, dermatitis, dementia = retrieve(
+        index,
+        encoder,
+        [
+            Mention(text="AD"),
+            Mention(text="AD", long_form="atopic dermatitis"),
+            Mention(text="AD", long_form="Alzheimer's disease"),
+        ],
+        EVERYTHING,
+    )
+    assert {short[0].id, short[1].id} == {"X:3", "X:4"} and short[0].score == short[1].score
+    assert (dermatitis[0].id, dermatitis[0].name, dermatitis[0].exact) == ("X:4", "atopic dermatitis", True)
+    assert dementia[0].id == "X:3"
+    (hidden,) = retrieve(
+        index, encoder, [Mention(text="AD", long_form="atopic dermatitis")], EVERYTHING, hide_own_name=True
+    )
+    assert {"AD", "atopic dermatitis"}.isdisjoint(candidate.name for candidate in hidden)
+
+
+@pytest.mark.parametrize("switched_off", ["lexical", "dense"])
+def test_one_source_is_enough(index: Index, encoder: Encoder, switched_off: str) -> None:
+    only = Retrieval.model_validate({switched_off: 0})
+    (found,) = retrieve(index, encoder, [Mention(text="melanoma of the skin diabetes")], only)
+    other = "dense" if switched_off == "lexical" else "lexical"
+    assert found
+    for candidate in found:
+        assert getattr(candidate, switched_off) == 0
+        assert candidate.score == pytest.approx(getattr(candidate, other), abs=0.003)
+
+
+def test_mentions_are_answered_alike_whatever_they_are_asked_beside(
+    index: Index, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["AD", "", "eczema", "juvenile dementia", "AD", "…", "thalassaemia"]
+    mentions = [Mention(text=text, long_form="atopic eczema" if i == 4 else "") for i, text in enumerate(texts)]
+    together = retrieve(index, encoder, mentions, EVERYTHING)
+    monkeypatch.setattr("belink.retrieve._TOGETHER", 2)
+    in_pairs = retrieve(index, encoder, mentions, EVERYTHING)
+    alone = [retrieve(index, encoder, [mention], EVERYTHING)[0] for mention in mentions]
+    assert [ids(found)[:3] for found in together] == [ids(found)[:3] for found in in_pairs]
+    assert [ids(found)[:3] for found in together] == [ids(found)[:3] for found in alone]
+    assert together[1] == together[5] == []
+    assert retrieve(index, encoder, [], EVERYTHING) == []
+
+
+def test_a_loose_synonym_yields_to_the_exact_one_of_another_concept(tmp_path: Path, encoder: Encoder) -> None:
+    ageing = replace(concept(1, "ageing"), synonyms=(Name(text="senility", scope="related"),))
+    opened = built(tmp_path, encoder, ageing, concept(2, "old age", "senility"))
+    (found,) = retrieve(opened, encoder, [Mention(text="senility")], EVERYTHING)
+    assert ids(found) == ["X:2", "X:1"] and [c.scope for c in found] == ["exact", "related"]
+
+
+def test_an_encoder_that_did_not_make_the_vectors_is_refused(
+    index: Index, models: dict[str, str], tmp_path: Path
+) -> None:
+    other = Encoder.load(EncoderConfig(model=models["encoder"], pooling="cls"), tmp_path)
+    with pytest.raises(IndexMismatch, match="encoder"):
+        retrieve(index, other, [Mention(text="eczema")], EVERYTHING)
