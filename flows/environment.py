@@ -82,6 +82,7 @@ def _runs(started_by: str) -> bool:
 
     pid, _, created = started_by.partition(":")
     try:
-        return f"{psutil.Process(int(pid)).create_time():.2f}" == created
+        process = psutil.Process(int(pid))
+        return f"{process.create_time():.2f}" == created and process.status() != psutil.STATUS_ZOMBIE
     except (psutil.NoSuchProcess, ValueError):
         return False
