@@ -99,7 +99,7 @@ class Retrieval(Declared):
     candidates: int = Field(default=20, gt=0)  # distinct concepts a mention
     lexical: int = Field(default=100, ge=0)  # names asked of the n-gram index; 0 switches it off
     dense: int = Field(default=100, ge=0)  # names asked of FAISS; 0 switches it off
-    lexical_weight: Share = 0.3  # of the n-gram cosine in the fused score; the rest is the encoder's
+    lexical_weight: Share = 0.2  # of the n-gram cosine in the fused score; the rest is the encoder's
     exact_below: int = 200_000  # names up to which FAISS searches exactly
 
 
