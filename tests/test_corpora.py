@@ -173,6 +173,13 @@ def test_a_mention_is_kept_moved_or_set_aside_by_what_the_text_reads(
     assert len(report.rejections) == report.rejected + report.repaired
 
 
+def test_the_pieces_of_a_mention_move_together(tmp_path: Path) -> None:
+    mention = {"spans": [[35, 41], [54, 60]], "text": "Breast cancer", "ids": ["MESH:D001943"]}
+    (document,), report = read(tmp_path / "x", json.dumps({"id": "1", "text": TEXT, "mentions": [mention]}))
+    assert [(m.text, m.spans) for m in document.mentions] == [("Breast cancer", ((32, 38), (51, 57)))]
+    assert (report.repaired, report.rejected) == (1, 0)
+
+
 def test_a_passage_whose_offset_is_impossible_takes_its_mentions_along(tmp_path: Path) -> None:
     for offset in (5, 99_999_999_999, -7):
         second = {"text": "delirium", "locations": [{"offset": offset + 10, "length": 8}]}

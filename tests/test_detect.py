@@ -20,7 +20,7 @@ NAMES = [
     "Breast cancer", "Cancer", "Heart failure", "Congestive heart failure", "Alzheimer disease", "β-thalassemia",
     "Anemia", "Lymphedema", "Dyskinesia", "WAS", "Pain", "Back pain", "Abdominal pain", "Chest pain",
     "Heparin-induced thrombocytopenia", "Sjögren syndrome", "Diabetes mellitus, type 2", "Down", "Seizures", "ALLG",
-    "HIVD", "2019",
+    "HIVD", "2019", "Breast cancer type 1 of women",
     "(+)-pentazocine toxicity",
 ]  # fmt: skip
 DETECTOR = Detector.build(normalise(name) for name in NAMES)
@@ -42,6 +42,7 @@ def found(text: str, detector: Detector = DETECTOR) -> list[str]:
         ("BREAST  CANCERS and cancer", ["BREAST  CANCERS", "cancer"]),
         ("breast\ncancer", ["breast\ncancer"]),
         ("breast\n\ncancer", ["cancer"]),
+        ("breast cancer type 1 of women, breast cancer type 1", ["breast cancer type 1 of women", "breast cancer"]),
         ("breast-cancer cells", ["breast-cancer"]),
         ("Congestive heart failure; heart failure", ["Congestive heart failure", "heart failure"]),
         ("heart failures", ["heart failures"]),
