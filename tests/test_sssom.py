@@ -51,6 +51,7 @@ def test_mappings_of_sameness_become_xrefs_from_both_ends(tmp_path: Path, packed
         + row("X:1", "skos:exactMatch", "A:1")
         + row("X:2", "skos:closeMatch", "B:7")
     )
+    text += row("X:3", "skos:exactMatch", "X:3")
     found = mapped(tmp_path / "r", text, packed=packed)
     assert found["xref"] == [
         ("X:1", "A:1"), ("X:2", "B:7"), ("X:3", "B:8"), ("X:2", "X:3"), ("X:3", "X:2"),

@@ -232,6 +232,35 @@ def test_bad_lines_are_set_aside_with_their_number_and_the_rest_is_read(tmp_path
     assert found.left == []
 
 
+ROW = atom("C0000002", "Temefos").encode()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ROW[:-2] + b"\n",
+        ROW[:-1] + b"x\n",
+        b"|" + ROW[:-2] + b"x\n",
+        ROW.replace(b"Temefos", b""),
+        ROW.replace(b"Temefos", b" "),
+        ROW.replace(b"Temefos", b"\xe9"),
+        ROW.replace(b"Temefos", b"x" * (2 << 20)),
+        ROW.replace(b"Temefos", b"a|b"),
+        ROW[:40] + b"\n" + ROW[40:],
+    ],
+)
+def test_one_fault_in_an_otherwise_sound_file_is_found(tmp_path: Path, line: bytes) -> None:
+    around = atom("C0000001", "Calcimycin").encode()
+    found = read(umls.read, [folder(tmp_path, MRCONSO=around * 3 + line + around)], source())
+    assert [row[1] for row in found.tables["name"]] == ["Calcimycin"] * 4
+    assert [number for number, _ in found.reasons()] == [4, 5][: line.count(b"\n")]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_cell(tmp_path: Path) -> None:
+    found = read(umls.read, [folder(tmp_path, MRCONSO="\ufeff" + TWO)], source())
+    assert found.labels() == {"UMLS:C0000001": "Calcimycin", "UMLS:C0000002": "Temefos"}
+
+
 def test_a_bad_line_far_into_a_file_is_found_and_nothing_before_or_after_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -385,6 +414,7 @@ class _Service(BaseHTTPRequestHandler):
         elif query.get("apiKey") != [KEY]:
             self._send(401, b"no")
         else:
+            cls.asked[-1] += f" {self.headers.get('Range', '')}"
             start = int(self.headers.get("Range", "bytes=0-")[6:-1])
             self._send(206 if start else 200, cls.content[start:])
 
@@ -440,7 +470,11 @@ def test_a_broken_download_is_continued(tmp_path: Path, zipped: bytes, monkeypat
     monkeypatch.setattr("time.sleep", lambda _: None)
     with service(zipped, breaks=3) as (url, asked):
         assert uts.download(KEY, tmp_path, None, url).read_bytes() == zipped
-    assert sum(each.startswith("/download") for each in asked) == 4
+    ranges = [each.partition(" ")[2] for each in asked if each.startswith("/download")]
+    n, starts = len(zipped), [0]
+    for _ in range(3):  # each time half of what was left arrives
+        starts.append(starts[-1] + (n - starts[-1]) // 2)
+    assert ranges == ["", *(f"bytes={start}-" for start in starts[1:])]
     assert not list(tmp_path.glob("*.part"))
 
 

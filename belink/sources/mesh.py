@@ -18,7 +18,7 @@ from lxml import etree
 
 from belink.declarations import Source
 from belink.errors import SourceError
-from belink.records import Name, Rejection, Scope
+from belink.records import Name, Scope
 from belink.release_writer import REJECTED_TEXT, ReleaseWriter
 from belink.sources.archive import opened
 from belink.sources.columns import Columns
@@ -54,7 +54,12 @@ def read(paths: Sequence[Path], source: Source, into: ReleaseWriter) -> None:
     if source.branches and not any(file.record == "DescriptorRecord" for file in files):
         raise SourceError(f"{source.name}: branches need the descriptors (desc20xx.xml), found none; add that file")
     into.version = _version(files, into)
-    with Columns(into) as columns:
+    constant: dict[str, dict[str, Any]] = {
+        "concept": {"prefix": PREFIX, "obsolete": False, "own": into.is_own(PREFIX)},
+        "name": {"language": "", "source": ""},
+        "membership": {"kind": "tree_number"},
+    }
+    with Columns(into, constant) as columns:
         mesh = _Mesh(source, into, columns)
         for file in files:
             for element in _elements(file):
@@ -200,7 +205,8 @@ class _Mesh:
         self._source = source
         self._into = into
         self._columns = columns
-        self._own = into.is_own(PREFIX)
+        # Not through _put, there being so many.
+        self._concept, self._name, self._parent = (tuple(columns.of[t].values()) for t in ("concept", "name", "parent"))
         self._seen: set[str] = set()
         self._kept: set[str] = set()  # descriptors
         self._at: dict[str, str] = {}  # tree number → descriptor
@@ -233,9 +239,10 @@ class _Mesh:
 
     def write_tree(self) -> None:
         """The parents of the descriptors: what stands one level higher in the tree."""
-        rows = self._columns.rows["parent"]
-        pairs = ((ui, self._at.get(number.rpartition(".")[0])) for number, ui in self._at.items())
-        rows.extend((f"{PREFIX}:{ui}", f"{PREFIX}:{above}") for ui, above in dict.fromkeys(pairs) if above)
+        pairs = dict.fromkeys((ui, self._at.get(number.rpartition(".")[0])) for number, ui in self._at.items())
+        for ui, above in pairs:
+            if above:
+                self._put("parent", f"{PREFIX}:{ui}", f"{PREFIX}:{above}")
 
     def _in_branch(self, number: str) -> bool:
         return any(
@@ -254,30 +261,40 @@ class _Mesh:
 
     def _reject(self, element: etree._Element, file: _File, reason: str) -> None:
         text = " ".join("".join(str(t) for t in element.itertext()).split())[:REJECTED_TEXT]
-        rejection = Rejection(
-            line=cast(int | None, element.sourceline), text=text, reason=f"{file.path.name}: {reason}"
-        )
-        row = (rejection.line, rejection.text, rejection.reason, rejection.repaired)
-        self._columns.rows["rejection"].append(row)
+        self._put("rejection", element.sourceline, text, f"{file.path.name}: {reason}", False)
+
+    def _put(self, table: str, *row: Any) -> None:
+        """Add a row, without the values that are the same in every row of the table."""
+        for values, value in zip(self._columns.of[table].values(), row, strict=True):
+            values.append(value)
 
     def _write(self, record: _Record) -> None:
-        rows, concept_id, label = self._columns.rows, f"{PREFIX}:{record.ui}", record.name
-        rows["concept"].append((concept_id, PREFIX, label, record.note, False, self._own))
-        names = rows["name"]
+        concept_id, label = f"{PREFIX}:{record.ui}", record.name
+        for values, value in zip(self._concept, (concept_id, label, record.note), strict=True):
+            values.append(value)
+        ids, texts, scopes, kinds = self._name
         if "label" in self._source.names.scopes:
-            names.append((concept_id, label, "label", "", "", ""))
-        scopes = record.scopes()
+            ids.append(concept_id)
+            texts.append(label)
+            scopes.append("label")
+            kinds.append("")
+        scope_of = record.scopes()
         for text, kind, concept in record.terms:
-            scope = scopes.get(concept, "related")
+            scope = scope_of.get(concept, "related")
             if text != label and self._is_kept(scope, kind):
-                names.append((concept_id, text, scope, kind, "", ""))
+                ids.append(concept_id)
+                texts.append(text)
+                scopes.append(scope)
+                kinds.append(kind)
+        children, parents = self._parent
         for heading in dict.fromkeys(record.headings):
-            rows["parent"].append((concept_id, f"{PREFIX}:{heading}"))
+            children.append(concept_id)
+            parents.append(f"{PREFIX}:{heading}")
         for number in record.trees:
-            rows["membership"].append((concept_id, "tree_number", number))
+            self._put("membership", concept_id, number)
         for xref in dict.fromkeys(record.xrefs):
-            rows["xref"].append((concept_id, xref))
-        if len(names) >= BATCH:
+            self._put("xref", concept_id, xref)
+        if len(ids) >= BATCH:
             self._columns.send()
 
     def _is_kept(self, scope: Scope, kind: str) -> bool:

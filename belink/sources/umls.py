@@ -194,13 +194,12 @@ class _Load:
 
 
 def _stage_types(load: _Load, types: Sequence[str]) -> None:
-    """temp.semantic: the semantic types of every live concept, and whether the branches keep it."""
+    """temp.semantic: the semantic types of every live concept, and whether it is one that the branches name."""
     load.into.sql("CREATE TEMP TABLE semantic (CUI VARCHAR, TUI VARCHAR, chosen BOOLEAN)")
     if load.has("MRSTY"):
         load.run(
             """
-            INSERT INTO semantic SELECT DISTINCT CUI, TUI,
-                len($types) = 0 OR bool_or(list_contains($types, TUI)) OVER (PARTITION BY CUI) FROM {table}
+            INSERT INTO semantic SELECT DISTINCT CUI, TUI, list_contains($types, TUI) FROM {table}
             """,
             "MRSTY",
             types=list(types),

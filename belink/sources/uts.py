@@ -117,7 +117,7 @@ def _fetch(client: "httpx.Client", service: str, published: Published, api_key: 
 
     part = target.with_name(f"{target.name}.part")
     there = part.stat().st_size if part.exists() else 0
-    headers = {"Range": f"bytes={there}-"} if there else {}
+    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={there}-"} if there else {})}
     parameters = {"url": published.url, "apiKey": api_key}
     log.info("fetching %s from byte %d", published.url, there)
     try:
@@ -129,7 +129,7 @@ def _fetch(client: "httpx.Client", service: str, published: Published, api_key: 
                 return
             _check(response, published.file_name)
             with part.open("ab" if response.status_code == 206 else "wb") as out:
-                for chunk in response.iter_bytes(1 << 20):
+                for chunk in response.iter_raw():  # as it arrives: what a break cuts off is kept
                     out.write(chunk)
     except httpx.TransportError as error:
         raise _Interrupted(type(error).__name__) from None
