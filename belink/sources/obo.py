@@ -8,11 +8,13 @@ Kept are ids, labels, definitions, synonyms, obsoletion, replacements, alternati
 subsets and namespaces; nothing else of a file is read, and imports are never followed.
 """
 
+import gc
 import io
 import logging
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,28 +44,55 @@ def read(paths: Sequence[Path], source: Source, into: "ReleaseWriter") -> None:
     """
     if len(paths) != 1:
         raise SourceError(f"{source.name}: expected one file, found {len(paths)}; give --file once")
-    text = _text(paths[0])
+    text = _text(paths[0], int(source.stream_above_mib * _MIB))
     ids = survey(text.frames())
     text.check()
     if not ids:
         raise SourceError(f"{paths[0]}: expected an ontology, found no term with an id; is it the right file?")
     for rejection in text.rejections:
         into.reject(rejection)
-    if text.size > source.stream_above_mib * _MIB or not _through_pronto(text, ids, into):
-        _by_frame(text, ids, into)
+    if text.size <= text.remembered:
+        with _garbage_kept():
+            if _through_pronto(text, ids, into):
+                return
+    _by_frame(text, ids, into)
+
+
+@contextmanager
+def _garbage_kept() -> Iterator[None]:
+    """No garbage collection meanwhile: going through millions of objects that all stay is a quarter of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 class _Text:
-    """The frames of one file, to be gone through more than once."""
+    """The frames of one file, to be gone through more than once; those of a file of at most so many bytes stay here."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, remembered: int) -> None:
         self.path = path
+        self.remembered = remembered
         self.size = 0  # bytes of the decompressed file, known after one pass
         self.rejections: list[Rejection] = []
         self._last = ""
+        self._frames: list[Frame] | None = None
 
     def frames(self) -> Iterator[Frame]:
-        return frames(self._lines())
+        if self._frames is not None:
+            yield from self._frames
+            return
+        remembered, characters = list[Frame](), 0
+        for frame in frames(self._lines()):
+            if characters <= self.remembered:
+                remembered.append(frame)
+                characters += sum(map(len, frame.clauses))
+            yield frame
+        # A character is at least a byte, so what is remembered of a larger file is not all of it, and goes.
+        self._frames = remembered if self.size <= self.remembered else None
 
     def _lines(self) -> Iterator[str]:
         with opened(self.path) as stream:
@@ -90,8 +119,9 @@ class _Text:
 class _Converted:
     """The frames that another format was turned into."""
 
-    def __init__(self, path: Path, converted: "Converted", size: int) -> None:
+    def __init__(self, path: Path, remembered: int, converted: "Converted", size: int) -> None:
         self.path = path
+        self.remembered = remembered
         self.size = size
         self.rejections = converted.rejections
         self._frames = converted.frames
@@ -103,10 +133,10 @@ class _Converted:
         """What is cut off did not get so far."""
 
 
-def _text(path: Path) -> _Text | _Converted:
+def _text(path: Path, remembered: int) -> _Text | _Converted:
     kind = sniff(path)
     if kind == "obo":
-        return _Text(path)
+        return _Text(path, remembered)
     if kind == "owl":
         from belink.sources.obo_owl import read_frames
     elif kind == "obograph":
@@ -114,7 +144,7 @@ def _text(path: Path) -> _Text | _Converted:
     else:
         raise SourceError(f"{path}: expected OBO, OWL or OBO Graph JSON, found {kind}; correct `format` or the file")
     with opened(path) as stream:
-        return _Converted(path, read_frames(stream, path), stream.tell())
+        return _Converted(path, remembered, read_frames(stream, path), stream.tell())
 
 
 def _through_pronto(text: _Text | _Converted, ids: set[int], into: "ReleaseWriter") -> bool:

@@ -4,12 +4,10 @@ Both give the same concepts. pronto builds one object a term and clause, which f
 frames are read a mebibyte at a time.
 """
 
-import gc
 import io
 import logging
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,11 +19,11 @@ if TYPE_CHECKING:
     import fastobo
 
 CHUNK = 1 << 20  # characters of clean text parsed at a time
-_SCOPES: dict[str, Scope] = {"EXACT": "exact", "BROAD": "broad", "NARROW": "narrow", "RELATED": "related"}
+_SCOPES: dict[str | None, Scope] = {"EXACT": "exact", "BROAD": "broad", "NARROW": "narrow", "RELATED": "related"}
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-Synonym = tuple[str, str, str | None]  # text, scope as OBO writes it, type
+Synonym = tuple[str, str | None, str | None]  # text, scope as OBO writes it, type
 
 
 def through_pronto(path: Path, default_namespace: str, stubs: set[str]) -> Iterator[Concept]:
@@ -35,7 +33,7 @@ def through_pronto(path: Path, default_namespace: str, stubs: set[str]) -> Itera
     """
     import pronto.ontology
 
-    with warnings.catch_warnings(record=True) as caught, _garbage_kept():
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         # import_depth 0: an ontology that imports another must not fetch it. The encoding is known; pronto would guess.
         ontology = pronto.ontology.Ontology(str(path), import_depth=0, encoding="utf-8")
@@ -49,7 +47,7 @@ def through_pronto(path: Path, default_namespace: str, stubs: set[str]) -> Itera
             id=identifier,
             label=term.name,
             definition=term.definition,
-            synonyms=[(each.description, str(each.scope), each.type) for each in term.synonyms],
+            synonyms=[(each.description, each.scope, each.type) for each in term.synonyms],
             obsolete=term.obsolete,
             replaced_by=term.replaced_by,
             consider=term.consider,
@@ -60,18 +58,6 @@ def through_pronto(path: Path, default_namespace: str, stubs: set[str]) -> Itera
             subsets=term.subsets,
             namespace=term.namespace or default_namespace,
         )
-
-
-@contextmanager
-def _garbage_kept() -> Iterator[None]:
-    """No garbage collection meanwhile: it would go through millions of objects that all stay, a quarter of the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def by_frame(
@@ -132,6 +118,9 @@ def _from_frame(frame: "fastobo.term.TermFrame", default_namespace: str) -> Conc
         tag = clause.raw_tag()
         found.setdefault(tag, []).append(_VALUES[tag](clause))
 
+    # Of two synonyms with one text and scope pronto keeps the first, and so does this.
+    distinct = {synonym[:2]: synonym for synonym in reversed(found.get("synonym", ()))}
+
     def first(tag: str) -> Any:
         return found[tag][0] if tag in found else None
 
@@ -139,7 +128,7 @@ def _from_frame(frame: "fastobo.term.TermFrame", default_namespace: str) -> Conc
         id=str(frame.id),
         label=first("name"),
         definition=first("def"),
-        synonyms=found.get("synonym", []),
+        synonyms=distinct.values(),
         obsolete=found.get("is_obsolete", [False])[-1],
         replaced_by=found.get("replaced_by", ()),
         consider=found.get("consider", ()),
@@ -189,10 +178,7 @@ def _concept(
     subsets: Collection[str],
     namespace: str,
 ) -> Concept:
-    # Sorted, as pronto gives sets. Of two synonyms with one text and scope pronto keeps the first, and so does this.
-    distinct = dict[tuple[str, str], str | None]()
-    for text, scope, type in synonyms:
-        distinct.setdefault((text, scope), type)
+    # Sorted, as pronto gives sets.
     memberships = tuple([("subset", subset) for subset in _sorted(subsets)])
     if namespace:
         memberships += (("namespace", namespace),)
@@ -200,7 +186,7 @@ def _concept(
         id=id,
         label=label,
         definition="" if definition is None else unsealed(str(definition)),
-        synonyms=tuple(_name(*key, type or "") for key, type in sorted(distinct.items())),
+        synonyms=tuple([_name(*synonym) for synonym in sorted(synonyms)]),
         obsolete=obsolete,
         replaced_by=_sorted(replaced_by),
         consider=_sorted(consider),
@@ -213,11 +199,15 @@ def _concept(
 
 
 def _sorted(values: Collection[T]) -> tuple[T, ...]:
-    """Without repetitions; most of them are empty, so that is told first."""
+    """Without repetitions; most are empty or one, so that is told first."""
     return tuple(sorted(set(values))) if len(values) > 1 else tuple(values)  # type: ignore[type-var]
 
 
-def _name(text: str, scope: str, type: str) -> Name:
+def _name(text: str, scope: str | None, type: str | None) -> Name:
+    if text.endswith("\\ "):
+        text = unsealed(text)
+    if not type:
+        return Name(text=text, scope=_SCOPES[scope])
     # OBO has no place for a name's language; from OWL it travels behind the type ("OMO:0003012@fr").
     type, _, language = type.partition("@")
-    return Name(text=unsealed(text), scope=_SCOPES[scope], type=type, language=language)
+    return Name(text=text, scope=_SCOPES[scope], type=type, language=language)

@@ -279,7 +279,12 @@ class _Term:
 
     def _synonym(self, tag: str, value: str, default: str = "RELATED") -> None:
         if tag == "synonym" and (fast := _SYNONYM.match(value)):
-            self._add_synonym(fast[1], fast[2], fast[3] or "")
+            written, scope, type = fast.groups("")
+            if type or written[:1].isspace() or written[-1:] in ("\\", "") or (written, scope) in self._synonyms:
+                self._add_synonym(written, scope, type)
+            else:
+                self._synonyms[written, scope] = ""
+                self._out.append(f'synonym: "{written}" {scope} []')
             return
         found = _first_match(_SYNONYM_LOOSE, value)
         if not found:
