@@ -19,7 +19,7 @@ from belink.gates import failed, linker_gates
 from belink.link import Linker
 from belink.predictions import Known, read_predictions, write_predictions
 from belink.records import GateResult
-from belink.refresh_steps import Champion, Start, inputs, load_encoder, outcome
+from belink.refresh_steps import Champion, Start, inputs, load_encoder, outcome, sound
 from belink.retraining import Decision, base_model
 from belink.tracking import RunRecord
 
@@ -70,7 +70,7 @@ def evaluated(begun: Start, challenger: Challenger, current: Champion | None) ->
     ``challenger.jsonl`` and ``champion.jsonl`` hold the answers, ``evaluation.json`` the figures of both. Found, if the
     same two have sat the same exam before.
     """
-    folders = [challenger.path / "releases" / name for name in challenger.parts.releases]
+    folders, current = [challenger.path / "releases" / name for name in challenger.parts.releases], sound(current)
     items = exam.exam(begun.linker, folders, begun.settings.data)
     sitting = {"challenger": challenger.path, **({"champion": current.path} if current else {})}
     key = artefact.key(

@@ -183,7 +183,7 @@ class Retrain(Declared):
 class Linker(Declared):
     """One linker: which ontologies, which models, what must hold before it is promoted."""
 
-    name: str
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")  # of folders and of the model in MLflow
     title: str
     ontologies: tuple[str, ...] = Field(min_length=1)  # shipped names or paths to TOML
     prefixes: tuple[str, ...] = ()  # offered CURIE prefixes; () takes the ontologies' own

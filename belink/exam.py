@@ -119,6 +119,17 @@ def exam(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[Ite
     return items
 
 
+def gold_ids(linker: Linker, data: Path | None) -> set[str]:
+    """Every concept id that the linker's corpora use."""
+    return {
+        gold
+        for corpus in linker.corpora
+        for document in corpora.read_corpus(declarations.corpus_file(corpus, data))
+        for mention in document.mentions
+        for gold in mention.gold
+    }
+
+
 def training_mentions(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[Mention]:
     """The annotated mentions that training may use: those of documents that are not held out."""
     return [

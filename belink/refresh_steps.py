@@ -17,9 +17,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from belink import artefact, bundle, declarations, registry, text
+from belink import artefact, bundle, declarations, exam, registry, text
 from belink.declarations import Linker, Source
-from belink.errors import DeclarationError, RegistryError, ReleaseError
+from belink.errors import BundleError, DeclarationError, RegistryError, ReleaseError
 from belink.records import GateResult
 from belink.settings import Settings
 
@@ -62,6 +62,7 @@ class Champion:
     version: str
     path: Path
     manifest: Mapping[str, Any]
+    fault: str = ""  # why it cannot be used: damaged, or made by another belink; "" for a sound one
 
 
 def start(settings: Settings, linker: str, ontologies: Sequence[str] = (), retrain: RetrainRule = "auto") -> Start:
@@ -124,18 +125,28 @@ def fetched(begun: Start, ontology: str, files: Sequence[Path] = ()) -> SourceFi
 def champion(begun: Start) -> Champion | None:
     """The linker's champion; ``None`` before the first promotion.
 
-    :raises BundleError: its bundle is damaged.
+    One that is damaged, or that another belink made, has a ``fault``: a refresh replaces it without comparing.
     """
     version = registry.champion(begun.settings, begun.linker.name)
     if version is None:
         return None
-    path, _ = registry.bundle_path(begun.settings, begun.linker.name, version)
-    return Champion(version=version, path=path, manifest=bundle.check(path, deep=False))
+    path = Path()
+    try:
+        path, _ = registry.bundle_path(begun.settings, begun.linker.name, version)
+        return Champion(version=version, path=path, manifest=bundle.check(path, deep=False))
+    except (BundleError, RegistryError) as error:
+        log.warning("%s: the champion, version %s, cannot be used: %s", begun.linker.name, version, error)
+        return Champion(version=version, path=path, manifest={}, fault=str(error))
+
+
+def sound(current: Champion | None) -> Champion | None:
+    """The champion where it can be used, to borrow from and to compare with."""
+    return current if current is not None and not current.fault else None
 
 
 def is_unchanged(begun: Start, files: Mapping[str, SourceFiles], current: Champion) -> bool:
     """Whether a refresh would only make the champion again."""
-    if begun.retrain == "always" or is_due(begun, current.manifest):
+    if begun.retrain == "always" or current.fault:
         return False
     sha256 = {name: found.sha256 for name, found in files.items()}
     return bool(current.manifest["inputs"].get("key") == inputs(begun, sha256)["key"])
@@ -193,13 +204,15 @@ def ingested(begun: Start, ontology: str, files: SourceFiles) -> Path:
     """
     from belink.ingest import ingest
 
-    return ingest(begun.sources[ontology], files.paths, begun.settings, files.version).path
+    ids = exam.gold_ids(begun.linker, begun.settings.data)
+    return ingest(begun.sources[ontology], files.paths, begun.settings, files.version, corpus_ids=ids).path
 
 
 def compared(current: Champion | None, releases: Mapping[str, Path]) -> "dict[str, Diff]":
     """What changed since the champion, by ontology; those that it holds in another release."""
     from belink.diff import diff
 
+    current = sound(current)
     if current is None:
         return {}
     before = {name: current.path / "releases" / name for name in releases}
@@ -215,7 +228,7 @@ def indexed(begun: Start, releases: Mapping[str, Path], current: Champion | None
     """The index over ``releases``, every vector borrowed that the newest index or the champion's has."""
     from belink.index import build_index
 
-    folder = begun.settings.indices / begun.linker.name
+    folder, current = begun.settings.indices / begun.linker.name, sound(current)
     previous = newest(folder) or (current.path / bundle.INDEX if current else None)
     return build_index(list(releases.values()), begun.linker, load_encoder(begun), folder, previous)
 

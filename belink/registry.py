@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from belink import artefact, bundle
-from belink.errors import RegistryError
+from belink.errors import BundleError, RegistryError
 from belink.settings import Settings
 from belink.tracking import (
     BUNDLE,
@@ -56,7 +56,8 @@ def register(settings: Settings, folder: Path, record: RunRecord) -> str:
     linker, key = str(manifest["linker"]), str(manifest["key"])
     client = setup(settings)
     with one_line(f"{linker}: MLflow did not take the bundle"), pointed_at(settings):
-        if (known := _version_of(client, linker, key)) is not None:
+        known = _version_of(client, linker, key)
+        if known is not None and _is_sound(client, linker, known):
             return known
         ensure_model(client, linker)
         drop_unfinished(client, settings, linker, key)
@@ -268,6 +269,18 @@ def _require(client: "MlflowClient", linker: str, version: str) -> None:
 def _nothing_there(linker: str, which: str, known: Mapping[str, str]) -> RegistryError:
     there = ", ".join(f"{alias} (version {version})" for alias, version in sorted(known.items())) or "nothing"
     return RegistryError(f"{linker}@{which}: expected a registered version, found {there}; belink refresh makes one")
+
+
+def _is_sound(client: "MlflowClient", linker: str, version: str) -> bool:
+    """Whether the store still holds the version's bundle, as far as that costs no download."""
+    local = local_folder(str(client.get_model_version_download_uri(linker, version)))
+    if local is None:
+        return True
+    try:
+        bundle.check(_bundle_in(local, f"{linker} version {version}"))
+    except (BundleError, RegistryError):
+        return False
+    return True
 
 
 def _bundle_in(model: Path, what: str) -> Path:

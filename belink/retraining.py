@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from belink import artefact, bundle, exam
 from belink.declarations import Linker
-from belink.refresh_steps import Champion, Start, indexed, is_due, newest_releases, retriever, start
+from belink.refresh_steps import Champion, Start, indexed, is_due, newest_releases, retriever, sound, start
 from belink.refresh_steps import champion as current_champion
 from belink.settings import Settings
 
@@ -155,6 +155,8 @@ def _kept(begun: Start, current: Champion | None) -> tuple[Decision | None, str]
 
     if current is None:
         return None, "there is no champion yet"
+    if current.fault:
+        return None, "the champion cannot be used"
     key = current.manifest["adapter"]
     if key is None:
         return None, "the champion has none"
@@ -205,6 +207,7 @@ def _asking(linker: Linker) -> dict[str, Any]:
 def _kept_calibration(begun: Start, decision: Decision, current: Champion | None) -> Path | None:
     from belink import calibrate
 
+    current = sound(current)
     if current is None or decision.train or decision.adapter is None:
         return None
     if current.manifest["adapter"] != decision.adapter.name:

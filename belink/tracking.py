@@ -142,6 +142,8 @@ def drop_unfinished(client: "MlflowClient", settings: Settings, linker: str, key
     experiment = _experiment(client)
     mine = f"tags.`{BUNDLE}` = '{key}' AND tags.`{HOME}` = '{_here(settings)}'"
     for run in client.search_runs([experiment], mine):
+        if client.search_model_versions(f"name = '{linker}' AND run_id = '{run.info.run_id}'"):
+            continue
         log.info("%s: removing the unfinished run %s", linker, run.info.run_id)
         models = client.search_logged_models([experiment], filter_string=f"source_run_id = '{run.info.run_id}'")
         for model in models:
@@ -168,11 +170,11 @@ def ensure_model(client: "MlflowClient", linker: str) -> None:
 
 
 def local_folder(address: str) -> Path | None:
+    """The folder that an artifact's address names on this machine, there or not; ``None`` for one elsewhere."""
     parsed = urlparse(address)
     if parsed.scheme not in ("", "file"):
         return None
-    folder = Path(unquote(parsed.path))
-    return folder if folder.is_dir() else None
+    return Path(unquote(parsed.path))
 
 
 def create_database(database: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import small
 
-from belink import artefact, bundle, refresh_steps, registry, settings
+from belink import bundle, refresh_steps, registry, settings
 from belink.errors import DeclarationError, RegistryError
 from belink.settings import Settings
 from flows import refresh
@@ -267,12 +267,17 @@ def test_leftovers_of_killed_builds_are_swept(bench: Bench) -> None:
         assert not stale.exists()
 
 
-def test_a_damaged_champion_is_named(bench: Bench) -> None:
-    from belink.errors import BundleError
-
+def test_a_damaged_champion_is_replaced_without_being_compared(bench: Bench) -> None:
     bench.refresh(FIRST)
     path, _ = registry.bundle_path(bench.here, "small")
     (path / bundle.CALIBRATION).unlink()
-    with pytest.raises(BundleError, match=r"calibration\.json is missing"):
-        bench.refresh(SECOND)
-    assert artefact.exists(path)
+    repaired = bench.refresh(FIRST)
+    assert (repaired["outcome"], repaired["champion"]) == ("promoted", "2")
+    assert "not_below_champion" not in [gate["name"] for gate in repaired["gates"]]
+    bundle.check(registry.bundle_path(bench.here, "small")[0])
+
+
+def test_a_linker_whose_name_no_registry_takes_is_refused(bench: Bench) -> None:
+    odd = bench.toml.rename(bench.toml.with_name("o'brien@home.toml"))
+    with pytest.raises(DeclarationError, match="name: String should match pattern"):
+        refresh.run(bench.here, str(odd))

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -71,6 +72,16 @@ def test_a_version_holds_the_whole_bundle_and_tells_its_story(registry_home: Set
 def test_a_bundle_is_registered_once(registry_home: Settings) -> None:
     assert registered(registry_home) == registered(registry_home) == "1"
     assert registered(registry_home, 2) == "2"
+
+
+def test_a_bundle_that_the_store_has_lost_is_registered_anew(registry_home: Settings) -> None:
+    registered(registry_home)
+    path, _ = registry.bundle_path(registry_home, "sample", "1")
+    shutil.rmtree(path.parents[1])
+    with pytest.raises(RegistryError, match="found 0"):
+        registry.bundle_path(registry_home, "sample", "1")
+    assert registered(registry_home) == "2"
+    assert bundle.check(registry.bundle_path(registry_home, "sample", "2")[0])
 
 
 def test_what_a_killed_registration_left_is_removed(registry_home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
