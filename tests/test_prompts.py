@@ -59,6 +59,8 @@ def test_the_sentence_is_cut_to_the_words_around_the_mention(words: int, expecte
 def test_the_words_that_one_side_lacks_go_to_the_other():
     asked = prompts.question(mention("One", SENTENCE), [candidate("x")], sentence_words=3)
     assert asked.splitlines()[0] == "One of five patients …"
+    asked = prompts.question(mention("major.", SENTENCE), [candidate("x")], sentence_words=3)
+    assert asked.splitlines()[0] == "… positive) and β-thalassaemia major."
 
 
 def test_punctuation_around_the_mention_stays_where_it_is():

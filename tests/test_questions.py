@@ -152,7 +152,7 @@ def test_what_retrieval_misses_is_put_in_for_the_declared_share_of_questions():
     for question in found[1.0]:
         right = question.candidates[question.answer]
         assert right.name == LABELS[right.id]
-        assert right.score == min(candidate.score for candidate in question.candidates)
+        assert right.score == min(candidate.score for candidate in question.candidates) > 0
 
 
 def test_what_retrieval_misses_stays_a_miss_when_measuring():
@@ -179,8 +179,8 @@ def test_the_same_input_gives_the_same_questions_and_another_seed_gives_others(m
 
 def test_a_new_release_is_measured_on_the_same_names():
     before = questions.held_out_questions(names(), Retriever(), training=TRAINING, options=6, n=8)
-    more = pa.concat_tables([pa.table({"concept_id": ["N:1"], "text": ["novel ill"], "scope": ["label"]}), names()])
-    LABELS["N:1"] = "novel ill"
+    new = pa.table({"concept_id": ["N:1"] * 2, "text": ["novel ill", "strange ache"], "scope": ["label", "exact"]})
+    more = pa.concat_tables([new, names().take(list(reversed(range(names().num_rows))))])
     after = questions.held_out_questions(more, Retriever(), training=TRAINING, options=6, n=8)
     assert [question.mention.text for question in after] == [question.mention.text for question in before]
 
