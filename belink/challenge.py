@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from belink import artefact, bundle, exam, measure, registry
 from belink.errors import GateRefused
-from belink.evaluate import as_json, evaluate
+from belink.evaluate import Evaluation, as_json, evaluate, paired_bootstrap
 from belink.gates import failed, linker_gates
 from belink.link import Linker
 from belink.predictions import Known, read_predictions, write_predictions
@@ -113,7 +113,7 @@ def assembled(
     return bundle.assemble(parts, begun.settings.bundles / begun.linker.name)
 
 
-def registered(begun: Start, folder: Path, index: "IndexReport", gates: Sequence[GateResult]) -> str:
+def registered(begun: Start, folder: Path, index: "IndexReport", exam_folder: Path, gates: Sequence[GateResult]) -> str:
     """The version under which MLflow holds the bundle."""
     manifest, linker = artefact.read_manifest(folder), begun.linker
     evaluation = (folder / bundle.EVALUATION).read_text(encoding="utf-8")
@@ -144,6 +144,7 @@ def registered(begun: Start, folder: Path, index: "IndexReport", gates: Sequence
             "gates.md": gate_report(gates),
             "index.md": index_report(index),
             bundle.EVALUATION: evaluation,
+            "report.html": _report(exam_folder, linker.title, gates, manifest["lineage"]),
         },
         datasets=datasets,
         tags={f"belink.{name}": value for name, value in manifest["lineage"].items() if name != "bundle"},
@@ -210,6 +211,24 @@ def index_report(index: "IndexReport") -> str:
     return (
         "\n".join(["| index | |", "| --- | ---: |", *(f"| {name} | {value} |" for name, value in rows.items())]) + "\n"
     )
+
+
+def _evaluations(exam_folder: Path) -> dict[str, Evaluation]:
+    """The figures of the challenger and, where there is one, the champion."""
+    seconds = artefact.read_manifest(exam_folder)["seconds"]
+    return {
+        who: evaluate(read_predictions(exam_folder / f"{who}.jsonl"), seconds=took) for who, took in seconds.items()
+    }
+
+
+def _report(exam_folder: Path, title: str, gates: Sequence[GateResult], lineage: Mapping[str, str]) -> str:
+    """The challenger's HTML page."""
+    from belink.report import html
+
+    sat = _evaluations(exam_folder)
+    challenger, champion = sat["challenger"], sat.get("champion")
+    comparison = paired_bootstrap(challenger.predictions, champion.predictions) if champion else None
+    return html(challenger, title=title, gates=gates, comparison=comparison, facts=lineage)
 
 
 def _opened(begun: Start, folders: Mapping[str, Path]) -> dict[str, Linker]:

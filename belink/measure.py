@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +75,17 @@ def evaluate_corpus(
     evaluation = evaluate(found, seconds=seconds)
     if write is not None:
         predictions.write_predictions(found, write)
-    answer = as_json(evaluation)
+    answer, comparison = as_json(evaluation), None
     if against is not None:
         comparison = paired_bootstrap(found, predictions.read_predictions(against))
-        answer["comparison"] = {name: getattr(comparison, name) for name in comparison.__slots__}
+        answer["comparison"] = asdict(comparison)
+    if report is not None:
+        from belink.report import html
+        from belink.report import write as write_report
+
+        facts = {"corpus": str(corpus), **linker.lineage}
+        title = f"{linker.declaration.name} on {corpus.name}"
+        write_report(report, html(evaluation, title=title, comparison=comparison, facts=facts))
     return answer
 
 

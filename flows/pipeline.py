@@ -80,7 +80,7 @@ def refresh(request: RefreshRequest) -> dict[str, Any]:
         _publish(f"gates-{begun.linker.name}", challenge.gate_report(gates))
 
         bundle = assemble(begun, challenger, exam, gates, diffs)
-        version = register(begun, bundle, built, gates)
+        version = register(begun, bundle, built, exam, gates)
         outcome: dict[str, Any] = conclude(begun, version, current, built, decision, gates)
         return outcome
 

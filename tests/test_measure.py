@@ -91,8 +91,10 @@ def test_a_corpus_is_measured_on_every_annotated_mention(linker: Linker, tmp_pat
     kept = read_predictions(tmp_path / "predictions.jsonl")
     assert [prediction.text for prediction in kept if prediction.gold == (known[0][1],)] == [known[0][0]]
 
-    again = measure.evaluate_corpus(linker, corpus, against=tmp_path / "predictions.jsonl")
+    page = tmp_path / "report.html"
+    again = measure.evaluate_corpus(linker, corpus, against=tmp_path / "predictions.jsonl", report=page)
     assert again["comparison"]["difference"] == 0
+    assert "corpus.jsonl" in page.read_text(encoding="utf-8")
 
 
 def test_gold_that_a_release_replaced_counts_as_its_successor(linker: Linker, tmp_path: Path) -> None:
