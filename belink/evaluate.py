@@ -163,6 +163,21 @@ def reliability(predictions: Sequence[Prediction]) -> list[tuple[float, float, i
     ]
 
 
+def ece_by_chance(predictions: Sequence[Prediction], *, draws: int = 400, seed: int = SEED) -> float:
+    """The expected calibration error that 95 % of perfectly calibrated linkers stay below on as many mentions.
+
+    Whether an answer is right is drawn from its stated probability, so this is the error of luck alone.
+    """
+    columns = _columns(predictions)
+    rng = np.random.default_rng(seed)
+    even = np.ones((1, len(predictions)))
+    found = []
+    for _ in range(draws):
+        columns["strict"] = (rng.random(len(predictions)) < columns["probability"]).astype(np.float64)
+        found.append(float(_ece(columns, even)[0]))
+    return float(np.quantile(found, 0.95))
+
+
 def risk_coverage(predictions: Sequence[Prediction]) -> tuple[Floats, Floats]:
     """(coverage, precision), each (n_kept,) float64: concepts answered, the most probable first, ties together."""
     columns = _columns(predictions)
