@@ -125,7 +125,7 @@ def tantivy(names: list[str]) -> Search:
 
     builder = library.SchemaBuilder()
     builder.add_text_field("grams", tokenizer_name="whitespace", index_option="freq")
-    builder.add_unsigned_field("row", stored=False, indexed=False, fast=True)
+    builder.add_integer_field("row", stored=False, indexed=False, fast=True)
     schema = builder.build()
     index = library.Index(schema)
     writer = index.writer(heap_size=256_000_000, num_threads=1)
@@ -205,7 +205,7 @@ def in_process(way: str, n: int) -> None:
     owners: list[set[str]] = [set() for _ in names]
     for concept, name in pairs:
         owners[rows[name]].add(concept)
-    print(json.dumps(measure(way, names, owners, queries(n))), flush=True)
+    print(json.dumps(measure(way, names, owners, queries(n))), flush=True)  # noqa: T201
 
 
 def main() -> None:

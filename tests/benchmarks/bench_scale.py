@@ -1,0 +1,120 @@
+"""Which FAISS index holds millions of names: recall after re-scoring, memory, build time and speed of each recipe.
+
+    python tests/benchmarks/bench_scale.py VECTORS.npy [--names 1000000] [--work FOLDER] [RECIPE …]
+
+VECTORS.npy: float16 (n, d) of real names, such as the vectors.npy of an index. A thousand of them are kept as queries;
+the others are enlarged to ``--names`` by moving real vectors by real differences between neighbours. Vectors lie on
+disk, memory-mapped; an index is trained on a sample and filled shard by shard. One thread throughout.
+"""
+
+import argparse
+import json
+import resource
+import time
+from pathlib import Path
+
+import faiss
+import numpy as np
+
+RECIPES = ("PCA96,IVF{lists},SQ8", "PCA128,IVF{lists},SQ8", "OPQ48_192,IVF{lists},PQ48x4fs", "IVF{lists},RaBitQ")
+QUERIES, K, SHARD, SAMPLE = 1000, 20, 65_536, 170_000
+SOME = 4_000  # real names whose neighbours give the differences
+
+
+def enlarge(real: np.ndarray, n: int, path: Path) -> np.ndarray:
+    """float16 (n, d) on disk: ``real`` and what is made of it; unit rows."""
+    if not path.exists():
+        _, near = faiss.knn(real[:SOME], real, 8, metric=faiss.METRIC_INNER_PRODUCT)
+        steps = (real[near[:, 1:]] - real[:SOME, None]).reshape(-1, real.shape[1])
+        aside = path.with_suffix(".part")
+        made = np.lib.format.open_memmap(aside, mode="w+", dtype=np.float16, shape=(n, real.shape[1]))
+        made[: len(real)] = real[:n]
+        rng = np.random.default_rng(13)
+        for start in range(len(real), n, SHARD):
+            size = min(SHARD, n - start)
+            shard = real[rng.integers(0, len(real), size)]
+            shard = shard + rng.uniform(0.2, 1, (size, 1)).astype(np.float32) * steps[rng.integers(0, len(steps), size)]
+            made[start : start + size] = shard / np.linalg.norm(shard, axis=1, keepdims=True)
+        made.flush()
+        aside.rename(path)
+    return np.load(path, mmap_mode="r")
+
+
+def nearest_exactly(vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """float32 (n_queries,): the cosine of the K-th nearest."""
+    heap = faiss.ResultHeap(len(queries), K, keep_max=True)
+    for start in range(0, len(vectors), SHARD):
+        shard = vectors[start : start + SHARD].astype(np.float32)
+        scores, rows = faiss.knn(queries, shard, K, metric=faiss.METRIC_INNER_PRODUCT)
+        heap.add_result(scores, rows + start)
+    heap.finalize()
+    return heap.D[:, -1]
+
+
+def build(vectors: np.ndarray, recipe: str, path: Path) -> dict[str, float]:
+    rng = np.random.default_rng(13)
+    start = time.process_time()
+    index = faiss.index_factory(vectors.shape[1], recipe, faiss.METRIC_INNER_PRODUCT)
+    chosen = np.sort(rng.choice(len(vectors), min(SAMPLE, len(vectors)), replace=False))
+    index.train(vectors[chosen].astype(np.float32))
+    trained = time.process_time()
+    for first in range(0, len(vectors), SHARD):
+        index.add(vectors[first : first + SHARD].astype(np.float32))
+    faiss.write_index(index, str(path))
+    return {
+        "train_cpu_s": round(trained - start, 1),
+        "add_cpu_s": round(time.process_time() - trained, 1),
+        "bytes_a_name": round(path.stat().st_size / len(vectors), 1),
+    }
+
+
+def search(vectors: np.ndarray, queries: np.ndarray, bound: np.ndarray, path: Path) -> list[dict[str, float]]:
+    """Recall and time at several widths, the index opened from disk."""
+    index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+    found = []
+    for n_probe in (16, 32, 64, 128):
+        faiss.extract_index_ivf(index).nprobe = n_probe
+        start = time.process_time()
+        _, proposed = index.search(queries, 400)
+        searched = time.process_time() - start
+        of = {"n_probe": n_probe, "search_ms": round(1000 * searched / len(queries), 2)}
+        for n in (100, 200, 400):
+            start = time.process_time()
+            hits = 0
+            for query, rows, least in zip(queries, proposed[:, :n], bound, strict=True):
+                scores = vectors[np.sort(rows[rows >= 0])].astype(np.float32) @ query
+                hits += min(int((scores >= least - 1e-4).sum()), K)
+            of[f"recall@{K} of {n}"] = round(hits / K / len(queries), 4)
+            of[f"rescore_ms of {n}"] = round(1000 * (time.process_time() - start) / len(queries), 2)
+        found.append(of)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("vectors", type=Path)
+    parser.add_argument("recipes", nargs="*", default=RECIPES, metavar="RECIPE")
+    parser.add_argument("--names", type=int, default=1_000_000)
+    parser.add_argument("--lists", type=int, default=4096)
+    parser.add_argument("--work", type=Path, default=Path())
+    chosen = parser.parse_args()
+    faiss.omp_set_num_threads(1)
+    real = np.load(chosen.vectors).astype(np.float32)
+    real = real[np.random.default_rng(13).permutation(len(real))]
+    real /= np.linalg.norm(real, axis=1, keepdims=True)
+    queries, real = real[:QUERIES], real[QUERIES:]
+    chosen.work.mkdir(parents=True, exist_ok=True)
+    vectors = enlarge(real, chosen.names, chosen.work / f"vectors-{chosen.names}.npy")
+    del real
+    bound = nearest_exactly(vectors, queries)
+    for recipe in chosen.recipes:
+        path = chosen.work / "recipe.faiss"
+        told = {"recipe": recipe.format(lists=chosen.lists), "names": chosen.names}
+        told |= build(vectors, str(told["recipe"]), path)
+        for of in search(vectors, queries, bound, path):
+            print(json.dumps({**told, **of}), flush=True)  # noqa: T201
+    print(json.dumps({"peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)}), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
