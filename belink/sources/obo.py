@@ -143,7 +143,7 @@ def _text(path: Path, remembered: int) -> _Text | _Converted:
         from belink.sources.obo_json import read_frames
     else:
         raise SourceError(f"{path}: expected OBO, OWL or OBO Graph JSON, found {kind}; correct `format` or the file")
-    with opened(path) as stream:
+    with opened(path) as stream, _garbage_kept():
         return _Converted(path, remembered, read_frames(stream, path), stream.tell())
 
 

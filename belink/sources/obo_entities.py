@@ -89,6 +89,8 @@ class Header:
 
 def compact(iri: str) -> str:
     """The identifier that OBO files write for an IRI; ``iri`` itself where there is none."""
+    if not iri.startswith("http"):
+        return iri
     if match := _OBO_ID.fullmatch(iri) or _OBO_PREFIXED.fullmatch(iri) or _OTHER_ID.fullmatch(iri):
         return f"{match[1]}:{match[2]}"
     if match := _OBO_LOCAL.fullmatch(iri):
@@ -128,7 +130,7 @@ def _is_there(replacements: list[str], ids: dict[str, str]) -> bool:
 
 def _typed(text: Text, type: str) -> str:
     """The type of a synonym, its language behind it: OBO has no other place for that."""
-    return compact(type) + (f"@{text.language}" if text.language else "")
+    return f"{compact(type)}@{text.language}" if text.language else compact(type)
 
 
 def _clauses(entity: Entity, ids: dict[str, str], alternatives: list[str]) -> list[str]:
