@@ -53,10 +53,19 @@ class _Commands(click.Group):
 @click.pass_context
 def belink(ctx: click.Context, home: Path | None, verbose: bool) -> None:
     """Link mentions in biomedical text to ontology concepts, and keep that correct while the ontologies change."""
-    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
-    # A terminal has progress bars; a log file needs the lines.
-    logging.getLogger("belink").setLevel(logging.INFO if verbose or not sys.stderr.isatty() else logging.WARNING)
+    _log(logging.INFO if verbose or not sys.stderr.isatty() else logging.WARNING)
     ctx.obj = settings.load(home)
+
+
+def _log(level: int) -> None:
+    """Send belink's own lines to standard error: a terminal has progress bars, a log file needs the lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"))
+    for name in ("belink", "flows"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.setLevel(level)
+        logger.propagate = False
 
 
 def _print(document: dict[str, Any], as_json: bool, text: Callable[[dict[str, Any]], str]) -> None:

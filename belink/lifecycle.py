@@ -51,12 +51,12 @@ def _source(ontology: str, has_files: bool) -> Source:
         return declarations.undeclared_source(ontology, "obo")
 
 
-def compare(here: Settings, ontology: str, old: str, new: str) -> Answer:
+def compare(here: Settings, ontology: str, old: str, new: str, *, examples: int = 20) -> Answer:
     """What changed between two releases: counts, examples, and the same as Markdown."""
     from belink.diff import diff
 
     paths = [_release(here, ontology, version) for version in (old, new)]
-    found = diff(*paths)
+    found = diff(*paths, examples=examples)
     return {"ontology": ontology, "old": old, "new": new, **found.to_dict(), "markdown": found.markdown()}
 
 

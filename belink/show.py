@@ -1,7 +1,10 @@
 """What the command line prints for people: one function a command's answer, from its JSON document to text."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+_WIDTH = 120  # columns, where the output is no terminal
 
 Answer = dict[str, Any]
 
@@ -19,7 +22,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, title: str
     for row in rows:
         # Text, not markup: a name may hold square brackets.
         grid.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     with console.capture() as captured:
         console.print(grid)
     return captured.get().rstrip()
