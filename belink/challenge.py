@@ -65,7 +65,7 @@ def drafted(
 
 
 def evaluated(begun: Start, challenger: Challenger, current: Champion | None) -> Path:
-    """Both linkers' answers and figures in the same exam, sat one after the other on this machine, in a folder.
+    """Both linkers' answers and figures in the same exam, in a folder.
 
     ``challenger.jsonl`` and ``champion.jsonl`` hold the answers, ``evaluation.json`` the figures of both. Found, if the
     same two have sat the same exam before.
@@ -82,10 +82,9 @@ def evaluated(begun: Start, challenger: Challenger, current: Champion | None) ->
     known = _known(begun, challenger, current, folders)
     with artefact.build(target) as folder:
         seconds, figures = {}, {}
-        for who, linker in _opened(begun, sitting).items():
-            predictions, seconds[who] = measure.answers(linker, items, known)
+        for who, (predictions, took) in measure.sit(_opened(begun, sitting), items, known).items():
             write_predictions(predictions, folder / f"{who}.jsonl")
-            figures[who] = as_json(evaluate(predictions, seconds=seconds[who]))
+            seconds[who], figures[who] = took, as_json(evaluate(predictions, seconds=took))
         text = json.dumps({"champion": None, **figures}, indent=1, ensure_ascii=False)
         (folder / bundle.EVALUATION).write_text(text + "\n", encoding="utf-8")
         artefact.write_manifest(folder, {"key": key, "items": len(items), "seconds": seconds})

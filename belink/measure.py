@@ -1,7 +1,7 @@
 """A loaded linker, asked what somebody knows the answer to: links and timings that ``evaluate`` turns into figures."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,18 @@ from belink.errors import BelinkError
 from belink.evaluate import as_json, evaluate, paired_bootstrap
 from belink.exam import Item
 from belink.link import Linker
-from belink.predictions import Known, Prediction
+from belink.predictions import Known, Prediction, predictions_from
 from belink.records import Candidate, Link, Mention
 from belink.text import normalise
 
+_TURN = 32  # items that a linker answers before the other one has its turn
+
 
 def asked(linker: Linker, items: Sequence[Item]) -> tuple[list[Link], list[list[Candidate]], float]:
-    """The linker's answers, what retrieval offered for each, and the seconds that took once everything was loaded.
+    """The linker's answers, what retrieval offered for each, and the seconds that took.
 
     A name is hidden from the linker's own names, and concepts taken away from what it finds, as the item says.
     """
-    warm = [Mention(text="disease", sentence="A disease."), Mention(text="A")]
-    linker.choose(warm, linker.candidates(warm))
     started = time.perf_counter()
     offered: list[list[Candidate]] = [[]] * len(items)
     for hide in (False, True):
@@ -34,15 +34,33 @@ def asked(linker: Linker, items: Sequence[Item]) -> tuple[list[Link], list[list[
     return links, offered, time.perf_counter() - started
 
 
-def answers(linker: Linker, items: Sequence[Item], known: Known) -> tuple[list[Prediction], float]:
-    """Predictions for ``items``, each with the stratum ``from <source>``, and the seconds that linking took."""
-    links, offered, seconds = asked(linker, items)
-    found = predictions.predictions_from(links, offered, known)
-    sources = [item.source for item in items if item.mention.gold or item.mention.nil]
-    return [
-        replace(prediction, strata=(*prediction.strata, f"from {source}"))
-        for prediction, source in zip(found, sources, strict=True)
-    ], seconds
+def sit(
+    linkers: Mapping[str, Linker], items: Sequence[Item], known: Known
+) -> dict[str, tuple[list[Prediction], float]]:
+    """For each of ``linkers`` its predictions, with the stratum ``from <source>``, and the seconds that they took.
+
+    They answer by turns, a few items each, so that whatever else this machine does slows them alike.
+    """
+    for linker in linkers.values():
+        _warmed(linker)
+    found: dict[str, list[Prediction]] = {who: [] for who in linkers}
+    seconds = dict.fromkeys(linkers, 0.0)
+    for start in range(0, len(items), _TURN):
+        part = items[start : start + _TURN]
+        sources = [item.source for item in part if item.mention.gold or item.mention.nil]
+        for who, linker in linkers.items():
+            links, offered, took = asked(linker, part)
+            seconds[who] += took
+            for prediction, source in zip(predictions_from(links, offered, known), sources, strict=True):
+                found[who].append(replace(prediction, strata=(*prediction.strata, f"from {source}")))
+    return {who: (found[who], seconds[who]) for who in linkers}
+
+
+def _warmed(linker: Linker) -> None:
+    """Have everything loaded that the first mentions would wait for."""
+    warm = [Mention(text="disease", sentence="A disease."), Mention(text="A")]
+    linker.choose(warm, linker.candidates(warm))
+    _ = linker.reranker  # what retrieval settles does not load it
 
 
 def evaluate_corpus(
@@ -70,8 +88,9 @@ def evaluate_corpus(
     for document in map(linker.prepare, (d for d in documents if d.mentions)):
         gold, _ = predictions.migrate_gold(document.mentions, moved)
         items += [Item(mention=mention, source=corpus.name) for mention in gold if mention.gold or mention.nil]
+    _warmed(linker)
     links, offered, seconds = asked(linker, items)
-    found = predictions.predictions_from(links, offered, _known(linker, folders, data))
+    found = predictions_from(links, offered, _known(linker, folders, data))
     evaluation = evaluate(found, seconds=seconds)
     if write is not None:
         predictions.write_predictions(found, write)

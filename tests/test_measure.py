@@ -62,7 +62,10 @@ def test_predictions_name_what_they_come_from(linker: Linker) -> None:
         Item(mention=Mention(text=name, gold=(concept,)), source="names"),
         Item(mention=Mention(text=name, nil=True), source="sample", without=(concept,)),
     ]
-    found, _ = measure.answers(linker, items, Known(new_concepts={concept}))
+    sat = measure.sit({"one": linker, "other": linker}, items, Known(new_concepts={concept}))
+    found, seconds = sat["one"]
+    assert sat["other"][0] == found
+    assert seconds > 0
     assert [[s for s in prediction.strata if s.startswith("from ")] for prediction in found] == [
         ["from names"], ["from sample"],
     ]  # fmt: skip
