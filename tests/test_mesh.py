@@ -288,11 +288,13 @@ def test_the_dtd_is_never_fetched(tmp_path: Path) -> None:
         (b"C0000001|ENG|P|", "expected MeSH XML, found"),
         (b"<DescriptorRecordSet><x>\xff\xfe</x></DescriptorRecordSet>", "expected MeSH XML"),
         (b"<DescriptorRecordSet>" + b"<a>" * 5000, "expected MeSH XML"),
+        (b"<DescriptorRecordSet>\n<a>\0</a></DescriptorRecordSet>", "expected MeSH XML"),
     ],
 )
 def test_a_file_that_is_something_else_is_one_clear_error(tmp_path: Path, content: bytes, complaint: str) -> None:
-    with pytest.raises(SourceError, match=complaint):
+    with pytest.raises(SourceError, match=complaint) as caught:
         read(mesh.read, [write(tmp_path / "desc2025.xml", content)], source())
+    assert "\n" not in str(caught.value)
 
 
 def test_files_of_two_years_need_a_version(tmp_path: Path) -> None:

@@ -145,7 +145,8 @@ def _elements(file: _File) -> Iterator[etree._Element]:
                     del root[: root.index(last) + 1]
             parser.close()
     except etree.XMLSyntaxError as error:
-        raise SourceError(f"{file.path}: expected MeSH XML to its end, found {error}; fetch it again") from error
+        found = " ".join(error.msg.split())  # libxml2 ends some of its messages with a newline
+        raise SourceError(f"{file.path}: expected MeSH XML to its end, found {found}; fetch it again") from error
 
 
 def _check(parser: "etree.XMLPullParser", path: Path) -> None:

@@ -17,6 +17,7 @@ import random
 import resource
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -164,7 +165,7 @@ def main() -> None:
             said["mesh"] = compare([mesh_bare, mesh_bare_records, mesh_belink], place, place, given.repeat)
     finally:
         shutil.rmtree(place)
-    print(json.dumps(said, indent=1))
+    sys.stdout.write(json.dumps(said, indent=1) + "\n")
 
 
 if __name__ == "__main__":
