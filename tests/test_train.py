@@ -210,7 +210,7 @@ def test_every_question_is_taken_as_often_as_declared(epochs):
     assert padded < 1.2 * sum(sum(batch) for batch in planned), "questions of like length stay together"
 
 
-def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint(base, tmp_path):
+def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint(base, tmp_path, monkeypatch):
     questions = make_questions(64)
     training = TRAINING.model_copy(update={"epochs": 2.0})
     script = textwrap.dedent(f"""
@@ -236,8 +236,11 @@ def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint(base, tmp_path):
     assert not artefact.exists(tmp_path / "killed")
     (work / "checkpoint-999").mkdir()  # what a kill in the middle of saving leaves
     (work / "checkpoint-999" / "adapter_model.safetensors").write_bytes(b"half")
+    collate, taken = train._collate, []
+    monkeypatch.setattr(train, "_collate", lambda items: taken.append(1) or collate(items))
     report = train.train(questions, base, training, CONFIG, tmp_path / "killed", device="cpu")
     assert report.resumed_at >= 4
+    assert len(taken) == 32 - report.resumed_at, "only what was left is trained on"
     assert report.steps == 32
     assert [step for step, _ in report.history] == [10, 20, 30]
     assert not work.exists()
