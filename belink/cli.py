@@ -11,7 +11,7 @@ import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -154,7 +154,13 @@ def train(here: settings.Settings, linker: str, json_: bool) -> None:
 @click.option("--retrain", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
 @as_json
 @click.pass_obj
-def refresh(here: settings.Settings, linker: str, files: tuple[str, ...], retrain: str, json_: bool) -> None:
+def refresh(
+    here: settings.Settings,
+    linker: str,
+    files: tuple[str, ...],
+    retrain: Literal["auto", "always", "never"],
+    json_: bool,
+) -> None:
     """Releases → index → (training) → evaluation → gates → registry → champion."""
     from belink import show
     from flows.refresh import run

@@ -7,6 +7,7 @@ no calibration is judged by what it was fitted to, in this release or in a later
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,12 +148,18 @@ def documents(corpus: Corpus, folders: Sequence[Path], data: Path | None) -> lis
 
     An id that a release replaced becomes its successors; a mention none of whose ids is left counts as unannotated.
     """
-    read = list(corpora.read_corpus(declarations.corpus_file(corpus, data)))
+    path = declarations.corpus_file(corpus, data)
+    return list(_documents(path, path.stat().st_mtime_ns, tuple(folders)))
+
+
+@lru_cache(maxsize=4)  # a refresh asks for the same documents when it trains, calibrates and examines
+def _documents(path: Path, changed: int, folders: tuple[Path, ...]) -> tuple[Document, ...]:
+    read = list(corpora.read_corpus(path))
     current = successors(read, folders)
-    return [
+    return tuple(
         abbreviations.expand(replace(document, mentions=tuple(migrate_gold(document.mentions, current)[0])))
         for document in read
-    ]
+    )
 
 
 def successors(read: Iterable[Document], folders: Sequence[Path]) -> dict[str, tuple[str, ...]]:
@@ -160,10 +167,16 @@ def successors(read: Iterable[Document], folders: Sequence[Path]) -> dict[str, t
     ids = {gold for document in read for mention in document.mentions for gold in mention.gold}
     with ExitStack() as stack:
         opened = [stack.enter_context(releases.open_release(folder)) for folder in folders]
-        return {
-            wanted: next((found for release in opened if (found := release.successor(wanted))), ())
-            for wanted in sorted(ids)
-        }
+        # Most ids are live, and known to be so at once; only the others are followed.
+        live = [set(release.concepts_table(own=False)["id"].to_pylist()) for release in opened]
+
+        def standing(wanted: str) -> tuple[str, ...]:
+            for release, known in zip(opened, live, strict=True):
+                if found := (wanted,) if wanted in known else release.successor(wanted):
+                    return found
+            return ()
+
+        return {wanted: standing(wanted) for wanted in sorted(ids)}
 
 
 def _name_item(mention: Mention, nil_share: float) -> Item:

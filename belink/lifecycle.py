@@ -240,7 +240,5 @@ def evaluate_corpus(
 
     opened = open_linker(here, linker)
     started = time.perf_counter()
-    measured = measure.evaluate_corpus(
-        opened, corpus, here.data, write=predictions, against=against, report=report
-    )
+    measured = measure.evaluate_corpus(opened, corpus, here.data, write=predictions, against=against, report=report)
     return {**measured, "seconds": round(time.perf_counter() - started, 2)}

@@ -105,9 +105,7 @@ class Linker:
 
     def candidates(self, mentions: Sequence[Mention], *, hide_own_name: bool = False) -> list[list[Candidate]]:
         """Distinct concepts for each mention, best first; at most ``retrieval.candidates``."""
-        return retrieve(
-            self.index, self.encoder, mentions, self.declaration.retrieval, hide_own_name=hide_own_name
-        )
+        return retrieve(self.index, self.encoder, mentions, self.declaration.retrieval, hide_own_name=hide_own_name)
 
     def search(self, query: str, limit: int = 10) -> tuple[list[Candidate], list[str]]:
         """Concepts for a name or an id, best first, and what there is to say of them.
