@@ -5,8 +5,8 @@ An index belongs to a linker: the names of one or several releases, each name on
 rest. What was encoded when a build is killed is kept beside the index and used by the next attempt.
 
 Vectors are stored as float16 and compared exactly up to ``retrieval.exact_below`` names. Above, FAISS proposes
-neighbours from compressed codes, which the stored vectors then rank; ``tests/benchmarks/bench_scale.py`` has the table
-of what was tried. Only this module imports faiss.
+neighbours from compressed codes, which the stored vectors then rank; ``tests/benchmarks/bench_scale.py`` compares
+recipes. Only this module imports faiss.
 """
 
 import logging

@@ -1,8 +1,8 @@
 """Names ↔ sparse vectors of character trigrams (TF-IDF), and the nearest names of a query.
 
-scikit-learn makes the vectors, sparse_dot_topn finds the nearest; on the 542,995 chemical names of MeSH this pair had
-the best recall of what was compared in ``tests/benchmarks/bench_lexical.py``. The search looks at rare trigrams only
-(three times as fast, same recall); its finds are then scored by all of them.
+scikit-learn makes the vectors, sparse_dot_topn finds the nearest; on the 542,995 chemical names of MeSH nothing
+compared in ``tests/benchmarks/bench_lexical.py`` found more of the right concepts among ten or twenty. The search
+looks at rare trigrams only (twice as fast there, the same recall); its finds are then compared by all of them.
 
 Everything lies in arrays that are memory-mapped: nothing is unpickled.
 """

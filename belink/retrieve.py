@@ -1,8 +1,8 @@
 """Mentions → candidates: exact, lexical and dense evidence fused to distinct concepts, best first.
 
 Each source proposes names; then every proposed name gets both cosines, also the one of the source that did not propose
-it, so that fused scores compare. A concept counts as its best name does. An exact name has both cosines at 1, so
-nothing ranks above it.
+it, so that fused scores compare. A concept counts as its best name does. An exact name has both cosines at 1, so no
+other name of the same question ranks above it.
 """
 
 from collections.abc import Mapping, Sequence
