@@ -121,10 +121,10 @@ class Training(Declared):
 
     questions: int = Field(default=1200, ge=0)  # ontology questions; corpora come on top
     nil_share: Share = 0.1  # questions whose right concept is taken away
-    min_options: int = Field(default=3, ge=1)  # question sizes are drawn between this and reranker.options
+    min_options: int = Field(default=4, ge=1)  # question sizes are drawn between this and reranker.options
     inserted: Share = 0.5  # share of questions whose right concept retrieval missed that are kept, it being put in
     order: Literal["shuffled", "retrieval"] = "shuffled"  # of the options shown
-    residual: Share = 0.0  # share of retrieval's log-probability added inside the loss; 0: learn it all from the text
+    residual: Share = 1.0  # share of retrieval's log-probability added inside the loss; 0: learn it all from the text
     held_out: Share = 0.1  # share of names (and of corpus documents) never trained on
     epochs: float = 1.0
     batch_size: int = 8
