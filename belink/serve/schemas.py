@@ -34,9 +34,9 @@ _TEXT = "He has COPD and type 2 diabetes."
 
 
 class Asked(BaseModel):
-    """The settings that every form of a request shares; unknown keys are errors."""
+    """The settings that every form of a request shares; unknown keys and other types are errors."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(strict=True, extra="forbid")
 
     min_probability: Probability | None = Field(
         default=None, description="A concept less probable is answered as NIL; null takes the linker's own bound."
@@ -47,7 +47,7 @@ class Asked(BaseModel):
 class Span(BaseModel):
     """A mention."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(strict=True, extra="forbid")
 
     start: int = Field(ge=0)
     end: int = Field(gt=0)
@@ -56,7 +56,7 @@ class Span(BaseModel):
 class Text(Asked):
     """A text whose mentions are to be found."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"text": _TEXT}]})
+    model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [{"text": _TEXT}]})
 
     text: Written
 
@@ -64,7 +64,7 @@ class Text(Asked):
 class Marked(BaseModel):
     """A document; its mentions are found where it marks none."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(strict=True, extra="forbid")
 
     id: Written = ""
     text: Written
@@ -85,7 +85,7 @@ class Documents(Asked):
     """Documents, with or without mentions."""
 
     model_config = ConfigDict(
-        extra="forbid",
+        strict=True, extra="forbid",
         json_schema_extra={
             "examples": [{"documents": [{"id": "1", "text": _TEXT, "mentions": [{"start": 7, "end": 11}]}]}]
         },
@@ -97,7 +97,7 @@ class Documents(Asked):
 class BiocPassage(BaseModel):
     """A passage of a BioC document; keys that belink does not read are passed over."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(strict=True, extra="allow")
 
     offset: int = Field(default=0, ge=0, lt=10**12)
     text: str = ""
@@ -109,7 +109,7 @@ class BiocPassage(BaseModel):
 class BiocDocument(BaseModel):
     """A BioC document in its JSON form."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(strict=True, extra="allow")
 
     id: str | int = ""
     passages: list[BiocPassage]
@@ -119,7 +119,7 @@ class BiocCollection(BaseModel):
     """A BioC collection in its JSON form; it is answered with a collection whose annotations carry concept ids."""
 
     model_config = ConfigDict(
-        extra="allow",
+        strict=True, extra="allow",
         json_schema_extra={
             "examples": [{"source": "", "documents": [{"id": "1", "passages": [{"offset": 0, "text": _TEXT}]}]}]
         },
