@@ -277,9 +277,7 @@ def serve(
         raise click.ClickException(f"expected {error.name}, found none; pip install 'belink[serve]'") from error
 
     _log(logging.INFO)
-    limits = application.Limits(
-        queue=queue, max_bytes=max_bytes, seconds=timeout, token=here.serve_token, origins=cors
-    )
+    limits = application.Limits(queue=queue, max_bytes=max_bytes, seconds=timeout, token=here.serve_token, origins=cors)
     click.echo(f"http://{host}:{port}/ answers for {linker} once its weights are loaded", err=True)
     application.run(here, linker, host=host, port=port, limits=limits, every=every, wait=wait)
 

@@ -35,9 +35,7 @@ def versions(settings: Settings, linker: str, limit: int = 100) -> list[dict[str
     client = setup(settings)
     aliases = registry.aliases(settings, linker)
     with one_line(f"{linker}: its versions cannot be read"):
-        found = client.search_model_versions(
-            f"name = '{linker}'", max_results=limit, order_by=["version_number DESC"]
-        )
+        found = client.search_model_versions(f"name = '{linker}'", max_results=limit, order_by=["version_number DESC"])
         return [_shown(settings, client, linker, version, aliases) for version in found]
 
 
@@ -106,7 +104,9 @@ def known_releases(settings: Settings, linker: str) -> dict[str, list[dict[str, 
                 "linkers": sorted(used[ontology].get(release, []), key=int),
             }
         )
-    return {name: sorted(found, key=lambda r: (r["created"], r["version"]), reverse=True) for name, found in shown.items()}
+    return {
+        name: sorted(found, key=lambda r: (r["created"], r["version"]), reverse=True) for name, found in shown.items()
+    }
 
 
 def release_folder(settings: Settings, linker: str, ontology: str, version: str) -> Path:
@@ -162,4 +162,3 @@ def _compared(old: Path, new: Path) -> dict[str, Any]:
     from belink.diff import diff
 
     return diff(old, new).to_dict()
-

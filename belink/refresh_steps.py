@@ -300,7 +300,7 @@ def newest(folder: Path) -> Path | None:
 def _sweep(begun: Start) -> None:
     """Remove what killed builds left; every other step cleans only where it builds."""
     home, linker = begun.settings.home, begun.linker.name
-    for kind in ("indices", "adapters", "calibrations", "drafts", "evaluations", "bundles", "fetched"):
+    for kind in ("indices", "adapters", "calibrations", "lexicons", "drafts", "evaluations", "bundles", "fetched"):
         artefact.clean(home / kind / linker)
     for ontology in begun.sources:
         artefact.clean(begun.settings.releases / ontology)

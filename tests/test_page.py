@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from serving import EVIL, Made, Server, serving
 
 from belink import registry
+
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 
@@ -206,7 +207,9 @@ def test_both_schemes_are_readable_and_no_width_scrolls_sideways(
     page.goto(server.url)
     ask(page, ". ".join(f"A case of {name}" for name in names(server, 5)))
     page.locator(".mention").first.click()
-    background, ink = page.evaluate("[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]")
+    background, ink = page.evaluate(
+        "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
+    )
     assert (luminance(background) < luminance(ink)) is dark
     assert contrast(background, ink) > 7
     mention = page.evaluate(

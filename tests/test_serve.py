@@ -56,7 +56,9 @@ def test_a_text_is_linked_as_the_linker_links_it(server: Server, linker: Linker)
     assert [(m["start"], m["end"], m["id"]) for m in answer["links"]] == [
         (link.mention.start, link.mention.end, link.candidate.id if link.candidate else None) for link in expected
     ]
-    assert [m["probability"] for m in answer["links"]] == pytest.approx([link.probability for link in expected], abs=1e-3)
+    assert [m["probability"] for m in answer["links"]] == pytest.approx(
+        [link.probability for link in expected], abs=1e-3
+    )
     assert answer["lineage"] == linker.lineage
     assert all(len(m["candidates"]) <= 10 for m in answer["links"])
     assert {"reranker", "exact", "retrieval"} & {m["decided_by"] for m in answer["links"]}
@@ -144,7 +146,8 @@ def test_a_name_is_searched_and_an_old_id_leads_to_its_successor(server: Server,
 def test_a_concept_has_names_parents_and_definition(server: Server) -> None:
     release = server.follower.current.releases[0]
     ((id, parent),) = release.rows(
-        "SELECT concept_id, parent_id FROM parent JOIN concept c ON c.id = concept_id JOIN concept p ON p.id = parent_id "
+        "SELECT concept_id, parent_id FROM parent JOIN concept c ON c.id = concept_id "
+        "JOIN concept p ON p.id = parent_id "
         "WHERE NOT c.obsolete AND c.definition <> '' ORDER BY ALL LIMIT 1"
     )
     expected, answer = release.concept(id), server.get(f"/concepts/{id}").json()
@@ -196,7 +199,9 @@ def test_a_browser_is_told_to_load_nothing_from_elsewhere(server: Server) -> Non
     answer = server.get("/")
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert "access-control-allow-origin" not in httpx.get(server.url, headers={"Origin": "https://elsewhere.org"}).headers
+    assert (
+        "access-control-allow-origin" not in httpx.get(server.url, headers={"Origin": "https://elsewhere.org"}).headers
+    )
     assert server.get("/docs").status_code == 404
 
 
@@ -226,7 +231,9 @@ def test_limits_answer_with_their_own_status(served_home: Made, server: Server) 
         chunks = (b"x" * 100 for _ in range(100))
         assert httpx.post(f"{tight.url}/link", content=chunks).status_code == 413
         with socket.create_connection(("127.0.0.1", int(tight.url.rpartition(":")[2])), timeout=10) as slow:
-            slow.sendall(b"POST /link HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{")
+            slow.sendall(
+                b"POST /link HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{"
+            )
             assert b" 504 " in slow.recv(200)
         blocked = threading.Event()
         linker = tight.follower.linker
@@ -272,7 +279,11 @@ def test_one_faulty_request_fails_alone(served_home: Made, server: Server) -> No
     try:
         with ThreadPoolExecutor(8) as pool:
             texts = ["Crohn disease", "COPD and asthma", "asthma", "Huntington disease"] * 4
-            answers = list(pool.map(lambda t: server.post(documents=[{"text": t, "mentions": [{"start": 0, "end": len(t)}]}]), texts))
+            answers = list(
+                pool.map(
+                    lambda t: server.post(documents=[{"text": t, "mentions": [{"start": 0, "end": len(t)}]}]), texts
+                )
+            )
     finally:
         del linker.link
     assert [a.status_code for a in answers] == [500, 200, 200, 200] * 4
@@ -403,7 +414,7 @@ def test_no_request_fails_and_none_is_mixed_while_the_alias_moves(
         answered, versions = load(server, served_home, name, clients=clients, moves=moves, every=0.3)
         swapped = server.get("/metrics").text
     with capsys.disabled():
-        print(f"\n{clients} clients, {moves} moves: {answered} requests answered, none failed")
+        sys.stdout.write(f"\n{clients} clients, {moves} moves: {answered} requests answered, none failed\n")
     assert versions == {"1", "2"}
     assert answered > clients
     assert f'event="swapped"}} {moves + 1}.0' in swapped
@@ -413,9 +424,22 @@ def test_the_command_serves_until_it_is_told_to_stop(served_home: Made, server: 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "belink.cli", "--home", str(served_home.here.home), "serve", "plain", "--port", str(port)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "BELINK_SERVE_TOKEN": "geheim"}) as process:
+    command = [
+        sys.executable,
+        "-m",
+        "belink.cli",
+        "--home",
+        str(served_home.here.home),
+        "serve",
+        "plain",
+        "--port",
+        str(port),
+    ]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "BELINK_SERVE_TOKEN": "geheim"}
+    ) as process:
         try:
+
             def answers() -> bool:
                 try:
                     return httpx.get(f"http://127.0.0.1:{port}/ready").status_code == 200

@@ -1,5 +1,6 @@
 """Whatever a client sends, the service answers as its OpenAPI document says, and never fails."""
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -25,7 +26,7 @@ def fuzzed(served_home: Made) -> Iterator[Server]:
         requests = [line for line in running.get("/metrics").text.splitlines() if "requests_total{" in line]
         counted = sum(float(line.rpartition(" ")[2]) for line in requests)
         failed = [line for line in requests if 'status="5' in line or 'status="0' in line]
-        print(f"\n{counted:.0f} requests, of which failed: {failed or 'none'}")
+        sys.stdout.write(f"\n{counted:.0f} requests, of which failed: {failed or 'none'}\n")
         assert not failed
 
 
@@ -37,7 +38,9 @@ def fuzz(server: Server, examples: int) -> int:
         operation = found.ok()
         for mode in GenerationMode:
 
-            @settings(max_examples=examples, deadline=None, suppress_health_check=LOOSE, derandomize=True, database=None)
+            @settings(
+                max_examples=examples, deadline=None, suppress_health_check=LOOSE, derandomize=True, database=None
+            )
             @given(case=operation.as_strategy(generation_mode=mode))
             def ask(case: schemathesis.Case) -> None:
                 nonlocal sent

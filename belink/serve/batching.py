@@ -105,9 +105,7 @@ class Batcher:
 
         :raises Overloaded: too many requests are open.
         """
-        return self._submit(
-            _Waiting(future=Future(), documents=tuple(documents), min_probability=min_probability)
-        )
+        return self._submit(_Waiting(future=Future(), documents=tuple(documents), min_probability=min_probability))
 
     def ask(self, question: Callable[[Linker], T]) -> "Future[T]":
         """What ``question`` answers, on the linking thread, about the linker of that moment.
@@ -208,9 +206,7 @@ class Batcher:
 
     def _link_slice(self, taken: Sequence[tuple[_Open, int]]) -> None:
         taken = [(request, n) for request, n in taken if n][:_SLICE]
-        mentions = [
-            mention for request, n in taken for mention in request.mentions[len(request.links) :][:n]
-        ]
+        mentions = [mention for request, n in taken for mention in request.mentions[len(request.links) :][:n]]
         if not mentions:
             return
         started = time.perf_counter()

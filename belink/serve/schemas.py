@@ -16,6 +16,8 @@ from belink.records import Candidate, Concept, Document, Link, Mention
 from belink.releases import Release
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+
+
 def _writable(text: str) -> str:
     """``text``, which is Unicode: JSON can spell halves of characters, which no encoding can write.
 
@@ -85,7 +87,8 @@ class Documents(Asked):
     """Documents, with or without mentions."""
 
     model_config = ConfigDict(
-        strict=True, extra="forbid",
+        strict=True,
+        extra="forbid",
         json_schema_extra={
             "examples": [{"documents": [{"id": "1", "text": _TEXT, "mentions": [{"start": 7, "end": 11}]}]}]
         },
@@ -119,7 +122,8 @@ class BiocCollection(BaseModel):
     """A BioC collection in its JSON form; it is answered with a collection whose annotations carry concept ids."""
 
     model_config = ConfigDict(
-        strict=True, extra="allow",
+        strict=True,
+        extra="allow",
         json_schema_extra={
             "examples": [{"source": "", "documents": [{"id": "1", "passages": [{"offset": 0, "text": _TEXT}]}]}]
         },
