@@ -126,8 +126,8 @@ def same_model(folder: Path, part: str, cache: Path) -> models.ResolvedModel:
     found = models.resolve(expected["reference"], cache)
     if found.sha256 != expected["sha256"]:
         raise ModelError(
-            f"{expected['reference']}: expected the weights of sha256 {expected['sha256'][:16]}… that {folder} was made "
-            f"with, found {found.sha256[:16]}…; name a revision, or refresh again"
+            f"{expected['reference']}: expected the weights of sha256 {expected['sha256'][:16]}… that {folder} was "
+            f"made with, found {found.sha256[:16]}…; name a revision, or refresh again"
         )
     return found
 

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -362,62 +361,6 @@ def test_a_linker_that_is_not_there_is_an_error_or_waited_for(served_home: Made)
         registry.promote(served_home.here, "late", "1")
         until(lambda: server.get("/ready").status_code == 200)
         assert server.post(text="Crohn disease").status_code == 200
-
-
-def load(server: Server, made: Made, linker: str, *, clients: int, moves: int, every: float) -> tuple[int, set[str]]:
-    """How many requests ``clients`` got answered while the alias moved, and the versions that answered."""
-    stop, seen, faults, count = threading.Event(), set(), [], [0] * clients
-    releases = {"1": FIRST, "2": SECOND}
-
-    def client(number: int) -> None:
-        with httpx.Client(base_url=server.url, timeout=60) as http:
-            while not stop.is_set():
-                body = {"documents": [{"id": str(i), "text": f"Crohn disease {number} and asthma"} for i in range(3)]}
-                answer = http.post("/link", json=body)
-                if answer.status_code != 200:
-                    faults.append(answer.text)
-                    return
-                document = answer.json()
-                found = {m["release"] for d in document["documents"] for m in d["links"] if m["release"]}
-                version = document["lineage"]["model_version"]
-                if found - {releases[version]} or not document["lineage"]["releases"].endswith(releases[version]):
-                    faults.append(f"{document['lineage']} with {found}")
-                seen.add(version)
-                count[number] += 1
-
-    threads = [threading.Thread(target=client, args=(number,)) for number in range(clients)]
-    for thread in threads:
-        thread.start()
-    for move in range(moves):
-        version = "12"[(move + 1) % 2]
-        registry.promote(made.here, linker, version)
-        until(lambda version=version: server.follower.current.version == version, 60)
-        time.sleep(every)
-    stop.set()
-    for thread in threads:
-        thread.join()
-    assert not faults, faults[:3]
-    return sum(count), seen
-
-
-@pytest.mark.parametrize(
-    ("clients", "moves"), [(16, 4), pytest.param(64, 20, marks=pytest.mark.slow)]
-)  # fmt: skip
-def test_no_request_fails_and_none_is_mixed_while_the_alias_moves(
-    served_home: Made, clients: int, moves: int, capsys: pytest.CaptureFixture
-) -> None:
-    name = f"busy-{clients}"
-    served_home.register(name, FIRST)
-    served_home.register(name, SECOND)
-    registry.promote(served_home.here, name, "1")
-    with serving(served_home.here, name, queue=256) as server:
-        answered, versions = load(server, served_home, name, clients=clients, moves=moves, every=0.3)
-        swapped = server.get("/metrics").text
-    with capsys.disabled():
-        sys.stdout.write(f"\n{clients} clients, {moves} moves: {answered} requests answered, none failed\n")
-    assert versions == {"1", "2"}
-    assert answered > clients
-    assert f'event="swapped"}} {moves + 1}.0' in swapped
 
 
 def test_the_command_serves_until_it_is_told_to_stop(served_home: Made, server: Server) -> None:

@@ -116,9 +116,7 @@ def application(here: Settings, follower: Follower, limits: Limits, metrics: Met
 
 
 def _links(app: FastAPI, service: Service) -> None:
-    Answer = schemas.LinkedText | schemas.LinkedDocuments | schemas.LinkedCollection
-
-    @app.post("/link", response_model=Answer, responses=_PROBLEMS)
+    @app.post("/link", response_model=schemas.Answer, responses=_PROBLEMS)
     async def link(body: schemas.Text | schemas.Documents | schemas.BiocCollection) -> Response:
         """Link a text or documents; one version answers the whole request."""
         documents = await asyncio.to_thread(schemas.asked_documents, body)

@@ -199,6 +199,10 @@ class LinkedCollection(BaseModel):
     documents: list[dict[str, Any]]
 
 
+Answer = LinkedText | LinkedDocuments | LinkedCollection
+"""What ``POST /link`` answers with, in the form of the question."""
+
+
 class Found(BaseModel):
     """A concept that a search found."""
 
