@@ -63,15 +63,21 @@ def _shown(
     }
 
 
-@lru_cache(maxsize=512)
 def _part(settings: Settings, address: str, part: str) -> Any:
     """A JSON file of a version, which never changes; ``None`` where it is missing or damaged."""
+    try:
+        return _read(settings, address, part)
+    except (LookupError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=512)  # of what was read, not of what could not be
+def _read(settings: Settings, address: str, part: str) -> Any:
     with _reading:
-        try:
-            text = read_part(settings, address, part)
-            return None if text is None else json.loads(text)
-        except ValueError:
-            return None
+        text = read_part(settings, address, part)
+    if text is None:
+        raise LookupError(part)
+    return json.loads(text)
 
 
 def known_releases(settings: Settings, linker: str) -> dict[str, list[dict[str, Any]]]:

@@ -84,6 +84,10 @@ class Server:
     def post(self, **body: Any) -> httpx.Response:
         return httpx.post(f"{self.url}/link", json=body, timeout=60)
 
+    def ask(self, *texts: str) -> httpx.Response:
+        """Each of ``texts`` as a mention, so that there is something to link whatever the detector knows."""
+        return self.post(documents=[{"text": text, "mentions": [{"start": 0, "end": len(text)}]} for text in texts])
+
     def get(self, path: str, **query: Any) -> httpx.Response:
         return httpx.get(f"{self.url}{path}", params=query, timeout=60)
 

@@ -218,7 +218,7 @@ def test_a_large_request_does_not_hold_up_a_small_one(server: Server, linker: Li
     with ThreadPoolExecutor(1) as pool:
         large = pool.submit(server.post, documents=[{"text": text, "mentions": mentions}], candidates=0)
         until(lambda: server.get("/metrics").text.count("belink_open_requests 1.0"))
-        small_one = server.post(text="Crohn disease")
+        small_one = server.ask("Crohn disease")
         assert small_one.status_code == 200
         assert not large.done(), "the large request should still be running"
         assert len(large.result().json()["documents"][0]["links"]) == len(mentions)
@@ -239,14 +239,14 @@ def test_limits_answer_with_their_own_status(served_home: Made, server: Server) 
         original, linker.link = linker.link, lambda *a, **k: (blocked.wait(5), original(*a, **k))[1]
         try:
             with ThreadPoolExecutor(8) as pool:
-                answers = list(pool.map(lambda _: tight.post(text="Crohn disease"), range(8)))
+                answers = list(pool.map(lambda _: tight.ask("Crohn disease"), range(8)))
         finally:
             blocked.set()
             del linker.link
         assert {answer.status_code for answer in answers} == {503, 504}
         refused = next(answer for answer in answers if answer.status_code == 503)
         assert int(refused.headers["retry-after"]) >= 1
-        until(lambda: tight.post(text="Crohn disease").status_code == 200)
+        until(lambda: tight.ask("Crohn disease").status_code == 200)
 
 
 def test_a_token_is_asked_for_and_never_said(served_home: Made, server: Server, capfd: pytest.CaptureFixture) -> None:
@@ -389,7 +389,7 @@ def test_the_command_serves_until_it_is_told_to_stop(served_home: Made, server: 
                 except httpx.TransportError:
                     return False
 
-            until(answers, 60)
+            until(answers, 150)
             assert httpx.get(f"http://127.0.0.1:{port}/lineage").status_code == 401
         finally:
             process.terminate()

@@ -27,7 +27,12 @@ def load(server: Server, made: Made, linker: str, *, clients: int, moves: int, e
     def client(number: int) -> None:
         with httpx.Client(base_url=server.url, timeout=60) as http:
             while not stop.is_set():
-                body = {"documents": [{"id": str(i), "text": f"Crohn disease {number} and asthma"} for i in range(3)]}
+                body = {
+                    "documents": [
+                        {"id": str(i), "text": f"Crohn disease {number}", "mentions": [{"start": 0, "end": 13}]}
+                        for i in range(3)
+                    ]
+                }
                 answer = http.post("/link", json=body)
                 if answer.status_code != 200:
                     faults.append(answer.text)

@@ -10,8 +10,8 @@ Questions for the model go through the batcher's one thread; what a release answ
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from concurrent.futures import Future
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel
 from starlette.staticfiles import StaticFiles
 
-from belink import history
+from belink import declarations, history
 from belink.errors import BelinkError, ReleaseError
 from belink.serve import schemas
 from belink.serve.batching import Batcher, Closed, Overloaded
@@ -66,6 +66,17 @@ class Service:
     def __init__(self, here: Settings, follower: Follower, limits: Limits, metrics: Metrics) -> None:
         self.here, self.follower, self.metrics = here, follower, metrics
         self.batcher = Batcher(lambda: follower.linker, waiting=limits.queue, linked=metrics.linked)
+        self._aside = ThreadPoolExecutor(2, "belink-history")
+
+    async def aside(self, function: Callable[..., T], *arguments: Any) -> T:
+        """What ``function`` gives, on one of two threads of its own: what is slow there holds up nothing else."""
+        return await asyncio.get_running_loop().run_in_executor(self._aside, function, *arguments)
+
+    def close(self) -> None:
+        """End the threads."""
+        self.batcher.close()
+        self.follower.stop()
+        self._aside.shutdown(wait=False, cancel_futures=True)
 
     def served(self) -> Served:
         """The version that answers now."""
@@ -81,8 +92,7 @@ def application(here: Settings, follower: Follower, limits: Limits, metrics: Met
     @asynccontextmanager
     async def living(_: FastAPI) -> AsyncIterator[None]:
         yield
-        service.batcher.close()
-        follower.stop()
+        service.close()
 
     app = FastAPI(
         title="belink",
@@ -150,7 +160,7 @@ def _operations(app: FastAPI, service: Service) -> None:
     follower = service.follower
 
     @app.get("/lineage", responses=_PROBLEMS)
-    def lineage() -> dict[str, Any]:
+    async def lineage() -> dict[str, Any]:
         """What the answers of this moment are made with."""
         served = service.served()
         declared = served.linker.declaration
@@ -188,7 +198,7 @@ def _operations(app: FastAPI, service: Service) -> None:
         return JSONResponse(document, status_code=200 if current else 503)
 
     @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-    def metrics() -> Response:
+    async def metrics() -> Response:
         """Counters, in the text form of Prometheus."""
         page = service.metrics.page(follower.current, follower.refused is not None, service.batcher.depth)
         return Response(page, media_type="text/plain; version=0.0.4")
@@ -202,18 +212,18 @@ def _history(app: FastAPI, service: Service) -> None:
     here, name = service.here, service.follower.name
 
     @app.get("/history", responses=_PROBLEMS)
-    def told() -> dict[str, Any]:
+    async def told() -> dict[str, Any]:
         """The linker's versions with their gates, newest first, and the releases of its ontologies."""
         return {
             "linker": name,
-            "versions": history.versions(here, name),
-            "releases": history.known_releases(here, name),
+            "versions": await service.aside(history.versions, here, name),
+            "releases": await service.aside(history.known_releases, here, name),
         }
 
     @app.get("/diff", responses={**_PROBLEMS, 404: {"model": schemas.Problem}})
-    def diff(ontology: _NAME, old: _NAME, new: _NAME) -> dict[str, Any]:
+    async def diff(ontology: _NAME, old: _NAME, new: _NAME) -> dict[str, Any]:
         """What changed between two releases of one of the linker's ontologies."""
-        return history.compared(here, name, ontology, old, new)
+        return await service.aside(history.compared, here, name, ontology, old, new)
 
 
 def _errors(app: FastAPI) -> None:
@@ -272,6 +282,8 @@ def run(
     import uvicorn
 
     name, _, alias = linker.partition("@")
+    if name.endswith(".toml"):
+        name = declarations.load_linker(name).name
     metrics = Metrics()
     follower = Follower(here, name, alias or "champion", every=every, happened=metrics.happened)
     follower.start(wait=wait)

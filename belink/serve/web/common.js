@@ -19,7 +19,7 @@ export const byId = (id) => document.getElementById(id);
 
 /** Ask the service; an answer other than 2xx becomes an Error whose message says why. */
 export async function ask(path, { query = {}, body = undefined, signal = undefined } = {}) {
-  const address = new URL(path, location.origin);
+  const address = new URL(path, new URL(".", location.href)); // also where a proxy adds a prefix
   for (const [name, value] of Object.entries(query)) address.searchParams.set(name, value);
   const headers = {};
   const token = sessionStorage.getItem(TOKEN);

@@ -83,7 +83,7 @@ async function link(text) {
   byId("go").textContent = "Linking …";
   try {
     // Every candidate above no bound: the threshold is the reader's to move.
-    const answer = await ask("/link", { body: { text, min_probability: 0, candidates: 25 }, signal: mine.signal });
+    const answer = await ask("link", { body: { text, min_probability: 0, candidates: 25 }, signal: mine.signal });
     notice("");
     if (shown?.answer.lineage.bundle !== answer.lineage.bundle) concepts.clear();
     shown = { text, answer, chosen: null };
@@ -274,7 +274,7 @@ function about(id, option, release) {
 
 function concept(id) {
   if (!concepts.has(id)) {
-    const coming = ask(`/concepts/${encodeURIComponent(id)}`);
+    const coming = ask(`concepts/${encodeURIComponent(id)}`);
     coming.catch(() => concepts.delete(id));
     concepts.set(id, coming);
   }

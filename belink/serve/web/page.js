@@ -15,7 +15,7 @@ function view(name) {
 
 async function serving() {
   try {
-    const found = await ask("/lineage");
+    const found = await ask("lineage");
     const releases = Object.entries(found.releases).map(([name, version]) => `${name} ${version}`).join(", ");
     byId("serving").textContent = `${found.title} · ${releases} · version ${found.version}`;
     document.title = `belink: ${found.title}`;

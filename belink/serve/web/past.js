@@ -6,7 +6,7 @@ let known = null;
 
 export async function show() {
   try {
-    known = await ask("/history");
+    known = await ask("history");
     notice("");
   } catch (error) {
     notice(error.message);
@@ -128,7 +128,7 @@ async function compare() {
   const [ontology, old, latest] = ["diff-ontology", "diff-old", "diff-new"].map((id) => byId(id).value);
   byId("diff").replaceChildren(make("p", { class: "quiet" }, "Comparing …"));
   try {
-    const found = await ask("/diff", { query: { ontology, old, new: latest } });
+    const found = await ask("diff", { query: { ontology, old, new: latest } });
     const words = (change) => change.replaceAll("_", " ");
     const examples = CHANGES.filter((change) => found.examples[change]?.length).map((change) => {
       const first = found.examples[change];
