@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -247,6 +249,37 @@ def test_limits_answer_with_their_own_status(served_home: Made, server: Server) 
         refused = next(answer for answer in answers if answer.status_code == 503)
         assert int(refused.headers["retry-after"]) >= 1
         until(lambda: tight.ask("Crohn disease").status_code == 200)
+
+
+def test_an_answer_is_bounded_too(server: Server) -> None:
+    answer = server.post(documents=[{"text": "asthma", "mentions": [{"start": 0, "end": 6}] * 10_001}])
+    assert answer.status_code == 413
+    assert "10,000 mentions" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("documents", "status"),
+    [
+        ([{"text": "x" * 5000, "mentions": [{"start": 0, "end": 1001}]}], 422),
+        ([{"passages": [{"offset": 9000 * n, "text": "a"} for n in range(1000)]}], 413),
+        ([{"passages": [{"sentences": [{"offset": 900 * n, "text": "a"} for n in range(9000)]}]}], 413),
+        ([{"passages": [{"text": "a" * 9000, "annotations": [{"locations": [{"offset": 0, "length": 2000}]}]}]}], 413),
+        ([{"passages": [{"text": "a"}], "annotations": [{"locations": [{"offset": 0, "length": 1}] * 10_001}]}], 413),
+    ],
+)
+def test_a_few_bytes_cannot_ask_for_much_memory(server: Server, documents: list, status: int) -> None:
+    started = time.process_time()
+    answer = server.post(documents=documents)
+    assert (answer.status_code, time.process_time() - started < 10) == (status, True)
+
+
+def test_a_sentence_without_end_is_not_copied_with_every_mention(server: Server, linker: Linker) -> None:
+    (name,) = names(linker, 1)
+    tracemalloc.start()
+    linker.prepare(Document(id="", text=f"{name} " * (200_000 // len(name))))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100 << 20
 
 
 def test_a_token_is_asked_for_and_never_said(served_home: Made, server: Server, capfd: pytest.CaptureFixture) -> None:

@@ -15,6 +15,7 @@ from belink.corpora import sentences
 from belink.records import Document, Mention, Rejection
 
 DRIFT = 10  # characters by which a mention may stand off and still be taken for the same one
+CONTEXT = 1_000  # characters of a sentence before a mention, and after it
 _WIDEST_GAP = 10_000  # blanks between passages that offsets may ask for; more is a mistake, not a layout
 _KEPT_REJECTIONS = 1000
 _NIL = frozenset({"", "-", "-1", "nil", "none", "null", "na", "n/a", "cui-less", "cuiless", "unknown"})
@@ -175,15 +176,29 @@ def clean(text: str) -> str:
     return re.sub(r"[\ud800-\udfff]", "\ufffd", text)
 
 
+def laid_out_length(passages: Sequence[Passage]) -> int:
+    """Characters of the text that ``passages`` make, the blanks between them included."""
+    length = 0
+    for passage in passages:
+        length += _gap(passage, length) + len(passage.text)
+    return length
+
+
+def _gap(passage: Passage, length: int) -> int:
+    """Blanks between the text so far, of ``length``, and ``passage``."""
+    gap = passage.offset - length
+    if not passage.text or not 0 <= gap <= _WIDEST_GAP:
+        return 1 if length and passage.text else 0
+    return gap
+
+
 def _lay_out(passages: Sequence[Passage]) -> tuple[str, list[int]]:
     """The document's text, and by how much each passage had to be moved to have a place in it."""
     pieces: list[str] = []
     shifts: list[int] = []
     length = 0
     for passage in passages:
-        gap = passage.offset - length
-        if not passage.text or not 0 <= gap <= _WIDEST_GAP:
-            gap = 1 if length and passage.text else 0
+        gap = _gap(passage, length)
         pieces += ["\n" * gap, passage.text]
         shifts.append(length + gap - passage.offset)
         length += gap + len(passage.text)
@@ -226,12 +241,15 @@ def _mention(
 
 
 def around(start: int, end: int, spans: Spans, starts: Sequence[int]) -> tuple[int, int]:
-    """The stretch of whole sentences that holds ``start`` to ``end``; ``starts`` are the sentences' own."""
+    """The stretch of whole sentences that holds ``start`` to ``end``; ``starts`` are the sentences' own.
+
+    Of a sentence without end it is at most ``CONTEXT`` characters on either side: each mention keeps its own copy.
+    """
     first = max(0, bisect.bisect_right(starts, start) - 1)
     last = max(first, bisect.bisect_left(starts, end) - 1)
     if not spans:
         return start, end
-    return min(start, spans[first][0]), max(end, spans[last][1])
+    return max(min(start, spans[first][0]), start - CONTEXT), min(max(end, spans[last][1]), end + CONTEXT)
 
 
 def _trimmed(text: str, spans: Spans) -> Spans:

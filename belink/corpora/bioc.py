@@ -208,8 +208,12 @@ def _passages(node: Node, default_prefix: str) -> Iterator[Passage]:
         sentences = [(_offset(sentence, offset), clean(_string(sentence.get("text")))) for sentence in marked]
         if not text and sentences:  # a collection may keep the text in its sentences alone
             offset = sentences[0][0]
+            pieces, length = [], 0
             for at, words in sentences:
-                text = text.ljust(max(0, min(at - offset, len(text) + 1000))) + words
+                blanks = max(0, min(at - offset - length, 1000))
+                pieces += [" " * blanks, words]
+                length += blanks + len(words)
+            text = "".join(pieces)
         annotations = [a for part in (passage, *marked) for a in _annotations(part, default_prefix)]
         yield Passage(offset=offset, text=text, sentences=tuple(sentences), annotations=tuple(annotations))
         end = offset + len(text) + 1

@@ -26,7 +26,7 @@ from starlette.staticfiles import StaticFiles
 
 from belink import declarations, history
 from belink.errors import BelinkError, ReleaseError
-from belink.serve import schemas
+from belink.serve import answers, schemas
 from belink.serve.batching import Batcher, Closed, Overloaded
 from belink.serve.following import Follower, Served
 from belink.serve.guard import Guard
@@ -41,7 +41,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     for status, description in {
         400: "The body is no JSON.",
         401: "The token is missing or another one.",
-        413: "The body is larger than the service takes.",
+        413: "The body is larger than the service takes, or asks for more than one answer should hold.",
         500: "The service failed.",
         503: "Too many requests are open, or no linker is loaded; Retry-After says when to ask again.",
         504: "Not answered within the time limit.",
@@ -129,16 +129,16 @@ def _links(app: FastAPI, service: Service) -> None:
     @app.post("/link", response_model=schemas.Answer, responses=_PROBLEMS)
     async def link(body: schemas.Text | schemas.Documents | schemas.BiocCollection) -> Response:
         """Link a text or documents; one version answers the whole request."""
-        documents = await asyncio.to_thread(schemas.asked_documents, body)
+        documents = await asyncio.to_thread(answers.asked_documents, body)
         bound = None if isinstance(body, schemas.BiocCollection) else body.min_probability
         linked = await _answer(service.batcher.link(documents, bound))
-        return _json(schemas.answered(body, linked.documents, linked.linker.lineage))
+        return _json(answers.answered(body, linked.documents, linked.linker.lineage))
 
     @app.get("/search", response_model=schemas.SearchAnswer, responses=_PROBLEMS)
     async def search(q: _NAME, limit: Annotated[int, Query(ge=1, le=100)] = 10) -> Response:
         """Concepts for a name or an id; an obsolete id answers with its successor."""
         found = await _answer(
-            service.batcher.ask(lambda linker: schemas.found(q, *linker.search(q, limit), linker.lineage))
+            service.batcher.ask(lambda linker: answers.found(q, *linker.search(q, limit), linker.lineage))
         )
         return _json(found)
 
@@ -150,7 +150,7 @@ def _concepts(app: FastAPI, service: Service) -> None:
     def concept(id: str) -> Response:
         """Labels, synonyms, parents and definition of a concept, and the successors of an obsolete one."""
         served = service.served()
-        found = schemas.concept_answer(id, served.releases, served.linker.lineage)
+        found = answers.concept_answer(id, served.releases, served.linker.lineage)
         if found is None:
             raise HTTPException(404, f"{id[:100]}: no concept of {served.linker.lineage['releases']}")
         return _json(found)
@@ -236,6 +236,10 @@ def _errors(app: FastAPI) -> None:
     @app.exception_handler(Overloaded)
     async def overloaded(_: Request, error: Overloaded) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, 503, {"Retry-After": str(error.retry_after)})
+
+    @app.exception_handler(schemas.TooLarge)
+    async def too_large(_: Request, error: schemas.TooLarge) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 413)
 
     @app.exception_handler(Closed)
     async def closed(_: Request, error: Closed) -> JSONResponse:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from belink.link import Linker
 from belink.records import Document, Link, Mention
+from belink.serve.schemas import MOST_MENTIONS, TooLarge
 
 log = logging.getLogger(__name__)
 
@@ -186,6 +187,10 @@ class Batcher:
                     break
                 request.documents.append(linker.prepare(document))
             request.mentions = [mention for document in request.documents for mention in document.mentions]
+            if len(request.mentions) > MOST_MENTIONS:
+                raise TooLarge(
+                    f"expected at most {MOST_MENTIONS:,} mentions, found {len(request.mentions):,}; send less at a time"
+                )
         except Exception as error:
             self._done(waiting.future, error=error)
             return

@@ -1,21 +1,23 @@
-"""What the service takes and answers with, and how links become it.
+"""What the service takes and answers with; ``answers.py`` turns one into the other.
 
 Offsets are Unicode code points into a document's text, end exclusive; probabilities are calibrated, 0 to 1.
 """
 
 import json
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from belink.corpora import bioc
-from belink.corpora.assemble import CorpusReport, around, assemble
-from belink.corpora.sentences import split
-from belink.records import Candidate, Concept, Document, Link, Mention
-from belink.releases import Release
-
 Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+MOST_MENTIONS = 10_000  # a request: an answer is some hundred times as long as its question
+LONGEST_MENTION = 1_000  # characters; every mention is a copy of its text
+LONGEST_TEXT = 4 << 20  # characters that the passages of a request may make: offsets ask for blanks between them
+
+
+class TooLarge(Exception):
+    """A request asks for more than one answer should hold."""
 
 
 def _writable(text: str) -> str:
@@ -80,6 +82,8 @@ class Marked(BaseModel):
                     f"expected mentions inside the text of {len(self.text)} code points, start before end; "
                     f"found {span.start} to {span.end}"
                 )
+            if span.end - span.start > LONGEST_MENTION:
+                raise ValueError(f"expected mentions of at most {LONGEST_MENTION:,} code points, found a longer one")
         return self
 
 
@@ -257,122 +261,3 @@ class Problem(BaseModel):
     """Why a request was not answered."""
 
     detail: str
-
-
-def asked_documents(body: Text | Documents | BiocCollection) -> tuple[Document, ...]:
-    """The documents of a request, named by their place in it where that is needed to tell them apart."""
-    if isinstance(body, Text):
-        return (Document(id="", text=body.text),)
-    if isinstance(body, Documents):
-        return tuple(_document(marked) for marked in body.documents)
-    nodes = (document.model_dump() for document in body.documents)
-    return tuple(assemble(raw, CorpusReport()) for raw in (bioc.read_node(node) for node in nodes))
-
-
-def _document(marked: Marked) -> Document:
-    """``marked`` with the sentence of each mention, which the model is shown."""
-    sentences = tuple(split(marked.text))
-    starts = [start for start, _ in sentences]
-    mentions = []
-    for span in marked.mentions or ():
-        begin, end = around(span.start, span.end, sentences, starts)
-        mention = Mention(
-            text=marked.text[span.start : span.end],
-            start=span.start,
-            end=span.end,
-            sentence=marked.text[begin:end],
-            sentence_start=begin,
-            document=marked.id,
-        )
-        mentions.append(mention)
-    return Document(id=marked.id, text=marked.text, sentences=sentences, mentions=tuple(mentions))
-
-
-def answered(
-    body: Text | Documents | BiocCollection,
-    linked: Sequence[tuple[Document, Sequence[Link]]],
-    lineage: dict[str, str],
-) -> BaseModel:
-    """The answer in the form of the question."""
-    if isinstance(body, BiocCollection):
-        nodes = [bioc.document_node(document, {link.mention: link for link in links}) for document, links in linked]
-        return LinkedCollection(source="belink", date="", key="", infons=lineage, documents=nodes)
-    documents = [
-        LinkedDocument(id=document.id, links=[linked_mention(link, body.candidates) for link in links])
-        for document, links in linked
-    ]
-    if isinstance(body, Text):
-        return LinkedText(links=documents[0].links, lineage=lineage)
-    return LinkedDocuments(documents=documents, lineage=lineage)
-
-
-def linked_mention(link: Link, n_candidates: int) -> LinkedMention:
-    """``link`` with its ``n_candidates`` best candidates."""
-    chosen = link.candidate
-    return LinkedMention(
-        text=link.mention.text,
-        start=link.mention.start,
-        end=link.mention.end,
-        long_form=link.mention.long_form,
-        id=chosen.id if chosen else None,
-        label=chosen.label if chosen else None,
-        ontology=chosen.ontology if chosen else None,
-        release=chosen.release if chosen else None,
-        probability=_probability(link.probability),
-        nil_probability=_probability(link.nil_probability),
-        decided_by=link.decided_by,
-        candidates=[_option(*option) for option in link.options[:n_candidates]],
-    )
-
-
-def _option(candidate: Candidate, probability: float) -> Option:
-    return Option(
-        id=candidate.id,
-        label=candidate.label,
-        name=candidate.name,
-        scope=candidate.scope,
-        ontology=candidate.ontology,
-        release=candidate.release,
-        score=round(candidate.score, 4),
-        probability=_probability(probability),
-    )
-
-
-def _probability(value: float) -> float:
-    return round(min(1.0, max(0.0, value)), 4)  # a softmax may end a rounding error above 1
-
-
-def found(query: str, candidates: Sequence[Candidate], notes: list[str], lineage: dict[str, str]) -> SearchAnswer:
-    """What a search answers with."""
-    concepts = [
-        Found(id=c.id, label=c.label, name=c.name, ontology=c.ontology, release=c.release, score=round(c.score, 4))
-        for c in candidates
-    ]
-    return SearchAnswer(query=query, concepts=concepts, notes=notes, lineage=lineage)
-
-
-def concept_answer(concept_id: str, releases: Sequence[Release], lineage: dict[str, str]) -> ConceptAnswer | None:
-    """What the first of ``releases`` that knows ``concept_id`` says of it; ``None`` where none does."""
-    for release in releases:
-        concept, ids = release.concept(concept_id), release.successor(concept_id)
-        if concept is None and not ids:
-            continue
-        known = concept or Concept(id=concept_id, obsolete=True)  # an alternative id leads to its concept only
-        return ConceptAnswer(
-            id=concept_id,
-            label=known.label,
-            definition=known.definition,
-            synonyms=[Synonym(text=name.text, scope=name.scope) for name in known.synonyms],
-            parents=[_labelled(release, parent) for parent in known.parents],
-            obsolete=known.obsolete,
-            successors=[_labelled(release, id) for id in ids if id != concept_id],
-            xrefs=list(known.xrefs),
-            ontology=release.ontology,
-            release=release.version,
-            lineage=lineage,
-        )
-    return None
-
-
-def _labelled(release: Release, concept_id: str) -> Labelled:
-    return Labelled(id=concept_id, label=release.label(concept_id))

@@ -1,0 +1,172 @@
+"""Requests → documents, and links → answers: between the shapes of ``schemas.py`` and belink's own records."""
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel
+
+from belink.corpora import bioc
+from belink.corpora.assemble import CorpusReport, RawDocument, around, assemble, laid_out_length
+from belink.corpora.sentences import split
+from belink.records import Candidate, Concept, Document, Link, Mention
+from belink.releases import Release
+from belink.serve.schemas import (
+    LONGEST_MENTION,
+    LONGEST_TEXT,
+    MOST_MENTIONS,
+    BiocCollection,
+    ConceptAnswer,
+    Documents,
+    Found,
+    Labelled,
+    LinkedCollection,
+    LinkedDocument,
+    LinkedDocuments,
+    LinkedMention,
+    LinkedText,
+    Marked,
+    Option,
+    SearchAnswer,
+    Synonym,
+    Text,
+    TooLarge,
+)
+
+
+def asked_documents(body: Text | Documents | BiocCollection) -> tuple[Document, ...]:
+    """The documents of a request, named by their place in it where that is needed to tell them apart."""
+    if isinstance(body, Text):
+        return (Document(id="", text=body.text),)
+    if isinstance(body, Documents):
+        return tuple(_document(marked) for marked in body.documents)
+    read = [bioc.read_node(document.model_dump()) for document in body.documents]
+    _refuse_large(read)
+    return tuple(assemble(raw, CorpusReport()) for raw in read)
+
+
+def _refuse_large(read: Sequence[RawDocument]) -> None:
+    """Before any of it is put together: a few bytes of BioC can ask for a lot of text.
+
+    :raises TooLarge: they do.
+    """
+    length = sum(laid_out_length(raw.passages) for raw in read)
+    if length > LONGEST_TEXT:
+        raise TooLarge(
+            f"expected passages of at most {LONGEST_TEXT:,} characters, found {length:,}; send less at a time"
+        )
+    annotations = [a for raw in read for passage in raw.passages for a in passage.annotations]
+    annotations += [a for raw in read for a in raw.annotations]
+    spans = [end - start for annotation in annotations for start, end in annotation.spans]
+    if len(spans) > MOST_MENTIONS or max(spans, default=0) > LONGEST_MENTION:
+        raise TooLarge(
+            f"expected at most {MOST_MENTIONS:,} locations of {LONGEST_MENTION:,} characters, found {len(spans):,}, "
+            f"the longest of {max(spans, default=0):,}; send less at a time"
+        )
+
+
+def _document(marked: Marked) -> Document:
+    """``marked`` with the sentence of each mention, which the model is shown."""
+    sentences = tuple(split(marked.text))
+    starts = [start for start, _ in sentences]
+    mentions = []
+    for span in marked.mentions or ():
+        begin, end = around(span.start, span.end, sentences, starts)
+        mention = Mention(
+            text=marked.text[span.start : span.end],
+            start=span.start,
+            end=span.end,
+            sentence=marked.text[begin:end],
+            sentence_start=begin,
+            document=marked.id,
+        )
+        mentions.append(mention)
+    return Document(id=marked.id, text=marked.text, sentences=sentences, mentions=tuple(mentions))
+
+
+def answered(
+    body: Text | Documents | BiocCollection,
+    linked: Sequence[tuple[Document, Sequence[Link]]],
+    lineage: dict[str, str],
+) -> BaseModel:
+    """The answer in the form of the question."""
+    if isinstance(body, BiocCollection):
+        nodes = [bioc.document_node(document, {link.mention: link for link in links}) for document, links in linked]
+        return LinkedCollection(source="belink", date="", key="", infons=lineage, documents=nodes)
+    documents = [
+        LinkedDocument(id=document.id, links=[linked_mention(link, body.candidates) for link in links])
+        for document, links in linked
+    ]
+    if isinstance(body, Text):
+        return LinkedText(links=documents[0].links, lineage=lineage)
+    return LinkedDocuments(documents=documents, lineage=lineage)
+
+
+def linked_mention(link: Link, n_candidates: int) -> LinkedMention:
+    """``link`` with its ``n_candidates`` best candidates."""
+    chosen = link.candidate
+    return LinkedMention(
+        text=link.mention.text,
+        start=link.mention.start,
+        end=link.mention.end,
+        long_form=link.mention.long_form,
+        id=chosen.id if chosen else None,
+        label=chosen.label if chosen else None,
+        ontology=chosen.ontology if chosen else None,
+        release=chosen.release if chosen else None,
+        probability=_probability(link.probability),
+        nil_probability=_probability(link.nil_probability),
+        decided_by=link.decided_by,
+        candidates=[_option(*option) for option in link.options[:n_candidates]],
+    )
+
+
+def _option(candidate: Candidate, probability: float) -> Option:
+    return Option(
+        id=candidate.id,
+        label=candidate.label,
+        name=candidate.name,
+        scope=candidate.scope,
+        ontology=candidate.ontology,
+        release=candidate.release,
+        score=round(candidate.score, 4),
+        probability=_probability(probability),
+    )
+
+
+def _probability(value: float) -> float:
+    return round(min(1.0, max(0.0, value)), 4)  # a softmax may end a rounding error above 1
+
+
+def found(query: str, candidates: Sequence[Candidate], notes: list[str], lineage: dict[str, str]) -> SearchAnswer:
+    """What a search answers with."""
+    concepts = [
+        Found(id=c.id, label=c.label, name=c.name, ontology=c.ontology, release=c.release, score=round(c.score, 4))
+        for c in candidates
+    ]
+    return SearchAnswer(query=query, concepts=concepts, notes=notes, lineage=lineage)
+
+
+def concept_answer(concept_id: str, releases: Sequence[Release], lineage: dict[str, str]) -> ConceptAnswer | None:
+    """What the first of ``releases`` that knows ``concept_id`` says of it; ``None`` where none does."""
+    for release in releases:
+        concept, ids = release.concept(concept_id), release.successor(concept_id)
+        if concept is None and not ids:
+            continue
+        known = concept or Concept(id=concept_id, obsolete=True)  # an alternative id leads to its concept only
+        return ConceptAnswer(
+            id=concept_id,
+            label=known.label,
+            definition=known.definition,
+            synonyms=[Synonym(text=name.text, scope=name.scope) for name in known.synonyms],
+            parents=[_labelled(release, parent) for parent in known.parents],
+            obsolete=known.obsolete,
+            successors=[_labelled(release, id) for id in ids if id != concept_id],
+            xrefs=list(known.xrefs),
+            ontology=release.ontology,
+            release=release.version,
+            lineage=lineage,
+        )
+    return None
+
+
+def _labelled(release: Release, concept_id: str) -> Labelled:
+    return Labelled(id=concept_id, label=release.label(concept_id))
