@@ -82,14 +82,14 @@ class Server:
     metrics: Metrics
 
     def post(self, **body: Any) -> httpx.Response:
-        return httpx.post(f"{self.url}/link", json=body, timeout=60)
+        return httpx.post(f"{self.url}/link", json=body, timeout=120)
 
     def ask(self, *texts: str) -> httpx.Response:
         """Each of ``texts`` as a mention, so that there is something to link whatever the detector knows."""
         return self.post(documents=[{"text": text, "mentions": [{"start": 0, "end": len(text)}]} for text in texts])
 
     def get(self, path: str, **query: Any) -> httpx.Response:
-        return httpx.get(f"{self.url}{path}", params=query, timeout=60)
+        return httpx.get(f"{self.url}{path}", params=query, timeout=120)
 
 
 @contextmanager
@@ -114,7 +114,7 @@ def serving(here: Settings, linker: str, *, every: float = 0.2, wait: bool = Fal
         thread.join(timeout=20)
 
 
-def until(true: Any, seconds: float = 30) -> None:
+def until(true: Any, seconds: float = 120) -> None:
     """Wait for it."""
     end = time.monotonic() + seconds
     while not true():

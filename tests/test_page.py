@@ -12,6 +12,7 @@ from serving import EVIL, Made, Server, serving
 from belink import registry
 
 CHROMIUM = shutil.which("chromium")
+expect.set_options(timeout=60_000)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 
 
@@ -40,7 +41,7 @@ def page(browser: Browser, server: Server) -> Iterator[Page]:
     """The page, opened; anything that the browser complains of, or asks of another host, fails the test."""
     context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
     opened = context.new_page()
-    opened.set_default_timeout(15_000)
+    opened.set_default_timeout(60_000)
     complaints: list[str] = []
     opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     opened.on("pageerror", lambda error: complaints.append(str(error)))

@@ -51,7 +51,7 @@ def load(server: Server, made: Made, linker: str, *, clients: int, moves: int, e
     for move in range(moves):
         version = "12"[(move + 1) % 2]
         registry.promote(made.here, linker, version)
-        until(lambda version=version: server.follower.current.version == version, 60)
+        until(lambda version=version: server.follower.current.version == version)
         time.sleep(every)
     stop.set()
     for thread in threads:
