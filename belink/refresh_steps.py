@@ -230,7 +230,9 @@ def indexed(begun: Start, releases: Mapping[str, Path], current: Champion | None
 
     folder, current = begun.settings.indices / begun.linker.name, sound(current)
     previous = newest(folder) or (current.path / bundle.INDEX if current else None)
-    return build_index(list(releases.values()), begun.linker, load_encoder(begun), folder, previous)
+    folders = list(releases.values())
+    precedents = exam.precedents(begun.linker, folders, begun.settings.data)
+    return build_index(folders, begun.linker, load_encoder(begun), folder, previous, precedents)
 
 
 def index_newest(settings: Settings, linker: str) -> "IndexReport":
@@ -265,8 +267,10 @@ def retriever(begun: Start, index_folder: Path) -> "Retrieve":
 
     index, encoder, config = Index.load(index_folder), load_encoder(begun), begun.linker.retrieval
 
-    def ask(mentions: "Sequence[Mention]", *, hide_own_name: bool = False) -> "list[list[Candidate]]":
-        return retrieve(index, encoder, mentions, config, hide_own_name=hide_own_name)
+    def ask(
+        mentions: "Sequence[Mention]", *, hide_own_name: bool = False, hide_precedent: bool = False
+    ) -> "list[list[Candidate]]":
+        return retrieve(index, encoder, mentions, config, hide_own_name=hide_own_name, hide_precedent=hide_precedent)
 
     return ask
 
