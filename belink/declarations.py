@@ -66,8 +66,8 @@ class Source(Declared):
     title: str
     format: Format
     url: str | tuple[str, ...] | None = None  # "{version}" is filled in where a version is asked for; None: bring files
-    # "header": what the file says of itself; "last-modified": the server's date; else a regular expression on the
-    # file's name, its first group being the version.
+    # "header": what the file says of itself; "last-modified": the server's date, or a local file's own; else a
+    # regular expression on the file's name, its first group being the version.
     version: str = "header"
     prefixes: tuple[str, ...]  # the ontology's own; other terms in the file are kept but not offered by a linker
     licence: str
@@ -91,6 +91,20 @@ class Encoder(Declared):
     pooling: Literal["model", "mean", "cls"] = "model"  # "model": what the weights declare; SapBERT: "cls"
     max_length: int = 64  # tokens; names are short
     batch_size: int = 64  # texts; larger ones were slower on a CPU
+
+
+class Adaptation(Declared):
+    """How the encoder is aligned with the linker's names before they are indexed; 0 steps leave it as it is."""
+
+    steps: int = Field(default=0, ge=0)
+    batch_size: int = Field(default=256, gt=1)  # pairs of names a step, each of another concept
+    mentions: Share = 0.5  # of the pairs whose one half is an annotated mention, where there are any
+    learning_rate: float = 1e-4
+    warmup: Share = 0.1
+    temperature: float = Field(default=0.05, gt=0)
+    max_length: int = 32  # tokens of a name that are looked at while training
+    checkpoint_every: int = 50  # steps
+    seed: int = 13
 
 
 class Retrieval(Declared):
@@ -188,6 +202,7 @@ class Linker(Declared):
     ontologies: tuple[str, ...] = Field(min_length=1)  # shipped names or paths to TOML
     prefixes: tuple[str, ...] = ()  # offered CURIE prefixes; () takes the ontologies' own
     encoder: Encoder = Encoder()
+    adaptation: Adaptation = Adaptation()
     retrieval: Retrieval = Retrieval()
     reranker: Reranker = Reranker()
     training: Training = Training()

@@ -97,6 +97,12 @@ def calibration_questions(
     return asked
 
 
+def held_out_mentions(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[Mention]:
+    """The mentions of :func:`calibration_questions` that have a concept."""
+    asked = calibration_questions(linker, folders, data, _anything)
+    return [question.mention for question in asked if question.mention.gold]
+
+
 def exam(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[Item]:
     """What challenger and champion are both measured on: held-out names, then mentions of held-out documents.
 

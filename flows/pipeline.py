@@ -28,6 +28,7 @@ ingest = task(name="ingest", cache_policy=NO_CACHE)(refresh_steps.ingested)
 compare = task(name="compare", cache_policy=NO_CACHE)(refresh_steps.compared)
 index = task(name="index", cache_policy=NO_CACHE)(refresh_steps.indexed)
 decide = task(name="decide", cache_policy=NO_CACHE)(retraining.decided)
+adapt = task(name="adapt", cache_policy=NO_CACHE)(retraining.adapted)
 train = task(name="train", cache_policy=NO_CACHE)(retraining.trained)
 calibrate = task(name="calibrate", cache_policy=NO_CACHE)(retraining.calibrated)
 draft = task(name="draft", cache_policy=NO_CACHE)(challenge.drafted)
@@ -67,12 +68,12 @@ def refresh(request: RefreshRequest) -> dict[str, Any]:
         diffs = compare(current, releases)
         for name, diff in diffs.items():
             _publish(f"diff-{name}", diff.markdown())
-        built = index(begun, releases, current)
+        decision = adapt(begun, releases, decide(begun, releases, current, diffs))
+        built = index(begun, releases, current, decision.encoder)
         _publish(f"index-{begun.linker.name}", challenge.index_report(built))
 
-        decision = decide(begun, releases, current, diffs)
         if decision.train:
-            train(begun, releases, built.path)
+            train(begun, releases, built.path, decision.encoder)
         calibration = calibrate(begun, releases, built.path, decision, current)
         challenger = draft(begun, releases, built.path, decision, calibration)
         exam = evaluate(begun, challenger, current)
