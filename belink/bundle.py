@@ -2,8 +2,8 @@
 
     releases/<ontology>/   the releases themselves        linker.json       the declaration, whole
     index/                 names, vectors, FAISS          calibration.json  evidence → probability
-    adapter/               LoRA weights, if any           evaluation.json, gates.json, diffs/<ontology>.md
-    encoder/               if it was adapted
+    adapter/               LoRA weights, if any           lexicon.json      what corpora taught about names, if any
+    encoder/               if it was adapted              evaluation.json, gates.json, diffs/<ontology>.md
     manifest.json          the sha256 of each file, the models by reference and sha256, the lineage; written last
 
 Parts are hard-linked, so a bundle costs a folder, not a copy. Without an evaluation it is a *draft*: it links, but the
@@ -17,19 +17,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from belink import artefact, text
+from belink import artefact, models, text
 from belink.declarations import Linker
-from belink.errors import BelinkError, BundleError
+from belink.errors import BelinkError, BundleError, ModelError
 from belink.records import GateResult
 
 FORMAT = 1
-ADAPTER, CALIBRATION, ENCODER, EVALUATION, GATES, INDEX, LINKER = (
+ADAPTER, CALIBRATION, ENCODER, EVALUATION, GATES, INDEX, LEXICON, LINKER = (
     "adapter",
     "calibration.json",
     "encoder",
     "evaluation.json",
     "gates.json",
     "index",
+    "lexicon.json",
     "linker.json",
 )
 
@@ -54,6 +55,8 @@ class Parts:
     base_model: ModelReference
     adapter: Path | None = None  # None: the linker decides by retrieval alone
     adapted: Path | None = None  # the adapted encoder; None: the one that ``encoder`` names, as it is
+    detector: ModelReference | None = None  # None: mentions are found by the ontology's names
+    lexicon: Path | None = None  # lexicon.json: what corpora taught about those names; None: nothing
     diffs: Mapping[str, str] = field(default_factory=dict)  # ontology → Markdown, against the champion's release
     evaluation: Mapping[str, Any] | None = None  # None: a draft
     gates: Sequence[GateResult] = ()
@@ -116,6 +119,21 @@ def is_draft(manifest: Mapping[str, Any]) -> bool:
     return EVALUATION not in manifest["files"]
 
 
+def same_model(folder: Path, part: str, cache: Path) -> models.ResolvedModel:
+    """The weights that the bundle's manifest names as ``part``.
+
+    :raises ModelError: they cannot be had, or are others than those the bundle was made with.
+    """
+    expected = artefact.read_manifest(folder)[part]
+    found = models.resolve(expected["reference"], cache)
+    if found.sha256 != expected["sha256"]:
+        raise ModelError(
+            f"{expected['reference']}: expected the weights of sha256 {expected['sha256'][:16]}… that {folder} was "
+            f"made with, found {found.sha256[:16]}…; name a revision, or refresh again"
+        )
+    return found
+
+
 def _describe(parts: Parts) -> dict[str, Any]:
     """The manifest without file hashes: everything that determines the content, and its key."""
     index = _part_manifest(parts.index, "index")
@@ -148,6 +166,10 @@ def _describe(parts: Parts) -> dict[str, Any]:
         "base_model": asdict(parts.base_model),
         "inputs": dict(parts.inputs),
     }
+    if parts.detector is not None:
+        described["detector"] = asdict(parts.detector)
+    if parts.lexicon is not None:
+        described["lexicon"] = artefact.sha256(parts.lexicon)
     determined = {
         **described,
         "evaluation": parts.evaluation,
@@ -175,6 +197,8 @@ def _place(parts: Parts, folder: Path) -> None:
     if parts.adapted is not None:
         artefact.link_or_copy(parts.adapted, folder / ENCODER)
     artefact.link_or_copy(parts.calibration, folder / CALIBRATION)
+    if parts.lexicon is not None:
+        artefact.link_or_copy(parts.lexicon, folder / LEXICON)
     _write(folder / LINKER, parts.linker.model_dump(mode="json"))
     if parts.evaluation is not None:
         _write(folder / EVALUATION, parts.evaluation)

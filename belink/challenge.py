@@ -20,7 +20,7 @@ from belink.link import Linker
 from belink.predictions import Known, read_predictions, write_predictions
 from belink.records import GateResult
 from belink.refresh_steps import Champion, Start, inputs, load_encoder, outcome, sound
-from belink.retraining import Decision, base_model
+from belink.retraining import Decision, base_model, learned
 from belink.tracking import RunRecord
 
 if TYPE_CHECKING:
@@ -57,12 +57,23 @@ def drafted(
         index=index,
         adapter=decision.adapter,
         adapted=decision.encoder,
+        detector=_detector(begun),
+        lexicon=learned(begun, releases, index),
         calibration=calibration,
         encoder=bundle.ModelReference(reference=encoder.reference, sha256=encoder.sha256),
         base_model=bundle.ModelReference(reference=base.reference, sha256=base.sha256),
         inputs={**inputs(begun, sha256), "adapter": adapter},
     )
     return Challenger(path=bundle.assemble(parts, begun.settings.home / "drafts" / linker.name), parts=parts)
+
+
+def _detector(begun: Start) -> bundle.ModelReference | None:
+    from belink.models import resolve
+
+    if not begun.linker.detector.model:
+        return None
+    found = resolve(begun.linker.detector.model, begun.settings.cache)
+    return bundle.ModelReference(reference=found.reference, sha256=found.sha256)
 
 
 def evaluated(begun: Start, challenger: Challenger, current: Champion | None) -> Path:

@@ -130,6 +130,17 @@ class Reranker(Declared):
     batch_tokens: int = 4096  # padded tokens a forward pass
 
 
+class Detection(Declared):
+    """How mentions are found in raw text."""
+
+    model: str = ""  # a token classifier, hf:… or path:…; "": the ontology's own names
+    names: bool = False  # the ontology's names as well as the model; where both find something, the longer counts
+    labels: tuple[str, ...] = ()  # the model's entity types that are mentions here; () takes all
+    min_score: Share = 0.5  # of an entity, the mean over its words
+    max_length: int = Field(default=512, ge=16)  # tokens a window
+    learn: bool = True  # take from the corpora that train which names mislead and which are missing
+
+
 class Training(Declared):
     """How the adapter is made; recorded whole in the manifest and in MLflow."""
 
@@ -205,6 +216,7 @@ class Linker(Declared):
     adaptation: Adaptation = Adaptation()
     retrieval: Retrieval = Retrieval()
     reranker: Reranker = Reranker()
+    detector: Detection = Detection()
     training: Training = Training()
     corpora: tuple[Corpus, ...] = ()
     evaluation: Evaluation = Evaluation()

@@ -147,13 +147,17 @@ def gold_ids(linker: Linker, data: Path | None) -> set[str]:
 
 def training_mentions(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[Mention]:
     """The annotated mentions that training may use: those of documents that are not held out."""
+    return [m for document in training_documents(linker, folders, data) for m in document.mentions]
+
+
+def training_documents(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[Document]:
+    """The annotated documents that training may use: those that are not held out."""
     return [
-        mention
+        document
         for corpus in linker.corpora
         if corpus.use != "evaluate"
         for document in documents(corpus, folders, data)
         if not questions.is_held_out(document.id, "", linker.training.held_out)
-        for mention in document.mentions
     ]
 
 

@@ -302,7 +302,17 @@ def newest(folder: Path, **manifest: object) -> Path | None:
 def _sweep(begun: Start) -> None:
     """Remove what killed builds left; every other step cleans only where it builds."""
     home, linker = begun.settings.home, begun.linker.name
-    for kind in ("encoders", "indices", "adapters", "calibrations", "drafts", "evaluations", "bundles", "fetched"):
+    for kind in (
+        "encoders",
+        "indices",
+        "adapters",
+        "calibrations",
+        "lexicons",
+        "drafts",
+        "evaluations",
+        "bundles",
+        "fetched",
+    ):
         artefact.clean(home / kind / linker)
     for ontology in begun.sources:
         artefact.clean(begun.settings.releases / ontology)

@@ -134,6 +134,33 @@ def calibrated(
     return target / bundle.CALIBRATION
 
 
+def learned(begun: Start, releases: Mapping[str, Path], index: Path) -> Path | None:
+    """lexicon.json: what the corpora that train teach about the index's names; ``None`` where none does."""
+    linker = begun.linker
+    if not linker.detector.learn or not any(corpus.use != "evaluate" for corpus in linker.corpora):
+        return None
+    from belink import detect
+    from belink.index import Index
+
+    key = artefact.key(
+        {
+            "index": index.name,
+            "corpora": {corpus.name: [begun.corpora[corpus.name], corpus.use] for corpus in linker.corpora},
+            "held_out": linker.training.held_out,
+            "version": detect.VERSION,
+        }
+    )
+    target = begun.settings.home / "lexicons" / linker.name / key
+    if not artefact.exists(target):
+        documents = exam.training_documents(linker, list(releases.values()), begun.settings.data)
+        lexicon = detect.learn(Index.load(index).names(), documents)
+        with artefact.build(target) as folder:
+            text = json.dumps(lexicon.to_dict(), ensure_ascii=False, indent=1)
+            (folder / bundle.LEXICON).write_text(text + "\n", encoding="utf-8")
+            artefact.write_manifest(folder, {"key": key, "extra": len(lexicon.extra), "stop": len(lexicon.stop)})
+    return target / bundle.LEXICON
+
+
 def train_newest(settings: Settings, linker: str) -> "TrainReport":
     """The adapter trained on the newest releases of a linker's ontologies and on its corpora."""
     begun = start(settings, linker)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
@@ -17,6 +17,7 @@ class Settings:
     tracking_uri: str  # MLflow tracking and registry
     data: Path | None = None  # BELINK_DATA: real ontologies and corpora to measure with
     uts_api_key: str | None = None  # UMLS licence key; never logged
+    serve_token: str | None = field(default=None, repr=False)  # BELINK_SERVE_TOKEN, borne by callers; never logged
 
     @property
     def releases(self) -> Path:
@@ -59,6 +60,7 @@ def load(home: Path | None = None, tracking_uri: str | None = None) -> Settings:
         tracking_uri=tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{chosen / 'mlflow.db'}",
         data=Path(data).expanduser().absolute() if data else None,
         uts_api_key=os.environ.get("UTS_API_KEY") or None,
+        serve_token=os.environ.get("BELINK_SERVE_TOKEN") or None,
     )
 
 

@@ -119,6 +119,22 @@ def download_model(settings: Settings, uri: str, folder: Path) -> None:
         mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder))
 
 
+def read_part(settings: Settings, address: str, part: str) -> str | None:
+    """The text of one file of the model stored at ``address``, without the rest of it; ``None`` where it has none."""
+    local = local_folder(address)
+    if local is not None:
+        path = local / part
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    with pointed_at(settings):
+        try:
+            return str(mlflow.artifacts.load_text(f"{address.rstrip('/')}/{part}"))
+        except (MlflowException, OSError):
+            return None
+
+
 @contextmanager
 def pointed_at(settings: Settings) -> Iterator[None]:
     """MLflow's module-level functions work on this store; afterwards on none, and no child process inherits it.
