@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NOT_WITHDRAWN = "not_withdrawn"
+NOT_WITHDRAWN, APPROVED = "not_withdrawn", "approved"
+Verdict = Literal["promoted", "rejected"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,27 +165,80 @@ def concluded(
 
     :raises RegistryError: the champion is not the one that the challenger was compared with.
     """
-    name, settings = begun.linker.name, begun.settings
     if current is not None and current.version == version:
         answer = outcome(begun, "unchanged", version, version, (index.encoded, index.reused), gates)
+        registry.note_refresh(begun.settings, answer)
         return {**answer, "trained": decision.train, "why": decision.reason}
+    answer = settled(begun, version, current, gates, (index.encoded, index.reused))
+    return {**answer, "trained": decision.train, "why": decision.reason}
+
+
+def reopened(begun: Start, version: str) -> Challenger:
+    """A version that the registry holds, to be judged again.
+
+    :param version: its number, or an alias.
+    :raises RegistryError: there is none such.
+    """
+    folder, _ = registry.bundle_path(begun.settings, begun.linker.name, version)
+    manifest = bundle.check(folder)
+    parts = bundle.Parts(
+        linker=begun.linker,
+        releases={name: folder / "releases" / name for name in manifest["releases"]},
+        index=folder / bundle.INDEX,
+        calibration=folder / bundle.CALIBRATION,
+        encoder=bundle.ModelReference(reference=manifest["encoder"]["reference"], sha256=manifest["encoder"]["sha256"]),
+        base_model=bundle.ModelReference(**manifest["base_model"]),
+    )
+    return Challenger(path=folder, parts=parts)
+
+
+def settled(
+    begun: Start,
+    version: str,
+    current: Champion | None,
+    gates: Sequence[GateResult],
+    encoded_reused: tuple[int, int] = (0, 0),
+    approval: GateResult | None = None,
+) -> dict[str, Any]:
+    """``champion`` moved to ``version`` if every gate passed and, where the linker asks for it, a person said yes.
+
+    :param approval: what the person said; ``None``: nobody was asked yet.
+    :raises RegistryError: the champion is not the one that the challenger was compared with.
+    """
+    name, settings = begun.linker.name, begun.settings
     if registry.is_withdrawn(settings, name, version):
         detail = f"version {version} was rolled back; belink promote {name} {version} takes it all the same"
         gates = [*gates, GateResult(name=NOT_WITHDRAWN, value=1.0, bound=0.0, passed=False, detail=detail)]
+    if begun.linker.approval.required and not failed(list(gates)):
+        nobody = f"a person decides: the deployment evaluate-and-promote asks, belink promote {name} {version} answers"
+        gates = [*gates, approval or approval_gate(False, nobody)]
     refused = failed(list(gates))
-    verdict: Literal["promoted", "rejected"] = "rejected" if refused else "promoted"
+    verdict: Verdict = "rejected" if refused else "promoted"
     registry.settle(settings, name, version, verdict, tuple(refused))
     champion = current.version if current else None
     if not refused:
         champion = registry.promote(settings, name, version, expect=champion)["champion"]
-    answer = outcome(begun, verdict, version, champion, (index.encoded, index.reused), gates)
-    return {**answer, "trained": decision.train, "why": decision.reason}
+    answer = outcome(begun, verdict, version, champion, encoded_reused, gates)
+    registry.note_refresh(settings, answer)
+    return answer
+
+
+def approval_gate(said_yes: bool, detail: str) -> GateResult:
+    """A person's word as a gate."""
+    return GateResult(name=APPROVED, value=float(said_yes), bound=1.0, passed=said_yes, detail=detail)
+
+
+def awaits_approval(answer: Mapping[str, Any]) -> bool:
+    """Whether nothing but a person's word keeps a version from being champion."""
+    return [gate["name"] for gate in answer["gates"] if not gate["passed"]] == [APPROVED]
 
 
 def release_refused(begun: Start, current: Champion | None, error: GateRefused) -> dict[str, Any]:
     """The answer of a refresh whose release a gate refused: nothing was built, the champion stays."""
     answer = outcome(begun, "rejected", None, current.version if current else None, (0, 0))
-    return {**answer, "gates": list(error.gates), "reason": str(error)}
+    answer = {**answer, "gates": list(error.gates), "reason": str(error)}
+    registry.note_refresh(begun.settings, answer)
+    return answer
 
 
 def gate_report(gates: Sequence[GateResult]) -> str:

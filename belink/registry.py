@@ -5,15 +5,18 @@ One registered model a linker, one version a bundle, and three aliases: ``champi
 ``champion`` is the one switching write. Aliases of MLflow know no compare-and-set, so a file lock makes one of it.
 """
 
+import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from belink import artefact, bundle
+from belink.declarations import Linker
 from belink.errors import BundleError, RegistryError
-from belink.settings import Settings
+from belink.settings import Settings, without_password
 from belink.tracking import (
     BUNDLE,
     KIND,
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+_LAST = "belink.last_refresh"  # on the registered model
+_HERE = ("", "file", "sqlite", "postgresql", "postgresql+psycopg2", "mysql", "mysql+pymysql")  # artifacts lie here
 _WITHDRAWN = "belink.withdrawn"  # set by a rollback: no refresh promotes this version again by itself
 _OUTCOME, _FAILED, _PROMOTED, _RELEASE = (
     "belink.outcome",
@@ -165,13 +170,8 @@ def bundle_path(settings: Settings, linker: str, which: str = CHAMPION) -> tuple
 
     :raises RegistryError: no such linker, alias or version.
     """
-    if not may_hold_anything(settings):
-        raise _nothing_there(linker, which, {})
+    version = version_of(settings, linker, which)
     client = setup(settings)
-    known = _aliases(client, linker)
-    version = which if which.isdigit() else known.get(which)
-    if version is None:
-        raise _nothing_there(linker, which, known)
     with one_line(f"{linker}: the bundle of version {version} cannot be found"):
         _require(client, linker, version)
         address = str(client.get_model_version_download_uri(linker, version))
@@ -180,6 +180,49 @@ def bundle_path(settings: Settings, linker: str, which: str = CHAMPION) -> tuple
             return _bundle_in(local, f"{linker} version {version}"), version
         key = client.get_model_version(linker, version).tags.get(BUNDLE, "unknown")
         return _fetch(settings, linker, version, key), version
+
+
+def version_of(settings: Settings, linker: str, which: str) -> str:
+    """The version number that an alias, or itself a version number, stands for.
+
+    :raises RegistryError: no such alias.
+    """
+    if not may_hold_anything(settings):
+        raise _nothing_there(linker, which, {})
+    known = aliases(settings, linker)
+    version = which if which.isdigit() else known.get(which)
+    if version is None:
+        raise _nothing_there(linker, which, known)
+    return version
+
+
+def check_sharing(settings: Settings, linker: Linker, restricted: Sequence[str], *, allowed: bool) -> None:
+    """Keep what a licence keeps to the licensee off servers, unless the licensee says otherwise.
+
+    :param restricted: ontologies of the linker that are not redistributable.
+    :raises RegistryError: the bundle would go to a server, and that was not allowed.
+    """
+    elsewhere = [
+        address for address in (settings.tracking_uri, linker.storage.address) if urlsplit(address).scheme not in _HERE
+    ]
+    if restricted and elsewhere and not allowed:
+        raise RegistryError(
+            f"{linker.name}: expected ontologies that may be passed on, found {', '.join(restricted)} "
+            f"(redistributable = false) on the way to {without_password(elsewhere[0])}; where everyone who can read "
+            "that server holds the licence, say --share-restricted (share_restricted in a deployment)"
+        )
+
+
+def note_refresh(settings: Settings, answer: Mapping[str, Any]) -> None:
+    """Write on the linker how its last refresh ended, for ``belink status``; a linker without version has no place."""
+    if not may_hold_anything(settings):
+        return
+    failed = [gate["name"] for gate in answer["gates"] if not gate["passed"]]
+    note = {"ended": _now(), "outcome": answer["outcome"], "version": answer["version"], "failed_gates": failed}
+    client = setup(settings)
+    if answer["linker"] in [model.name for model in _models(client)]:
+        with one_line(f"{answer['linker']}: its last refresh could not be noted"):
+            client.set_registered_model_tag(answer["linker"], _LAST, json.dumps(note))
 
 
 def linkers(settings: Settings) -> list[str]:
@@ -194,9 +237,13 @@ def status(settings: Settings) -> dict[str, Any]:
     shown = []
     if may_hold_anything(settings):
         client = setup(settings)
-        with one_line(f"{settings.tracking_uri}: the registry cannot be read"):
+        with one_line(f"{without_password(settings.tracking_uri)}: the registry cannot be read"):
             shown = [_shown(client, model) for model in _models(client)]
-    return {"home": str(settings.home), "tracking_uri": settings.tracking_uri, "linkers": shown}
+    return {
+        "home": str(settings.home),
+        "tracking_uri": without_password(settings.tracking_uri),
+        "linkers": shown,
+    }
 
 
 def _shown(client: "MlflowClient", model: Any) -> dict[str, Any]:

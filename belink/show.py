@@ -146,6 +146,13 @@ def status(answer: Answer) -> str:
     return head + "\n" + table(("linker", "# champion", "# previous", "releases", "updated"), rows)
 
 
+def deployed(answer: Answer) -> str:
+    rows = [(name, answer["schedules"].get(name, "")) for name in answer["deployments"]]
+    pools = ", ".join(f"{name} ({limit or 'any number'} at a time)" for name, limit in answer["pools"].items())
+    head = f"server  {answer['server']}\npools   {answer['infrastructure']}: {pools}"
+    return head + "\n" + table(("deployment", "cron, UTC"), rows)
+
+
 def moved(answer: Answer) -> str:
     return f"{answer['linker']}: champion is version {answer['champion']}, previous {answer['previous'] or 'none'}"
 

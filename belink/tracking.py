@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
 from belink.errors import RegistryError
-from belink.settings import Settings, environment_restored
+from belink.settings import Settings, environment_restored, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -58,7 +58,7 @@ def setup(settings: Settings) -> "MlflowClient":
         with locked(settings, "registry"):
             if not database.exists():
                 create_database(database)
-    with one_line(f"{uri}: the MLflow store cannot be used"):
+    with one_line(f"{without_password(uri)}: the MLflow store cannot be used"):
         client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
         if client.get_experiment_by_name(EXPERIMENT) is None:
             with locked(settings, "registry"):
