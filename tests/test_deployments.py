@@ -21,9 +21,7 @@ ROOT = Path(__file__).parent.parent
 
 def by_entrypoint(flow: str, wanted: Wanted | None = None) -> dict[str, dict[str, Any]]:
     return {
-        each["name"]: each
-        for each in deployments(wanted or Wanted())
-        if each["entrypoint"] == f"flows.deployed.{flow}"
+        each["name"]: each for each in deployments(wanted or Wanted()) if each["entrypoint"] == f"flows.deployed.{flow}"
     }
 
 
