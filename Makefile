@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench bench-accuracy clean
+.PHONY: demo test check stack-test bench bench-accuracy clean
 
 demo: $(READY)
 	$(BIN)/belink demo
@@ -18,6 +18,10 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/test_readme.py
+
+# PostgreSQL, Prefect, MLflow, workers and the service on loopback; each of them killed in turn.
+stack-test: $(READY)
+	$(BIN)/pytest -q -s -m "" -o timeout=0 tests/stack
 
 bench: $(READY)
 	$(BIN)/pytest -q -s -m "" -o timeout=0 tests/benchmarks
