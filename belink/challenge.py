@@ -17,6 +17,7 @@ from belink.errors import GateRefused
 from belink.evaluate import Evaluation, as_json, evaluate, paired_bootstrap
 from belink.gates import failed, linker_gates
 from belink.link import Linker
+from belink.model_card import gate_table, model_card, shortened
 from belink.predictions import Known, read_predictions, write_predictions
 from belink.records import GateResult
 from belink.refresh_steps import Champion, Start, inputs, load_encoder, outcome, sound
@@ -126,6 +127,7 @@ def registered(begun: Start, folder: Path, index: "IndexReport", exam_folder: Pa
         datasets[f"{name} {release['version']}"] = (place, release["sha256"])
     for corpus in linker.corpora:
         datasets[corpus.name] = (corpus.url or corpus.file, begun.corpora[corpus.name])
+    card = model_card(folder, linker, begun.sources, gates)
     record = RunRecord(
         params={
             **_flat(linker.model_dump(mode="json", exclude={"corpora"})),
@@ -141,14 +143,19 @@ def registered(begun: Start, folder: Path, index: "IndexReport", exam_folder: Pa
         },
         reports={
             **{f"diff-{name}": text for name, text in reports.items()},
+            "model_card.md": card,
             "gates.md": gate_report(gates),
             "index.md": index_report(index),
             bundle.EVALUATION: evaluation,
             "report.html": _report(exam_folder, linker.title, gates, manifest["lineage"]),
         },
         datasets=datasets,
-        tags={f"belink.{name}": value for name, value in manifest["lineage"].items() if name != "bundle"},
-        description=_description(linker.title, manifest, gates),
+        tags={
+            **{f"belink.{name}": value for name, value in manifest["lineage"].items() if name != "bundle"},
+            **_hashes(manifest),
+        },
+        description=shortened(card),
+        share_restricted=begun.share_restricted,
     )
     return registry.register(begun.settings, folder, record)
 
@@ -243,13 +250,7 @@ def release_refused(begun: Start, current: Champion | None, error: GateRefused) 
 
 def gate_report(gates: Sequence[GateResult]) -> str:
     """A Markdown table."""
-    lines = ["| gate | value | bound | | |", "| --- | ---: | ---: | --- | --- |"]
-    for gate in gates:
-        value = "not measured" if gate.value is None else f"{gate.value:.4g}"
-        lines.append(
-            f"| {gate.name} | {value} | {gate.bound:.4g} | {'pass' if gate.passed else 'FAIL'} | {gate.detail} |"
-        )
-    return "\n".join(lines) + "\n"
+    return gate_table(gates) + "\n"
 
 
 def index_report(index: "IndexReport") -> str:
@@ -321,6 +322,18 @@ def _figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
+def _hashes(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The sha256 of what a version is made of, where one would look for it."""
+    files = manifest["files"]
+    named = {
+        "index": next((name for name in files if name.endswith(".faiss")), f"{bundle.INDEX}/vectors.npy"),
+        "adapter": f"{bundle.ADAPTER}/adapter_model.safetensors",
+    }
+    hashes = {name: str(files[file]["sha256"]) for name, file in named.items() if file in files}
+    hashes |= {"encoder": manifest["encoder"]["sha256"], "base_model": manifest["base_model"]["sha256"]}
+    return {f"belink.{name}.sha256": value for name, value in hashes.items()}
+
+
 def _flat(document: Mapping[str, Any], above: str = "") -> dict[str, object]:
     flat: dict[str, object] = {}
     for name, value in document.items():
@@ -329,8 +342,3 @@ def _flat(document: Mapping[str, Any], above: str = "") -> dict[str, object]:
         else:
             flat[f"{above}{name}"] = value
     return flat
-
-
-def _description(title: str, manifest: Mapping[str, Any], gates: Sequence[GateResult]) -> str:
-    releases = "\n".join(f"- {name} {release['version']}" for name, release in manifest["releases"].items())
-    return f"# {title}\n\n{releases}\n\n{gate_report(gates)}"

@@ -209,8 +209,8 @@ def evaluate(
 
 @belink.command()
 @click.argument("text", required=False)
-@click.option("--input", "input_", type=existing, help="Text, JSONL, BioC or PubTator; plain or .gz.")
-@click.option("--output", type=click.Path(path_type=Path), help="Write links here, one JSON line a document.")
+@click.option("--input", "input_", type=existing, help="Text, JSONL, BioC or PubTator, plain or .gz; Parquet.")
+@click.option("--output", type=click.Path(path_type=Path), help="Write links here: JSON lines, or .parquet.")
 @linker_option
 @click.option("--min-probability", type=click.FloatRange(0, 1), help="Answer NIL below this.")
 @as_json
@@ -277,6 +277,23 @@ def rollback(here: settings.Settings, linker: str, json_: bool) -> None:
     from belink import registry, show
 
     _print(registry.rollback(here, linker), json_, show.moved)
+
+
+@belink.command()
+@click.option("--yes", is_flag=True, help="Remove it; without this, only say what would be removed.")
+@click.option("--dry-run", is_flag=True, help="Only say it: the default.")
+@click.option("--keep", type=click.IntRange(1), default=3, show_default=True, help="Newest versions and releases kept.")
+@as_json
+@click.pass_obj
+def gc(here: settings.Settings, yes: bool, dry_run: bool, keep: int, json_: bool) -> None:
+    """Remove versions, releases, indices and scratch that no alias and no keep rule needs."""
+    from belink import cleaning, show
+
+    if yes and dry_run:
+        raise click.UsageError("give either --yes or --dry-run")
+    if yes:
+        click.echo(show.cleaned(cleaning.clean(here, keep=keep)), err=True)  # first said, then done
+    _print(cleaning.clean(here, keep=keep, remove=yes), json_, show.cleaned)
 
 
 @belink.command()

@@ -65,7 +65,7 @@ def load(home: Path | None = None, tracking_uri: str | None = None) -> Settings:
 
 def without_password(address: str) -> str:
     """``address`` as it may be shown: a password in it, or a user name that may be a token, becomes ``***``."""
-    return re.sub(r"(?<=://)[^@/]*(?=@)", "***", address)
+    return re.sub(r"(?<=://)[^@/\s]*(?=@)", "***", address)
 
 
 def shipped_ontologies() -> Path:
