@@ -78,6 +78,8 @@ class Source(Declared):
     names: NamesKept = NamesKept()
     columns: Columns | None = None  # table sources
     comment: str | None = None  # table sources: lines beginning with this are skipped (CTD: "#")
+    schedule: str = ""  # cron, UTC: when a deployment asks for a new release; "" leaves that to a person
+    edition: str = ""  # strftime pattern of the version to ask for where nobody names one ("%Y": one a year)
     header: tuple[str, ...] = ()  # table sources without a header line: the columns' names, in order
     # Above this many MiB (decompressed) OBO is read frame by frame, not through pronto: same rows, less memory.
     stream_above_mib: float = 64
@@ -205,6 +207,20 @@ class Retrain(Declared):
     every_days: int | None = None  # at the latest after so many days
 
 
+class Approval(Declared):
+    """Whether a person is asked, once all gates have passed, before a deployment moves ``champion``."""
+
+    required: bool = False
+    hours: float = Field(default=72.0, gt=0)  # without an answer for so long, the champion stays
+
+
+class Storage(Declared):
+    """Where the registry keeps bundles: whole, or above a size by reference (address and sha256)."""
+
+    by_reference_above_mib: float | None = Field(default=None, ge=0)  # None: every bundle is stored whole
+    address: str = ""  # folder or object store for those; "": below the home
+
+
 class Linker(Declared):
     """One linker: which ontologies, which models, what must hold before it is promoted."""
 
@@ -223,7 +239,11 @@ class Linker(Declared):
     gates: LinkerGates = LinkerGates()
     retrain: Retrain = Retrain()
     min_probability: Share = 0.0  # a link below it is answered as NIL; callers may ask for another
-    schedule: str = ""  # cron, UTC
+    # cron, UTC: a retrain also then, which makes up for one that failed, and for an adapter that has grown old; with
+    # nothing new it ends in seconds.
+    schedule: str = ""
+    approval: Approval = Approval()
+    storage: Storage = Storage()
 
 
 def load_source(name_or_path: str) -> Source:

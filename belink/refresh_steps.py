@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from belink.records import Candidate, Mention
 
 RetrainRule = Literal["auto", "always", "never"]
+# Of a declaration: says when and where, not what the bundle is.
+_NOT_CONTENT = {"title", "schedule", "retrain", "approval", "storage"}
 log = logging.getLogger(__name__)
 
 
@@ -44,6 +46,7 @@ class Start:
     sources: Mapping[str, Source]  # by the ontology's name
     corpora: Mapping[str, str]  # name → sha256 of the file
     retrain: RetrainRule = "auto"
+    share_restricted: bool = False  # a licensee said that a server elsewhere may hold what the licence keeps to them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +68,18 @@ class Champion:
     fault: str = ""  # why it cannot be used: damaged, or made by another belink; "" for a sound one
 
 
-def start(settings: Settings, linker: str, ontologies: Sequence[str] = (), retrain: RetrainRule = "auto") -> Start:
+def start(
+    settings: Settings,
+    linker: str,
+    ontologies: Sequence[str] = (),
+    retrain: RetrainRule = "auto",
+    *,
+    share_restricted: bool = False,
+) -> Start:
     """The declarations that ``linker`` is made by, and the corpora they name.
 
     :param ontologies: those that files were given for; each must be one of the linker's.
+    :param share_restricted: a registry elsewhere may hold releases that are not redistributable.
     :raises DeclarationError: a declaration or corpus is missing, or the linker has no such ontology.
     """
     declared = declarations.load_linker(linker)
@@ -80,7 +91,23 @@ def start(settings: Settings, linker: str, ontologies: Sequence[str] = (), retra
             )
     files = {corpus.name: declarations.corpus_file(corpus, settings.data) for corpus in declared.corpora}
     corpora = {name: artefact.sha256(path) for name, path in files.items()}
-    return Start(settings=settings, linker=declared, sources=sources, corpora=corpora, retrain=retrain)
+    return Start(
+        settings=settings,
+        linker=declared,
+        sources=sources,
+        corpora=corpora,
+        retrain=retrain,
+        share_restricted=share_restricted,
+    )
+
+
+def check_sharing(begun: Start) -> None:
+    """Say before hours of work, not after, that the registry may not have the result.
+
+    :raises RegistryError: it lies elsewhere, an ontology is not redistributable, and nobody allowed it.
+    """
+    restricted = [name for name, source in begun.sources.items() if not source.redistributable]
+    registry.check_sharing(begun.settings, begun.linker, restricted, allowed=begun.share_restricted)
 
 
 @contextmanager
@@ -100,7 +127,7 @@ def exclusive(begun: Start) -> Iterator[None]:
             f"{begun.linker.name}: another refresh of it is running in {begun.settings.home}; try again when it is done"
         ) from error
     try:
-        _sweep(begun)
+        sweep(begun)
         yield
     finally:
         lock.release()
@@ -165,7 +192,7 @@ def inputs(begun: Start, sha256: Mapping[str, str]) -> dict[str, Any]:
             for name, source in sorted(begun.sources.items())
         },
         "corpora": dict(begun.corpora),
-        "linker": begun.linker.model_dump(mode="json", exclude={"title", "schedule", "retrain"}),
+        "linker": begun.linker.model_dump(mode="json", exclude=_NOT_CONTENT),
         "text_version": text.VERSION,
         "format": bundle.FORMAT,
     }
@@ -174,7 +201,9 @@ def inputs(begun: Start, sha256: Mapping[str, str]) -> dict[str, Any]:
 
 def unchanged(begun: Start, current: Champion) -> dict[str, Any]:
     """The answer of a refresh that had nothing to do."""
-    return outcome(begun, "unchanged", current.version, current.version, (0, current.manifest["index"]["names"]))
+    answer = outcome(begun, "unchanged", current.version, current.version, (0, current.manifest["index"]["names"]))
+    registry.note_refresh(begun.settings, answer)
+    return answer
 
 
 def outcome(
@@ -241,6 +270,15 @@ def indexed(
     return build_index(folders, begun.linker, encoder, folder, previous, precedents)
 
 
+def is_made_of(begun: Start, releases: Mapping[str, Path], current: Champion) -> bool:
+    """Whether the champion was made of these very releases, by the declarations as they are."""
+    files = {
+        name: SourceFiles(paths=(), sha256=str(artefact.read_manifest(path)["sha256"]))
+        for name, path in releases.items()
+    }
+    return is_unchanged(begun, files, current)
+
+
 def newest_releases(begun: Start) -> dict[str, Path]:
     """Ontology → its newest release.
 
@@ -299,7 +337,7 @@ def newest(folder: Path, **manifest: object) -> Path | None:
     return max(found, key=lambda path: (path / artefact.MANIFEST).stat().st_mtime_ns, default=None)
 
 
-def _sweep(begun: Start) -> None:
+def sweep(begun: Start) -> None:
     """Remove what killed builds left; every other step cleans only where it builds."""
     home, linker = begun.settings.home, begun.linker.name
     for kind in (
