@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -34,16 +35,26 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except GateRefused as error:
-            click.echo(f"refused: {error}", err=True)
-            ctx.exit(REFUSED)
+            said, code = f"refused: {error}", REFUSED
+            _let_go(error)
         except BelinkError as error:
-            click.echo(f"error: {error}", err=True)
-            ctx.exit(MENDABLE)
+            said, code = f"error: {error}", MENDABLE
+            _let_go(error)
         except OSError as error:
             if error.filename is None and error.errno is None:
                 raise
-            click.echo(f"error: {error.filename or 'the system'}: {error.strerror or error}", err=True)
-            ctx.exit(MENDABLE)
+            said, code = f"error: {error.filename or 'the system'}: {error.strerror or error}", MENDABLE
+            _let_go(error)
+        click.echo(said, err=True)
+        ctx.exit(code)
+
+
+def _let_go(error: BaseException) -> None:
+    """Close what the frames of ``error`` hold: Prefect keeps the error to the end, when an open database complains."""
+    reason: BaseException | None = error
+    while reason is not None:
+        traceback.clear_frames(reason.__traceback__)
+        reason = reason.__cause__ or reason.__context__
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
