@@ -26,6 +26,10 @@ stack-test: $(READY)
 bench: $(READY)
 	$(BIN)/pytest -q -s -m "" -o timeout=0 tests/benchmarks
 
+# An hour or two a linker; needs BELINK_DATA.
+bench-accuracy: $(READY)
+	$(BIN)/python tests/benchmarks/bench_accuracy.py
+
 # torch goes first and by version: left to a range, pip takes the newest build with gigabytes of CUDA libraries.
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "belink needs Python 3.11 or newer, found " + sys.version.split()[0] + "; name another with make PYTHON=…")'
