@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench bench-accuracy clean
+.PHONY: demo test check stack-test bench bench-accuracy clean
 
 demo: $(READY)
 	$(BIN)/belink demo
@@ -19,8 +19,16 @@ check: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/test_readme.py
 
+# PostgreSQL, Prefect, MLflow, workers and the service on loopback; each of them killed in turn.
+stack-test: $(READY)
+	$(BIN)/pytest -q -s -m "" -o timeout=0 tests/stack
+
 bench: $(READY)
 	$(BIN)/pytest -q -s -m "" -o timeout=0 tests/benchmarks
+
+# An hour or two a linker; needs BELINK_DATA.
+bench-accuracy: $(READY)
+	$(BIN)/python tests/benchmarks/bench_accuracy.py
 
 # torch goes first and by version: left to a range, pip takes the newest build with gigabytes of CUDA libraries.
 $(READY): pyproject.toml
@@ -28,7 +36,7 @@ $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/pip install --quiet torch==2.13.0
-	$(BIN)/pip install --quiet --editable ".[train,flows,serve]" --group dev
+	$(BIN)/pip install --quiet --editable ".[train,flows,serve,postgres]" --group dev
 	touch $@
 
 clean:

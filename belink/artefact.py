@@ -128,13 +128,18 @@ def remove(folder: Path) -> None:
 def clean(parent: Path) -> None:
     """Remove what dead builds left beside the artefacts of ``parent``."""
     for path in parent.glob(f"{_ASIDE}*"):
-        pid = path.name.rsplit("-", 2)[-2]
-        if pid.isdigit() and _alive(int(pid)):
+        if is_being_built(path):
             continue
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def is_being_built(path: Path) -> bool:
+    """Whether the process that works in ``path``, which lies aside, still runs."""
+    pid = path.name.rsplit("-", 2)[-2]
+    return pid.isdigit() and _alive(int(pid))
 
 
 def _alive(pid: int) -> bool:

@@ -3,7 +3,7 @@
     releases/<ontology>/   the releases themselves        linker.json       the declaration, whole
     index/                 names, vectors, FAISS          calibration.json  evidence → probability
     adapter/               LoRA weights, if any           lexicon.json      what corpora taught about names, if any
-    evaluation.json, gates.json, diffs/<ontology>.md
+    encoder/               if it was adapted              evaluation.json, gates.json, diffs/<ontology>.md
     manifest.json          the sha256 of each file, the models by reference and sha256, the lineage; written last
 
 Parts are hard-linked, so a bundle costs a folder, not a copy. Without an evaluation it is a *draft*: it links, but the
@@ -23,9 +23,10 @@ from belink.errors import BelinkError, BundleError, ModelError
 from belink.records import GateResult
 
 FORMAT = 1
-ADAPTER, CALIBRATION, EVALUATION, GATES, INDEX, LEXICON, LINKER = (
+ADAPTER, CALIBRATION, ENCODER, EVALUATION, GATES, INDEX, LEXICON, LINKER = (
     "adapter",
     "calibration.json",
+    "encoder",
     "evaluation.json",
     "gates.json",
     "index",
@@ -53,6 +54,7 @@ class Parts:
     encoder: ModelReference
     base_model: ModelReference
     adapter: Path | None = None  # None: the linker decides by retrieval alone
+    adapted: Path | None = None  # the adapted encoder; None: the one that ``encoder`` names, as it is
     detector: ModelReference | None = None  # None: mentions are found by the ontology's names
     lexicon: Path | None = None  # lexicon.json: what corpora taught about those names; None: nothing
     diffs: Mapping[str, str] = field(default_factory=dict)  # ontology → Markdown, against the champion's release
@@ -138,6 +140,8 @@ def _describe(parts: Parts) -> dict[str, Any]:
     releases = {name: _release_identity(path) for name, path in sorted(parts.releases.items())}
     if parts.adapter is not None:
         _part_manifest(parts.adapter, "adapter")
+    if parts.adapted is not None:
+        _part_manifest(parts.adapted, "encoder")
     described: dict[str, Any] = {
         "format": FORMAT,
         "kind": "bundle",
@@ -154,7 +158,11 @@ def _describe(parts: Parts) -> dict[str, Any]:
         },
         "adapter": parts.adapter.name if parts.adapter else None,
         "calibration": artefact.sha256(parts.calibration),
-        "encoder": {**asdict(parts.encoder), "fingerprint": index["encoder"]},
+        "encoder": {
+            **asdict(parts.encoder),
+            "fingerprint": index["encoder"],
+            "adapted": parts.adapted.name if parts.adapted else None,
+        },
         "base_model": asdict(parts.base_model),
         "inputs": dict(parts.inputs),
     }
@@ -186,6 +194,8 @@ def _place(parts: Parts, folder: Path) -> None:
     artefact.link_or_copy(parts.index, folder / INDEX)
     if parts.adapter is not None:
         artefact.link_or_copy(parts.adapter, folder / ADAPTER)
+    if parts.adapted is not None:
+        artefact.link_or_copy(parts.adapted, folder / ENCODER)
     artefact.link_or_copy(parts.calibration, folder / CALIBRATION)
     if parts.lexicon is not None:
         artefact.link_or_copy(parts.lexicon, folder / LEXICON)

@@ -17,6 +17,7 @@ from belink.errors import GateRefused
 from belink.evaluate import Evaluation, as_json, evaluate, paired_bootstrap
 from belink.gates import failed, linker_gates
 from belink.link import Linker
+from belink.model_card import gate_table, model_card, shortened
 from belink.predictions import Known, read_predictions, write_predictions
 from belink.records import GateResult
 from belink.refresh_steps import Champion, Start, inputs, load_encoder, outcome, sound
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NOT_WITHDRAWN = "not_withdrawn"
+NOT_WITHDRAWN, APPROVED = "not_withdrawn", "approved"
+Verdict = Literal["promoted", "rejected"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,7 @@ def drafted(
         releases=dict(releases),
         index=index,
         adapter=decision.adapter,
+        adapted=decision.encoder,
         detector=_detector(begun),
         lexicon=learned(begun, releases, index),
         calibration=calibration,
@@ -93,7 +96,7 @@ def evaluated(begun: Start, challenger: Challenger, current: Champion | None) ->
     known = _known(begun, challenger, current, folders)
     with artefact.build(target) as folder:
         seconds, figures = {}, {}
-        for who, (predictions, took) in measure.sit(_opened(begun, sitting), items, known).items():
+        for who, (predictions, took) in measure.sit(_opened(begun, challenger, sitting), items, known).items():
             write_predictions(predictions, folder / f"{who}.jsonl")
             seconds[who], figures[who] = took, as_json(evaluate(predictions, seconds=took))
         text = json.dumps({"champion": None, **figures}, indent=1, ensure_ascii=False)
@@ -136,6 +139,7 @@ def registered(begun: Start, folder: Path, index: "IndexReport", exam_folder: Pa
         datasets[f"{name} {release['version']}"] = (place, release["sha256"])
     for corpus in linker.corpora:
         datasets[corpus.name] = (corpus.url or corpus.file, begun.corpora[corpus.name])
+    card = model_card(folder, linker, begun.sources, gates)
     record = RunRecord(
         params={
             **_flat(linker.model_dump(mode="json", exclude={"corpora"})),
@@ -151,14 +155,19 @@ def registered(begun: Start, folder: Path, index: "IndexReport", exam_folder: Pa
         },
         reports={
             **{f"diff-{name}": text for name, text in reports.items()},
+            "model_card.md": card,
             "gates.md": gate_report(gates),
             "index.md": index_report(index),
             bundle.EVALUATION: evaluation,
             "report.html": _report(exam_folder, linker.title, gates, manifest["lineage"]),
         },
         datasets=datasets,
-        tags={f"belink.{name}": value for name, value in manifest["lineage"].items() if name != "bundle"},
-        description=_description(linker.title, manifest, gates),
+        tags={
+            **{f"belink.{name}": value for name, value in manifest["lineage"].items() if name != "bundle"},
+            **_hashes(manifest),
+        },
+        description=shortened(card),
+        share_restricted=begun.share_restricted,
     )
     return registry.register(begun.settings, folder, record)
 
@@ -175,38 +184,85 @@ def concluded(
 
     :raises RegistryError: the champion is not the one that the challenger was compared with.
     """
-    name, settings = begun.linker.name, begun.settings
     if current is not None and current.version == version:
         answer = outcome(begun, "unchanged", version, version, (index.encoded, index.reused), gates)
+        registry.note_refresh(begun.settings, answer)
         return {**answer, "trained": decision.train, "why": decision.reason}
+    answer = settled(begun, version, current, gates, (index.encoded, index.reused))
+    return {**answer, "trained": decision.train, "why": decision.reason}
+
+
+def reopened(begun: Start, version: str) -> Challenger:
+    """A version that the registry holds, to be judged again.
+
+    :param version: its number, or an alias.
+    :raises RegistryError: there is none such.
+    """
+    folder, _ = registry.bundle_path(begun.settings, begun.linker.name, version)
+    manifest = bundle.check(folder)
+    parts = bundle.Parts(
+        linker=begun.linker,
+        releases={name: folder / "releases" / name for name in manifest["releases"]},
+        index=folder / bundle.INDEX,
+        calibration=folder / bundle.CALIBRATION,
+        encoder=bundle.ModelReference(reference=manifest["encoder"]["reference"], sha256=manifest["encoder"]["sha256"]),
+        base_model=bundle.ModelReference(**manifest["base_model"]),
+    )
+    return Challenger(path=folder, parts=parts)
+
+
+def settled(
+    begun: Start,
+    version: str,
+    current: Champion | None,
+    gates: Sequence[GateResult],
+    encoded_reused: tuple[int, int] = (0, 0),
+    approval: GateResult | None = None,
+) -> dict[str, Any]:
+    """``champion`` moved to ``version`` if every gate passed and, where the linker asks for it, a person said yes.
+
+    :param approval: what the person said; ``None``: nobody was asked yet.
+    :raises RegistryError: the champion is not the one that the challenger was compared with.
+    """
+    name, settings = begun.linker.name, begun.settings
     if registry.is_withdrawn(settings, name, version):
         detail = f"version {version} was rolled back; belink promote {name} {version} takes it all the same"
         gates = [*gates, GateResult(name=NOT_WITHDRAWN, value=1.0, bound=0.0, passed=False, detail=detail)]
+    if begun.linker.approval.required and not failed(list(gates)):
+        nobody = f"a person decides: the deployment evaluate-and-promote asks, belink promote {name} {version} answers"
+        gates = [*gates, approval or approval_gate(False, nobody)]
     refused = failed(list(gates))
-    verdict: Literal["promoted", "rejected"] = "rejected" if refused else "promoted"
+    verdict: Verdict = "rejected" if refused else "promoted"
     registry.settle(settings, name, version, verdict, tuple(refused))
     champion = current.version if current else None
     if not refused:
         champion = registry.promote(settings, name, version, expect=champion)["champion"]
-    answer = outcome(begun, verdict, version, champion, (index.encoded, index.reused), gates)
-    return {**answer, "trained": decision.train, "why": decision.reason}
+    answer = outcome(begun, verdict, version, champion, encoded_reused, gates)
+    registry.note_refresh(settings, answer)
+    return answer
+
+
+def approval_gate(said_yes: bool, detail: str) -> GateResult:
+    """A person's word as a gate."""
+    return GateResult(name=APPROVED, value=float(said_yes), bound=1.0, passed=said_yes, detail=detail)
+
+
+def awaits_approval(answer: Mapping[str, Any]) -> bool:
+    """Whether nothing but a person's word keeps a version from being champion."""
+    return [gate["name"] for gate in answer["gates"] if not gate["passed"]] == [APPROVED]
 
 
 def release_refused(begun: Start, current: Champion | None, error: GateRefused) -> dict[str, Any]:
     """The answer of a refresh whose release a gate refused: nothing was built, the champion stays."""
     answer = outcome(begun, "rejected", None, current.version if current else None, (0, 0))
-    return {**answer, "gates": list(error.gates), "reason": str(error)}
+    answer = {**answer, "gates": list(error.gates), "reason": str(error)}
+    registry.note_refresh(begun.settings, answer)
+    return answer
 
 
 def gate_report(gates: Sequence[GateResult]) -> str:
     """A Markdown table."""
-    lines = ["| gate | value | bound | | |", "| --- | ---: | ---: | --- | --- |"]
-    for gate in gates:
-        value = "not measured" if gate.value is None else f"{gate.value:.4g}"
-        lines.append(
-            f"| {gate.name} | {value} | {gate.bound:.4g} | {'pass' if gate.passed else 'FAIL'} | {gate.detail} |"
-        )
-    return "\n".join(lines) + "\n"
+    return gate_table(gates) + "\n"
 
 
 def index_report(index: "IndexReport") -> str:
@@ -241,13 +297,14 @@ def _report(exam_folder: Path, title: str, gates: Sequence[GateResult], lineage:
     return html(challenger, title=title, gates=gates, comparison=comparison, facts=lineage)
 
 
-def _opened(begun: Start, folders: Mapping[str, Path]) -> dict[str, Linker]:
-    """The linkers of some bundles; those with the same encoder share it."""
+def _opened(begun: Start, challenger: Challenger, folders: Mapping[str, Path]) -> dict[str, Linker]:
+    """The linkers of some bundles; those with the challenger's encoder share the one that is loaded already."""
+    shared = load_encoder(begun, challenger.parts.adapted)
     linkers = {}
     for who, folder in folders.items():
         linkers[who] = linker = Linker(folder, begun.settings.cache)
-        if linker.declaration.encoder == begun.linker.encoder:
-            linker.encoder = load_encoder(begun)
+        if linker.index.manifest["encoder"] == shared.fingerprint:
+            linker.encoder = shared
     return linkers
 
 
@@ -278,6 +335,18 @@ def _figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
+def _hashes(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The sha256 of what a version is made of, where one would look for it."""
+    files = manifest["files"]
+    named = {
+        "index": next((name for name in files if name.endswith(".faiss")), f"{bundle.INDEX}/vectors.npy"),
+        "adapter": f"{bundle.ADAPTER}/adapter_model.safetensors",
+    }
+    hashes = {name: str(files[file]["sha256"]) for name, file in named.items() if file in files}
+    hashes |= {"encoder": manifest["encoder"]["sha256"], "base_model": manifest["base_model"]["sha256"]}
+    return {f"belink.{name}.sha256": value for name, value in hashes.items()}
+
+
 def _flat(document: Mapping[str, Any], above: str = "") -> dict[str, object]:
     flat: dict[str, object] = {}
     for name, value in document.items():
@@ -286,8 +355,3 @@ def _flat(document: Mapping[str, Any], above: str = "") -> dict[str, object]:
         else:
             flat[f"{above}{name}"] = value
     return flat
-
-
-def _description(title: str, manifest: Mapping[str, Any], gates: Sequence[GateResult]) -> str:
-    releases = "\n".join(f"- {name} {release['version']}" for name, release in manifest["releases"].items())
-    return f"# {title}\n\n{releases}\n\n{gate_report(gates)}"

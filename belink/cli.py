@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -34,16 +35,26 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except GateRefused as error:
-            click.echo(f"refused: {error}", err=True)
-            ctx.exit(REFUSED)
+            said, code = f"refused: {error}", REFUSED
+            _let_go(error)
         except BelinkError as error:
-            click.echo(f"error: {error}", err=True)
-            ctx.exit(MENDABLE)
+            said, code = f"error: {error}", MENDABLE
+            _let_go(error)
         except OSError as error:
             if error.filename is None and error.errno is None:
                 raise
-            click.echo(f"error: {error.filename or 'the system'}: {error.strerror or error}", err=True)
-            ctx.exit(MENDABLE)
+            said, code = f"error: {error.filename or 'the system'}: {error.strerror or error}", MENDABLE
+            _let_go(error)
+        click.echo(said, err=True)
+        ctx.exit(code)
+
+
+def _let_go(error: BaseException) -> None:
+    """Close what the frames of ``error`` hold: Prefect keeps the error to the end, when an open database complains."""
+    reason: BaseException | None = error
+    while reason is not None:
+        traceback.clear_frames(reason.__traceback__)
+        reason = reason.__cause__ or reason.__context__
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -152,6 +163,7 @@ def train(here: settings.Settings, linker: str, json_: bool) -> None:
 @click.argument("linker")
 @click.option("--file", "files", multiple=True, metavar="ONTOLOGY=PATH", help="A local file for one ontology.")
 @click.option("--retrain", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
+@click.option("--share-restricted", is_flag=True, help="An MLflow server may hold releases that are the licensee's.")
 @as_json
 @click.pass_obj
 def refresh(
@@ -159,13 +171,14 @@ def refresh(
     linker: str,
     files: tuple[str, ...],
     retrain: Literal["auto", "always", "never"],
+    share_restricted: bool,
     json_: bool,
 ) -> None:
     """Releases → index → (training) → evaluation → gates → registry → champion."""
     from belink import show
     from flows.refresh import run
 
-    outcome = run(here, linker, _files_by_ontology(files), retrain)
+    outcome = run(here, linker, _files_by_ontology(files), retrain, share_restricted=share_restricted)
     _print(outcome, json_, show.refreshed)
     if outcome["outcome"] == "rejected":
         sys.exit(REFUSED)
@@ -207,8 +220,8 @@ def evaluate(
 
 @belink.command()
 @click.argument("text", required=False)
-@click.option("--input", "input_", type=existing, help="Text, JSONL, BioC or PubTator; plain or .gz.")
-@click.option("--output", type=click.Path(path_type=Path), help="Write links here, one JSON line a document.")
+@click.option("--input", "input_", type=existing, help="Text, JSONL, BioC or PubTator, plain or .gz; Parquet.")
+@click.option("--output", type=click.Path(path_type=Path), help="Write links here: JSON lines, or .parquet.")
 @linker_option
 @click.option("--min-probability", type=click.FloatRange(0, 1), help="Answer NIL below this.")
 @as_json
@@ -313,6 +326,59 @@ def rollback(here: settings.Settings, linker: str, json_: bool) -> None:
     from belink import registry, show
 
     _print(registry.rollback(here, linker), json_, show.moved)
+
+
+@belink.command()
+@click.option("--yes", is_flag=True, help="Remove it; without this, only say what would be removed.")
+@click.option("--dry-run", is_flag=True, help="Only say it: the default.")
+@click.option("--keep", type=click.IntRange(1), default=3, show_default=True, help="Newest versions and releases kept.")
+@as_json
+@click.pass_obj
+def gc(here: settings.Settings, yes: bool, dry_run: bool, keep: int, json_: bool) -> None:
+    """Remove versions, releases, indices and scratch that no alias and no keep rule needs."""
+    from belink import cleaning, show
+
+    if yes and dry_run:
+        raise click.UsageError("give either --yes or --dry-run")
+    if yes:
+        click.echo(show.cleaned(cleaning.clean(here, keep=keep)), err=True)  # first said, then done
+    _print(cleaning.clean(here, keep=keep, remove=yes), json_, show.cleaned)
+
+
+@belink.command()
+@click.argument("linkers", nargs=-1)
+@click.option(
+    "--pools",
+    type=click.Choice(["process", "docker", "kubernetes"]),
+    default="process",
+    show_default=True,
+    help="What the work pools run flows in.",
+)
+@click.option("--image", default="", help="The image of docker and kubernetes pools.")
+@click.option("--share-restricted", multiple=True, metavar="LINKER", help="Whose restricted releases MLflow may hold.")
+@click.option("--print", "print_", is_flag=True, help="Write prefect.yaml to standard output, and change nothing.")
+@as_json
+def deploy(
+    linkers: tuple[str, ...],
+    pools: Literal["process", "docker", "kubernetes"],
+    image: str,
+    share_restricted: tuple[str, ...],
+    print_: bool,
+    json_: bool,
+) -> None:
+    """Make the Prefect server at PREFECT_API_URL ready for LINKERS (all that are shipped): pools, limits, schedules."""
+    from belink import show
+    from flows.deployments import Wanted, prefect_yaml
+
+    if pools != "process" and not image:
+        raise click.UsageError(f"give --image: {pools} pools run flows in containers")
+    wanted = Wanted(linkers=linkers, infrastructure=pools, image=image, share_restricted=share_restricted)
+    if print_:
+        click.echo(prefect_yaml(wanted), nl=False)
+        return
+    from flows.deploy import deploy as run
+
+    _print(run(wanted), json_, show.deployed)
 
 
 @belink.group()

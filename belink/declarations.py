@@ -66,8 +66,8 @@ class Source(Declared):
     title: str
     format: Format
     url: str | tuple[str, ...] | None = None  # "{version}" is filled in where a version is asked for; None: bring files
-    # "header": what the file says of itself; "last-modified": the server's date; else a regular expression on the
-    # file's name, its first group being the version.
+    # "header": what the file says of itself; "last-modified": the server's date, or a local file's own; else a
+    # regular expression on the file's name, its first group being the version.
     version: str = "header"
     prefixes: tuple[str, ...]  # the ontology's own; other terms in the file are kept but not offered by a linker
     licence: str
@@ -78,6 +78,8 @@ class Source(Declared):
     names: NamesKept = NamesKept()
     columns: Columns | None = None  # table sources
     comment: str | None = None  # table sources: lines beginning with this are skipped (CTD: "#")
+    schedule: str = ""  # cron, UTC: when a deployment asks for a new release; "" leaves that to a person
+    edition: str = ""  # strftime pattern of the version to ask for where nobody names one ("%Y": one a year)
     header: tuple[str, ...] = ()  # table sources without a header line: the columns' names, in order
     # Above this many MiB (decompressed) OBO is read frame by frame, not through pronto: same rows, less memory.
     stream_above_mib: float = 64
@@ -91,6 +93,20 @@ class Encoder(Declared):
     pooling: Literal["model", "mean", "cls"] = "model"  # "model": what the weights declare; SapBERT: "cls"
     max_length: int = 64  # tokens; names are short
     batch_size: int = 64  # texts; larger ones were slower on a CPU
+
+
+class Adaptation(Declared):
+    """How the encoder is aligned with the linker's names before they are indexed; 0 steps leave it as it is."""
+
+    steps: int = Field(default=0, ge=0)
+    batch_size: int = Field(default=256, gt=1)  # pairs of names a step, each of another concept
+    mentions: Share = 0.5  # of the pairs whose one half is an annotated mention, where there are any
+    learning_rate: float = 1e-4
+    warmup: Share = 0.1
+    temperature: float = Field(default=0.05, gt=0)
+    max_length: int = 32  # tokens of a name that are looked at while training
+    checkpoint_every: int = 50  # steps
+    seed: int = 13
 
 
 class Retrieval(Declared):
@@ -191,6 +207,20 @@ class Retrain(Declared):
     every_days: int | None = None  # at the latest after so many days
 
 
+class Approval(Declared):
+    """Whether a person is asked, once all gates have passed, before a deployment moves ``champion``."""
+
+    required: bool = False
+    hours: float = Field(default=72.0, gt=0)  # without an answer for so long, the champion stays
+
+
+class Storage(Declared):
+    """Where the registry keeps bundles: whole, or above a size by reference (address and sha256)."""
+
+    by_reference_above_mib: float | None = Field(default=None, ge=0)  # None: every bundle is stored whole
+    address: str = ""  # folder or object store for those; "": below the home
+
+
 class Linker(Declared):
     """One linker: which ontologies, which models, what must hold before it is promoted."""
 
@@ -199,6 +229,7 @@ class Linker(Declared):
     ontologies: tuple[str, ...] = Field(min_length=1)  # shipped names or paths to TOML
     prefixes: tuple[str, ...] = ()  # offered CURIE prefixes; () takes the ontologies' own
     encoder: Encoder = Encoder()
+    adaptation: Adaptation = Adaptation()
     retrieval: Retrieval = Retrieval()
     reranker: Reranker = Reranker()
     detector: Detection = Detection()
@@ -208,7 +239,11 @@ class Linker(Declared):
     gates: LinkerGates = LinkerGates()
     retrain: Retrain = Retrain()
     min_probability: Share = 0.0  # a link below it is answered as NIL; callers may ask for another
-    schedule: str = ""  # cron, UTC
+    # cron, UTC: a retrain also then, which makes up for one that failed, and for an adapter that has grown old; with
+    # nothing new it ends in seconds.
+    schedule: str = ""
+    approval: Approval = Approval()
+    storage: Storage = Storage()
 
 
 def load_source(name_or_path: str) -> Source:

@@ -42,6 +42,10 @@ class RegistryError(BelinkError):
     """The MLflow registry does not hold, or refuses, what was asked of it."""
 
 
+class ServerError(BelinkError):
+    """A Prefect server that is not there, or refuses what was asked of it."""
+
+
 class GateRefused(BelinkError):
     """A gate refused a release or a linker; the command line exits with 3."""
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from belink import declarations, registry, releases
+from belink import artefact, declarations, registry, releases
 from belink.declarations import Source
 from belink.errors import DeclarationError, RegistryError, SourceError
 from belink.records import Candidate, Document, Link
@@ -81,9 +81,9 @@ def migrate_file(
 
 def index_linker(here: Settings, linker: str) -> Answer:
     """Build the index of the linker's newest releases."""
-    from belink import refresh_steps
+    from belink import retraining
 
-    report = refresh_steps.index_newest(here, linker)
+    report = retraining.index_newest(here, linker)
     return {**dataclasses.asdict(report), "index": str(report.path)}
 
 
@@ -123,7 +123,9 @@ def link(
     output: Path | None,
     min_probability: float | None,
 ) -> Answer:
-    """Link a text, or the documents of ``input_``; with ``output``, one JSON line a document is written there."""
+    """Link a text, or the documents of ``input_``; with ``output``, they are written there: one JSON line a
+    document, or as Parquet one row a mention.
+    """
     opened = open_linker(here, linker)
     documents = [Document(id="", text=text)] if text is not None else _documents(input_)
     linked = (
@@ -141,6 +143,10 @@ def _documents(path: Path | None) -> Iterable[Document]:
 
     if path is None:
         raise ValueError("neither a text nor a file was given")
+    if path.suffix == ".parquet":
+        from belink import tables
+
+        return tables.read_documents(path)
     if path.name.removesuffix(".gz").endswith(".txt"):
         return [Document(id=path.name, text=path.read_text(encoding="utf-8"))]
     return corpora.read_corpus(path)
@@ -161,16 +167,26 @@ def _batches(documents: Iterable[Document], size: int = 64) -> Iterator[list[Doc
 
 def _write(output: Path, linked: Iterable[tuple[Document, list[Link]]], lineage: dict[str, str]) -> Answer:
     """Written beside ``output`` and moved there, so that a reader never meets half a file."""
+    with artefact.whole_file(output) as aside:
+        if output.suffix == ".parquet":
+            from belink import tables
+
+            rows = ((document.id, [as_json(link) for link in links]) for document, links in linked)
+            n_documents, n_mentions = tables.write_links(aside, rows, lineage)
+        else:
+            n_documents, n_mentions = _write_lines(aside, linked, lineage)
+    return {"documents": n_documents, "mentions": n_mentions, "output": str(output), "links": [], "lineage": lineage}
+
+
+def _write_lines(path: Path, linked: Iterable[tuple[Document, list[Link]]], lineage: dict[str, str]) -> tuple[int, int]:
     n_documents = n_mentions = 0
-    aside = output.with_name(f".tmp-{output.name}")
-    with aside.open("w", encoding="utf-8") as stream:
+    with path.open("w", encoding="utf-8") as stream:
         for document, links in linked:
             line = {"id": document.id, "links": [as_json(link) for link in links], "lineage": lineage}
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
             n_documents += 1
             n_mentions += len(links)
-    aside.replace(output)
-    return {"documents": n_documents, "mentions": n_mentions, "output": str(output), "links": [], "lineage": lineage}
+    return n_documents, n_mentions
 
 
 def as_json(link: Link) -> Answer:

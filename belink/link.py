@@ -44,6 +44,9 @@ class Linker:
 
     @cached_property
     def encoder(self) -> Encoder:
+        adapted = self.path / bundle.ENCODER
+        if adapted.is_dir():
+            return Encoder.adapted(self.declaration.encoder, adapted)
         return Encoder.load(self.declaration.encoder, self.cache)
 
     @cached_property

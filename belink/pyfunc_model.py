@@ -65,10 +65,11 @@ class BundleModel(PythonModel):
         """Load the bundle that lies beside this model."""
         from pathlib import Path
 
-        from belink import settings
+        from belink import by_reference, settings
         from belink.link import Linker
 
-        self.linker = Linker(Path(context.artifacts["bundle"]), settings.load().cache)
+        here = settings.load()
+        self.linker = Linker(by_reference.resolved(here, Path(context.artifacts["bundle"])), here.cache)
 
     # MLflow calls predict() without a context where it declares none.
     def predict(  # type: ignore[override]

@@ -1,7 +1,7 @@
 """The steps of a refresh up to the index; ``retraining`` and ``challenge`` have the others.
 
-    start → fetched → champion → is_unchanged → ingested → compared → indexed
-          → decided → trained → calibrated
+    start → fetched → champion → is_unchanged → ingested → compared
+          → decided → adapted → indexed → trained → calibrated
           → drafted → evaluated → judged → assembled → registered → concluded
 
 Each is a function of declarations and paths, called by the flows in this order. Every step names its result by its
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from belink.records import Candidate, Mention
 
 RetrainRule = Literal["auto", "always", "never"]
+# Of a declaration: says when and where, not what the bundle is.
+_NOT_CONTENT = {"title", "schedule", "retrain", "approval", "storage"}
 log = logging.getLogger(__name__)
 
 
@@ -44,6 +46,7 @@ class Start:
     sources: Mapping[str, Source]  # by the ontology's name
     corpora: Mapping[str, str]  # name → sha256 of the file
     retrain: RetrainRule = "auto"
+    share_restricted: bool = False  # a licensee said that a server elsewhere may hold what the licence keeps to them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +68,18 @@ class Champion:
     fault: str = ""  # why it cannot be used: damaged, or made by another belink; "" for a sound one
 
 
-def start(settings: Settings, linker: str, ontologies: Sequence[str] = (), retrain: RetrainRule = "auto") -> Start:
+def start(
+    settings: Settings,
+    linker: str,
+    ontologies: Sequence[str] = (),
+    retrain: RetrainRule = "auto",
+    *,
+    share_restricted: bool = False,
+) -> Start:
     """The declarations that ``linker`` is made by, and the corpora they name.
 
     :param ontologies: those that files were given for; each must be one of the linker's.
+    :param share_restricted: a registry elsewhere may hold releases that are not redistributable.
     :raises DeclarationError: a declaration or corpus is missing, or the linker has no such ontology.
     """
     declared = declarations.load_linker(linker)
@@ -80,7 +91,23 @@ def start(settings: Settings, linker: str, ontologies: Sequence[str] = (), retra
             )
     files = {corpus.name: declarations.corpus_file(corpus, settings.data) for corpus in declared.corpora}
     corpora = {name: artefact.sha256(path) for name, path in files.items()}
-    return Start(settings=settings, linker=declared, sources=sources, corpora=corpora, retrain=retrain)
+    return Start(
+        settings=settings,
+        linker=declared,
+        sources=sources,
+        corpora=corpora,
+        retrain=retrain,
+        share_restricted=share_restricted,
+    )
+
+
+def check_sharing(begun: Start) -> None:
+    """Say before hours of work, not after, that the registry may not have the result.
+
+    :raises RegistryError: it lies elsewhere, an ontology is not redistributable, and nobody allowed it.
+    """
+    restricted = [name for name, source in begun.sources.items() if not source.redistributable]
+    registry.check_sharing(begun.settings, begun.linker, restricted, allowed=begun.share_restricted)
 
 
 @contextmanager
@@ -100,7 +127,7 @@ def exclusive(begun: Start) -> Iterator[None]:
             f"{begun.linker.name}: another refresh of it is running in {begun.settings.home}; try again when it is done"
         ) from error
     try:
-        _sweep(begun)
+        sweep(begun)
         yield
     finally:
         lock.release()
@@ -165,7 +192,7 @@ def inputs(begun: Start, sha256: Mapping[str, str]) -> dict[str, Any]:
             for name, source in sorted(begun.sources.items())
         },
         "corpora": dict(begun.corpora),
-        "linker": begun.linker.model_dump(mode="json", exclude={"title", "schedule", "retrain"}),
+        "linker": begun.linker.model_dump(mode="json", exclude=_NOT_CONTENT),
         "text_version": text.VERSION,
         "format": bundle.FORMAT,
     }
@@ -174,7 +201,9 @@ def inputs(begun: Start, sha256: Mapping[str, str]) -> dict[str, Any]:
 
 def unchanged(begun: Start, current: Champion) -> dict[str, Any]:
     """The answer of a refresh that had nothing to do."""
-    return outcome(begun, "unchanged", current.version, current.version, (0, current.manifest["index"]["names"]))
+    answer = outcome(begun, "unchanged", current.version, current.version, (0, current.manifest["index"]["names"]))
+    registry.note_refresh(begun.settings, answer)
+    return answer
 
 
 def outcome(
@@ -224,22 +253,30 @@ def compared(current: Champion | None, releases: Mapping[str, Path]) -> "dict[st
     }
 
 
-def indexed(begun: Start, releases: Mapping[str, Path], current: Champion | None) -> "IndexReport":
-    """The index over ``releases``, every vector borrowed that the newest index or the champion's has."""
+def indexed(
+    begun: Start, releases: Mapping[str, Path], current: Champion | None, adapted: Path | None = None
+) -> "IndexReport":
+    """The index over ``releases``, every vector borrowed that an earlier index or the champion's has.
+
+    :param adapted: the folder of the adapted encoder; ``None`` for the declared one as it is.
+    """
     from belink.index import build_index
 
     folder, current = begun.settings.indices / begun.linker.name, sound(current)
-    previous = newest(folder) or (current.path / bundle.INDEX if current else None)
-    return build_index(list(releases.values()), begun.linker, load_encoder(begun), folder, previous)
+    encoder = load_encoder(begun, adapted)
+    previous = newest(folder, encoder=encoder.fingerprint) or (current.path / bundle.INDEX if current else None)
+    folders = list(releases.values())
+    precedents = exam.precedents(begun.linker, folders, begun.settings.data)
+    return build_index(folders, begun.linker, encoder, folder, previous, precedents)
 
 
-def index_newest(settings: Settings, linker: str) -> "IndexReport":
-    """The index over the newest releases of a linker's ontologies.
-
-    :raises ReleaseError: one of them has no release yet.
-    """
-    begun = start(settings, linker)
-    return indexed(begun, newest_releases(begun), champion(begun))
+def is_made_of(begun: Start, releases: Mapping[str, Path], current: Champion) -> bool:
+    """Whether the champion was made of these very releases, by the declarations as they are."""
+    files = {
+        name: SourceFiles(paths=(), sha256=str(artefact.read_manifest(path)["sha256"]))
+        for name, path in releases.items()
+    }
+    return is_unchanged(begun, files, current)
 
 
 def newest_releases(begun: Start) -> dict[str, Path]:
@@ -258,29 +295,31 @@ def newest_releases(begun: Start) -> dict[str, Path]:
     return {name: path for name, path in found.items() if path is not None}
 
 
-def retriever(begun: Start, index_folder: Path) -> "Retrieve":
+def retriever(begun: Start, index_folder: Path, adapted: Path | None = None) -> "Retrieve":
     """Retrieval over an index with the linker's encoder, as questions are asked of it."""
     from belink.index import Index
     from belink.retrieve import retrieve
 
-    index, encoder, config = Index.load(index_folder), load_encoder(begun), begun.linker.retrieval
+    index, encoder, config = Index.load(index_folder), load_encoder(begun, adapted), begun.linker.retrieval
 
-    def ask(mentions: "Sequence[Mention]", *, hide_own_name: bool = False) -> "list[list[Candidate]]":
-        return retrieve(index, encoder, mentions, config, hide_own_name=hide_own_name)
+    def ask(
+        mentions: "Sequence[Mention]", *, hide_own_name: bool = False, hide_precedent: bool = False
+    ) -> "list[list[Candidate]]":
+        return retrieve(index, encoder, mentions, config, hide_own_name=hide_own_name, hide_precedent=hide_precedent)
 
     return ask
 
 
-def load_encoder(begun: Start) -> "Encoder":
-    """The linker's encoder; loaded once a process, since several steps ask for it."""
-    return _encoder(begun.linker.encoder, begun.settings.cache)
+def load_encoder(begun: Start, adapted: Path | None = None) -> "Encoder":
+    """The linker's encoder, adapted or as declared; loaded once a process, since several steps ask for it."""
+    return _encoder(begun.linker.encoder, adapted or begun.settings.cache, adapted is not None)
 
 
 @lru_cache(maxsize=1)
-def _encoder(config: "EncoderConfig", cache: Path) -> "Encoder":
+def _encoder(config: "EncoderConfig", folder: Path, adapted: bool) -> "Encoder":
     from belink.encode import Encoder
 
-    return Encoder.load(config, cache)
+    return Encoder.adapted(config, folder) if adapted else Encoder.load(config, folder)
 
 
 def is_due(begun: Start, manifest: Mapping[str, Any]) -> bool:
@@ -291,16 +330,27 @@ def is_due(begun: Start, manifest: Mapping[str, Any]) -> bool:
     return datetime.now(UTC) - datetime.fromisoformat(trained) > timedelta(days=days)
 
 
-def newest(folder: Path) -> Path | None:
-    """The complete artefact below ``folder`` that was made last; ``None`` where there is none."""
+def newest(folder: Path, **manifest: object) -> Path | None:
+    """The complete artefact below ``folder`` that was made last, of those whose manifest says so; ``None`` for none."""
     found = [path for path in folder.glob("[!.]*") if artefact.exists(path)]
+    found = [path for path in found if manifest.items() <= artefact.read_manifest(path).items()] if manifest else found
     return max(found, key=lambda path: (path / artefact.MANIFEST).stat().st_mtime_ns, default=None)
 
 
-def _sweep(begun: Start) -> None:
+def sweep(begun: Start) -> None:
     """Remove what killed builds left; every other step cleans only where it builds."""
     home, linker = begun.settings.home, begun.linker.name
-    for kind in ("indices", "adapters", "calibrations", "lexicons", "drafts", "evaluations", "bundles", "fetched"):
+    for kind in (
+        "encoders",
+        "indices",
+        "adapters",
+        "calibrations",
+        "lexicons",
+        "drafts",
+        "evaluations",
+        "bundles",
+        "fetched",
+    ):
         artefact.clean(home / kind / linker)
     for ontology in begun.sources:
         artefact.clean(begun.settings.releases / ontology)

@@ -2,28 +2,29 @@
 
 One registered model a linker, one version a bundle, and three aliases: ``champion`` is what consumers follow,
 ``challenger`` the version that was judged last, ``previous`` where a rollback goes. Versions never change; moving
-``champion`` is the one switching write. Aliases of MLflow know no compare-and-set, so a file lock makes one of it.
+``champion`` is the one switching write. Aliases of MLflow know no compare-and-set, so a lock in it makes one.
 """
 
-import shutil
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from belink import artefact, bundle
+from belink import artefact, bundle, by_reference, releases
+from belink.declarations import Linker
 from belink.errors import BundleError, RegistryError
-from belink.settings import Settings
+from belink.settings import Settings, without_password
 from belink.tracking import (
     BUNDLE,
     KIND,
     RunRecord,
-    download_model,
     drop_unfinished,
     ensure_model,
     first_line,
     local_folder,
-    locked,
+    locked_everywhere,
     log_bundle,
     may_hold_anything,
     one_line,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+_RESTRICTED = "belink.restricted"  # ontologies of a version that are not redistributable
+_LAST = "belink.last_refresh"  # on the registered model
 _WITHDRAWN = "belink.withdrawn"  # set by a rollback: no refresh promotes this version again by itself
 _OUTCOME, _FAILED, _PROMOTED, _RELEASE = (
     "belink.outcome",
@@ -54,17 +57,22 @@ def register(settings: Settings, folder: Path, record: RunRecord) -> str:
     if bundle.is_draft(manifest):
         raise RegistryError(f"{folder}: expected an evaluated bundle, found a draft; only those are registered")
     linker, key = str(manifest["linker"]), str(manifest["key"])
+    declared = Linker.model_validate_json((folder / bundle.LINKER).read_text(encoding="utf-8"))
+    restricted = restricted_releases(folder, manifest)
+    check_sharing(settings, declared, restricted, allowed=record.share_restricted)
     client = setup(settings)
     with one_line(f"{linker}: MLflow did not take the bundle"), pointed_at(settings):
         known = _version_of(client, linker, key)
-        if known is not None and _is_sound(client, linker, known):
+        if known is not None and _is_sound(settings, client, linker, known):
             return known
         ensure_model(client, linker)
         drop_unfinished(client, settings, linker, key)
-        run_id, model_uri, model_id = log_bundle(client, settings, folder, manifest, record)
+        with by_reference.stored(settings, folder, manifest, declared.storage) as stored:
+            run_id, model_uri, model_id = log_bundle(client, settings, stored, manifest, record)
         tags = {
             **record.tags,
             BUNDLE: key,
+            **({_RESTRICTED: ", ".join(restricted)} if restricted else {}),
             **{f"{_RELEASE}{name}": release["version"] for name, release in manifest["releases"].items()},
         }
         version = client.create_model_version(
@@ -110,7 +118,10 @@ def promote(settings: Settings, linker: str, version: str, *, expect: str | None
     :raises RegistryError: there is no such version, or the champion is not the expected one.
     """
     client = setup(settings)
-    with locked(settings, f"promote-{linker}"), one_line(f"{linker}: version {version} could not be promoted"):
+    with (
+        one_line(f"{linker}: version {version} could not be promoted"),
+        locked_everywhere(settings, client, f"promote-{linker}"),
+    ):
         _require(client, linker, version)
         before = _aliases(client, linker)
         current = before.get(CHAMPION)
@@ -138,7 +149,10 @@ def rollback(settings: Settings, linker: str) -> dict[str, Any]:
     :raises RegistryError: there is nothing to go back to.
     """
     client = setup(settings)
-    with locked(settings, f"promote-{linker}"), one_line(f"{linker}: could not be rolled back"):
+    with (
+        one_line(f"{linker}: could not be rolled back"),
+        locked_everywhere(settings, client, f"promote-{linker}"),
+    ):
         before = _aliases(client, linker)
         current, target = before.get(CHAMPION), before.get(PREVIOUS)
         if current is None:
@@ -165,21 +179,69 @@ def bundle_path(settings: Settings, linker: str, which: str = CHAMPION) -> tuple
 
     :raises RegistryError: no such linker, alias or version.
     """
-    if not may_hold_anything(settings):
-        raise _nothing_there(linker, which, {})
+    version = version_of(settings, linker, which)
     client = setup(settings)
-    known = _aliases(client, linker)
-    version = which if which.isdigit() else known.get(which)
-    if version is None:
-        raise _nothing_there(linker, which, known)
     with one_line(f"{linker}: the bundle of version {version} cannot be found"):
         _require(client, linker, version)
         address = str(client.get_model_version_download_uri(linker, version))
         local = local_folder(address)
         if local is not None:
-            return _bundle_in(local, f"{linker} version {version}"), version
+            return by_reference.bundle_in(settings, local, f"{linker} version {version}"), version
         key = client.get_model_version(linker, version).tags.get(BUNDLE, "unknown")
-        return _fetch(settings, linker, version, key), version
+        return by_reference.fetched(settings, linker, version, key), version
+
+
+def version_of(settings: Settings, linker: str, which: str) -> str:
+    """The version number that an alias, or itself a version number, stands for.
+
+    :raises RegistryError: no such alias.
+    """
+    if not may_hold_anything(settings):
+        raise _nothing_there(linker, which, {})
+    known = aliases(settings, linker)
+    version = which if which.isdigit() else known.get(which)
+    if version is None:
+        raise _nothing_there(linker, which, known)
+    return version
+
+
+def check_sharing(settings: Settings, linker: Linker, restricted: Sequence[str], *, allowed: bool) -> None:
+    """Keep what a licence keeps to the licensee off servers, unless the licensee says otherwise.
+
+    :param restricted: ontologies of the linker that are not redistributable.
+    :raises RegistryError: the bundle would go to a server, and that was not allowed.
+    """
+    elsewhere = [address for address in (settings.tracking_uri, linker.storage.address) if _is_elsewhere(address)]
+    if restricted and elsewhere and not allowed:
+        raise RegistryError(
+            f"{linker.name}: expected ontologies that may be passed on, found {', '.join(restricted)} "
+            f"(redistributable = false) on the way to {without_password(elsewhere[0])}; where everyone who can read "
+            "that server holds the licence, say --share-restricted (share_restricted in a deployment)"
+        )
+
+
+def _is_elsewhere(address: str) -> bool:
+    """Whether what is stored at ``address`` leaves this machine and the folders it mounts."""
+    scheme = urlsplit(address).scheme.partition("+")[0]
+    return scheme not in ("", "file", "sqlite", "postgresql", "mysql", "mssql")
+
+
+def restricted_releases(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
+    """The ontologies of a bundle whose releases are not redistributable."""
+    releases = {name: artefact.read_manifest(folder / "releases" / name) for name in manifest["releases"]}
+    return [name for name, release in releases.items() if not release.get("redistributable", True)]
+
+
+def note_refresh(settings: Settings, answer: Mapping[str, Any]) -> None:
+    """Write on the linker how its last refresh ended, for ``belink status``; a linker without version has no place."""
+    if not may_hold_anything(settings):
+        return
+    failed = [gate["name"] for gate in answer["gates"] if not gate["passed"]]
+    note = {"ended": _now(), "outcome": answer["outcome"], "version": answer["version"], "failed_gates": failed}
+    client = setup(settings)
+    if answer["linker"] in [model.name for model in _models(client)]:
+        with one_line(f"{answer['linker']}: its last refresh could not be noted"):
+            client.set_registered_model_tag(answer["linker"], _LAST, json.dumps(note))
 
 
 def linkers(settings: Settings) -> list[str]:
@@ -190,40 +252,54 @@ def linkers(settings: Settings) -> list[str]:
 
 
 def status(settings: Settings) -> dict[str, Any]:
-    """``home``, ``tracking_uri`` and ``linkers``: each one's champion, previous, releases and since when."""
+    """``home``, ``tracking_uri`` and ``linkers``: each one's champion since when and of what, newer releases that lie
+    here, ontologies that are not to be passed on, and how the last refresh ended.
+    """
     shown = []
     if may_hold_anything(settings):
         client = setup(settings)
-        with one_line(f"{settings.tracking_uri}: the registry cannot be read"):
-            shown = [_shown(client, model) for model in _models(client)]
-    return {"home": str(settings.home), "tracking_uri": settings.tracking_uri, "linkers": shown}
+        with one_line(f"{without_password(settings.tracking_uri)}: the registry cannot be read"):
+            shown = [_shown(settings, client, model) for model in _models(client)]
+    return {
+        "home": str(settings.home),
+        "tracking_uri": without_password(settings.tracking_uri),
+        "linkers": shown,
+    }
 
 
-def _shown(client: "MlflowClient", model: Any) -> dict[str, Any]:
+def _shown(settings: Settings, client: "MlflowClient", model: Any) -> dict[str, Any]:
     known = {alias: str(version) for alias, version in model.aliases.items()}
-    champion_tags: dict[str, str] = {}
+    tags: dict[str, str] = {}
     if CHAMPION in known:
-        champion_tags = client.get_model_version(model.name, known[CHAMPION]).tags
-    latest: dict[str, Any] = {"outcome": None, "failed_gates": []}
-    if CHALLENGER in known:
-        tags = client.get_model_version(model.name, known[CHALLENGER]).tags
-        latest = {
-            "outcome": tags.get(_OUTCOME),
-            "failed_gates": [name for name in tags.get(_FAILED, "").split(", ") if name],
-        }
+        tags = client.get_model_version(model.name, known[CHAMPION]).tags
+    used = {name.removeprefix(_RELEASE): version for name, version in sorted(tags.items()) if name.startswith(_RELEASE)}
+    made_last = {name: releases.latest(settings, name) for name in used}
+    restricted = [name for name in tags.get(_RESTRICTED, "").split(", ") if name]
     return {
         "name": model.name,
         "champion": known.get(CHAMPION),
         "previous": known.get(PREVIOUS),
         "challenger": known.get(CHALLENGER),
-        "releases": {
-            name.removeprefix(_RELEASE): version
-            for name, version in sorted(champion_tags.items())
-            if name.startswith(_RELEASE)
+        "releases": used,
+        "built_from": {
+            name: tags[f"belink.{name}"] for name in ("index", "adapter", "bundle") if f"belink.{name}" in tags
         },
-        "updated": champion_tags.get(_PROMOTED),
-        "last_refresh": latest,
+        "newer": {name: path.name for name, path in made_last.items() if path is not None and path.name != used[name]},
+        "restricted": restricted,
+        "restricted_elsewhere": bool(restricted) and _is_elsewhere(settings.tracking_uri),
+        "updated": tags.get(_PROMOTED),
+        "last_refresh": _last_refresh(client, model, known.get(CHALLENGER)),
     }
+
+
+def _last_refresh(client: "MlflowClient", model: Any, challenger: str | None) -> dict[str, Any]:
+    """How the last refresh ended, and when; by the version judged last, where no refresh has written it down."""
+    if noted := model.tags.get(_LAST):
+        last: dict[str, Any] = json.loads(noted)
+        return last
+    tags = client.get_model_version(model.name, challenger).tags if challenger is not None else {}
+    failed = [name for name in tags.get(_FAILED, "").split(", ") if name]
+    return {"ended": None, "outcome": tags.get(_OUTCOME), "version": challenger, "failed_gates": failed}
 
 
 def _version_of(client: "MlflowClient", linker: str, key: str) -> str | None:
@@ -271,40 +347,16 @@ def _nothing_there(linker: str, which: str, known: Mapping[str, str]) -> Registr
     return RegistryError(f"{linker}@{which}: expected a registered version, found {there}; belink refresh makes one")
 
 
-def _is_sound(client: "MlflowClient", linker: str, version: str) -> bool:
+def _is_sound(settings: Settings, client: "MlflowClient", linker: str, version: str) -> bool:
     """Whether the store still holds the version's bundle, as far as that costs no download."""
     local = local_folder(str(client.get_model_version_download_uri(linker, version)))
     if local is None:
         return True
     try:
-        bundle.check(_bundle_in(local, f"{linker} version {version}"))
+        bundle.check(by_reference.bundle_in(settings, local, f"{linker} version {version}"))
     except (BundleError, RegistryError):
         return False
     return True
-
-
-def _bundle_in(model: Path, what: str) -> Path:
-    """The bundle's folder inside a logged model's folder."""
-    found = sorted(path.parent for path in (model / "artifacts").glob(f"*/{artefact.MANIFEST}"))
-    if len(found) != 1:
-        raise RegistryError(f"{what}: expected one bundle in {model}, found {len(found)}; roll back or refresh again")
-    return found[0]
-
-
-def _fetch(settings: Settings, linker: str, version: str, key: str) -> Path:
-    """The bundle of a store elsewhere, fetched once into the home and checked."""
-    target = settings.home / "fetched" / linker / f"{version}-{key}"
-    if artefact.exists(target):
-        return target
-    with artefact.build(target) as folder:
-        download = folder / "download"
-        download_model(settings, f"models:/{linker}/{version}", download)
-        found = _bundle_in(download, f"{linker} version {version}")
-        bundle.check(found)
-        for path in found.iterdir():
-            path.rename(folder / path.name)
-        shutil.rmtree(download)
-    return target
 
 
 def _now() -> str:

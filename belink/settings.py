@@ -1,6 +1,7 @@
 """Where things are on this machine: the only reader of the environment."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -62,6 +63,11 @@ def load(home: Path | None = None, tracking_uri: str | None = None) -> Settings:
         uts_api_key=os.environ.get("UTS_API_KEY") or None,
         serve_token=os.environ.get("BELINK_SERVE_TOKEN") or None,
     )
+
+
+def without_password(address: str) -> str:
+    """``address`` as it may be shown: a password in it, or a user name that may be a token, becomes ``***``."""
+    return re.sub(r"(?<=://)[^@/\s]*(?=@)", "***", address)
 
 
 def shipped_ontologies() -> Path:

@@ -143,7 +143,33 @@ def status(answer: Answer) -> str:
         )
         for linker in answer["linkers"]
     ]
-    return head + "\n" + table(("linker", "# champion", "# previous", "releases", "updated"), rows)
+    notes = [note for linker in answer["linkers"] for note in _notes(linker)]
+    return "\n".join([head, table(("linker", "# champion", "# previous", "releases", "updated"), rows), *notes])
+
+
+def _notes(linker: Answer) -> list[str]:
+    """What there is to know of a linker besides its champion, a line each."""
+    name, last = linker["name"], linker["last_refresh"]
+    notes = []
+    if linker["built_from"]:
+        notes.append(f"{name}: " + ", ".join(f"{part} {key}" for part, key in linker["built_from"].items()))
+    if linker["newer"]:
+        there = ", ".join(f"{ontology} {version}" for ontology, version in linker["newer"].items())
+        notes.append(f"{name}: newer here: {there}")
+    if last["outcome"]:
+        failed = f" ({', '.join(last['failed_gates'])})" if last["failed_gates"] else ""
+        notes.append(f"{name}: last refresh {last['ended'] or ''} {last['outcome']}{failed}".replace("  ", " "))
+    if linker["restricted"]:
+        where = ", on a server elsewhere by explicit leave" if linker["restricted_elsewhere"] else ""
+        notes.append(f"{name}: not to be passed on: {', '.join(linker['restricted'])}{where}")
+    return notes
+
+
+def deployed(answer: Answer) -> str:
+    rows = [(name, answer["schedules"].get(name, "")) for name in answer["deployments"]]
+    pools = ", ".join(f"{name} ({limit or 'any number'} at a time)" for name, limit in answer["pools"].items())
+    head = f"server  {answer['server']}\npools   {answer['infrastructure']}: {pools}"
+    return head + "\n" + table(("deployment", "cron, UTC"), rows)
 
 
 def moved(answer: Answer) -> str:
@@ -152,3 +178,16 @@ def moved(answer: Answer) -> str:
 
 def pulled(answer: Answer) -> str:
     return _lines(answer, "reference", "path", "sha256")
+
+
+def cleaned(answer: Answer) -> str:
+    if not answer["remove"]:
+        return "nothing to remove"
+    rows = [(each["what"], each["path"], _mib(each["bytes"]), each["why"]) for each in answer["remove"]]
+    verb = "removed" if answer["done"] else "would be removed; --yes does it"
+    kept = f"; left alone: {', '.join(answer['busy'])} (a refresh is running)" if answer["busy"] else ""
+    return table(("what", "which", "# MiB", "why"), rows) + f"\n{_mib(answer['freed'])} MiB {verb}{kept}"
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:,.1f}"

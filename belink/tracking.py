@@ -6,7 +6,9 @@ so is one that two processes migrate at once.
 
 import logging
 import os
+import random
 import shutil
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,13 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
+from belink import artefact
 from belink.errors import RegistryError
-from belink.settings import Settings, environment_restored
+from belink.settings import Settings, environment_restored, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EXPERIMENT = "belink"
+LEASE = 30.0  # seconds; moving an alias takes one
 BUNDLE, KIND, HOME = "belink.bundle", "belink.kind", "belink.home"
 
 log = logging.getLogger(__name__)
@@ -37,6 +41,7 @@ class RunRecord:
     datasets: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # name → (where from, sha256)
     tags: Mapping[str, str] = field(default_factory=dict)
     description: str = ""  # Markdown
+    share_restricted: bool = False  # a server may hold releases that are not redistributable
 
 
 def setup(settings: Settings) -> "MlflowClient":
@@ -58,7 +63,7 @@ def setup(settings: Settings) -> "MlflowClient":
         with locked(settings, "registry"):
             if not database.exists():
                 create_database(database)
-    with one_line(f"{uri}: the MLflow store cannot be used"):
+    with one_line(f"{without_password(uri)}: the MLflow store cannot be used"):
         client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
         if client.get_experiment_by_name(EXPERIMENT) is None:
             with locked(settings, "registry"):
@@ -70,12 +75,16 @@ def setup(settings: Settings) -> "MlflowClient":
 
 
 def log_bundle(
-    client: "MlflowClient", settings: Settings, folder: Path, manifest: Mapping[str, Any], record: RunRecord
+    client: "MlflowClient", settings: Settings, stored: Path, manifest: Mapping[str, Any], record: RunRecord
 ) -> tuple[str, str, str]:
-    """A finished run with the model logged in it: (run id, model URI, model id). To be called :func:`pointed_at`."""
+    """A finished run with the model logged in it: (run id, model URI, model id). To be called :func:`pointed_at`.
+
+    :param stored: the bundle, or the folder with its reference.
+    """
     import mlflow
     from mlflow.data.dataset_source_registry import resolve_dataset_source
     from mlflow.data.meta_dataset import MetaDataset
+    from mlflow.entities import LoggedModelInput
 
     linker, key = manifest["linker"], manifest["key"]
     experiment = _experiment(client)
@@ -88,19 +97,22 @@ def log_bundle(
     ):
         warnings.simplefilter("ignore")  # advice for authors of models, not for those who refresh one
         mlflow.log_params({name: str(value)[:6000] for name, value in record.params.items()})
-        mlflow.log_metrics(dict(record.metrics))
         for name, content in record.reports.items():
             mlflow.log_text(content, name)
-        for name, (source, sha256) in record.datasets.items():
-            dataset = MetaDataset(resolve_dataset_source(source), name=name, digest=sha256[:36])  # type: ignore[abstract]
-            mlflow.log_input(dataset, context="refresh", tags={"sha256": sha256})
         logged = mlflow.pyfunc.log_model(
             name=linker,
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-            artifacts={"bundle": str(folder)},
+            artifacts={"bundle": str(stored)},
             pip_requirements=[f"belink=={manifest['belink']}", f"mlflow=={mlflow.__version__}"],
             metadata={"lineage": manifest["lineage"]},
+            params={name: str(manifest["lineage"][name]) for name in ("index", "adapter", "bundle")},
         )
+        # Of the model, and so of the run too: MLflow's page compares models by these.
+        mlflow.log_metrics(dict(record.metrics), model_id=logged.model_id)
+        for name, (source, sha256) in record.datasets.items():
+            dataset = MetaDataset(resolve_dataset_source(source), name=name, digest=sha256[:36])  # type: ignore[abstract]
+            model = LoggedModelInput(model_id=logged.model_id)
+            mlflow.log_input(dataset, context="refresh", tags={"sha256": sha256}, model=model)
         return run.info.run_id, logged.model_uri, logged.model_id
 
 
@@ -135,6 +147,27 @@ def read_part(settings: Settings, address: str, part: str) -> str | None:
             return None
 
 
+def upload(settings: Settings, folder: Path, address: str) -> None:
+    """Bring the files of ``folder`` to an artifact store; its manifest last, so that half a bundle is none."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    with pointed_at(settings), one_line(f"{without_password(address)}: the bundle could not be stored"):
+        store = get_artifact_repository(address)
+        manifest = folder / artefact.MANIFEST
+        for path in sorted(path for path in folder.rglob("*") if path.is_file() and path != manifest):
+            below = str(path.parent.relative_to(folder))
+            store.log_artifact(str(path), None if below == "." else below)  # type: ignore[no-untyped-call]
+        store.log_artifact(str(manifest))  # type: ignore[no-untyped-call]
+
+
+def download(settings: Settings, address: str, folder: Path) -> None:
+    """Bring what lies at ``address`` in an artifact store into ``folder``."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    with pointed_at(settings), one_line(f"{without_password(address)}: the bundle could not be fetched"):
+        get_artifact_repository(address).download_artifacts("", dst_path=str(folder))  # type: ignore[no-untyped-call]
+
+
 @contextmanager
 def pointed_at(settings: Settings) -> Iterator[None]:
     """MLflow's module-level functions work on this store; afterwards on none, and no child process inherits it.
@@ -161,13 +194,20 @@ def drop_unfinished(client: "MlflowClient", settings: Settings, linker: str, key
         if client.search_model_versions(f"name = '{linker}' AND run_id = '{run.info.run_id}'"):
             continue
         log.info("%s: removing the unfinished run %s", linker, run.info.run_id)
-        models = client.search_logged_models([experiment], filter_string=f"source_run_id = '{run.info.run_id}'")
-        for model in models:
-            local = local_folder(str(model.artifact_location))
-            client.delete_logged_model(model.model_id)
-            if local is not None:
-                shutil.rmtree(local.parent, ignore_errors=True)
-        client.delete_run(run.info.run_id)
+        drop_run(client, run.info.run_id)
+
+
+def drop_run(client: "MlflowClient", run_id: str) -> None:
+    """Remove a run and the models logged in it, with their files where the store lies on this machine."""
+    models = client.search_logged_models([_experiment(client)], filter_string=f"source_run_id = '{run_id}'")
+    folders = [local_folder(str(client.get_run(run_id).info.artifact_uri))]
+    for model in models:
+        folders.append(local_folder(str(model.artifact_location)))
+        client.delete_logged_model(model.model_id)
+    client.delete_run(run_id)
+    for folder in folders:
+        if folder is not None:
+            shutil.rmtree(folder.parent, ignore_errors=True)
 
 
 def ensure_model(client: "MlflowClient", linker: str) -> None:
@@ -233,6 +273,47 @@ def locked(settings: Settings, name: str) -> Iterator[None]:
 
 
 @contextmanager
+def locked_everywhere(settings: Settings, client: "MlflowClient", name: str) -> Iterator[None]:
+    """Like :func:`locked`, and for those too who work with the same registry on another machine or in another home.
+
+    MLflow has no lock, but of two that make a model of one name, one is refused. A holder that dies leaves it behind:
+    who has seen the same one for ``LEASE`` seconds by a clock that cannot be set takes it away.
+    """
+    lock = f"{name}.lock"
+    with locked(settings, name):
+        seen, since = None, time.monotonic()
+        while (made := _made_lock(client, lock)) is not None:
+            if made != seen:
+                seen, since = made, time.monotonic()
+            elif time.monotonic() - since > LEASE:
+                log.warning("%s: taking it from a process that died with it", lock)
+                client.delete_registered_model(lock)
+            time.sleep(random.uniform(0.05, 0.25))  # noqa: S311 (no secret: two that wait shall not keep in step)
+        try:
+            yield
+        finally:
+            client.delete_registered_model(lock)
+
+
+def _made_lock(client: "MlflowClient", lock: str) -> int | None:
+    """``None`` once the lock is ours; else when the one that is there was made."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(lock, tags={KIND: "lock"})
+        return None
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    try:
+        return int(client.get_registered_model(lock).creation_timestamp)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return 0  # given back meanwhile
+
+
+@contextmanager
 def one_line(what: str) -> Iterator[None]:
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -240,7 +321,9 @@ def one_line(what: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError) as error:
-        raise RegistryError(f"{what}: {first_line(error)}") from error
+        said = f"{what}: {first_line(error)}"
+        # MLflow's messages hold the whole address; a cause that holds a password must not reach any log.
+        raise RegistryError(without_password(said)) from (error if without_password(str(error)) == str(error) else None)
 
 
 def first_line(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """The ``refresh`` flow: which function of the library, in what order, and which of them is retried.
 
-    from a checkout    prefect deploy, or belink refresh LINKER (see refresh.py)
+``belink refresh LINKER`` runs it (see refresh.py). A team's deployments take it in two halves, an ontology's and a
+linker's: see deployed.py.
 
 Only fetching is retried: it alone asks the outside. Everything else gives the same answer again, and finds what an
 earlier run, killed or not, has finished. Tasks are the library's functions and hold nothing of their own.
@@ -16,6 +17,7 @@ from prefect.tasks import exponential_backoff
 from pydantic import BaseModel, Field
 
 from belink import challenge, refresh_steps, retraining, settings
+from belink.refresh_steps import Champion, Start
 
 fetch = task(
     name="fetch",
@@ -28,6 +30,7 @@ ingest = task(name="ingest", cache_policy=NO_CACHE)(refresh_steps.ingested)
 compare = task(name="compare", cache_policy=NO_CACHE)(refresh_steps.compared)
 index = task(name="index", cache_policy=NO_CACHE)(refresh_steps.indexed)
 decide = task(name="decide", cache_policy=NO_CACHE)(retraining.decided)
+adapt = task(name="adapt", cache_policy=NO_CACHE)(retraining.adapted)
 train = task(name="train", cache_policy=NO_CACHE)(retraining.trained)
 calibrate = task(name="calibrate", cache_policy=NO_CACHE)(retraining.calibrated)
 draft = task(name="draft", cache_policy=NO_CACHE)(challenge.drafted)
@@ -48,6 +51,9 @@ class RefreshRequest(BaseModel):
     retrain: Literal["auto", "always", "never"] = Field(
         default="auto", description="Train a new adapter: as the linker's rules say, in any case, or not at all."
     )
+    share_restricted: bool = Field(
+        default=False, description="The MLflow server may hold releases whose licence keeps them to the licensee."
+    )
     home: str | None = Field(default=None, description="belink's home; BELINK_HOME where it is left out.")
     tracking_uri: str | None = Field(default=None, description="MLflow; MLFLOW_TRACKING_URI where it is left out.")
 
@@ -56,35 +62,42 @@ class RefreshRequest(BaseModel):
 def refresh(request: RefreshRequest) -> dict[str, Any]:
     """Take a linker's sources to a champion, or say which gate refused."""
     here = settings.load(Path(request.home) if request.home else None, request.tracking_uri)
-    begun = refresh_steps.start(here, request.linker, tuple(request.files), request.retrain)
+    begun = refresh_steps.start(
+        here, request.linker, tuple(request.files), request.retrain, share_restricted=request.share_restricted
+    )
+    refresh_steps.check_sharing(begun)
     with refresh_steps.exclusive(begun):
         current = refresh_steps.champion(begun)
         files = {name: fetch(begun, name, [Path(p) for p in request.files.get(name, [])]) for name in begun.sources}
         if current is not None and refresh_steps.is_unchanged(begun, files, current):
             return refresh_steps.unchanged(begun, current)
-
         releases = {name: ingest(begun, name, files[name]) for name in begun.sources}
-        diffs = compare(current, releases)
-        for name, diff in diffs.items():
-            _publish(f"diff-{name}", diff.markdown())
-        built = index(begun, releases, current)
-        _publish(f"index-{begun.linker.name}", challenge.index_report(built))
-
-        decision = decide(begun, releases, current, diffs)
-        if decision.train:
-            train(begun, releases, built.path)
-        calibration = calibrate(begun, releases, built.path, decision, current)
-        challenger = draft(begun, releases, built.path, decision, calibration)
-        exam = evaluate(begun, challenger, current)
-        gates = judge(begun, challenger, exam)
-        _publish(f"gates-{begun.linker.name}", challenge.gate_report(gates))
-
-        bundle = assemble(begun, challenger, exam, gates, diffs)
-        version = register(begun, bundle, built, exam, gates)
-        outcome: dict[str, Any] = conclude(begun, version, current, built, decision, gates)
-        return outcome
+        return challenge_champion(begun, releases, current)
 
 
-def _publish(key: str, markdown: str) -> None:
+def challenge_champion(begun: Start, releases: dict[str, Path], current: Champion | None) -> dict[str, Any]:
+    """From the releases to a version that is champion, or to the gate that refused it. To be called in a flow."""
+    diffs = compare(current, releases)
+    for name, diff in diffs.items():
+        publish(f"diff-{name}", diff.markdown())
+    decision = adapt(begun, releases, decide(begun, releases, current, diffs))
+    built = index(begun, releases, current, decision.encoder)
+    publish(f"index-{begun.linker.name}", challenge.index_report(built))
+
+    if decision.train:
+        train(begun, releases, built.path, decision.encoder)
+    calibration = calibrate(begun, releases, built.path, decision, current)
+    challenger = draft(begun, releases, built.path, decision, calibration)
+    exam = evaluate(begun, challenger, current)
+    gates = judge(begun, challenger, exam)
+    publish(f"gates-{begun.linker.name}", challenge.gate_report(gates))
+
+    bundle = assemble(begun, challenger, exam, gates, diffs)
+    version = register(begun, bundle, built, exam, gates)
+    outcome: dict[str, Any] = conclude(begun, version, current, built, decision, gates)
+    return outcome
+
+
+def publish(key: str, markdown: str) -> None:
     """Keep a report where Prefect's page shows it; keys are lowercase letters, digits and dashes."""
     create_markdown_artifact(markdown, key="".join(c if c.isalnum() else "-" for c in key.lower()))

@@ -10,7 +10,7 @@ from typing import Any
 
 from belink import refresh_steps
 from belink.errors import GateRefused
-from belink.settings import Settings
+from belink.settings import Settings, load
 
 
 def run(
@@ -18,14 +18,18 @@ def run(
     linker: str,
     files: Mapping[str, Sequence[Path]] | None = None,
     retrain: refresh_steps.RetrainRule = "auto",
+    *,
+    share_restricted: bool = False,
 ) -> dict[str, Any]:
     """Refresh ``linker``: ``outcome`` (promoted, rejected, unchanged), ``version``, ``champion``, ``gates`` and more.
 
     :param files: ontology → local files instead of the declared address.
-    :raises RegistryError: another refresh of the linker is running in this home.
+    :param share_restricted: an MLflow server elsewhere may hold releases that are not redistributable.
+    :raises RegistryError: another refresh of the linker is running in this home, or its ontologies may not be shared.
     """
     given = files or {}
-    begun = refresh_steps.start(settings, linker, tuple(given), retrain)
+    begun = refresh_steps.start(settings, linker, tuple(given), retrain, share_restricted=share_restricted)
+    refresh_steps.check_sharing(begun)
     with refresh_steps.exclusive(begun):
         current = refresh_steps.champion(begun)
         if current is not None and begun.retrain != "always":
@@ -42,8 +46,9 @@ def run(
             linker=linker,
             files={name: [str(path.absolute()) for path in paths] for name, paths in given.items()},
             retrain=retrain,
+            share_restricted=share_restricted,
             home=str(settings.home),
-            tracking_uri=settings.tracking_uri,
+            tracking_uri=_unless_default(settings),
         )
         try:
             answer: dict[str, Any] = refresh(request)
@@ -52,3 +57,10 @@ def run(
             from belink import challenge
 
             return challenge.release_refused(begun, current, error)
+
+
+def _unless_default(here: Settings) -> str | None:
+    """The registry's address where the flow would not find it by itself: Prefect stores parameters, and it may hold a
+    password.
+    """
+    return None if load(here.home).tracking_uri == here.tracking_uri else here.tracking_uri

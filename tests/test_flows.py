@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import small
 
-from belink import bundle, refresh_steps, registry, settings
+from belink import artefact, bundle, refresh_steps, registry, settings
 from belink.errors import DeclarationError, RegistryError
+from belink.link import Linker
 from belink.settings import Settings
 from flows import refresh
 
@@ -57,6 +58,7 @@ def told(
 ) -> tuple[Bench, list[dict[str, Any]]]:
     """The story that most tests read: a first release, a second one, the second again."""
     bench = Bench(tmp_path_factory.mktemp("told"), models, empty_registry)
+    bench.declare(more="[adaptation]\nsteps = 4\nbatch_size = 16\nlearning_rate = 1e-3")
     return bench, [bench.refresh(FIRST), bench.refresh(SECOND), bench.refresh(SECOND)]
 
 
@@ -117,11 +119,52 @@ def test_the_bundle_tells_what_it_was_made_of(told: tuple[Bench, list[dict[str, 
     assert not [file for file in path.rglob("*") if file.suffix in (".pkl", ".pt", ".pth", ".bin")]
 
 
+def test_the_bundle_carries_the_encoder_that_was_adapted_for_the_first_release(
+    told: tuple[Bench, list[dict[str, Any]]],
+) -> None:
+    bench, _ = told
+    (adapted,) = (path for path in (bench.here.home / "encoders" / "small").iterdir() if path.is_dir())
+    for version in ("1", "2"):
+        path, _ = registry.bundle_path(bench.here, "small", version)
+        assert bundle.check(path)["encoder"]["adapted"] == adapted.name
+        weights = [folder / "model.safetensors" for folder in (path / bundle.ENCODER, adapted)]
+        assert artefact.sha256(weights[0]) == artefact.sha256(weights[1])
+    linker = Linker(path, bench.here.cache)
+    assert linker.encoder.fingerprint == linker.index.manifest["encoder"]
+    assert linker.link_text("Type 2 diabetes mellitus runs in families.") is not None
+
+
 def test_status_names_the_release_in_use(told: tuple[Bench, list[dict[str, Any]]]) -> None:
     bench, _ = told
     (linker,) = registry.status(bench.here)["linkers"]
     assert linker["releases"] == {small.ONTOLOGY: SECOND}
-    assert linker["last_refresh"] == {"outcome": "promoted", "failed_gates": []}
+    # The third refresh found the second release again.
+    last = linker["last_refresh"]
+    assert (last["outcome"], last["version"], last["failed_gates"]) == ("unchanged", "2", [])
+    assert {"index", "adapter"} <= linker["built_from"].keys()
+    assert linker["newer"] == {}
+
+
+def test_a_version_describes_itself(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+    from belink.tracking import setup
+
+    bench, (_, second, _) = told
+    client = setup(bench.here)
+    version = client.get_model_version("small", "2")
+    for said in (SECOND, "CC BY 4.0", "Vasilevsky", "accuracy_at_1", "not_below_champion", "95 % interval"):
+        assert said in version.description
+    path, _ = registry.bundle_path(bench.here, "small")
+    files = artefact.read_manifest(path)["files"]
+    assert version.tags["belink.adapter.sha256"] == files["adapter/adapter_model.safetensors"]["sha256"]
+    assert version.tags["belink.index.sha256"] in {file["sha256"] for file in files.values()}
+    experiment = client.get_experiment_by_name("belink").experiment_id
+    (model,) = client.search_logged_models([experiment], filter_string=f"source_run_id = '{version.run_id}'")
+    accuracy = {metric.key: metric.value for metric in model.metrics}["accuracy_at_1"]
+    (gate,) = [gate for gate in second["gates"] if gate["name"] == "not_below_champion"]
+    assert 0 <= accuracy <= 1 and gate["value"] is not None
+    inputs = client.get_run(version.run_id).inputs
+    assert {entry.dataset.name for entry in inputs.dataset_inputs} == {f"{small.ONTOLOGY} {SECOND}", "sample"}
+    assert {entry.model_id for entry in inputs.model_inputs} == {model.model_id}
 
 
 def test_reports_are_kept_as_prefect_artifacts(told: tuple[Bench, list[dict[str, Any]]]) -> None:
@@ -177,7 +220,8 @@ def test_a_gate_that_fails_keeps_the_champion_and_says_which(bench: Bench) -> No
     assert [gate["name"] for gate in refused["gates"] if not gate["passed"]] == ["accuracy_at_1"]
     (linker,) = registry.status(bench.here)["linkers"]
     assert (linker["champion"], linker["challenger"]) == ("1", "2")
-    assert linker["last_refresh"] == {"outcome": "rejected", "failed_gates": ["accuracy_at_1"]}
+    last = linker["last_refresh"]
+    assert (last["outcome"], last["version"], last["failed_gates"]) == ("rejected", "2", ["accuracy_at_1"])
     again = bench.refresh(SECOND)
     assert (again["outcome"], again["version"]) == ("rejected", "2"), "the same challenger is no new version"
 

@@ -183,7 +183,7 @@ def test_status_names_champion_releases_and_the_gate_that_failed(registry_home: 
     assert linker["releases"] == {"mondo-sample": "2025-02-04"}
     assert linker["updated"].startswith("20")
     assert linker["challenger"] == "2"
-    assert linker["last_refresh"] == {"outcome": "rejected", "failed_gates": ["max_ece"]}
+    assert linker["last_refresh"] | {"outcome": "rejected", "failed_gates": ["max_ece"]} == linker["last_refresh"]
     assert json.dumps(registry.status(here))
 
 

@@ -1,0 +1,146 @@
+"""A Prefect server made ready for belink: work pools with their limits, deployments, and what ends dead runs.
+
+Everything is named, and brought to what is declared, so it can be run again after each change of a declaration.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from belink.errors import ServerError
+from flows.deployments import CPU, GPU, HEARTBEAT, Infrastructure, Wanted, deployments, prefect_yaml
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+POOLS = {CPU: None, GPU: 1}  # name → runs at a time; None: as many as the workers take
+DEAD_AFTER = 3 * HEARTBEAT  # seconds without a heartbeat
+_DEAD = "belink: a run without heartbeat has crashed"
+
+
+def deploy(wanted: Wanted) -> dict[str, Any]:
+    """Pools, automations and deployments on the server at ``PREFECT_API_URL``: ``server``, ``pools``, ``deployments``.
+
+    :raises ServerError: there is none, it does not answer, or a pool is of another kind.
+    """
+    if not (url := os.environ.get("PREFECT_API_URL")):
+        raise ServerError(
+            "expected the address of a Prefect server in PREFECT_API_URL, found none; prefect server start runs one, "
+            "a temporary server keeps no deployment"
+        )
+    import httpx
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectException
+
+    declared = deployments(wanted)  # a mistake in a declaration shows before anything is changed
+    try:
+        with get_client(sync_client=True) as client:
+            for name, limit in POOLS.items():
+                _pool(client, name, wanted.infrastructure, limit)
+            _deployments(wanted)
+            _automation(client)
+    except (httpx.HTTPError, PrefectException, RuntimeError) as error:
+        raise ServerError(f"{url}: expected a Prefect server, found {type(error).__name__}: {_line(error)}") from error
+    names = [f"{_flow_name(each['entrypoint'])}/{each['name']}" for each in declared]
+    return {
+        "server": url,
+        "infrastructure": wanted.infrastructure,
+        "pools": dict(POOLS),
+        "deployments": names,
+        "schedules": {
+            name: each["schedules"][0]["cron"] for name, each in zip(names, declared, strict=True) if each["schedules"]
+        },
+        "automations": [_DEAD],
+    }
+
+
+def _pool(client: "SyncPrefectClient", name: str, kind: Infrastructure, limit: int | None) -> None:
+    """The pool ``name``, made or brought to ``limit``.
+
+    :raises ServerError: it is there, of another kind, or the server knows no such kind.
+    """
+    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+    from prefect.exceptions import ObjectNotFound
+    from prefect.workers.utilities import get_default_base_job_template_for_infrastructure_type
+
+    try:
+        there = client.read_work_pool(name)
+    except ObjectNotFound:
+        template = asyncio.run(get_default_base_job_template_for_infrastructure_type(kind))
+        if template is None:
+            raise ServerError(
+                f"expected a Prefect that knows {kind} pools, found none; install prefect-{kind}"
+            ) from None
+        client.create_work_pool(
+            WorkPoolCreate(name=name, type=kind, base_job_template=template, concurrency_limit=limit)
+        )
+        return
+    if there.type != kind:
+        raise ServerError(
+            f"work pool {name}: expected one of the kind {kind}, found {there.type}; "
+            f"prefect work-pool delete {name}, then deploy again"
+        )
+    client.update_work_pool(name, WorkPoolUpdate(concurrency_limit=limit))
+
+
+def _deployments(wanted: Wanted) -> None:
+    """What ``prefect deploy --all`` does with the ``prefect.yaml`` of ``wanted``."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "prefect.yaml").write_text(prefect_yaml(wanted), encoding="utf-8")
+        command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)  # noqa: S603 (nothing of it is input)
+    if done.returncode:
+        said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        raise ServerError(f"prefect deploy: {' '.join(said[-3:])[:500] or 'failed without a word'}")
+
+
+def _automation(client: "SyncPrefectClient") -> None:
+    """A run whose heartbeats cease becomes Crashed, which frees its place in pool and deployment.
+
+    A worker or machine that dies can say nothing; without this its runs stay Running for ever.
+    """
+    from prefect.events.schemas.automations import AutomationCore
+
+    ended = [f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")]
+    core = AutomationCore.model_validate(
+        {
+            "name": _DEAD,
+            "description": f"No heartbeat for {DEAD_AFTER} seconds",
+            "trigger": {
+                "type": "event",
+                "posture": "Proactive",
+                "threshold": 1,
+                "within": DEAD_AFTER,
+                "after": ["prefect.flow-run.heartbeat"],
+                "expect": ["prefect.flow-run.heartbeat", *ended],
+                "match": {"prefect.resource.id": ["prefect.flow-run.*"]},
+                "for_each": ["prefect.resource.id"],
+            },
+            "actions": [
+                {
+                    "type": "change-flow-run-state",
+                    "state": "CRASHED",
+                    "message": f"no heartbeat for {DEAD_AFTER} seconds",
+                }
+            ],
+        }
+    )
+    there = client.read_automations_by_name(_DEAD)
+    if not there:
+        client.create_automation(core)
+    for known in there[:1]:
+        client.update_automation(known.id, core)
+    for double in there[1:]:
+        client.delete_automation(double.id)
+
+
+def _flow_name(entrypoint: str) -> str:
+    return entrypoint.rpartition(".")[2].replace("_", "-")
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[0][:300]

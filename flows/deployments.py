@@ -1,0 +1,131 @@
+"""The declarations → the deployments of a Prefect server, as ``prefect.yaml`` writes them.
+
+One refresh an ontology, on its cron; one retraining a linker, started by the event that a refresh tells and by hand;
+one evaluation with promotion. ``prefect.yaml`` at the top level is what this module makes of the shipped linkers, so
+adding a linker or an ontology is adding one file, and ``belink deploy --print`` writes ``prefect.yaml`` anew.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from belink import declarations, settings
+from belink.declarations import Linker, Source
+from belink.ontology_refresh import REFRESHED, resource
+
+CPU, GPU = "belink-cpu", "belink-gpu"
+AWAITS_APPROVAL = "linker.awaits-approval"
+HEARTBEAT = 30  # seconds; the shortest that Prefect takes
+Infrastructure = Literal["process", "docker", "kubernetes"]
+HEADER = """\
+# Made by `belink deploy --print` from ontologies/*.toml and flows/linkers/*.toml; a test holds the two together.
+# `belink deploy` applies it together with pools and automations; `prefect deploy --all` alone needs the pools.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is to be deployed."""
+
+    linkers: Sequence[str] = ()  # names or paths to TOML; () for all that are shipped
+    infrastructure: Infrastructure = "process"
+    image: str = ""  # of containers
+    share_restricted: Collection[str] = ()  # linkers whose restricted releases the MLflow server may hold
+
+
+def prefect_yaml(wanted: Wanted) -> str:
+    """The text of ``prefect.yaml`` for ``wanted``."""
+    import yaml
+
+    document = {"name": "belink", "pull": [], "deployments": deployments(wanted)}
+    return HEADER + yaml.safe_dump(document, sort_keys=False, width=120, allow_unicode=True)
+
+
+def deployments(wanted: Wanted) -> list[dict[str, Any]]:
+    """One dictionary a deployment: refreshes first, then retrainings, then the promotion."""
+    given = list(wanted.linkers) or shipped(settings.shipped_linkers())
+    linkers = {name: declarations.load_linker(name) for name in given}
+    # Everything that is shipped is refreshed where everything is deployed; else what the named linkers are made of.
+    named = [] if wanted.linkers else shipped(settings.shipped_ontologies())
+    ontologies = list(dict.fromkeys([*named, *(name for linker in linkers.values() for name in linker.ontologies)]))
+    refreshes = [_refresh(name, declarations.load_source(name), linkers, wanted) for name in ontologies]
+    retrainings = [_retraining(name, linker, wanted) for name, linker in linkers.items()]
+    return [*refreshes, *retrainings, _promotion(wanted)]
+
+
+def shipped(folder: Path) -> list[str]:
+    """The names of the declarations in ``folder``."""
+    return sorted(path.stem for path in folder.glob("*.toml"))
+
+
+def _refresh(name: str, source: Source, linkers: dict[str, Linker], wanted: Wanted) -> dict[str, Any]:
+    watched = [given for given, linker in linkers.items() if name in linker.ontologies and linker.corpora]
+    return {
+        "name": source.name,
+        "description": f"{source.title}: a new release, gated",
+        "entrypoint": "flows.deployed.refresh_ontology",
+        "parameters": {"request": {"ontology": name, **({"linkers": watched} if watched else {})}},
+        "schedules": _schedules(source.schedule),
+        "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
+        "tags": ["belink", "refresh"],
+        "work_pool": _work_pool(CPU, wanted),
+    }
+
+
+def _retraining(name: str, linker: Linker, wanted: Wanted) -> dict[str, Any]:
+    request: dict[str, Any] = {"linker": name}
+    if linker.name in wanted.share_restricted:
+        request["share_restricted"] = True
+    listened = [resource(declarations.load_source(ontology).name) for ontology in linker.ontologies]
+    return {
+        "name": linker.name,
+        "description": f"{linker.title}: index, adapter, evaluation and gates over the newest releases",
+        "entrypoint": "flows.deployed.retrain",
+        "parameters": {"request": request},
+        "schedules": _schedules(linker.schedule),
+        "concurrency_limit": {"limit": 1, "collision_strategy": "ENQUEUE"},
+        "tags": ["belink", "retrain"],
+        "triggers": [
+            {
+                "type": "event",
+                "name": f"belink retrain {linker.name}",
+                "expect": [REFRESHED],
+                "match": {"prefect.resource.id": listened},
+            }
+        ],
+        "work_pool": _work_pool(GPU, wanted),
+    }
+
+
+def _promotion(wanted: Wanted) -> dict[str, Any]:
+    asked = {name: f"{{{{ event.payload.{name} }}}}" for name in ("linker", "version")}
+    return {
+        "name": "belink",
+        "description": "A registered version against the champion; asks a person where the linker says so",
+        "entrypoint": "flows.deployed.evaluate_and_promote",
+        "schedules": [],
+        "tags": ["belink", "promote"],
+        "triggers": [
+            {
+                "type": "event",
+                "name": "belink ask for approval",
+                "expect": [AWAITS_APPROVAL],
+                "match": {"prefect.resource.id": "belink.linker.*"},
+                "parameters": {"request": asked},
+            }
+        ],
+        "work_pool": _work_pool(CPU, wanted),
+    }
+
+
+def _schedules(cron: str) -> list[dict[str, str]]:
+    return [{"cron": cron, "timezone": "UTC", "slug": "declared"}] if cron else []
+
+
+def _work_pool(name: str, wanted: Wanted) -> dict[str, Any]:
+    # Where a run has no heartbeat, nobody learns that its machine died.
+    variables: dict[str, Any] = {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT)}}
+    if wanted.infrastructure != "process":
+        variables["image"] = wanted.image
+    return {"name": name, "job_variables": variables}
