@@ -272,7 +272,7 @@ def _now_after(previous: Path | None) -> str:
     """Now, or just after ``previous`` was made: the release made last is the latest, even if the clock went back."""
     now = _now()
     if previous is not None and (made := str(artefact.read_manifest(previous).get("created", ""))):
-        now = max(now, datetime.fromisoformat(made) + timedelta(microseconds=1))
+        now = max(now, datetime.fromisoformat(made).astimezone(UTC) + timedelta(microseconds=1))
     return now.isoformat(timespec="microseconds")
 
 
