@@ -32,7 +32,7 @@ $(READY): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/pip install --quiet torch==2.13.0
-	$(BIN)/pip install --quiet --editable ".[train,flows,postgres]" --group dev
+	$(BIN)/pip install --quiet --editable ".[train,flows,serve,postgres]" --group dev
 	touch $@
 
 clean:

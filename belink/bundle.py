@@ -2,7 +2,8 @@
 
     releases/<ontology>/   the releases themselves        linker.json       the declaration, whole
     index/                 names, vectors, FAISS          calibration.json  evidence → probability
-    adapter/               LoRA weights, if any           evaluation.json, gates.json, diffs/<ontology>.md
+    adapter/               LoRA weights, if any           lexicon.json      what corpora taught about names, if any
+    encoder/               if it was adapted              evaluation.json, gates.json, diffs/<ontology>.md
     manifest.json          the sha256 of each file, the models by reference and sha256, the lineage; written last
 
 Parts are hard-linked, so a bundle costs a folder, not a copy. Without an evaluation it is a *draft*: it links, but the
@@ -16,18 +17,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from belink import artefact, text
+from belink import artefact, models, text
 from belink.declarations import Linker
-from belink.errors import BelinkError, BundleError
+from belink.errors import BelinkError, BundleError, ModelError
 from belink.records import GateResult
 
 FORMAT = 1
-ADAPTER, CALIBRATION, EVALUATION, GATES, INDEX, LINKER = (
+ADAPTER, CALIBRATION, ENCODER, EVALUATION, GATES, INDEX, LEXICON, LINKER = (
     "adapter",
     "calibration.json",
+    "encoder",
     "evaluation.json",
     "gates.json",
     "index",
+    "lexicon.json",
     "linker.json",
 )
 
@@ -51,6 +54,9 @@ class Parts:
     encoder: ModelReference
     base_model: ModelReference
     adapter: Path | None = None  # None: the linker decides by retrieval alone
+    adapted: Path | None = None  # the adapted encoder; None: the one that ``encoder`` names, as it is
+    detector: ModelReference | None = None  # None: mentions are found by the ontology's names
+    lexicon: Path | None = None  # lexicon.json: what corpora taught about those names; None: nothing
     diffs: Mapping[str, str] = field(default_factory=dict)  # ontology → Markdown, against the champion's release
     evaluation: Mapping[str, Any] | None = None  # None: a draft
     gates: Sequence[GateResult] = ()
@@ -113,12 +119,29 @@ def is_draft(manifest: Mapping[str, Any]) -> bool:
     return EVALUATION not in manifest["files"]
 
 
+def same_model(folder: Path, part: str, cache: Path) -> models.ResolvedModel:
+    """The weights that the bundle's manifest names as ``part``.
+
+    :raises ModelError: they cannot be had, or are others than those the bundle was made with.
+    """
+    expected = artefact.read_manifest(folder)[part]
+    found = models.resolve(expected["reference"], cache)
+    if found.sha256 != expected["sha256"]:
+        raise ModelError(
+            f"{expected['reference']}: expected the weights of sha256 {expected['sha256'][:16]}… that {folder} was "
+            f"made with, found {found.sha256[:16]}…; name a revision, or refresh again"
+        )
+    return found
+
+
 def _describe(parts: Parts) -> dict[str, Any]:
     """The manifest without file hashes: everything that determines the content, and its key."""
     index = _part_manifest(parts.index, "index")
     releases = {name: _release_identity(path) for name, path in sorted(parts.releases.items())}
     if parts.adapter is not None:
         _part_manifest(parts.adapter, "adapter")
+    if parts.adapted is not None:
+        _part_manifest(parts.adapted, "encoder")
     described: dict[str, Any] = {
         "format": FORMAT,
         "kind": "bundle",
@@ -135,10 +158,18 @@ def _describe(parts: Parts) -> dict[str, Any]:
         },
         "adapter": parts.adapter.name if parts.adapter else None,
         "calibration": artefact.sha256(parts.calibration),
-        "encoder": {**asdict(parts.encoder), "fingerprint": index["encoder"]},
+        "encoder": {
+            **asdict(parts.encoder),
+            "fingerprint": index["encoder"],
+            "adapted": parts.adapted.name if parts.adapted else None,
+        },
         "base_model": asdict(parts.base_model),
         "inputs": dict(parts.inputs),
     }
+    if parts.detector is not None:
+        described["detector"] = asdict(parts.detector)
+    if parts.lexicon is not None:
+        described["lexicon"] = artefact.sha256(parts.lexicon)
     determined = {
         **described,
         "evaluation": parts.evaluation,
@@ -163,7 +194,11 @@ def _place(parts: Parts, folder: Path) -> None:
     artefact.link_or_copy(parts.index, folder / INDEX)
     if parts.adapter is not None:
         artefact.link_or_copy(parts.adapter, folder / ADAPTER)
+    if parts.adapted is not None:
+        artefact.link_or_copy(parts.adapted, folder / ENCODER)
     artefact.link_or_copy(parts.calibration, folder / CALIBRATION)
+    if parts.lexicon is not None:
+        artefact.link_or_copy(parts.lexicon, folder / LEXICON)
     _write(folder / LINKER, parts.linker.model_dump(mode="json"))
     if parts.evaluation is not None:
         _write(folder / EVALUATION, parts.evaluation)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from belink.questions import Question
 
-VERSION = 1
+VERSION = 2
 MODEL = ("option_log_probability", "none_log_probability")
 """Features that only the language model gives: its log-probability of an option, and of "None of the above"."""
 

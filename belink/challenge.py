@@ -21,7 +21,7 @@ from belink.model_card import gate_table, model_card, shortened
 from belink.predictions import Known, read_predictions, write_predictions
 from belink.records import GateResult
 from belink.refresh_steps import Champion, Start, inputs, load_encoder, outcome, sound
-from belink.retraining import Decision, base_model
+from belink.retraining import Decision, base_model, learned
 from belink.tracking import RunRecord
 
 if TYPE_CHECKING:
@@ -58,12 +58,24 @@ def drafted(
         releases=dict(releases),
         index=index,
         adapter=decision.adapter,
+        adapted=decision.encoder,
+        detector=_detector(begun),
+        lexicon=learned(begun, releases, index),
         calibration=calibration,
         encoder=bundle.ModelReference(reference=encoder.reference, sha256=encoder.sha256),
         base_model=bundle.ModelReference(reference=base.reference, sha256=base.sha256),
         inputs={**inputs(begun, sha256), "adapter": adapter},
     )
     return Challenger(path=bundle.assemble(parts, begun.settings.home / "drafts" / linker.name), parts=parts)
+
+
+def _detector(begun: Start) -> bundle.ModelReference | None:
+    from belink.models import resolve
+
+    if not begun.linker.detector.model:
+        return None
+    found = resolve(begun.linker.detector.model, begun.settings.cache)
+    return bundle.ModelReference(reference=found.reference, sha256=found.sha256)
 
 
 def evaluated(begun: Start, challenger: Challenger, current: Champion | None) -> Path:
@@ -84,7 +96,7 @@ def evaluated(begun: Start, challenger: Challenger, current: Champion | None) ->
     known = _known(begun, challenger, current, folders)
     with artefact.build(target) as folder:
         seconds, figures = {}, {}
-        for who, (predictions, took) in measure.sit(_opened(begun, sitting), items, known).items():
+        for who, (predictions, took) in measure.sit(_opened(begun, challenger, sitting), items, known).items():
             write_predictions(predictions, folder / f"{who}.jsonl")
             seconds[who], figures[who] = took, as_json(evaluate(predictions, seconds=took))
         text = json.dumps({"champion": None, **figures}, indent=1, ensure_ascii=False)
@@ -285,13 +297,14 @@ def _report(exam_folder: Path, title: str, gates: Sequence[GateResult], lineage:
     return html(challenger, title=title, gates=gates, comparison=comparison, facts=lineage)
 
 
-def _opened(begun: Start, folders: Mapping[str, Path]) -> dict[str, Linker]:
-    """The linkers of some bundles; those with the same encoder share it."""
+def _opened(begun: Start, challenger: Challenger, folders: Mapping[str, Path]) -> dict[str, Linker]:
+    """The linkers of some bundles; those with the challenger's encoder share the one that is loaded already."""
+    shared = load_encoder(begun, challenger.parts.adapted)
     linkers = {}
     for who, folder in folders.items():
         linkers[who] = linker = Linker(folder, begun.settings.cache)
-        if linker.declaration.encoder == begun.linker.encoder:
-            linker.encoder = load_encoder(begun)
+        if linker.index.manifest["encoder"] == shared.fingerprint:
+            linker.encoder = shared
     return linkers
 
 

@@ -19,7 +19,18 @@ from belink.settings import Settings
 
 log = logging.getLogger(__name__)
 
-BORROWED = ("indices", "adapters", "calibrations", "drafts", "evaluations", "bundles", "fetched", "referenced")
+BORROWED = (
+    "encoders",
+    "indices",
+    "adapters",
+    "calibrations",
+    "lexicons",
+    "drafts",
+    "evaluations",
+    "bundles",
+    "fetched",
+    "referenced",
+)
 ABANDONED = 7 * 24 * 3600.0  # seconds
 _CALLED = {"indices": "index", "fetched": "fetched bundle", "referenced": "referenced bundle"}
 
@@ -107,6 +118,7 @@ def _need(settings: Settings, needed: Needed, linker: str, version: versions.Ver
     manifest = artefact.read_manifest(folder)
     needed.keys["indices"].add(manifest["index"]["key"])
     needed.keys["adapters"].add(str(manifest["adapter"]))
+    needed.keys["encoders"].add(str(manifest["encoder"].get("adapted")))
     needed.releases |= {(name, str(release["version"])) for name, release in manifest["releases"].items()}
 
 

@@ -247,6 +247,44 @@ def search(here: settings.Settings, query: str, linker: str | None, limit: int, 
 
 
 @belink.command()
+@click.argument("linker", metavar="LINKER[@ALIAS]")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
+@click.option("--queue", type=click.IntRange(1), default=128, show_default=True, help="Requests open at once.")
+@click.option("--max-bytes", type=click.IntRange(1), default=1 << 20, show_default=True, help="Of a request's body.")
+@click.option("--timeout", type=click.FloatRange(0.1), default=60.0, show_default=True, help="Seconds a request.")
+@click.option("--every", type=click.FloatRange(0.05), default=5.0, show_default=True, help="Seconds between two looks.")
+@click.option("--cors", multiple=True, metavar="ORIGIN", help="Let pages of this origin ask; may be repeated.")
+@click.option("--wait", is_flag=True, help="Start before there is a champion, and take the first one.")
+@click.pass_obj
+def serve(
+    here: settings.Settings,
+    linker: str,
+    host: str,
+    port: int,
+    queue: int,
+    max_bytes: int,
+    timeout: float,
+    every: float,
+    cors: tuple[str, ...],
+    wait: bool,
+) -> None:
+    """Answer over HTTP, with a page at /, and follow the alias.
+
+    Callers must bear the token in BELINK_SERVE_TOKEN, where that is set.
+    """
+    try:
+        from belink.serve import application
+    except ModuleNotFoundError as error:
+        raise click.ClickException(f"expected {error.name}, found none; pip install 'belink[serve]'") from error
+
+    _log(logging.INFO)
+    limits = application.Limits(queue=queue, max_bytes=max_bytes, seconds=timeout, token=here.serve_token, origins=cors)
+    click.echo(f"http://{host}:{port}/ answers for {linker} once its weights are loaded", err=True)
+    application.run(here, linker, host=host, port=port, limits=limits, every=every, wait=wait)
+
+
+@belink.command()
 @as_json
 @click.pass_obj
 def status(here: settings.Settings, json_: bool) -> None:

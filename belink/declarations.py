@@ -66,8 +66,8 @@ class Source(Declared):
     title: str
     format: Format
     url: str | tuple[str, ...] | None = None  # "{version}" is filled in where a version is asked for; None: bring files
-    # "header": what the file says of itself; "last-modified": the server's date; else a regular expression on the
-    # file's name, its first group being the version.
+    # "header": what the file says of itself; "last-modified": the server's date, or a local file's own; else a
+    # regular expression on the file's name, its first group being the version.
     version: str = "header"
     prefixes: tuple[str, ...]  # the ontology's own; other terms in the file are kept but not offered by a linker
     licence: str
@@ -95,6 +95,20 @@ class Encoder(Declared):
     batch_size: int = 64  # texts; larger ones were slower on a CPU
 
 
+class Adaptation(Declared):
+    """How the encoder is aligned with the linker's names before they are indexed; 0 steps leave it as it is."""
+
+    steps: int = Field(default=0, ge=0)
+    batch_size: int = Field(default=256, gt=1)  # pairs of names a step, each of another concept
+    mentions: Share = 0.5  # of the pairs whose one half is an annotated mention, where there are any
+    learning_rate: float = 1e-4
+    warmup: Share = 0.1
+    temperature: float = Field(default=0.05, gt=0)
+    max_length: int = 32  # tokens of a name that are looked at while training
+    checkpoint_every: int = 50  # steps
+    seed: int = 13
+
+
 class Retrieval(Declared):
     """How many candidates are offered, and how many each source is asked for."""
 
@@ -116,6 +130,17 @@ class Reranker(Declared):
     orders: int = Field(default=1, ge=1)  # forward passes a question, each with the options in another order
     max_length: int = 512  # tokens a question
     batch_tokens: int = 4096  # padded tokens a forward pass
+
+
+class Detection(Declared):
+    """How mentions are found in raw text."""
+
+    model: str = ""  # a token classifier, hf:… or path:…; "": the ontology's own names
+    names: bool = False  # the ontology's names as well as the model; where both find something, the longer counts
+    labels: tuple[str, ...] = ()  # the model's entity types that are mentions here; () takes all
+    min_score: Share = 0.5  # of an entity, the mean over its words
+    max_length: int = Field(default=512, ge=16)  # tokens a window
+    learn: bool = True  # take from the corpora that train which names mislead and which are missing
 
 
 class Training(Declared):
@@ -204,8 +229,10 @@ class Linker(Declared):
     ontologies: tuple[str, ...] = Field(min_length=1)  # shipped names or paths to TOML
     prefixes: tuple[str, ...] = ()  # offered CURIE prefixes; () takes the ontologies' own
     encoder: Encoder = Encoder()
+    adaptation: Adaptation = Adaptation()
     retrieval: Retrieval = Retrieval()
     reranker: Reranker = Reranker()
+    detector: Detection = Detection()
     training: Training = Training()
     corpora: tuple[Corpus, ...] = ()
     evaluation: Evaluation = Evaluation()

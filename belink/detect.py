@@ -35,6 +35,7 @@ from belink.corpora.sentences import split
 from belink.records import Document, Mention
 from belink.text import aligned_words, normalise
 
+VERSION = 1  # of what learn() makes of a corpus; another one is learned again
 _SHORT = 5  # letters up to which a one-word name may be a plain word
 _HEAD_OF = 3  # so many longer names must end in a short word before it counts in lower case ("pain", "coma")
 _APART = re.compile(r"[;:]\s|\s[(\[]|[)\]]\s")  # no name runs across these; brackets inside a word are chemistry

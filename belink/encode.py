@@ -41,6 +41,11 @@ class Encoder:
         """
         return cls(config, models.resolve(config.model, cache))
 
+    @classmethod
+    def adapted(cls, config: Config, folder: Path) -> Self:
+        """The encoder that adaptation left in ``folder``: it pools as it says itself."""
+        return cls(config.model_copy(update={"pooling": "model"}), models.resolve(f"path:{folder}", folder))
+
     @property
     def dimension(self) -> int:
         """Length of a vector."""
@@ -57,7 +62,7 @@ class Encoder:
             if "_model" in self.__dict__:  # another thread was first
                 return self.__dict__["_model"]  # type: ignore[no-any-return]
             try:
-                return _load(self._folder, self._config)
+                return load_model(self._folder, self._config)
             except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
                 first = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise ModelError(
@@ -67,46 +72,54 @@ class Encoder:
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """float32 (n, dimension): one unit row a text, in order; the same text twice is encoded once."""
-        distinct: dict[str, int] = {}
-        rows = [distinct.setdefault(text, len(distinct)) for text in texts]
-        vectors = np.empty((len(distinct), self.dimension), np.float32)
-        asked = self._by_length(list(distinct))
-        batches: Iterable[int] = range(0, len(asked), self._config.batch_size)
-        if len(asked) >= _TRACKED_FROM:
-            batches = progress.track(
-                batches, what="encoding", total=-(-len(asked) // self._config.batch_size), unit="batches"
+        return encoded(self._model, texts, self._config.batch_size)
+
+
+def encoded(model: "SentenceTransformer", texts: Sequence[str], batch_size: int = 64) -> np.ndarray:
+    """float32 (n, dimension): one unit row a text, in order; the same text twice is encoded once."""
+    distinct: dict[str, int] = {}
+    rows = [distinct.setdefault(text, len(distinct)) for text in texts]
+    vectors = np.empty((len(distinct), model.get_embedding_dimension() or 0), np.float32)
+    asked = _by_length(model, list(distinct))
+    batches: Iterable[int] = range(0, len(asked), batch_size)
+    if len(asked) >= _TRACKED_FROM:
+        batches = progress.track(batches, what="encoding", total=-(-len(asked) // batch_size), unit="batches")
+    for start in batches:
+        batch = asked[start : start + batch_size]
+        with _precision(model.device.type):
+            vectors[[distinct[text] for text in batch]] = model.encode(
+                batch,
+                batch_size=batch_size,
+                normalize_embeddings=True,
+                show_progress_bar=False,
+                convert_to_numpy=True,
             )
-        for start in batches:
-            batch = asked[start : start + self._config.batch_size]
-            with self._precision():
-                vectors[[distinct[text] for text in batch]] = self._model.encode(
-                    batch,
-                    batch_size=self._config.batch_size,
-                    normalize_embeddings=True,
-                    show_progress_bar=False,
-                    convert_to_numpy=True,
-                )
-        return vectors[rows]
-
-    def _by_length(self, texts: list[str]) -> list[str]:
-        """Neighbours of as many tokens share a batch: 7 % of it is padding, against 45 % when sorted by characters."""
-        if not texts:
-            return texts
-        tokens = self._model.tokenizer(texts, truncation=True, max_length=self._model.max_seq_length)["input_ids"]
-        return [texts[i] for i in sorted(range(len(texts)), key=lambda i: len(tokens[i]))]
-
-    def _precision(self) -> AbstractContextManager[Any]:
-        """bfloat16 products where the hardware has them: twice as fast, cosine to float32's vectors above 0.9999."""
-        import torch
-
-        device = self._model.device.type
-        capable: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-        if device == "cuda" or (device == "cpu" and (capable.get("avx512_bf16") or capable.get("amx_bf16"))):
-            return torch.autocast(device, torch.bfloat16)
-        return nullcontext()
+    return vectors[rows]
 
 
-def _load(folder: Path, config: Config) -> "SentenceTransformer":
+def _by_length(model: "SentenceTransformer", texts: list[str]) -> list[str]:
+    """Neighbours of as many tokens share a batch: 7 % of it is padding, against 45 % when sorted by characters."""
+    if not texts:
+        return texts
+    tokens = model.tokenizer(texts, truncation=True, max_length=model.max_seq_length)["input_ids"]
+    return [texts[i] for i in sorted(range(len(texts)), key=lambda i: len(tokens[i]))]
+
+
+def _precision(device: str) -> AbstractContextManager[Any]:
+    """bfloat16 products where the hardware has them: twice as fast, cosine to float32's vectors above 0.9999."""
+    import torch
+
+    capable: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    if device == "cuda" or (device == "cpu" and (capable.get("avx512_bf16") or capable.get("amx_bf16"))):
+        return torch.autocast(device, torch.bfloat16)
+    return nullcontext()
+
+
+def load_model(folder: Path, config: Config) -> "SentenceTransformer":
+    """The encoder in ``folder``, on the best device there is, its pooling and length as declared.
+
+    :raises ModelError: the folder does not say how it pools, nor does the declaration.
+    """
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer

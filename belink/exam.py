@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 NAMES = "names"  # what exam items that are held-out names come from; others name their corpus
+_ENOUGH = 500  # calibration questions from annotated text; with fewer, names are asked besides
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,11 +72,12 @@ def training_questions(
 def calibration_questions(
     linker: Linker, folders: Sequence[Path], data: Path | None, retrieve: Retrieve
 ) -> list[Question]:
-    """Held-out questions that nothing is examined by."""
+    """Held-out questions that nothing is examined by: what authors wrote, and names where there is too little of it.
+
+    Hidden names are asked unlike text is: never with an exact match, and rarely as annotators would.
+    """
     training, options, wanted = linker.training, linker.reranker.options, linker.evaluation
-    asked = questions.held_out_questions(
-        names(folders, linker.prefixes), retrieve, training=training, options=options, n=2 * wanted.items
-    )
+    asked: list[Question] = []
     for corpus in linker.corpora:
         if corpus.use == "both":
             asked += questions.corpus_questions(
@@ -86,7 +88,19 @@ def calibration_questions(
                 held_out=True,
                 limit=2 * wanted.corpus_items,
             )
-    return [question for question in asked if not _examines(question.mention)]
+    asked = [question for question in asked if not _examines(question.mention)]
+    if len(asked) < _ENOUGH:
+        of_names = questions.held_out_questions(
+            names(folders, linker.prefixes), retrieve, training=training, options=options, n=2 * wanted.items
+        )
+        asked += [question for question in of_names if not _examines(question.mention)]
+    return asked
+
+
+def held_out_mentions(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[Mention]:
+    """The mentions of :func:`calibration_questions` that have a concept."""
+    asked = calibration_questions(linker, folders, data, _anything)
+    return [question.mention for question in asked if question.mention.gold]
 
 
 def exam(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[Item]:
@@ -103,7 +117,7 @@ def exam(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[Ite
     for corpus in linker.corpora:
         if corpus.use == "train":
             continue
-        every_document = training.model_copy(update={"held_out": 1.0}) if corpus.use == "evaluate" else training
+        every_document = every_name.model_copy(update={"held_out": 1.0}) if corpus.use == "evaluate" else every_name
         drawn = questions.corpus_questions(
             documents(corpus, folders, data),
             _anything,
@@ -113,7 +127,7 @@ def exam(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[Ite
             limit=wanted.corpus_items * (2 if corpus.use == "both" else 1),
         )
         items += [
-            Item(mention=question.mention, source=corpus.name)
+            _document_item(question.mention, corpus.name, training.nil_share)
             for question in drawn
             if corpus.use == "evaluate" or _examines(question.mention)
         ]
@@ -133,14 +147,27 @@ def gold_ids(linker: Linker, data: Path | None) -> set[str]:
 
 def training_mentions(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[Mention]:
     """The annotated mentions that training may use: those of documents that are not held out."""
+    return [m for document in training_documents(linker, folders, data) for m in document.mentions]
+
+
+def training_documents(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[Document]:
+    """The annotated documents that training may use: those that are not held out."""
     return [
-        mention
+        document
         for corpus in linker.corpora
         if corpus.use != "evaluate"
         for document in documents(corpus, folders, data)
         if not questions.is_held_out(document.id, "", linker.training.held_out)
-        for mention in document.mentions
     ]
+
+
+def precedents(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[tuple[str, str]]:
+    """Text and concept id of the annotated mentions that training may use, one a mention; for the index.
+
+    An abbreviation counts as what it stands for; a mention of several concepts names none of them.
+    """
+    mentions = training_mentions(linker, folders, data)
+    return [(mention.long_form or mention.text, mention.gold[0]) for mention in mentions if len(mention.gold) == 1]
 
 
 def documents(corpus: Corpus, folders: Sequence[Path], data: Path | None) -> list[Document]:
@@ -179,6 +206,12 @@ def successors(read: Iterable[Document], folders: Sequence[Path]) -> dict[str, t
         return {wanted: standing(wanted) for wanted in sorted(ids)}
 
 
+def _document_item(mention: Mention, source: str, nil_share: float) -> Item:
+    if not mention.nil and questions.is_made_nil(mention, nil_share):
+        return Item(mention=replace(mention, gold=(), nil=True), source=source, without=mention.gold)
+    return Item(mention=mention, source=source)
+
+
 def _name_item(mention: Mention, nil_share: float) -> Item:
     if _uniform("nil", normalise(mention.text)) < nil_share:
         made_nil = replace(mention, gold=(), nil=True)
@@ -186,7 +219,9 @@ def _name_item(mention: Mention, nil_share: float) -> Item:
     return Item(mention=mention, source=NAMES, hide_own_name=True)
 
 
-def _anything(mentions: Sequence[Mention], *, hide_own_name: bool = False) -> list[list[Candidate]]:
+def _anything(
+    mentions: Sequence[Mention], *, hide_own_name: bool = False, hide_precedent: bool = False
+) -> list[list[Candidate]]:
     """In place of retrieval where only the mentions are wanted: questions without candidates are left out."""
     return [[Candidate(id="", label="", name="", ontology="", release="")] for _ in mentions]
 

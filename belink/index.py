@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 VECTORS = "vectors.npy"
 COMPRESSED = "index.faiss"
 _SHARD = 8_192  # names encoded between two writes to the disk; what a killed build loses at most
@@ -72,17 +72,23 @@ class IndexReport:
 
 
 def build_index(
-    releases: Sequence[Path], linker: Linker, encoder: Encodes, target_parent: Path, previous: Path | None = None
+    releases: Sequence[Path],
+    linker: Linker,
+    encoder: Encodes,
+    target_parent: Path,
+    previous: Path | None = None,
+    precedents: Sequence[tuple[str, str]] = (),
 ) -> IndexReport:
     """The index of ``releases`` under ``target_parent``; the one already there, where nothing changed.
 
+    :param precedents: text and concept id of annotated mentions; they propose concepts as names do.
     :param previous: an index to borrow vectors from; one of another encoder or normalisation lends nothing.
     :raises ReleaseError: a release cannot be read.
     """
     from filelock import FileLock
 
     started = time.monotonic()
-    about = _about(releases, linker, encoder)
+    about = _about(releases, linker, encoder, precedents)
     target = target_parent / artefact.key(about)
     target_parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target_parent / f".{target.name}.lock"):
@@ -91,7 +97,7 @@ def build_index(
             return _report(target, {**manifest, "encoded": 0, "reused": manifest["names"]}, started)
         work = target_parent / f".work-{target.name}"
         with artefact.build(target) as folder:
-            manifest = {**about, **_fill(folder, releases, linker, encoder, _lender(previous, about), work)}
+            manifest = {**about, **_fill(folder, releases, linker, encoder, _lender(previous, about), work, precedents)}
             files = sorted(path for path in folder.iterdir() if path.is_file())
             manifest["files"] = {path.name: artefact.sha256(path) for path in files}
             artefact.write_manifest(folder, manifest)
@@ -99,7 +105,9 @@ def build_index(
     return _report(target, manifest, started)
 
 
-def _about(releases: Sequence[Path], linker: Linker, encoder: Encodes) -> dict[str, Any]:
+def _about(
+    releases: Sequence[Path], linker: Linker, encoder: Encodes, precedents: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
     """Everything that determines an index."""
     manifests = [artefact.read_manifest(path) for path in releases]
     return {
@@ -112,6 +120,7 @@ def _about(releases: Sequence[Path], linker: Linker, encoder: Encodes) -> dict[s
         },
         "prefixes": list(linker.prefixes),
         "exact_below": linker.retrieval.exact_below,
+        "precedents": artefact.key(sorted(precedents)),
     }
 
 
@@ -131,11 +140,17 @@ def _lender(previous: Path | None, about: dict[str, Any]) -> "Index | None":
 
 
 def _fill(
-    folder: Path, releases: Sequence[Path], linker: Linker, encoder: Encodes, lender: "Index | None", work: Path
+    folder: Path,
+    releases: Sequence[Path],
+    linker: Linker,
+    encoder: Encodes,
+    lender: "Index | None",
+    work: Path,
+    precedents: Sequence[tuple[str, str]],
 ) -> dict[str, Any]:
     with ExitStack() as opened:
         sources = [opened.enter_context(open_release(path)) for path in releases]
-        nametable.build([_of_release(source, linker.prefixes) for source in sources], folder)
+        nametable.build([_of_release(source, linker.prefixes) for source in sources], folder, precedents)
     table = NameTable.load(folder)
     if not table.n_names:
         raise ReleaseError(

@@ -167,6 +167,9 @@ class _Attempt(NamedTuple):
     def _version_read(self, into: releases.ReleaseWriter) -> str:
         if into.version and (tidy := tidy_version(into.version)):
             return tidy
+        if self.source.version == "last-modified":  # a local file has no server to say so
+            newest = max(path.stat().st_mtime for path in self.files)
+            return datetime.fromtimestamp(newest, UTC).date().isoformat()
         raise SourceError(f"{self._named()}: expected the file to name its version, found none; give --version")
 
     def _check_clash(self, version: str | None) -> None:

@@ -81,9 +81,9 @@ def migrate_file(
 
 def index_linker(here: Settings, linker: str) -> Answer:
     """Build the index of the linker's newest releases."""
-    from belink import refresh_steps
+    from belink import retraining
 
-    report = refresh_steps.index_newest(here, linker)
+    report = retraining.index_newest(here, linker)
     return {**dataclasses.asdict(report), "index": str(report.path)}
 
 

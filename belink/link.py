@@ -17,12 +17,13 @@ import numpy as np
 from belink import abbreviations, bundle, models, releases
 from belink.calibrate import Calibration
 from belink.declarations import Linker as Declaration
-from belink.detect import Detector
+from belink.detect import NOTHING_LEARNED, Detector, Lexicon
 from belink.encode import Encoder
 from belink.index import Index
 from belink.records import Candidate, Document, Link, Mention
 from belink.rerank import Reranker
 from belink.retrieve import retrieve
+from belink.tagger import Finds, Joined, Tagger
 
 
 class Linker:
@@ -43,6 +44,9 @@ class Linker:
 
     @cached_property
     def encoder(self) -> Encoder:
+        adapted = self.path / bundle.ENCODER
+        if adapted.is_dir():
+            return Encoder.adapted(self.declaration.encoder, adapted)
         return Encoder.load(self.declaration.encoder, self.cache)
 
     @cached_property
@@ -55,8 +59,22 @@ class Linker:
         return Reranker.load(base, adapter, self.declaration.reranker)
 
     @cached_property
-    def detector(self) -> Detector:
-        return Detector.build(self.index.names())
+    def detector(self) -> Finds:
+        """What finds mentions: the ontology's names, a token classifier, or both.
+
+        :raises ModelError: the classifier cannot be had, or is not the one that the bundle was made with.
+        """
+        declared = self.declaration.detector
+        found: list[Finds] = []
+        if declared.model:
+            found.append(Tagger.load(declared, bundle.same_model(self.path, "detector", self.cache)))
+        if declared.names or not declared.model:
+            learned = self.path / bundle.LEXICON
+            lexicon = (
+                Lexicon.from_dict(json.loads(learned.read_text("utf-8"))) if learned.is_file() else NOTHING_LEARNED
+            )
+            found.append(Detector.build(self.index.names(), lexicon))
+        return found[0] if len(found) == 1 else Joined(found)
 
     def link(self, mentions: Sequence[Mention], *, min_probability: float | None = None) -> list[Link]:
         """One answer a mention, in order.

@@ -1,9 +1,11 @@
 """Every normalised name once, with the concepts that own it: Arrow and NumPy files, memory-mapped.
 
-Names are ordered by a hash of their text. So a name is found by binary search, two tables are joined by walking both
+Beside the ontologies' names stand precedents: annotated mentions, which name what they were annotated with. Names are
+ordered by a hash of their text. So a name is found by binary search, two tables are joined by walking both
 in order, and the first n rows of a table are a random sample of it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -17,7 +19,9 @@ from belink.text import normalise
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCOPES = ("label", "exact", "narrow", "broad", "related")  # what means the concept itself comes first
+# What means the concept itself comes first; "mention" is a precedent.
+SCOPES = ("label", "exact", "narrow", "broad", "related", "mention")
+MENTION = SCOPES.index("mention")
 _BATCH = 100_000  # names handled as Python strings at a time
 
 
@@ -36,8 +40,12 @@ def hashes(names: Sequence[str]) -> np.ndarray:
     return np.array([int.from_bytes(blake2b(name.encode(), digest_size=8).digest()) for name in names], np.uint64)
 
 
-def build(releases: Sequence[OfRelease], folder: Path) -> None:
-    """Write the table of the names of ``releases`` into ``folder``. A concept that two of them hold is the first's."""
+def build(releases: Sequence[OfRelease], folder: Path, precedents: Iterable[tuple[str, str]] = ()) -> None:
+    """Write the table of the names of ``releases`` into ``folder``. A concept that two of them hold is the first's.
+
+    :param precedents: text and concept id of annotated mentions, repeated as often as they are; those of concepts that
+        the releases do not hold are passed over.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -47,18 +55,23 @@ def build(releases: Sequence[OfRelease], folder: Path) -> None:
     concepts = concepts.take(np.sort(kept))
     _write(folder / "concepts.arrow", concepts)
 
-    owners = _owners(releases, concepts["id"])
+    owners = pa.concat_tables([_owners(releases, concepts["id"]), _precedents(precedents, concepts["id"])])
     keys = ("hash", "name", "concept", "scope")
     owners = owners.take(pc.sort_indices(owners, sort_keys=[(key, "ascending") for key in keys])).combine_chunks()
     new = _differs(owners["hash"]) | _differs(owners["name"])
     again = ~new & ~_differs(owners["concept"])  # the same name of the same concept, written otherwise
+    times = np.add.reduceat(owners["times"].to_numpy(), np.flatnonzero(~again)) if len(owners) else np.empty(0)
     owners, new = owners.filter(~again), new[~again]
+    owners = owners.set_column(owners.column_names.index("times"), "times", pa.array(times.astype(np.int32)))
     starts = np.flatnonzero(new)
     names = owners.take(starts)
     _write(folder / "names.arrow", names.select(["name"]))
     np.save(folder / "name-hashes.npy", names["hash"].to_numpy())
     np.save(folder / "name-owners.npy", np.append(starts, len(owners)))
-    _write(folder / "owners.arrow", owners.select(["concept", "scope", "text"]))
+    _write(folder / "owners.arrow", owners.select(["concept", "scope", "text", "times"]))
+    concept = owners["concept"].to_numpy()
+    np.save(folder / "concept-owners.npy", np.argsort(concept, kind="stable").astype(np.int32))
+    np.save(folder / "concept-starts.npy", np.searchsorted(np.sort(concept), np.arange(len(concepts) + 1)))
 
 
 def _concepts(release: OfRelease) -> "pa.Table":
@@ -77,26 +90,43 @@ def _concepts(release: OfRelease) -> "pa.Table":
 
 
 def _owners(releases: Sequence[OfRelease], ids: "pa.ChunkedArray") -> "pa.Table":
-    """One row a name and concept: name, hash, concept (row), scope (of SCOPES), text as the source writes it."""
+    """One row a name and concept: concept (row), scope (of SCOPES), text as the source writes it, name, times, hash."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     known = ids.combine_chunks()
-    schema = {"concept": pa.int32(), "scope": pa.int8(), "text": pa.large_string(), "name": pa.large_string()}
-    pieces = [pa.schema({**schema, "hash": pa.uint64()}).empty_table()]
+    pieces = [_rows([], [], [], known, 0)]
     for batch in (batch for release in releases for batch in release.names):
-        names = [normalise(text) for text in batch["text"].to_pylist()]
-        piece = pa.table(
-            {
-                "concept": pc.index_in(batch["concept_id"].cast(pa.large_string()), known).cast(pa.int32()),
-                "scope": pc.index_in(batch["scope"].cast(pa.string()), pa.array(SCOPES)).cast(pa.int8()),
-                "text": batch["text"].cast(pa.large_string()),
-                "name": pa.array(names, pa.large_string()),
-                "hash": pa.array(hashes(names)),
-            }
-        )
-        pieces.append(piece.filter(pc.and_(pc.is_valid(piece["concept"]), pc.not_equal(piece["name"], ""))))
+        scopes = pc.index_in(batch["scope"].cast(pa.string()), pa.array(SCOPES))
+        pieces.append(_rows(batch["concept_id"], scopes, batch["text"], known, 0))
     return pa.concat_tables(pieces)
+
+
+def _precedents(precedents: Iterable[tuple[str, str]], ids: "pa.ChunkedArray") -> "pa.Table":
+    """The same of annotated mentions, each once however often it was annotated."""
+    times = Counter(precedents)
+    texts, concepts = [text for text, _ in times], [concept for _, concept in times]
+    return _rows(concepts, [MENTION] * len(times), texts, ids.combine_chunks(), list(times.values()))
+
+
+def _rows(concepts: Any, scopes: Any, texts: Any, known: "pa.Array", times: Any) -> "pa.Table":
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = pa.array(texts, pa.large_string()) if isinstance(texts, list) else texts.cast(pa.large_string())
+    concepts = pa.array(concepts, pa.large_string()) if isinstance(concepts, list) else concepts
+    names = [normalise(text) for text in texts.to_pylist()]
+    table = pa.table(
+        {
+            "concept": pc.index_in(concepts.cast(pa.large_string()), known).cast(pa.int32()),
+            "scope": pa.array(scopes, pa.int8()) if isinstance(scopes, list) else scopes.cast(pa.int8()),
+            "text": texts,
+            "name": pa.array(names, pa.large_string()),
+            "times": pa.array(np.broadcast_to(np.asarray(times, np.int32), len(names))),
+            "hash": pa.array(hashes(names)),
+        }
+    )
+    return table.filter(pc.and_(pc.is_valid(table["concept"]), pc.not_equal(table["name"], "")))
 
 
 def _differs(column: "pa.ChunkedArray") -> np.ndarray:
@@ -106,6 +136,15 @@ def _differs(column: "pa.ChunkedArray") -> np.ndarray:
     if not len(column):
         return np.empty(0, bool)
     return np.append(True, pc.not_equal(column[1:], column[:-1]).to_numpy())
+
+
+def _ranges(starts: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two int64 (m,): positions in ``rows``, ascending, and the numbers from starts[row] up to starts[row + 1]."""
+    begins = starts[rows]
+    counts = starts[rows + 1] - begins
+    which = np.repeat(np.arange(len(rows)), counts)
+    within = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return which, begins[which] + within
 
 
 def _write(path: Path, table: "pa.Table") -> None:
@@ -134,7 +173,10 @@ class NameTable:
         owners = _open(folder / "owners.arrow")
         self.owner_concept: np.ndarray = owners["concept"].to_numpy()  # int32 (n_owners,)
         self.owner_scope: np.ndarray = owners["scope"].to_numpy()  # int8 (n_owners,), of SCOPES
+        self.owner_times: np.ndarray = owners["times"].to_numpy()  # int32 (n_owners,), mentions annotated so
         self._owner_text = owners["text"]
+        self._of_concept = np.load(folder / "concept-owners.npy", mmap_mode="r")  # int32 (n_owners,), owner rows
+        self._concept_starts = np.load(folder / "concept-starts.npy", mmap_mode="r")  # int64 (n_concepts + 1,)
         self._concepts = _open(folder / "concepts.arrow")
 
     @classmethod
@@ -183,11 +225,16 @@ class NameTable:
 
     def owners(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Two int64 (m,): positions in ``rows``, ascending, and the owner rows of the names there."""
-        starts = self._starts[rows]
-        counts = self._starts[rows + 1] - starts
-        which = np.repeat(np.arange(len(rows)), counts)
-        within = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return which, starts[which] + within
+        return _ranges(self._starts, rows)
+
+    def owner_names(self, owners: np.ndarray) -> np.ndarray:
+        """int64 (n,): the name rows of ``owners`` (owner rows)."""
+        return np.searchsorted(self._starts, owners, side="right") - 1
+
+    def of_concepts(self, concepts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Two int64 (m,): positions in ``concepts`` (rows), ascending, and the owner rows of their names."""
+        which, at = _ranges(self._concept_starts, concepts)
+        return which, self._of_concept[at].astype(np.int64)
 
     def owner_texts(self, owners: np.ndarray) -> list[str]:
         """The names of ``owners`` (owner rows) as their source writes them."""

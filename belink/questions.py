@@ -41,7 +41,9 @@ class Question:
 class Retrieve(Protocol):
     """What questions ask of retrieval: distinct concepts for each mention, best first."""
 
-    def __call__(self, mentions: Sequence[Mention], *, hide_own_name: bool = False) -> list[list[Candidate]]: ...
+    def __call__(
+        self, mentions: Sequence[Mention], *, hide_own_name: bool = False, hide_precedent: bool = False
+    ) -> list[list[Candidate]]: ...
 
 
 def is_held_out(concept_id: str, normalised_name: str, share: float) -> bool:
@@ -110,8 +112,9 @@ def corpus_questions(
 ) -> list[Question]:
     """Questions from annotated mentions, at most ``limit``, those of the held-out documents or those of all others.
 
-    Held-out ones keep retrieval's order with nothing put in or taken out, repeated mentions included; training ones
-    are made as :func:`ontology_questions` makes them, each (mention, sentence) once. Mentions with neither a gold
+    Held-out ones keep retrieval's order, repeated mentions included, and from a share ``training.nil_share`` the right
+    concept is taken out. Training ones are made as :func:`ontology_questions` makes them, each text that means the same
+    once, in one of its sentences: a frequent mention teaches no more than a rare one. Mentions with neither a gold
     concept nor ``nil`` are passed over. Abbreviations should be spelled out before.
     """
     rng = np.random.default_rng(training.seed)
@@ -120,12 +123,18 @@ def corpus_questions(
         if is_held_out(document.id, "", training.held_out) == held_out:
             mentions += [mention for mention in document.mentions if mention.gold or mention.nil]
     if not held_out:
-        mentions = list({(m.text, m.sentence, m.gold): m for m in mentions}.values())
+        shuffled = (mentions[i] for i in rng.permutation(len(mentions)))
+        mentions = list({(normalise(m.long_form or m.text), m.gold): m for m in shuffled}.values())
     if limit is not None and len(mentions) > limit:
         mentions = [mentions[i] for i in sorted(rng.permutation(len(mentions))[:limit])]
-    found = retrieve(mentions, hide_own_name=False)
+    found = retrieve(mentions, hide_precedent=not held_out)
     if held_out:
-        made = [_as_found(mention, candidates, options) for mention, candidates in zip(mentions, found, strict=True)]
+        made = [
+            _without_right(mention, candidates, options)
+            if is_made_nil(mention, training.nil_share)
+            else _as_found(mention, candidates, options)
+            for mention, candidates in zip(mentions, found, strict=True)
+        ]
         return [question for question in made if question.candidates]
     questions = []
     for mention, candidates in zip(mentions, found, strict=True):
@@ -133,6 +142,11 @@ def corpus_questions(
         if question is not None:
             questions.append(question)
     return questions
+
+
+def is_made_nil(mention: Mention, share: float) -> bool:
+    """Whether this annotated mention is asked with its concept taken away; the same on every call."""
+    return _uniform("nil", mention.document, str(mention.start), mention.text) < share
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,11 +87,17 @@ class Candidate:
     name: str  # the name that matched best
     ontology: str
     release: str
-    scope: Scope = "exact"  # scope of ``name``
-    exact: bool = False  # the normalised mention (or its long form) is one of the concept's names
+    scope: Scope | Literal["mention"] = "exact"  # scope of ``name``; "mention": so it was annotated, see precedents
+    exact: bool = False  # the normalised mention (or its long form) is one of the concept's names in the ontology
     lexical: float = 0.0  # cosine of character n-grams, 0 to 1, higher is better
     dense: float = 0.0  # cosine of encoder vectors, -1 to 1
     score: float = 0.0  # fused; higher is better; comparable within one linker only
+    names: int = 0  # how many names the concept has in the ontology
+    nearby: float = 0.0  # mean cosine of its three nearest names, -1 to 1
+    meant: int = 0  # annotated training mentions that meant it
+    meant_as: int = 0  # distinct texts among them
+    meant_here: float = 0.0  # of those with this very text the share that meant it, 0 to 1
+    precedent: float = 0.0  # cosine of the nearest of its training mentions, 0 where it has none
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,7 +1,7 @@
 """The steps of a refresh up to the index; ``retraining`` and ``challenge`` have the others.
 
-    start → fetched → champion → is_unchanged → ingested → compared → indexed
-          → decided → trained → calibrated
+    start → fetched → champion → is_unchanged → ingested → compared
+          → decided → adapted → indexed → trained → calibrated
           → drafted → evaluated → judged → assembled → registered → concluded
 
 Each is a function of declarations and paths, called by the flows in this order. Every step names its result by its
@@ -253,22 +253,21 @@ def compared(current: Champion | None, releases: Mapping[str, Path]) -> "dict[st
     }
 
 
-def indexed(begun: Start, releases: Mapping[str, Path], current: Champion | None) -> "IndexReport":
-    """The index over ``releases``, every vector borrowed that the newest index or the champion's has."""
+def indexed(
+    begun: Start, releases: Mapping[str, Path], current: Champion | None, adapted: Path | None = None
+) -> "IndexReport":
+    """The index over ``releases``, every vector borrowed that an earlier index or the champion's has.
+
+    :param adapted: the folder of the adapted encoder; ``None`` for the declared one as it is.
+    """
     from belink.index import build_index
 
     folder, current = begun.settings.indices / begun.linker.name, sound(current)
-    previous = newest(folder) or (current.path / bundle.INDEX if current else None)
-    return build_index(list(releases.values()), begun.linker, load_encoder(begun), folder, previous)
-
-
-def index_newest(settings: Settings, linker: str) -> "IndexReport":
-    """The index over the newest releases of a linker's ontologies.
-
-    :raises ReleaseError: one of them has no release yet.
-    """
-    begun = start(settings, linker)
-    return indexed(begun, newest_releases(begun), champion(begun))
+    encoder = load_encoder(begun, adapted)
+    previous = newest(folder, encoder=encoder.fingerprint) or (current.path / bundle.INDEX if current else None)
+    folders = list(releases.values())
+    precedents = exam.precedents(begun.linker, folders, begun.settings.data)
+    return build_index(folders, begun.linker, encoder, folder, previous, precedents)
 
 
 def is_made_of(begun: Start, releases: Mapping[str, Path], current: Champion) -> bool:
@@ -296,29 +295,31 @@ def newest_releases(begun: Start) -> dict[str, Path]:
     return {name: path for name, path in found.items() if path is not None}
 
 
-def retriever(begun: Start, index_folder: Path) -> "Retrieve":
+def retriever(begun: Start, index_folder: Path, adapted: Path | None = None) -> "Retrieve":
     """Retrieval over an index with the linker's encoder, as questions are asked of it."""
     from belink.index import Index
     from belink.retrieve import retrieve
 
-    index, encoder, config = Index.load(index_folder), load_encoder(begun), begun.linker.retrieval
+    index, encoder, config = Index.load(index_folder), load_encoder(begun, adapted), begun.linker.retrieval
 
-    def ask(mentions: "Sequence[Mention]", *, hide_own_name: bool = False) -> "list[list[Candidate]]":
-        return retrieve(index, encoder, mentions, config, hide_own_name=hide_own_name)
+    def ask(
+        mentions: "Sequence[Mention]", *, hide_own_name: bool = False, hide_precedent: bool = False
+    ) -> "list[list[Candidate]]":
+        return retrieve(index, encoder, mentions, config, hide_own_name=hide_own_name, hide_precedent=hide_precedent)
 
     return ask
 
 
-def load_encoder(begun: Start) -> "Encoder":
-    """The linker's encoder; loaded once a process, since several steps ask for it."""
-    return _encoder(begun.linker.encoder, begun.settings.cache)
+def load_encoder(begun: Start, adapted: Path | None = None) -> "Encoder":
+    """The linker's encoder, adapted or as declared; loaded once a process, since several steps ask for it."""
+    return _encoder(begun.linker.encoder, adapted or begun.settings.cache, adapted is not None)
 
 
 @lru_cache(maxsize=1)
-def _encoder(config: "EncoderConfig", cache: Path) -> "Encoder":
+def _encoder(config: "EncoderConfig", folder: Path, adapted: bool) -> "Encoder":
     from belink.encode import Encoder
 
-    return Encoder.load(config, cache)
+    return Encoder.adapted(config, folder) if adapted else Encoder.load(config, folder)
 
 
 def is_due(begun: Start, manifest: Mapping[str, Any]) -> bool:
@@ -329,16 +330,27 @@ def is_due(begun: Start, manifest: Mapping[str, Any]) -> bool:
     return datetime.now(UTC) - datetime.fromisoformat(trained) > timedelta(days=days)
 
 
-def newest(folder: Path) -> Path | None:
-    """The complete artefact below ``folder`` that was made last; ``None`` where there is none."""
+def newest(folder: Path, **manifest: object) -> Path | None:
+    """The complete artefact below ``folder`` that was made last, of those whose manifest says so; ``None`` for none."""
     found = [path for path in folder.glob("[!.]*") if artefact.exists(path)]
+    found = [path for path in found if manifest.items() <= artefact.read_manifest(path).items()] if manifest else found
     return max(found, key=lambda path: (path / artefact.MANIFEST).stat().st_mtime_ns, default=None)
 
 
 def sweep(begun: Start) -> None:
     """Remove what killed builds left; every other step cleans only where it builds."""
     home, linker = begun.settings.home, begun.linker.name
-    for kind in ("indices", "adapters", "calibrations", "drafts", "evaluations", "bundles", "fetched"):
+    for kind in (
+        "encoders",
+        "indices",
+        "adapters",
+        "calibrations",
+        "lexicons",
+        "drafts",
+        "evaluations",
+        "bundles",
+        "fetched",
+    ):
         artefact.clean(home / kind / linker)
     for ontology in begun.sources:
         artefact.clean(begun.settings.releases / ontology)

@@ -213,6 +213,11 @@ class Release:
             memberships=tuple(self._pairs("membership", "kind, value", concept_id)),
         )
 
+    def label(self, concept_id: str) -> str | None:
+        """The label of a concept; ``None`` where it has none, or the release does not hold it."""
+        found = self.rows("SELECT label FROM concept WHERE id = ?", [concept_id])
+        return cast("str | None", found[0][0]) if found else None
+
     def successor(self, concept_id: str) -> tuple[str, ...]:
         """The live ids that stand for ``concept_id`` in this release, in alphabetical order.
 

@@ -1,4 +1,4 @@
-"""The steps of a refresh that concern the re-ranker: whether to train it, training, and calibration.
+"""The steps of a refresh that learn: whether to, the encoder's adaptation, the re-ranker's training, calibration.
 
 A new release rarely needs a new adapter: names change by a few in a hundred, and what was learned is how to choose. So
 the champion's is kept until the declared share of names has changed, the recipe or a corpus is another, or it is old.
@@ -7,18 +7,19 @@ the champion's is kept until the declared share of names has changed, the recipe
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from belink import artefact, bundle, exam
 from belink.declarations import Linker
-from belink.refresh_steps import Champion, Start, indexed, is_due, newest_releases, retriever, sound, start
+from belink.refresh_steps import Champion, Start, compared, indexed, is_due, newest_releases, retriever, sound, start
 from belink.refresh_steps import champion as current_champion
 from belink.settings import Settings
 
 if TYPE_CHECKING:
     from belink.diff import Diff
+    from belink.index import IndexReport
     from belink.models import ResolvedModel
     from belink.train import TrainReport
 
@@ -34,39 +35,66 @@ class Decision:
     adapter: Path | None = None  # where it lies, or will lie once trained; None: retrieval alone
     drift: float = 0.0  # share of names changed since it was trained
     trained: str = ""  # when that was, ISO 8601; "" for this refresh
+    encoder: Path | None = None  # where the adapted encoder lies, or will; None: the declared one as it is
 
 
 def decided(
     begun: Start, releases: Mapping[str, Path], current: Champion | None, diffs: Mapping[str, "Diff"]
 ) -> Decision:
     """What the declared rules say of a new adapter."""
-    target = _target(begun, releases)
-    trains = begun.linker.training.questions > 0 or any(corpus.use != "evaluate" for corpus in begun.linker.corpora)
-    if not trains:
-        return Decision(train=False, reason="nothing is declared to train on")
-    if artefact.exists(target):
-        return Decision(train=False, reason="it was trained on these very releases before", adapter=target)
+    target, encoder = _target(begun, releases), _encoder_target(begun, releases)
+    if not _trains(begun.linker):
+        return Decision(train=False, reason="nothing is declared to train on", encoder=encoder)
+    if artefact.exists(target) and (encoder is None or artefact.exists(encoder)):
+        reason = "it was trained on these very releases before"
+        return Decision(train=False, reason=reason, adapter=target, encoder=encoder)
     kept, why_not = _kept(begun, current)
     if begun.retrain == "never":
         return kept or Decision(train=False, reason=f"training was ruled out, and {why_not}")
     if kept is None:
-        return Decision(train=True, reason=why_not, adapter=target)
+        return Decision(train=True, reason=why_not, adapter=target, encoder=encoder)
     drift, bound = kept.drift + _changed(releases, diffs), begun.linker.retrain.names_changed
     reason = f"{drift:.1%} of the names changed since it was trained, {bound:.0%} may"
     if begun.retrain == "always":
-        return Decision(train=True, reason="it was asked for", adapter=target)
+        return Decision(train=True, reason="it was asked for", adapter=target, encoder=encoder)
     if why_not or drift > bound:
-        return Decision(train=True, reason=why_not or reason, adapter=target)
-    return Decision(train=False, reason=reason, adapter=kept.adapter, drift=drift, trained=kept.trained)
+        return Decision(train=True, reason=why_not or reason, adapter=target, encoder=encoder)
+    return replace(kept, reason=reason, drift=drift)
 
 
-def trained(begun: Start, releases: Mapping[str, Path], index: Path) -> "TrainReport":
+def _trains(linker: Linker) -> bool:
+    return linker.training.questions > 0 or any(corpus.use != "evaluate" for corpus in linker.corpora)
+
+
+def adapted(begun: Start, releases: Mapping[str, Path], decision: Decision) -> Decision:
+    """``decision`` with its encoder adapted, or without one where it finds less than the declared one as it is."""
+    if decision.encoder is None:
+        return decision
+    from belink import adapt
+    from belink.models import resolve
+
+    linker, folders, data = begun.linker, list(releases.values()), begun.settings.data
+    if not artefact.exists(decision.encoder):
+        known = adapt.Names.read(
+            exam.names(folders, linker.prefixes), exam.precedents(linker, folders, data), linker.training.held_out
+        )
+        base = resolve(linker.encoder.model, begun.settings.cache)
+        held_out = exam.held_out_mentions(linker, folders, data)
+        report = adapt.adapt(known, held_out, base, linker.encoder, linker.adaptation, decision.encoder)
+    else:
+        report = adapt.found(decision.encoder)
+    if not report.kept:
+        log.warning("the adapted encoder finds less than the declared one, which is used instead: %s", report.path)
+    return decision if report.kept else replace(decision, encoder=None)
+
+
+def trained(begun: Start, releases: Mapping[str, Path], index: Path, encoder: Path | None = None) -> "TrainReport":
     """The adapter trained on the names of ``releases`` and on the corpora; found, if it is there."""
     from belink.train import train
 
     linker, adapter, asked = begun.linker, _target(begun, releases), []
     if not artefact.exists(adapter):
-        ask = retriever(begun, index)
+        ask = retriever(begun, index, encoder)
         asked = exam.training_questions(linker, list(releases.values()), begun.settings.data, ask)
     return train(asked, base_model(begun), linker.training, linker.reranker, adapter)
 
@@ -93,7 +121,7 @@ def calibrated(
     target = begun.settings.home / "calibrations" / linker.name / key
     if not artefact.exists(target):
         questions = exam.calibration_questions(
-            linker, list(releases.values()), begun.settings.data, retriever(begun, index)
+            linker, list(releases.values()), begun.settings.data, retriever(begun, index, decision.encoder)
         )
         logits = None
         if adapter is not None:
@@ -106,12 +134,51 @@ def calibrated(
     return target / bundle.CALIBRATION
 
 
+def learned(begun: Start, releases: Mapping[str, Path], index: Path) -> Path | None:
+    """lexicon.json: what the corpora that train teach about the index's names; ``None`` where none does."""
+    linker = begun.linker
+    if not linker.detector.learn or not any(corpus.use != "evaluate" for corpus in linker.corpora):
+        return None
+    from belink import detect
+    from belink.index import Index
+
+    key = artefact.key(
+        {
+            "index": index.name,
+            "corpora": {corpus.name: [begun.corpora[corpus.name], corpus.use] for corpus in linker.corpora},
+            "held_out": linker.training.held_out,
+            "version": detect.VERSION,
+        }
+    )
+    target = begun.settings.home / "lexicons" / linker.name / key
+    if not artefact.exists(target):
+        documents = exam.training_documents(linker, list(releases.values()), begun.settings.data)
+        lexicon = detect.learn(Index.load(index).names(), documents)
+        with artefact.build(target) as folder:
+            text = json.dumps(lexicon.to_dict(), ensure_ascii=False, indent=1)
+            (folder / bundle.LEXICON).write_text(text + "\n", encoding="utf-8")
+            artefact.write_manifest(folder, {"key": key, "extra": len(lexicon.extra), "stop": len(lexicon.stop)})
+    return target / bundle.LEXICON
+
+
 def train_newest(settings: Settings, linker: str) -> "TrainReport":
     """The adapter trained on the newest releases of a linker's ontologies and on its corpora."""
     begun = start(settings, linker)
-    releases = newest_releases(begun)
-    index = indexed(begun, releases, current_champion(begun)).path
-    return trained(begun, releases, index)
+    releases, current = newest_releases(begun), current_champion(begun)
+    decision = adapted(begun, releases, Decision(train=True, reason="", encoder=_encoder_target(begun, releases)))
+    index = indexed(begun, releases, current, decision.encoder).path
+    return trained(begun, releases, index, decision.encoder)
+
+
+def index_newest(settings: Settings, linker: str) -> "IndexReport":
+    """The index over the newest releases of a linker's ontologies, by the encoder that a refresh would take.
+
+    :raises ReleaseError: one of them has no release yet.
+    """
+    begun = start(settings, linker)
+    releases, current = newest_releases(begun), current_champion(begun)
+    decision = adapted(begun, releases, decided(begun, releases, current, compared(current, releases)))
+    return indexed(begun, releases, current, decision.encoder)
 
 
 def base_model(begun: Start) -> "ResolvedModel":
@@ -133,6 +200,7 @@ def _target(begun: Start, releases: Mapping[str, Path]) -> Path:
             "options": linker.reranker.options,
             "base": base_model(begun).sha256,
             "encoder": linker.encoder.model_dump(mode="json", exclude={"batch_size"}),
+            "adaptation": linker.adaptation.model_dump(mode="json"),
             "retrieval": linker.retrieval.model_dump(mode="json"),
             "corpora": dict(begun.corpora),
             "prefixes": linker.prefixes,
@@ -141,6 +209,27 @@ def _target(begun: Start, releases: Mapping[str, Path]) -> Path:
         }
     )
     return begun.settings.adapters / linker.name / key
+
+
+def _encoder_target(begun: Start, releases: Mapping[str, Path]) -> Path | None:
+    """Where the adapted encoder lies, or will; ``None`` where the linker declares none."""
+    from belink.models import resolve
+
+    linker = begun.linker
+    if not linker.adaptation.steps:
+        return None
+    key = artefact.key(
+        {
+            "adaptation": linker.adaptation.model_dump(mode="json"),
+            "base": resolve(linker.encoder.model, begun.settings.cache).sha256,
+            "encoder": linker.encoder.model_dump(mode="json", include={"pooling", "max_length"}),
+            "corpora": dict(begun.corpora),
+            "held_out": linker.training.held_out,
+            "prefixes": linker.prefixes,
+            "releases": {name: _content(path) for name, path in releases.items()},
+        }
+    )
+    return begun.settings.home / "encoders" / linker.name / key
 
 
 def _content(release: Path) -> list[str]:
@@ -165,11 +254,10 @@ def _kept(begun: Start, current: Champion | None) -> tuple[Decision | None, str]
     asked_as = (manifest["base"]["sha256"], manifest["prompts"], manifest["asking"])
     if asked_as != (base_model(begun).sha256, prompts.VERSION, rerank.asking(linker.reranker)):
         return None, "the champion's belongs to another base model or another form of question"
-    target = begun.settings.adapters / linker.name / key
-    if not artefact.exists(target):
-        with artefact.build(target) as folder:
-            for path in source.iterdir():
-                artefact.link_or_copy(path, folder / path.name)
+    target = _brought(source, begun.settings.adapters / linker.name / key)
+    encoder = None
+    if adapted_as := current.manifest["encoder"].get("adapted"):
+        encoder = _brought(current.path / bundle.ENCODER, begun.settings.home / "encoders" / linker.name / adapted_as)
     made = current.manifest["inputs"].get("adapter", {})
     kept = Decision(
         train=False,
@@ -177,7 +265,11 @@ def _kept(begun: Start, current: Champion | None) -> tuple[Decision | None, str]
         adapter=target,
         drift=made.get("drift", 0.0),
         trained=made.get("trained", ""),
+        encoder=encoder,
     )
+    before = Linker.model_validate_json((current.path / bundle.LINKER).read_text(encoding="utf-8"))
+    if linker.adaptation != before.adaptation or (linker.adaptation.steps and linker.encoder != before.encoder):
+        return kept, "the encoder is adapted otherwise than the champion's"
     if manifest["training"] != linker.training.model_dump(mode="json"):
         return kept, "the declared training is another than the champion's"
     if current.manifest["inputs"].get("corpora") != dict(begun.corpora):
@@ -185,6 +277,15 @@ def _kept(begun: Start, current: Champion | None) -> tuple[Decision | None, str]
     if is_due(begun, current.manifest):
         return kept, f"it is older than {begun.linker.retrain.every_days} days"
     return kept, ""
+
+
+def _brought(source: Path, target: Path) -> Path:
+    """A part of a bundle as an artefact of this home."""
+    if not artefact.exists(target):
+        with artefact.build(target) as folder:
+            for path in source.iterdir():
+                artefact.link_or_copy(path, folder / path.name)
+    return target
 
 
 def _changed(releases: Mapping[str, Path], diffs: Mapping[str, "Diff"]) -> float:

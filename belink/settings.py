@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
@@ -18,6 +18,7 @@ class Settings:
     tracking_uri: str  # MLflow tracking and registry
     data: Path | None = None  # BELINK_DATA: real ontologies and corpora to measure with
     uts_api_key: str | None = None  # UMLS licence key; never logged
+    serve_token: str | None = field(default=None, repr=False)  # BELINK_SERVE_TOKEN, borne by callers; never logged
 
     @property
     def releases(self) -> Path:
@@ -60,6 +61,7 @@ def load(home: Path | None = None, tracking_uri: str | None = None) -> Settings:
         tracking_uri=tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{chosen / 'mlflow.db'}",
         data=Path(data).expanduser().absolute() if data else None,
         uts_api_key=os.environ.get("UTS_API_KEY") or None,
+        serve_token=os.environ.get("BELINK_SERVE_TOKEN") or None,
     )
 
 

@@ -131,6 +131,22 @@ def download_model(settings: Settings, uri: str, folder: Path) -> None:
         mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder))
 
 
+def read_part(settings: Settings, address: str, part: str) -> str | None:
+    """The text of one file of the model stored at ``address``, without the rest of it; ``None`` where it has none."""
+    local = local_folder(address)
+    if local is not None:
+        path = local / part
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    with pointed_at(settings):
+        try:
+            return str(mlflow.artifacts.load_text(f"{address.rstrip('/')}/{part}"))
+        except (MlflowException, OSError):
+            return None
+
+
 def upload(settings: Settings, folder: Path, address: str) -> None:
     """Bring the files of ``folder`` to an artifact store; its manifest last, so that half a bundle is none."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository

@@ -9,24 +9,19 @@ the first step, so a run that was killed continues with the very next one.
 import json
 import logging
 import math
-import platform
 import re
 import shutil
-import time
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from belink import artefact, evidence, progress, prompts, rerank
+from belink import artefact, checkpoints, evidence, prompts, rerank
 from belink.errors import DeclarationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import torch
 
     from belink import declarations
@@ -40,7 +35,6 @@ _LOGGED = 10  # optimiser steps between entries of the loss history
 _LAYER = re.compile(r"\.(?:layers|h|blocks)\.(\d+)\.")
 _BLOCK = 16  # batches among which questions of like length are put together
 _PENALTY = 1.0  # of retrieval's weights; see evidence.fit
-_STATE = "state.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +93,7 @@ def train(
         for q, prior in zip(questions, priors, strict=True)
     ]
     identity = _identity(examples, base, training, reranker)
-    work = _workplace(work or target.with_name(f".work-{target.name}"), identity)
+    work = checkpoints.workplace(work or target.with_name(f".work-{target.name}"), identity)
     model = adapted(rerank.rounded(rerank.load_model(base, form), dtype), training)
     outcome = _run(model, examples, training, work, place)
     manifest = {
@@ -113,7 +107,7 @@ def train(
         "examples": len(questions),
         "loss_retrieval": loss_retrieval,
         **outcome,
-        "platform": _platform(place, dtype),
+        "platform": checkpoints.platform_of(place, dtype),
     }
     resumed_at = manifest.pop("resumed_at")
     with artefact.build(target) as folder:
@@ -189,9 +183,9 @@ def _run(
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
-    checkpoint = _newest(work)
-    begun = json.loads((checkpoint / "trainer_state.json").read_text("utf-8"))["global_step"] if checkpoint else 0
-    clock = _clock(work, begun, steps)
+    checkpoint = checkpoints.newest(work)
+    begun = checkpoints.step_of(checkpoint)
+    clock = checkpoints.clock(work, begun, steps)
     trainer = _letter_trainer(len(planned))(
         model=model,
         args=arguments,
@@ -200,7 +194,7 @@ def _run(
         callbacks=[clock],
     )
     trainer.remove_callback(PrinterCallback)
-    with _quiet():
+    with checkpoints.quiet():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     history = [(int(e["step"]), float(e["loss"])) for e in trainer.state.log_history if "loss" in e]
     tail = [loss for _, loss in history[-max(1, len(history) // 10) :]]
@@ -293,64 +287,6 @@ def _identity(
     return artefact.key([base.sha256, training.model_dump(mode="json"), rerank.asking(reranker), asked])
 
 
-def _workplace(work: Path, identity: str) -> Path:
-    """``work``, emptied unless what lies there is of the same run."""
-    state = work / _STATE
-    try:
-        same = json.loads(state.read_text("utf-8"))["identity"] == identity
-    except (OSError, ValueError, KeyError):
-        same = False
-    if not same:
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-        state.write_text(json.dumps({"identity": identity}), "utf-8")
-    return work
-
-
-def _newest(work: Path) -> Path | None:
-    """The last checkpoint that was written whole: the Trainer writes trainer_state.json last of its files."""
-    found: list[tuple[int, Path]] = []
-    for folder in work.glob("checkpoint-*"):
-        try:
-            found.append((int(json.loads((folder / "trainer_state.json").read_text("utf-8"))["global_step"]), folder))
-        except (OSError, ValueError, KeyError):
-            shutil.rmtree(folder, ignore_errors=True)
-    return max(found)[1] if found else None
-
-
-def _clock(work: Path, begun: int, steps: int) -> Any:
-    """A callback that shows progress and adds up the seconds of all runs that training took."""
-    from transformers import TrainerCallback
-
-    file = work / "seconds.json"
-    try:
-        spent: dict[str, float] = json.loads(file.read_text("utf-8")) if begun else {}  # seconds until a checkpoint
-    except (OSError, ValueError):
-        spent = {}
-    before = spent.get(str(begun), 0.0)
-
-    class Clock(TrainerCallback):
-        def __init__(self) -> None:
-            self.started = time.monotonic()
-            self.shown = progress.track(range(begun, steps), what="training", total=steps - begun, unit="steps")
-
-        def seconds(self) -> float:
-            return before + time.monotonic() - self.started
-
-        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            self.started = time.monotonic()
-            next(self.shown, None)
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            next(self.shown, None)
-
-        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            spent[str(state.global_step)] = self.seconds()
-            file.write_text(json.dumps(spent), "utf-8")
-
-    return Clock()
-
-
 def _save(model: Any, folder: Path, base: "ResolvedModel") -> None:
     """Adapter weights and configuration, without the folder of this machine that the base model came from."""
     model.save_pretrained(str(folder), save_embedding_layers=False)
@@ -361,40 +297,9 @@ def _save(model: Any, folder: Path, base: "ResolvedModel") -> None:
     file.write_text(json.dumps(config, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
-def _platform(place: "torch.device", dtype: "torch.dtype") -> dict[str, str]:
-    import peft
-    import torch
-    import transformers
-
-    return {
-        "device": place.type,
-        "dtype": str(dtype).removeprefix("torch."),
-        "machine": platform.machine(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "peft": peft.__version__,
-    }
-
-
 def _report(path: Path, manifest: dict[str, Any], *, resumed_at: int, new: bool) -> TrainReport:
     names = ("examples", "steps", "seconds", "loss", "first_loss", "loss_retrieval")
     history = tuple((int(step), float(loss)) for step, loss in manifest["history"])
     return TrainReport(
         path=path, history=history, resumed_at=resumed_at, new=new, **{name: manifest[name] for name in names}
     )
-
-
-@contextmanager
-def _quiet() -> "Iterator[None]":
-    """Log lines of transformers below errors kept off; ours tell the progress."""
-    from transformers.utils import logging
-
-    theirs: Any = logging
-    level = theirs.get_verbosity()
-    theirs.set_verbosity_error()
-    try:
-        yield
-    finally:
-        theirs.set_verbosity(level)

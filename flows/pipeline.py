@@ -30,6 +30,7 @@ ingest = task(name="ingest", cache_policy=NO_CACHE)(refresh_steps.ingested)
 compare = task(name="compare", cache_policy=NO_CACHE)(refresh_steps.compared)
 index = task(name="index", cache_policy=NO_CACHE)(refresh_steps.indexed)
 decide = task(name="decide", cache_policy=NO_CACHE)(retraining.decided)
+adapt = task(name="adapt", cache_policy=NO_CACHE)(retraining.adapted)
 train = task(name="train", cache_policy=NO_CACHE)(retraining.trained)
 calibrate = task(name="calibrate", cache_policy=NO_CACHE)(retraining.calibrated)
 draft = task(name="draft", cache_policy=NO_CACHE)(challenge.drafted)
@@ -79,12 +80,12 @@ def challenge_champion(begun: Start, releases: dict[str, Path], current: Champio
     diffs = compare(current, releases)
     for name, diff in diffs.items():
         publish(f"diff-{name}", diff.markdown())
-    built = index(begun, releases, current)
+    decision = adapt(begun, releases, decide(begun, releases, current, diffs))
+    built = index(begun, releases, current, decision.encoder)
     publish(f"index-{begun.linker.name}", challenge.index_report(built))
 
-    decision = decide(begun, releases, current, diffs)
     if decision.train:
-        train(begun, releases, built.path)
+        train(begun, releases, built.path, decision.encoder)
     calibration = calibrate(begun, releases, built.path, decision, current)
     challenger = draft(begun, releases, built.path, decision, calibration)
     exam = evaluate(begun, challenger, current)

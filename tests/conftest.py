@@ -4,11 +4,15 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from belink import settings, tracking
 from belink.settings import Settings
+
+if TYPE_CHECKING:
+    from serving import Made
 
 # Read while transformers, mlflow and prefect are imported, so set before any test module is.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -60,6 +64,14 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "encoder": f"path:{tiny_encoder(folder / 'encoder')}",
         "reranker": f"path:{tiny_causal_lm(folder / 'reranker')}",
     }
+
+
+@pytest.fixture(scope="session")
+def served_home(tmp_path_factory: pytest.TempPathFactory, models: dict[str, str], empty_registry: Path) -> "Made":
+    """A home from which bundles of tiny models can be registered and served."""
+    from serving import made
+
+    return made(tmp_path_factory.mktemp("served"), models, empty_registry)
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,9 @@ def linker(tmp_path_factory: pytest.TempPathFactory) -> Linker:
     )
 
 
-def everything(mentions: list[Mention], *, hide_own_name: bool = False) -> list[list[Candidate]]:
+def everything(
+    mentions: list[Mention], *, hide_own_name: bool = False, hide_precedent: bool = False
+) -> list[list[Candidate]]:
     """Retrieval that always finds the right concept and a wrong one."""
     wrong = Candidate(id="MONDO:0", label="wrong", name="wrong", ontology="", release="")
     return [

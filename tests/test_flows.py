@@ -13,6 +13,7 @@ import small
 
 from belink import artefact, bundle, refresh_steps, registry, settings
 from belink.errors import DeclarationError, RegistryError
+from belink.link import Linker
 from belink.settings import Settings
 from flows import refresh
 
@@ -57,6 +58,7 @@ def told(
 ) -> tuple[Bench, list[dict[str, Any]]]:
     """The story that most tests read: a first release, a second one, the second again."""
     bench = Bench(tmp_path_factory.mktemp("told"), models, empty_registry)
+    bench.declare(more="[adaptation]\nsteps = 4\nbatch_size = 16\nlearning_rate = 1e-3")
     return bench, [bench.refresh(FIRST), bench.refresh(SECOND), bench.refresh(SECOND)]
 
 
@@ -115,6 +117,21 @@ def test_the_bundle_tells_what_it_was_made_of(told: tuple[Bench, list[dict[str, 
     assert evaluation["champion"]["n"] == evaluation["challenger"]["n"]
     assert {"from names", "from sample"} <= evaluation["challenger"]["strata"].keys()
     assert not [file for file in path.rglob("*") if file.suffix in (".pkl", ".pt", ".pth", ".bin")]
+
+
+def test_the_bundle_carries_the_encoder_that_was_adapted_for_the_first_release(
+    told: tuple[Bench, list[dict[str, Any]]],
+) -> None:
+    bench, _ = told
+    (adapted,) = (path for path in (bench.here.home / "encoders" / "small").iterdir() if path.is_dir())
+    for version in ("1", "2"):
+        path, _ = registry.bundle_path(bench.here, "small", version)
+        assert bundle.check(path)["encoder"]["adapted"] == adapted.name
+        weights = [folder / "model.safetensors" for folder in (path / bundle.ENCODER, adapted)]
+        assert artefact.sha256(weights[0]) == artefact.sha256(weights[1])
+    linker = Linker(path, bench.here.cache)
+    assert linker.encoder.fingerprint == linker.index.manifest["encoder"]
+    assert linker.link_text("Type 2 diabetes mellitus runs in families.") is not None
 
 
 def test_status_names_the_release_in_use(told: tuple[Bench, list[dict[str, Any]]]) -> None:

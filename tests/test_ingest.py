@@ -118,6 +118,14 @@ def test_a_file_that_names_no_version_asks_for_one(here: Settings, tmp_path: Pat
     assert ingest(source(), [path], here, version="1").version == "1"
 
 
+def test_a_local_file_has_the_date_of_its_last_change_where_the_server_would_say(
+    here: Settings, tmp_path: Path
+) -> None:
+    path = file(tmp_path, *many(3), version=None)
+    os.utime(path, (1_740_000_000, 1_740_000_000))
+    assert ingest(source(version="last-modified"), [path], here).version == "2025-02-19"
+
+
 def test_a_version_may_stand_in_the_name_of_the_file(here: Settings, tmp_path: Path) -> None:
     dated = source(version=r"x-(\d{6})\.obo")
     assert ingest(dated, [file(tmp_path, *many(3), name="x-202501.obo")], here).version == "202501"

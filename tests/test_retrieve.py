@@ -182,3 +182,63 @@ def test_an_encoder_that_did_not_make_the_vectors_is_refused(
     other = Encoder.load(EncoderConfig(model=models["encoder"], pooling="cls"), tmp_path)
     with pytest.raises(IndexMismatch, match="encoder"):
         retrieve(index, other, [Mention(text="eczema")], EVERYTHING)
+
+
+PRECEDENTS = [("sugar sickness", "X:1")] * 3 + [("sugar sickness", "X:2"), ("itchy skin", "X:4"), ("eczema", "X:4")]
+
+
+@pytest.fixture(scope="module")
+def annotated(tmp_path_factory: pytest.TempPathFactory, encoder: Encoder) -> Index:
+    folder = tmp_path_factory.mktemp("precedents")
+    declared = Linker(name="x", title="X", ontologies=("x",))
+    path = release(folder / "1", *CONCEPTS)
+    known = [*PRECEDENTS, ("of a concept that is not here", "X:99"), ("obsolete", "X:5")]
+    return Index.load(build_index([path], declared, encoder, folder / "index", precedents=known).path)
+
+
+def test_a_precedent_proposes_what_was_meant_the_most_frequent_first(annotated: Index, encoder: Encoder) -> None:
+    (found,) = retrieve(annotated, encoder, [Mention(text="Sugar sickness")], EVERYTHING)
+    first, second = found[:2]
+    assert (first.id, first.name, first.scope, first.score) == ("X:1", "sugar sickness", "mention", second.score)
+    assert second.id == "X:2"
+    assert not first.exact, "no ontology has this name"
+    assert (first.meant, first.meant_as, first.meant_here) == (3, 1, 0.75)
+    assert (second.meant, second.meant_here) == (1, 0.25)
+    assert first.precedent == pytest.approx(1.0, abs=1e-3)
+    assert {"X:99", "X:5"}.isdisjoint(ids(found)), "neither unknown nor obsolete concepts are offered"
+
+
+def test_a_precedent_that_is_a_name_too_leaves_the_name_as_it_was(annotated: Index, encoder: Encoder) -> None:
+    (found,) = retrieve(annotated, encoder, [Mention(text="eczema")], EVERYTHING)
+    by_id = {candidate.id: candidate for candidate in found}
+    assert (by_id["X:8"].scope, by_id["X:9"].scope, by_id["X:4"].scope) == ("label", "exact", "mention")
+    assert by_id["X:8"].exact and by_id["X:9"].exact and not by_id["X:4"].exact
+    assert by_id["X:4"].meant_here == 1.0 and by_id["X:8"].meant_here == 0.0
+
+
+def test_hiding_a_precedent_answers_as_if_nobody_had_annotated_the_text(
+    annotated: Index, index: Index, encoder: Encoder
+) -> None:
+    dense = Retrieval(lexical=0)
+    for text in ("sugar sickness", "eczema"):
+        (found,) = retrieve(annotated, encoder, [Mention(text=text)], dense, hide_precedent=True)
+        assert text == "eczema" or text not in {candidate.name for candidate in found}
+        assert all(candidate.meant_here == 0.0 for candidate in found)
+        of_others = {candidate.id: candidate.meant for candidate in found}
+        assert of_others["X:1"] == (0 if text == "sugar sickness" else 3)
+        assert of_others["X:4"] == (2 if text == "sugar sickness" else 1)
+    (found,) = retrieve(annotated, encoder, [Mention(text="eczema")], dense, hide_precedent=True)
+    assert {candidate.id for candidate in found if candidate.exact} == {"X:8", "X:9"}
+
+
+def test_what_all_names_of_a_concept_say(index: Index, encoder: Encoder) -> None:
+    mention = Mention(text="juvenile diabetes mellitus")
+    (found,) = retrieve(index, encoder, [mention], EVERYTHING)
+    (asked,) = encoder.encode([normalise(mention.text)])
+    for candidate in found:
+        (known,) = (each for each in CONCEPTS if each.id == candidate.id)
+        names = [normalise(text) for text in (known.label, *(synonym.text for synonym in known.synonyms))]
+        cosines = sorted((float(vector @ asked) for vector in encoder.encode(names)), reverse=True)
+        assert candidate.names == len(names)
+        assert candidate.nearby == pytest.approx(np.mean(cosines[:3]), abs=2e-3)
+        assert (candidate.meant, candidate.meant_as, candidate.meant_here, candidate.precedent) == (0, 0, 0.0, 0.0)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from belink import artefact, rerank, train
+from belink import artefact, checkpoints, rerank, train
 from belink import models as model_references
 from belink.declarations import Reranker as RerankerConfig
 from belink.declarations import Training
@@ -251,7 +251,7 @@ def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint(base, tmp_path, m
 
 
 def test_leftovers_of_another_run_are_not_continued(base, tmp_path):
-    work = train._workplace(tmp_path / "work", "one")
+    work = checkpoints.workplace(tmp_path / "work", "one")
     (work / "checkpoint-4").mkdir()
-    assert (train._workplace(work, "one") / "checkpoint-4").is_dir()
-    assert not (train._workplace(work, "two") / "checkpoint-4").exists()
+    assert (checkpoints.workplace(work, "one") / "checkpoint-4").is_dir()
+    assert not (checkpoints.workplace(work, "two") / "checkpoint-4").exists()

@@ -186,6 +186,11 @@ def _from_xml(element: etree._Element) -> Node:
     return node
 
 
+def read_node(node: Node) -> RawDocument:
+    """One document of a BioC JSON collection, already parsed."""
+    return _document(node, "")
+
+
 def _document(node: Node, default_prefix: str) -> RawDocument:
     return RawDocument(
         id=_string(node.get("id")),

@@ -1,0 +1,292 @@
+"""The HTTP service: which path asks what. Read this first.
+
+    POST /link        text, or documents (belink's own form or BioC JSON) → links
+    GET  /search      concepts for a name or an id          GET /concepts/{id}   what the release says of one
+    GET  /lineage     what answers are made with            GET /history, /diff  versions, gates, releases
+    GET  /health      the process lives                     GET /ready           a linker answers
+    GET  /metrics     for Prometheus                        GET /                the page
+
+Questions for the model go through the batcher's one thread; what a release answers is read where it is asked.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import FileResponse, JSONResponse, Response
+from pydantic import BaseModel
+from starlette.staticfiles import StaticFiles
+
+from belink import declarations, history
+from belink.errors import BelinkError, ReleaseError
+from belink.serve import schemas
+from belink.serve.batching import Batcher, Closed, Overloaded
+from belink.serve.following import Follower, Served
+from belink.serve.guard import Guard
+from belink.serve.metrics import Metrics
+from belink.settings import Settings
+
+T = TypeVar("T")
+WEB = Path(__file__).parent / "web"
+_NAME = Annotated[str, Query(min_length=1, max_length=200)]
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": schemas.Problem, "description": description}
+    for status, description in {
+        400: "The body is no JSON.",
+        401: "The token is missing or another one.",
+        413: "The body is larger than the service takes.",
+        500: "The service failed.",
+        503: "Too many requests are open, or no linker is loaded; Retry-After says when to ask again.",
+        504: "Not answered within the time limit.",
+    }.items()
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What the service takes upon itself."""
+
+    queue: int = 128  # requests open at once; above, 503
+    max_bytes: int = 1 << 20  # of a request's body; above, 413
+    seconds: float = 60.0  # for a request; above, 504
+    token: str | None = None  # that callers must bear; never logged
+    origins: tuple[str, ...] = ()  # that browsers may ask from; () for this service's own page only
+
+
+class Service:
+    """What the routes share: the follower, the batcher, the counters."""
+
+    def __init__(self, here: Settings, follower: Follower, limits: Limits, metrics: Metrics) -> None:
+        self.here, self.follower, self.metrics = here, follower, metrics
+        self.batcher = Batcher(lambda: follower.linker, waiting=limits.queue, linked=metrics.linked)
+        self._aside = ThreadPoolExecutor(2, "belink-history")
+
+    async def aside(self, function: Callable[..., T], *arguments: Any) -> T:
+        """What ``function`` gives, on one of two threads of its own: what is slow there holds up nothing else."""
+        return await asyncio.get_running_loop().run_in_executor(self._aside, function, *arguments)
+
+    def close(self) -> None:
+        """End the threads."""
+        self.batcher.close()
+        self.follower.stop()
+        self._aside.shutdown(wait=False, cancel_futures=True)
+
+    def served(self) -> Served:
+        """The version that answers now."""
+        if self.follower.current is None:
+            raise Closed("no champion is loaded yet")
+        return self.follower.current
+
+
+def application(here: Settings, follower: Follower, limits: Limits, metrics: Metrics) -> FastAPI:
+    """The service over what ``follower`` serves; its thread stops with the application."""
+    service = Service(here, follower, limits, metrics)
+
+    @asynccontextmanager
+    async def living(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        service.close()
+
+    app = FastAPI(
+        title="belink",
+        summary=f"Links mentions in biomedical text to concepts: {follower.name}@{follower.alias}",
+        version=_version(),
+        lifespan=living,
+        docs_url=None,  # both would load scripts from elsewhere
+        redoc_url=None,
+    )
+    _links(app, service)
+    _concepts(app, service)
+    _operations(app, service)
+    _history(app, service)
+    app.mount("/web", StaticFiles(directory=WEB), name="web")
+    _errors(app)
+    app.add_middleware(
+        Guard,
+        max_bytes=limits.max_bytes,
+        seconds=limits.seconds,
+        token=limits.token,
+        observe=metrics.request,
+    )
+    if limits.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(limits.origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+        )
+    return app
+
+
+def _links(app: FastAPI, service: Service) -> None:
+    @app.post("/link", response_model=schemas.Answer, responses=_PROBLEMS)
+    async def link(body: schemas.Text | schemas.Documents | schemas.BiocCollection) -> Response:
+        """Link a text or documents; one version answers the whole request."""
+        documents = await asyncio.to_thread(schemas.asked_documents, body)
+        bound = None if isinstance(body, schemas.BiocCollection) else body.min_probability
+        linked = await _answer(service.batcher.link(documents, bound))
+        return _json(schemas.answered(body, linked.documents, linked.linker.lineage))
+
+    @app.get("/search", response_model=schemas.SearchAnswer, responses=_PROBLEMS)
+    async def search(q: _NAME, limit: Annotated[int, Query(ge=1, le=100)] = 10) -> Response:
+        """Concepts for a name or an id; an obsolete id answers with its successor."""
+        found = await _answer(
+            service.batcher.ask(lambda linker: schemas.found(q, *linker.search(q, limit), linker.lineage))
+        )
+        return _json(found)
+
+
+def _concepts(app: FastAPI, service: Service) -> None:
+    missing: dict[int | str, dict[str, Any]] = {404: {"model": schemas.Problem, "description": "No release has it."}}
+
+    @app.get("/concepts/{id:path}", response_model=schemas.ConceptAnswer, responses={**_PROBLEMS, **missing})
+    def concept(id: str) -> Response:
+        """Labels, synonyms, parents and definition of a concept, and the successors of an obsolete one."""
+        served = service.served()
+        found = schemas.concept_answer(id, served.releases, served.linker.lineage)
+        if found is None:
+            raise HTTPException(404, f"{id[:100]}: no concept of {served.linker.lineage['releases']}")
+        return _json(found)
+
+
+def _operations(app: FastAPI, service: Service) -> None:
+    follower = service.follower
+
+    @app.get("/lineage", responses=_PROBLEMS)
+    async def lineage() -> dict[str, Any]:
+        """What the answers of this moment are made with."""
+        served = service.served()
+        declared = served.linker.declaration
+        return {
+            "linker": follower.name,
+            "alias": follower.alias,
+            "version": served.version,
+            "since": served.since,
+            "title": declared.title,
+            "min_probability": declared.min_probability,
+            "releases": {release.ontology: release.version for release in served.releases},
+            "lineage": served.linker.lineage,
+        }
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        """Whether the process lives."""
+        return {"status": "ok"}
+
+    @app.get("/ready", responses={503: {"description": "No linker answers yet."}})
+    async def ready() -> JSONResponse:
+        """Whether a linker answers, and what stands in the way of a newer one."""
+        current, refused = follower.current, follower.refused
+        document = {
+            "ready": current is not None,
+            "linker": follower.name,
+            "alias": follower.alias,
+            "version": current.version if current else None,
+            "since": current.since if current else None,
+            "refused": None
+            if refused is None
+            else {"version": refused.version, "reason": refused.reason, "at": refused.at, "attempts": refused.attempts},
+            "registry": follower.unreachable or "ok",
+        }
+        return JSONResponse(document, status_code=200 if current else 503)
+
+    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    async def metrics() -> Response:
+        """Counters, in the text form of Prometheus."""
+        page = service.metrics.page(follower.current, follower.refused is not None, service.batcher.depth)
+        return Response(page, media_type="text/plain; version=0.0.4")
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(WEB / "index.html")
+
+
+def _history(app: FastAPI, service: Service) -> None:
+    here, name = service.here, service.follower.name
+
+    @app.get("/history", responses=_PROBLEMS)
+    async def told() -> dict[str, Any]:
+        """The linker's versions with their gates, newest first, and the releases of its ontologies."""
+        return {
+            "linker": name,
+            "versions": await service.aside(history.versions, here, name),
+            "releases": await service.aside(history.known_releases, here, name),
+        }
+
+    @app.get("/diff", responses={**_PROBLEMS, 404: {"model": schemas.Problem}})
+    async def diff(ontology: _NAME, old: _NAME, new: _NAME) -> dict[str, Any]:
+        """What changed between two releases of one of the linker's ontologies."""
+        return await service.aside(history.compared, here, name, ontology, old, new)
+
+
+def _errors(app: FastAPI) -> None:
+    @app.exception_handler(RequestValidationError)
+    async def unfit(_: Request, error: RequestValidationError) -> JSONResponse:
+        # What was sent is not sent back: it may be large, private, or no Unicode.
+        detail = [{key: problem[key] for key in ("loc", "msg", "type")} for problem in error.errors()]
+        return JSONResponse({"detail": detail}, status_code=422)
+
+    @app.exception_handler(Overloaded)
+    async def overloaded(_: Request, error: Overloaded) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 503, {"Retry-After": str(error.retry_after)})
+
+    @app.exception_handler(Closed)
+    async def closed(_: Request, error: Closed) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 503, {"Retry-After": "5"})
+
+    @app.exception_handler(ReleaseError)
+    async def no_release(_: Request, error: ReleaseError) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, 404)
+
+    @app.exception_handler(BelinkError)
+    async def elsewhere(_: Request, error: BelinkError) -> JSONResponse:
+        return JSONResponse({"detail": "the registry does not answer"}, 503, {"Retry-After": "5"})
+
+
+async def _answer(coming: "Future[T]") -> T:
+    """What the linking thread comes to; leaving early (a time limit, a client gone) takes the request back."""
+    return await asyncio.wrap_future(coming)
+
+
+def _json(model: BaseModel) -> Response:
+    return Response(model.model_dump_json(), media_type="application/json")
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("belink")
+
+
+def run(
+    here: Settings,
+    linker: str,
+    *,
+    host: str,
+    port: int,
+    limits: Limits,
+    every: float = 5.0,
+    wait: bool = False,
+) -> None:
+    """Serve ``LINKER[@ALIAS]`` until the process is told to stop.
+
+    :raises BelinkError: there is no such linker, and it is not to be waited for.
+    """
+    import uvicorn
+
+    name, _, alias = linker.partition("@")
+    if name.endswith(".toml"):
+        name = declarations.load_linker(name).name
+    metrics = Metrics()
+    follower = Follower(here, name, alias or "champion", every=every, happened=metrics.happened)
+    follower.start(wait=wait)
+    app = application(here, follower, limits, metrics)
+    # Texts and queries are nobody's business: no access log; the counters say how much is asked.
+    uvicorn.run(app, host=host, port=port, access_log=False, log_level="warning", timeout_graceful_shutdown=30)

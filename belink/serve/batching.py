@@ -1,0 +1,245 @@
+"""Requests of several clients → one model: a bounded queue and the one thread that links.
+
+The thread takes a slice of mentions at a time, evenly from every request that is open, so that small requests are
+answered together and none waits behind a large one. Nothing is delayed to gather a batch: while one slice is linked,
+the next requests arrive. A request is answered by the linker that it was admitted under, whatever is champion by then.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from belink.link import Linker
+from belink.records import Document, Link, Mention
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+_SLICE = 32  # mentions linked at a time: what a small request may have to wait for
+_ADMITTING = 0.1  # seconds of finding mentions in new requests before open ones go on
+
+
+class Overloaded(Exception):
+    """More requests are open than the queue holds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"the queue is full; try again in {retry_after} s")
+        self.retry_after = retry_after  # seconds
+
+
+class Closed(Exception):
+    """The service has no linker, or is stopping."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linked:
+    """What a request for links is answered with; one linker made all of it."""
+
+    documents: list[tuple[Document, list[Link]]]
+    linker: Linker
+
+
+@dataclass(kw_only=True, eq=False)
+class _Open:
+    """A request that is being worked on."""
+
+    future: "Future[Linked]"
+    linker: Linker
+    bound: float
+    documents: list[Document]
+    mentions: list[Mention] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
+
+    @property
+    def left(self) -> int:
+        return len(self.mentions) - len(self.links)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Waiting:
+    future: "Future[Any]"
+    documents: tuple[Document, ...] = ()
+    min_probability: float | None = None
+    question: Callable[[Linker], Any] | None = None  # instead of documents
+
+
+class Batcher:
+    """The queue and its thread; :meth:`link` and :meth:`ask` may be called from any thread."""
+
+    def __init__(
+        self,
+        current: Callable[[], Linker | None],
+        *,
+        waiting: int,
+        linked: Callable[[Sequence[Link], float], None] = lambda links, seconds: None,
+    ) -> None:
+        """Start the thread.
+
+        :param current: the linker that requests admitted from now on are answered by.
+        :param waiting: requests that may be open at once.
+        :param linked: told of each slice: its links, and the seconds it took.
+        """
+        self._current, self._linked, self._limit = current, linked, waiting
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._places = threading.Semaphore(waiting)
+        self._open: list[_Open] = []
+        self._closed = False
+        self._count = 0
+        self._counting = threading.Lock()
+        self._seconds = 0.1  # a request's, smoothed; for Retry-After
+        self._thread = threading.Thread(target=self._run, name="belink-linking", daemon=True)
+        self._thread.start()
+
+    @property
+    def depth(self) -> int:
+        """Requests that are waiting or being worked on."""
+        return self._count
+
+    def link(self, documents: Sequence[Document], min_probability: float | None = None) -> "Future[Linked]":
+        """The links of ``documents``, to come; cancelling it stops the work.
+
+        :raises Overloaded: too many requests are open.
+        """
+        return self._submit(_Waiting(future=Future(), documents=tuple(documents), min_probability=min_probability))
+
+    def ask(self, question: Callable[[Linker], T]) -> "Future[T]":
+        """What ``question`` answers, on the linking thread, about the linker of that moment.
+
+        :raises Overloaded: too many requests are open.
+        """
+        return self._submit(_Waiting(future=Future(), question=question))
+
+    def close(self) -> None:
+        """Stop; what is still open fails with :class:`Closed`."""
+        self._closed = True
+        self._queue.put(None)
+        self._thread.join(timeout=10)
+
+    def _submit(self, waiting: _Waiting) -> "Future[Any]":
+        if self._closed:
+            raise Closed("the service is stopping")
+        if not self._places.acquire(blocking=False):
+            raise Overloaded(retry_after=min(60, 1 + int(self._limit * self._seconds)))
+        with self._counting:
+            self._count += 1
+        self._queue.put(waiting)
+        return waiting.future
+
+    def _done(self, future: "Future[Any]", result: Any = None, error: BaseException | None = None) -> None:
+        """Answer, unless nobody waits any more, and give the place in the queue back."""
+        if future.set_running_or_notify_cancel():
+            future.set_exception(error) if error is not None else future.set_result(result)
+        with self._counting:
+            self._count -= 1
+        self._places.release()
+
+    def _run(self) -> None:
+        while not self._closed:
+            try:
+                self._admit()
+                self._advance()
+            except Exception as error:  # one request's fault must not end the service
+                log.exception("linking failed")
+                self._fail_all(error)
+        self._fail_all(Closed("the service is stopping"))
+
+    def _fail_all(self, error: BaseException) -> None:
+        for request in self._open:
+            self._done(request.future, error=error)
+        self._open.clear()
+        while self._closed and not self._queue.empty():
+            if (waiting := self._queue.get()) is not None:
+                self._done(waiting.future, error=error)
+
+    def _admit(self) -> None:
+        """Open the requests that are waiting; wait for one if nothing is open."""
+        until = time.monotonic() + _ADMITTING
+        while len(self._open) < _SLICE and not (self._open and time.monotonic() > until):
+            try:
+                waiting = self._queue.get(block=not self._open)
+            except queue.Empty:
+                return
+            if waiting is None:
+                return
+            if not waiting.future.cancelled():
+                self._begin(waiting)
+            else:
+                self._done(waiting.future)
+
+    def _begin(self, waiting: _Waiting) -> None:
+        linker = self._current()
+        try:
+            if linker is None:
+                raise Closed("no champion is loaded yet")
+            if waiting.question is not None:
+                self._done(waiting.future, waiting.question(linker))
+                return
+            bound = linker.declaration.min_probability if waiting.min_probability is None else waiting.min_probability
+            request = _Open(future=waiting.future, linker=linker, bound=bound, documents=[])
+            for document in waiting.documents:
+                if waiting.future.cancelled():
+                    break
+                request.documents.append(linker.prepare(document))
+            request.mentions = [mention for document in request.documents for mention in document.mentions]
+        except Exception as error:
+            self._done(waiting.future, error=error)
+            return
+        self._open.append(request)
+
+    def _advance(self) -> None:
+        """Link one slice, and answer the requests that this completes."""
+        for request in [request for request in self._open if request.future.cancelled()]:
+            self._open.remove(request)
+            self._done(request.future)
+        if self._open:
+            together = [request for request in self._open if request.linker is self._open[0].linker]
+            share = max(1, _SLICE // len(together))
+            self._link_slice([(request, min(share, request.left)) for request in together])
+        for request in [request for request in self._open if not request.left]:
+            self._open.remove(request)
+            self._done(request.future, _answer(request))
+
+    def _link_slice(self, taken: Sequence[tuple[_Open, int]]) -> None:
+        taken = [(request, n) for request, n in taken if n][:_SLICE]
+        mentions = [mention for request, n in taken for mention in request.mentions[len(request.links) :][:n]]
+        if not mentions:
+            return
+        started = time.perf_counter()
+        try:
+            links = iter(taken[0][0].linker.link(mentions, min_probability=0.0))
+        except Exception as error:
+            if len(taken) > 1:  # whose fault it was shows alone
+                for one in taken:
+                    self._link_slice([one])
+                return
+            log.exception("linking failed")
+            ((request, _),) = taken
+            self._open.remove(request)
+            self._done(request.future, error=error)
+            return
+        seconds = time.perf_counter() - started
+        self._seconds += 0.1 * (seconds / len(taken) - self._seconds)
+        for request, n in taken:
+            of_request = [abstaining(next(links), request.bound) for _ in range(n)]
+            request.links += of_request
+            self._linked(of_request, seconds * n / len(mentions))
+
+
+def abstaining(link: Link, bound: float) -> Link:
+    """``link``, or NIL in its place where its concept is less probable than ``bound``."""
+    if link.candidate is None or link.probability >= bound:
+        return link
+    return replace(link, candidate=None, probability=link.nil_probability)
+
+
+def _answer(request: _Open) -> Linked:
+    links = iter(request.links)
+    return Linked(
+        documents=[(document, [next(links) for _ in document.mentions]) for document in request.documents],
+        linker=request.linker,
+    )

@@ -1,0 +1,228 @@
+"""Which version answers: the one that the alias names, once it has been loaded beside the old one and checked.
+
+A version that cannot be used is refused and reported, and the one before goes on answering; so it does while the
+registry is away. What both versions share (the encoder, an adapter that was kept) is held in memory once.
+"""
+
+import itertools
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from belink import artefact, registry, releases
+from belink.errors import BelinkError, BundleError, RegistryError
+from belink.link import Linker
+from belink.records import Mention
+from belink.releases import Release
+from belink.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_AGAIN = (5.0, 300.0)  # seconds before a refused version is tried again: at first, at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A version that answers."""
+
+    linker: Linker
+    version: str
+    releases: tuple[Release, ...]
+    since: str = field(default_factory=lambda: _now())  # ISO 8601, UTC
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """A version that the alias names and that cannot be used."""
+
+    version: str
+    reason: str
+    at: str  # ISO 8601, UTC
+    attempts: int = 1
+
+
+def opened(here: Settings, name: str, which: str, beside: Linker | None = None) -> Served:
+    """The registered version ``which`` (an alias or a number), loaded whole and checked by a question.
+
+    :param beside: a linker whose encoder and adapter are shared where they are the same.
+    :raises BelinkError: no such version, or its bundle is damaged or does not answer.
+    """
+    path, version = registry.bundle_path(here, name, which)
+    linker = Linker(path, here.cache, model_version=version)
+    if beside is not None:
+        _share(linker, beside)
+    opened = tuple(releases.open_release(folder) for folder in sorted((path / "releases").iterdir()))
+    _check(linker, opened)
+    return Served(linker=linker, version=version, releases=opened)
+
+
+def _share(linker: Linker, other: Linker) -> None:
+    same_encoder = linker.declaration.encoder == other.declaration.encoder
+    if same_encoder and linker.index.manifest["encoder"] == other.encoder.fingerprint:
+        linker.encoder = other.encoder
+    if linker.declaration.reranker == other.declaration.reranker and _weights(linker) == _weights(other):
+        linker.reranker = other.reranker
+
+
+def _weights(linker: Linker) -> dict[str, Any]:
+    """What the re-ranker of a bundle is made of: the base model and the adapter's files, by sha256."""
+    manifest = artefact.read_manifest(linker.path)
+    adapter = {name: file["sha256"] for name, file in manifest["files"].items() if name.startswith("adapter/")}
+    return {"base": manifest["base_model"]["sha256"], **adapter}
+
+
+def _check(linker: Linker, opened: tuple[Release, ...]) -> None:
+    """Load everything, and ask for a name that the linker must know.
+
+    :raises BundleError: the answer is not one that a sound linker gives.
+    """
+    name = next(itertools.islice(linker.index.names(), linker.index.table.n_names // 2, None), "")
+    mention = Mention(text=name, sentence=f"The patient has {name}.", sentence_start=0, start=16, end=16 + len(name))
+    (candidates,) = linker.candidates([mention])
+    if not any(candidate.exact for candidate in candidates):
+        raise BundleError(f"{linker.path}: expected its own name {name!r} to be found, found it missing; refresh again")
+    if linker.reranker is not None:
+        options = candidates[: linker.declaration.reranker.options]
+        (logits,) = linker.reranker.logits([mention], [options])
+        if not np.isfinite(logits).all():
+            raise BundleError(f"{linker.path}: expected finite logits of the re-ranker, found others; train again")
+    ((probabilities,), _) = linker.probabilities([mention], [candidates])
+    if not np.isfinite(probabilities).all() or abs(float(probabilities.sum()) - 1) > 1e-3:
+        raise BundleError(f"{linker.path}: expected probabilities that sum to 1, found others; refresh again")
+    if not any(release.concept(candidates[0].id) for release in opened):
+        raise BundleError(f"{linker.path}: expected {candidates[0].id} in its releases, found none; refresh again")
+    linker.detector.find(f"A case of {name}.")
+
+
+class Follower:
+    """Keeps :attr:`current` at what the alias names; :meth:`look` may also be called by hand."""
+
+    def __init__(
+        self,
+        here: Settings,
+        name: str,
+        alias: str = registry.CHAMPION,
+        *,
+        every: float = 5.0,
+        happened: Callable[[str], None] = lambda what: None,
+    ) -> None:
+        """Nothing is loaded yet.
+
+        :param alias: or a version number, which is served as it is.
+        :param every: seconds between two looks at the registry.
+        :param happened: told of ``swapped``, ``refused`` and ``unreachable``.
+        """
+        self.name, self.alias = name, alias
+        self.current: Served | None = None
+        self.refused: Refused | None = None
+        self.unreachable = ""  # why the registry did not answer the last time; "" if it did
+        self._here, self._every, self._happened = here, every, happened
+        self._next_try = 0.0
+        self._stop = threading.Event()
+        self._looking = threading.Lock()
+        self._thread = threading.Thread(target=self._follow, name="belink-following", daemon=True)
+
+    @property
+    def linker(self) -> Linker | None:
+        """The linker that answers now."""
+        return self.current.linker if self.current else None
+
+    def start(self, *, wait: bool = False) -> None:
+        """Load what the alias names, or the version before where that is refused; then follow.
+
+        :param wait: start with nothing to serve where there is no version yet.
+        :raises BelinkError: there is nothing that can be served.
+        """
+        self.look()
+        if self.current is None and self.alias == registry.CHAMPION and self.refused is not None:
+            self._fall_back()
+        if self.current is None and not wait:
+            if self.refused is not None:
+                raise RegistryError(f"{self.name}@{self.alias}: version {self.refused.version}: {self.refused.reason}")
+            if self.unreachable:
+                raise RegistryError(self.unreachable)
+            registry.bundle_path(self._here, self.name, self.alias)  # says what there is instead
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more, and let go of the files."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
+        for release in self.current.releases if self.current else ():
+            release.close()
+
+    def look(self) -> None:
+        """Ask the registry once, and take over what it names if that is new and sound."""
+        with self._looking:
+            try:
+                version = self._named()
+                self.unreachable = ""
+            except Exception as error:  # whatever the registry's client raises, the current version goes on
+                said, before = _said(error), self.unreachable
+                self.unreachable = said
+                self._happened("unreachable")
+                if said != before:
+                    log.warning("%s: the registry does not answer: %s", self.name, said)
+                return
+            if version is None or (self.current is not None and version == self.current.version):
+                self.refused = None
+                return
+            self._take_over(version)
+
+    def _named(self) -> str | None:
+        if self.alias.isdigit():
+            return self.alias
+        if self.alias == registry.CHAMPION:
+            return registry.champion(self._here, self.name)
+        return registry.aliases(self._here, self.name).get(self.alias)
+
+    def _take_over(self, version: str) -> None:
+        again = self.refused is not None and self.refused.version == version
+        now = time.monotonic()
+        if again and now < self._next_try:
+            return
+        try:
+            served = opened(self._here, self.name, version, self.linker)
+        except Exception as error:  # a damaged bundle may fail in any library that reads it
+            attempts = self.refused.attempts + 1 if again and self.refused else 1
+            self.refused = Refused(version=version, reason=_said(error), at=_now(), attempts=attempts)
+            self._next_try = now + min(_AGAIN[0] * 2 ** (attempts - 1), _AGAIN[1])
+            self._happened("refused")
+            log.error("%s: version %s is refused: %s", self.name, version, self.refused.reason)
+            return
+        before = self.current.version if self.current else "none"
+        self.current, self.refused = served, None
+        self._happened("swapped")
+        log.info("%s: version %s answers now, %s before", self.name, version, before)
+
+    def _fall_back(self) -> None:
+        """Serve ``previous``: what would still be answering, had this process started earlier."""
+        try:
+            self.current = opened(self._here, self.name, registry.PREVIOUS)
+        except BelinkError as error:
+            log.error("%s: no version before it can be served either: %s", self.name, _said(error))
+            return
+        self._happened("swapped")
+        log.warning("%s: version %s answers in place of the refused one", self.name, self.current.version)
+
+    def _follow(self) -> None:
+        while not self._stop.wait(self._every):
+            self.look()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _said(error: BaseException) -> str:
+    """The first line of an error, without the password of an address in it."""
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0][:500]
+    return re.sub(r"//[^/@\s]*@", "//…@", first)

@@ -1,0 +1,136 @@
+"""What every request passes first: who may ask, how much, for how long; and headers that hold a browser back.
+
+One plain ASGI wrapper, because a body must be counted while it arrives and a time limit must cover its arrival too.
+"""
+
+import asyncio
+import hmac
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from belink.serve.metrics import Observe
+
+log = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+OPEN_PATHS = frozenset({"/", "/health", "/ready"})  # asked for before a token can be: probes, and the page itself
+OPEN_FOLDER = "/web/"
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# Nothing but this service's own files, no frame around them, no form elsewhere: what a browser then refuses is what
+# a name out of an ontology could ask for.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = [
+    (b"content-security-policy", _POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+]
+
+
+class Guard:
+    """An ASGI application around another."""
+
+    def __init__(
+        self, application: Application, *, max_bytes: int, seconds: float, token: str | None, observe: Observe
+    ) -> None:
+        """Wrap ``application``.
+
+        :param max_bytes: of a request's body.
+        :param seconds: that a request may take, its arrival included.
+        :param token: that callers must bear; ``None`` lets everybody in.
+        """
+        self._application, self._max_bytes, self._seconds = application, max_bytes, seconds
+        self._token, self._observe = token, observe
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or pass on what is none."""
+        if scope["type"] != "http":
+            await self._application(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 0
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], *_HEADERS]
+            await send(message)
+
+        try:
+            await self._limited(scope, receive, sending)
+        except TimeoutError:
+            if not status:
+                await refuse(sending, 504, f"not answered within {self._seconds:g} s; send less at a time")
+        except Exception:  # what a handler did not foresee: the caller learns no more than that
+            log.exception("%s %s failed", scope["method"], _route(scope))
+            if not status:
+                await refuse(sending, 500, "the service failed; its log says why")
+        finally:
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self._observe(_route(scope), method, status, time.perf_counter() - started)
+
+    async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._may_enter(scope):
+            await refuse(send, 401, "expected Authorization: Bearer with this service's token, found none or another",
+                         [(b"www-authenticate", b"Bearer")])  # fmt: skip
+            return
+        async with asyncio.timeout(self._seconds):
+            body = await self._body(scope, receive)
+            if body is None:
+                await refuse(send, 413, f"expected at most {self._max_bytes} bytes, found more; send less at a time")
+                return
+            replayed = False
+
+            async def replay() -> Message:
+                nonlocal replayed
+                if replayed:
+                    return await receive()
+                replayed = True
+                return {"type": "http.request", "body": body, "more_body": False}
+
+            await self._application(scope, replay, send)
+
+    def _may_enter(self, scope: Scope) -> bool:
+        path = scope["path"]
+        if self._token is None or path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
+            return True
+        given = dict(scope["headers"]).get(b"authorization", b"")
+        return hmac.compare_digest(given, b"Bearer " + self._token.encode())
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
+        """The whole body; ``None`` where it is too large, which is known before all of it has been read."""
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > self._max_bytes:
+            return None
+        body = bytearray()
+        while True:
+            message = await receive()
+            body += message.get("body", b"")
+            if len(body) > self._max_bytes:
+                return None
+            if not message.get("more_body", False):
+                return bytes(body)
+
+
+async def refuse(send: Send, status: int, detail: str, headers: list[tuple[bytes, bytes]] | None = None) -> None:
+    """Answer with ``status`` and a JSON document whose ``detail`` says why."""
+    body = json.dumps({"detail": detail}).encode()
+    start = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *(headers or [])]
+    await send({"type": "http.response.start", "status": status, "headers": start})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _route(scope: Scope) -> str:
+    """The route that answered, so that what people ask for makes no new counters."""
+    path = getattr(scope.get("route"), "path", None)
+    return path if isinstance(path, str) else "/web" if str(scope["path"]).startswith(OPEN_FOLDER) else "other"

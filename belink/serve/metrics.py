@@ -1,0 +1,67 @@
+"""What the service counts, for Prometheus; every service has a registry of its own."""
+
+from collections.abc import Callable, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from belink.records import Link
+from belink.serve.following import Served
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+
+class Metrics:
+    """Counters of one service."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "belink_requests", "Requests answered.", ("path", "method", "status"), registry=self.registry
+        )
+        self._request_seconds = Histogram(
+            "belink_request_seconds", "Time to answer.", ("path",), buckets=_SECONDS, registry=self.registry
+        )
+        self._mentions = Counter(
+            "belink_mentions", "Mentions linked.", ("decided_by", "answer"), registry=self.registry
+        )
+        self._model_seconds = Counter("belink_linking_seconds", "Time spent linking.", registry=self.registry)
+        self._following = Counter(
+            "belink_following", "What following the alias met: swapped, refused, unreachable.", ("event",),
+            registry=self.registry,
+        )  # fmt: skip
+        self._champion = Gauge(
+            "belink_champion", "The version that answers: 1.", ("linker", "version", "releases"), registry=self.registry
+        )
+        self._refused = Gauge("belink_refused", "1 while the alias names a refused version.", registry=self.registry)
+        self._depth = Gauge("belink_open_requests", "Requests waiting or being linked.", registry=self.registry)
+        for event in ("swapped", "refused", "unreachable"):
+            self._following.labels(event)
+
+    def request(self, path: str, method: str, status: int, seconds: float) -> None:
+        """Count one request; ``path`` is the route's, not what was asked for."""
+        self._requests.labels(path, method, str(status)).inc()
+        self._request_seconds.labels(path).observe(seconds)
+
+    def linked(self, links: Sequence[Link], seconds: float) -> None:
+        """Count what one slice came to."""
+        for link in links:
+            self._mentions.labels(link.decided_by, "nil" if link.candidate is None else "concept").inc()
+        self._model_seconds.inc(seconds)
+
+    def happened(self, event: str) -> None:
+        """Count what following the alias met."""
+        self._following.labels(event).inc()
+
+    def page(self, served: Served | None, refused: bool, depth: int) -> bytes:
+        """The text that Prometheus reads."""
+        self._champion.clear()
+        if served is not None:
+            lineage = served.linker.lineage
+            self._champion.labels(lineage["linker"], served.version, lineage["releases"]).set(1)
+        self._refused.set(int(refused))
+        self._depth.set(depth)
+        return generate_latest(self.registry)
+
+
+Observe = Callable[[str, str, int, float], None]
+"""Told of each request: route, method, status, seconds."""

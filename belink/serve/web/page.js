@@ -1,0 +1,59 @@
+// Which view is shown, and by which version the service answers.
+
+import { ask, byId, keepToken, notice } from "./common.js";
+import * as linking from "./linking.js";
+import * as past from "./past.js";
+
+function view(name) {
+  for (const other of ["link", "history"]) {
+    byId(`view-${other}`).hidden = other !== name;
+    if (other === name) byId(`tab-${other}`).setAttribute("aria-current", "page");
+    else byId(`tab-${other}`).removeAttribute("aria-current");
+  }
+  if (name === "history") past.show();
+}
+
+async function serving() {
+  try {
+    const found = await ask("lineage");
+    const releases = Object.entries(found.releases).map(([name, version]) => `${name} ${version}`).join(", ");
+    byId("serving").textContent = `${found.title} · ${releases} · version ${found.version}`;
+    document.title = `belink: ${found.title}`;
+    if (byId("threshold").value === "0") byId("threshold").value = found.min_probability;
+    return true;
+  } catch (error) {
+    notice(error.message);
+    return false;
+  }
+}
+
+async function open() {
+  if (!(await serving())) return;
+  const fragment = new URLSearchParams(location.hash.slice(1));
+  if (fragment.get("view") === "releases") view("history");
+  else await linking.restore(fragment);
+}
+
+linking.start();
+past.start();
+byId("tab-link").addEventListener("click", () => {
+  view("link");
+  history.replaceState(null, "", "#");
+});
+byId("tab-history").addEventListener("click", () => {
+  view("history");
+  history.replaceState(null, "", "#view=releases");
+});
+byId("home").addEventListener("click", (event) => {
+  event.preventDefault();
+  view("link");
+  byId("text").focus();
+});
+byId("token-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  keepToken(byId("token").value);
+  notice("");
+  open();
+});
+window.addEventListener("hashchange", open);
+open();
