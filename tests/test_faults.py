@@ -15,14 +15,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import small
 from test_kill import Rounds, check_champion, check_whole
 from test_registry import server
 
-from belink import bundle, ingest, registry, releases, settings
-from belink.errors import BundleError
+from belink import artefact, bundle, ingest, registry, releases, settings
+from belink.errors import BelinkError, BundleError
 from belink.link import Linker
 from belink.settings import Settings
 
@@ -67,6 +68,7 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
+@pytest.mark.slow
 def test_of_two_refreshes_at_once_one_finishes_and_one_says_so(rounds: Refreshes) -> None:
     for number in (1, 2, 3):
         before = registry.champion(rounds.here, "small")
@@ -98,6 +100,23 @@ def small_disk(folder: Path, mib: int) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@pytest.mark.parametrize("make", [artefact.build, lambda target: artefact.scratch(target.parent, target.name)])
+def test_a_full_disk_is_named_whoever_notices_it(tmp_path: Path, make: Any) -> None:
+    with small_disk(tmp_path, 4):
+        with (
+            pytest.raises(BelinkError, match=r"expected room to write, found [\d,]+ KiB left"),
+            make(tmp_path / "a") as aside,
+        ):
+            try:
+                (aside / "large").write_bytes(bytes(8 << 20))
+            except OSError as error:
+                raise RuntimeError("a library's own words") from error
+        assert list(tmp_path.iterdir()) == [], "nothing half-made is left"
+        with pytest.raises(RuntimeError, match="another fault"), make(tmp_path / "a"):
+            raise RuntimeError("another fault")
+
+
+@pytest.mark.slow
 def test_a_full_disk_costs_the_refresh_and_nothing_else(
     tmp_path: Path, models: dict[str, str], prefect_server: Path
 ) -> None:
@@ -261,6 +280,7 @@ def killable(command: list[str], variables: dict[str, str], log: Path) -> "subpr
         return subprocess.Popen(command, env=variables, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
 
 
+@pytest.mark.slow
 def test_an_mlflow_server_that_goes_mid_run_costs_that_run(
     tmp_path: Path, models: dict[str, str], prefect_server: Path, empty_registry: Path
 ) -> None:
@@ -331,6 +351,7 @@ class MlflowServer:
             self.process.wait()
 
 
+@pytest.mark.slow
 def test_a_prefect_server_that_goes_mid_run_costs_that_run(tmp_path: Path, models: dict[str, str]) -> None:
     remote = PrefectServer(tmp_path)
     remote.start()
