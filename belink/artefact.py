@@ -17,6 +17,7 @@ from typing import Any
 from belink.errors import BelinkError
 
 MANIFEST = "manifest.json"
+FULL = 2**20  # bytes left, or fewer, on a disk that is called full
 _ASIDE = ".tmp-"
 
 
@@ -33,10 +34,11 @@ def build(target: Path) -> Iterator[Path]:
     aside = target.parent / f"{_ASIDE}{target.name}-{os.getpid()}-{secrets.token_hex(4)}"
     aside.mkdir()
     try:
-        yield aside
-        if not (aside / MANIFEST).is_file():
-            raise ValueError(f"{aside}: built without {MANIFEST}; write it last")
-        _into_place(aside, target)
+        with _room_told(aside):
+            yield aside
+            if not (aside / MANIFEST).is_file():
+                raise ValueError(f"{aside}: built without {MANIFEST}; write it last")
+            _into_place(aside, target)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -49,9 +51,30 @@ def scratch(parent: Path, name: str) -> Iterator[Path]:
     folder = parent / f"{_ASIDE}{name}-{os.getpid()}-{secrets.token_hex(4)}"
     folder.mkdir()
     try:
-        yield folder
+        with _room_told(folder):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _room_told(folder: Path) -> Iterator[None]:
+    """What fails because the disk is full says so, whichever library noticed it and however it put it.
+
+    Looked at before anything is cleared away, since afterwards there is room again.
+    """
+    try:
+        yield
+    except BelinkError:
+        raise
+    except Exception as error:
+        free = shutil.disk_usage(folder).free
+        if free >= FULL:
+            raise
+        raise BelinkError(
+            f"{folder.parent}: expected room to write, found {free // 1024:,} KiB left on the disk; belink gc names "
+            "what nothing needs. Make room and start again"
+        ) from error
 
 
 def _into_place(aside: Path, target: Path) -> None:

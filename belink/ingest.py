@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -195,7 +195,7 @@ class _Attempt(NamedTuple):
             "sha256": self.fingerprint.sha256,
             "content_sha256": content,  # of what was packed in .gz
             "sources": self.fingerprint.sources,
-            "created": _now(),
+            "created": _now_after(releases.latest(self.settings, self.source.name)),
             "licence": self.source.licence,
             "citation": self.source.citation,
             "redistributable": self.source.redistributable,
@@ -213,7 +213,8 @@ class _Attempt(NamedTuple):
         refused = bool(failed) and self.refuse
         if not refused:
             # What was made last is the latest, so a release out of quarantine is made now.
-            manifest = {**manifest, "created": _now(), "gates": report["gates"]}
+            created = _now_after(releases.latest(self.settings, self.source.name))
+            manifest = {**manifest, "created": created, "gates": report["gates"]}
         above = self.settings.quarantine if refused else self.settings.releases
         target = above / self.source.name / manifest["version"]
         if target == built:
@@ -266,8 +267,16 @@ def _json(document: dict[str, Any]) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _now_after(previous: Path | None) -> str:
+    """Now, or just after ``previous`` was made: the release made last is the latest, even if the clock went back."""
+    now = _now()
+    if previous is not None and (made := str(artefact.read_manifest(previous).get("created", ""))):
+        now = max(now, datetime.fromisoformat(made).astimezone(UTC) + timedelta(microseconds=1))
+    return now.isoformat(timespec="microseconds")
 
 
 def tidy_version(text: str) -> str:

@@ -320,7 +320,7 @@ def one_line(what: str) -> Iterator[None]:
 
     try:
         yield
-    except (MlflowException, SQLAlchemyError) as error:
+    except (MlflowException, SQLAlchemyError, shutil.Error) as error:
         said = f"{what}: {first_line(error)}"
         # MLflow's messages hold the whole address; a cause that holds a password must not reach any log.
         raise RegistryError(without_password(said)) from (error if without_password(str(error)) == str(error) else None)

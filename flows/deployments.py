@@ -124,8 +124,9 @@ def _schedules(cron: str) -> list[dict[str, str]]:
 
 
 def _work_pool(name: str, wanted: Wanted) -> dict[str, Any]:
-    # Where a run has no heartbeat, nobody learns that its machine died.
-    variables: dict[str, Any] = {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT)}}
+    # Where a run has no heartbeat, nobody learns that its machine died; and its page shows belink's own lines too.
+    environment = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT), "PREFECT_LOGGING_EXTRA_LOGGERS": "belink,flows"}
+    variables: dict[str, Any] = {"env": environment}
     if wanted.infrastructure != "process":
         variables["image"] = wanted.image
     return {"name": name, "job_variables": variables}

@@ -55,6 +55,15 @@ def end_abandoned_servers() -> list[int]:
     return [process.pid for process in abandoned]
 
 
+def is_without_server(error: Exception) -> bool:
+    """Whether a flow failed for want of its Prefect server, and not for anything of ours."""
+    import httpx
+    from prefect.exceptions import PrefectException
+
+    # What our own code asks of the network it reports as errors of its own.
+    return isinstance(error, httpx.HTTPError | PrefectException) or "Failed to reach API" in str(error)
+
+
 def _variables(home: Path) -> dict[str, str]:
     return {
         "PREFECT_HOME": str(home / "prefect"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from belink import refresh_steps
-from belink.errors import GateRefused
+from belink.errors import GateRefused, ServerError
 from belink.settings import Settings, load
 
 
@@ -57,6 +57,13 @@ def run(
             from belink import challenge
 
             return challenge.release_refused(begun, current, error)
+        except Exception as error:
+            if not environment.is_without_server(error):
+                raise
+            raise ServerError(
+                f"expected the Prefect server to stay, found {type(error).__name__} on the way; the champion is what "
+                "it was, start the refresh again"
+            ) from error
 
 
 def _unless_default(here: Settings) -> str | None:

@@ -202,6 +202,67 @@ print(json.dumps([found, marked]))
     assert [link["text"] for link in marked["links"]] == ["siblings"]
 
 
+def test_a_table_of_documents_is_linked_to_a_table_of_links(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from belink import lifecycle
+
+    bench, _ = told
+    names = _names(bench)[:3]
+    documents, links = bench.folder / "docs.parquet", bench.folder / "links.parquet"
+    pq.write_table(pa.table({"id": ["a", "b", "c"], "text": [f"a case of {name}" for name in names]}), documents)
+    answer = lifecycle.link(bench.here, "small", None, documents, links, None)
+    assert (answer["documents"], answer["output"]) == (3, str(links))
+    rows = pq.read_table(links).to_pylist()
+    assert answer["mentions"] == len(rows) >= 3
+    assert {(row["document"], row["text"]) for row in rows} >= set(zip("abc", names, strict=True))
+    assert {row["model_version"] for row in rows} == {"2"}
+    assert {row["releases"] for row in rows} == {f"{small.ONTOLOGY} {SECOND}"}
+
+
+@pytest.mark.slow
+def test_mlflow_serves_the_champion(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+    import signal
+    import socket
+    import time
+
+    import httpx
+
+    bench, _ = told
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # MLflow starts uvicorn by name, so the environment's programs must be found.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    variables = {**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": bench.here.tracking_uri}
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", "models:/small@champion"]
+    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
+    with (bench.folder / "serve.log").open("wb") as log:
+        process = subprocess.Popen(command, env=variables, stdout=log, stderr=log, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 250
+        while time.monotonic() < deadline:
+            try:
+                if httpx.get(f"http://127.0.0.1:{port}/ping").status_code == 200:
+                    break
+            except httpx.TransportError:
+                assert process.poll() is None, (bench.folder / "serve.log").read_text()
+            time.sleep(0.2)
+        name = _names(bench)[0]
+        asked = {"inputs": [{"text": f"a case of {name}"}, {"text": "of it", "mentions": [{"start": 3, "end": 5}]}]}
+        said = httpx.post(f"http://127.0.0.1:{port}/invocations", json=asked, timeout=120).raise_for_status().json()
+        found, marked = said["predictions"]
+        assert [link["text"] for link in found["links"]] == [name]
+        assert [link["text"] for link in marked["links"]] == ["it"]
+        assert found["lineage"]["releases"] == f"{small.ONTOLOGY} {SECOND}"
+        wrong = httpx.post(f"http://127.0.0.1:{port}/invocations", json={"inputs": [{"body": "x"}]}, timeout=120)
+        assert wrong.status_code == 400
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 def _names(bench: Bench) -> list[str]:
     """Unambiguous labels of two words or more, as the champion's release has them."""
     from belink.releases import open_release

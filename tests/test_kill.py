@@ -56,7 +56,7 @@ class Rounds:
 
     def finish(self, file: Path) -> dict[str, Any]:
         process = self.start(file)
-        out, err = process.communicate(timeout=250)
+        out, err = process.communicate(timeout=900)  # of a busy machine's, too
         assert process.returncode == 0, err
         answer: dict[str, Any] = json.loads(out)
         return answer
@@ -122,11 +122,9 @@ def test_a_killed_refresh_costs_nothing(tmp_path: Path, models: dict[str, str], 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_twenty_killed_refreshes_cost_nothing_and_leave_no_server_behind(
-    tmp_path: Path, models: dict[str, str]
-) -> None:
-    rounds(Rounds(tmp_path, models, {}), kills=20, seed=int(os.environ.get("BELINK_SEED", "20")))
+@pytest.mark.timeout(7200)
+def test_fifty_killed_refreshes_cost_nothing_and_leave_no_server_behind(tmp_path: Path, models: dict[str, str]) -> None:
+    rounds(Rounds(tmp_path, models, {}), kills=50, seed=int(os.environ.get("BELINK_SEED", "20")))
     assert environment.end_abandoned_servers() == []
 
 

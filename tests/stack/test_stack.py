@@ -102,7 +102,8 @@ class Asker:
             try:
                 said = httpx.post(f"{self.url}/link", json={"text": "a disease was seen"}, timeout=30)
                 said.raise_for_status()
-                version = httpx.get(f"{self.url}/lineage", timeout=30).raise_for_status().json()["model_version"]
+                lineage = httpx.get(f"{self.url}/lineage", timeout=30).raise_for_status().json()["lineage"]
+                version = lineage["model_version"]
             except (httpx.HTTPError, KeyError, ValueError) as error:
                 if not (excused or self.excused.is_set()):
                     self.failed.append(f"{type(error).__name__}: {error}")
@@ -257,7 +258,7 @@ def test_the_stack_follows_its_ontology_and_outlives_every_kill(stack: Stack) ->
     service = f"http://127.0.0.1:{stack.ports['serve']}"
     with_service = serves()
     if with_service:
-        stack.add("serve", ["belink", "serve", "sample@champion", "--port", str(stack.ports["serve"])])
+        stack.add("serve", ["belink", "serve", "sample@champion", "--port", str(stack.ports["serve"]), "--every", "2"])
         say(f"service ready: {wait_for('the service', lambda: answers(f'{service}/ready'), 180):.0f} s")
     else:
         say("this belink has no service; the stack is tested without")
@@ -265,7 +266,9 @@ def test_the_stack_follows_its_ontology_and_outlives_every_kill(stack: Stack) ->
     if with_service:
         asker.__enter__()
     try:
-        kill_each(stack, asker, [name for name in KILLED if with_service or name != "serve"], cycle=seconds)
+        names = [name for name in KILLED if with_service or name != "serve"]
+        kill_each(stack, asker, names, cycle=seconds)
+        cancel_one(stack, len(names) + 1)
     finally:
         if with_service:
             asker.__exit__()
@@ -302,6 +305,29 @@ def kill_each(stack: Stack, asker: Asker, names: list[str], cycle: float) -> Non
         if asker.asked:
             served = registry.champion(stack.here, "sample")
             wait_for(f"the service follows to version {served}", lambda s=served: asker.versions[-1] == s, 120)  # type: ignore[misc]
+
+
+def cancel_one(stack: Stack, number: int) -> None:
+    """A retraining cancelled by a person leaves nothing half-made, and the next one takes its place."""
+    version = stack.publisher.publish(number)
+    known = {run["id"] for run in stack.runs("retrain")}
+
+    def running() -> list[str]:
+        new = [run for run in stack.runs("retrain") if run["id"] not in known]
+        return [run["id"] for run in new if run["state_type"] == "RUNNING"]
+
+    wait_for("a retraining to cancel", running, 300)
+    (run,) = running()
+    asked = {"state": {"type": "CANCELLING", "name": "Cancelling"}, "force": False}
+    httpx.post(f"{stack.api}/flow_runs/{run}/set_state", json=asked, timeout=30).raise_for_status()
+
+    def ended() -> bool:
+        return any(each["id"] == run and each["state_type"] == "CANCELLED" for each in stack.runs("retrain"))
+
+    seconds = wait_for("the retraining to be cancelled", ended, 120)
+    wait_for("its leftovers to be swept", lambda: not list(stack.here.home.rglob(".tmp-*")), 60)
+    _, by_hand = stack.reach(version, patience=5)
+    say(f"cancelled a retraining: ended after {seconds:.0f} s, nothing left, {by_hand} started by hand finished")
 
 
 def check_what_is_left(stack: Stack) -> None:
