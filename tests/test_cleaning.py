@@ -148,7 +148,7 @@ def test_the_command_is_dry_unless_told(six: Settings) -> None:
     dry = run(belink, words)
     assert "would be removed; --yes does it" in dry.output
     assert len(versions.registered(six, "sample")) == 6
-    assert run(belink, [*words, "--yes", "--dry-run"]).exit_code == 2
+    assert '"done": false' in run(belink, [*words, "--dry-run", "--json"]).stdout
     done = run(belink, [*words, "--yes", "--json"])
     assert '"done": true' in done.stdout
     assert "would be removed" in done.stderr
