@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from belink import artefact, registry, releases, versions
-from belink.errors import BelinkError
-from belink.settings import Settings
+from belink.errors import BelinkError, RegistryError
+from belink.settings import Settings, without_password
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,13 @@ def clean(settings: Settings, *, keep: int = 3, remove: bool = False) -> dict[st
 
     :param keep: newest versions a linker, and newest releases an ontology, that stay in any case.
     :param remove: do it, rather than only say it.
+    :raises RegistryError: the registry knows no linker, but bundles lie here: it is not the one they are in.
     """
+    if not registry.linkers(settings) and any(settings.bundles.glob("*/[!.]*")):
+        raise RegistryError(
+            f"{without_password(settings.tracking_uri)}: expected the registry of the bundles in {settings.bundles}, "
+            "found one without a linker; set MLFLOW_TRACKING_URI to theirs, or let belink refresh finish what it began"
+        )
     with ExitStack() as held:
         busy = [name for name in _linkers(settings) if not held.enter_context(_idle(settings, f"refresh-{name}"))]
         busy_ontologies = [

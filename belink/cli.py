@@ -329,17 +329,14 @@ def rollback(here: settings.Settings, linker: str, json_: bool) -> None:
 
 
 @belink.command()
-@click.option("--yes", is_flag=True, help="Remove it; without this, only say what would be removed.")
-@click.option("--dry-run", is_flag=True, help="Only say it: the default.")
+@click.option("--yes/--dry-run", default=False, help="Remove it, or only say what would be removed: the default.")
 @click.option("--keep", type=click.IntRange(1), default=3, show_default=True, help="Newest versions and releases kept.")
 @as_json
 @click.pass_obj
-def gc(here: settings.Settings, yes: bool, dry_run: bool, keep: int, json_: bool) -> None:
+def gc(here: settings.Settings, yes: bool, keep: int, json_: bool) -> None:
     """Remove versions, releases, indices and scratch that no alias and no keep rule needs."""
     from belink import cleaning, show
 
-    if yes and dry_run:
-        raise click.UsageError("give either --yes or --dry-run")
     if yes:
         click.echo(show.cleaned(cleaning.clean(here, keep=keep)), err=True)  # first said, then done
     _print(cleaning.clean(here, keep=keep, remove=yes), json_, show.cleaned)
@@ -347,13 +344,7 @@ def gc(here: settings.Settings, yes: bool, dry_run: bool, keep: int, json_: bool
 
 @belink.command()
 @click.argument("linkers", nargs=-1)
-@click.option(
-    "--pools",
-    type=click.Choice(["process", "docker", "kubernetes"]),
-    default="process",
-    show_default=True,
-    help="What the work pools run flows in.",
-)
+@click.option("--pools", type=click.Choice(["process", "docker", "kubernetes"]), default="process", show_default=True)
 @click.option("--image", default="", help="The image of docker and kubernetes pools.")
 @click.option("--share-restricted", multiple=True, metavar="LINKER", help="Whose restricted releases MLflow may hold.")
 @click.option("--print", "print_", is_flag=True, help="Write prefect.yaml to standard output, and change nothing.")

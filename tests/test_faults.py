@@ -7,7 +7,6 @@ import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from typing import Any
 
 import pytest
 import small
+from servers import MlflowServer, PrefectServer
 from test_kill import Rounds, check_champion, check_whole
 from test_registry import server
 
@@ -275,11 +275,6 @@ def test_secrets_of_the_environment_reach_no_file_and_no_line(
                 assert secret.encode() not in path.read_bytes(), path
 
 
-def killable(command: list[str], variables: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":
-    with log.open("ab") as out:
-        return subprocess.Popen(command, env=variables, stdout=out, stderr=subprocess.STDOUT, start_new_session=True)
-
-
 @pytest.mark.slow
 def test_an_mlflow_server_that_goes_mid_run_costs_that_run(
     tmp_path: Path, models: dict[str, str], prefect_server: Path, empty_registry: Path
@@ -314,43 +309,6 @@ def test_an_mlflow_server_that_goes_mid_run_costs_that_run(
         remote.kill()
 
 
-class MlflowServer:
-    """A server that can be killed and started again over the same store."""
-
-    def __init__(self, folder: Path, database: Path) -> None:
-        import socket
-
-        self.store = folder / "mlflow"
-        self.store.mkdir()
-        shutil.copy(database, self.store / "mlflow.db")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        import httpx
-
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self.store}/mlflow.db"]
-        command += ["--artifacts-destination", str(self.store / "files")]
-        variables = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        self.process = killable(command, variables, self.store / "log")
-        for _ in range(1200):
-            try:
-                if httpx.get(f"{self.uri}/health").status_code == 200:
-                    return
-            except httpx.TransportError:
-                time.sleep(0.1)
-        pytest.fail((self.store / "log").read_text())
-
-    def kill(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-
-
 @pytest.mark.slow
 def test_a_prefect_server_that_goes_mid_run_costs_that_run(tmp_path: Path, models: dict[str, str]) -> None:
     remote = PrefectServer(tmp_path)
@@ -377,41 +335,3 @@ def test_a_prefect_server_that_goes_mid_run_costs_that_run(tmp_path: Path, model
         assert failed >= 1, "too few were running to show anything"
     finally:
         remote.kill()
-
-
-class PrefectServer:
-    """A server that can be killed and started again over the same database."""
-
-    def __init__(self, folder: Path) -> None:
-        import socket
-
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.log = folder / "prefect.log"
-        self.variables = {
-            "PREFECT_HOME": str(folder / "prefect"),
-            "PREFECT_API_URL": f"http://127.0.0.1:{self.port}/api",
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            # A test does not wait as long as a night's run may.
-            "PREFECT_CLIENT_MAX_RETRIES": "2",
-        }
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        import httpx
-
-        command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(self.port)]
-        self.process = killable(command, {**os.environ, **self.variables}, self.log)
-        for _ in range(1200):
-            try:
-                if httpx.get(f"{self.variables['PREFECT_API_URL']}/health").status_code == 200:
-                    return
-            except httpx.TransportError:
-                time.sleep(0.1)
-        pytest.fail(self.log.read_text())
-
-    def kill(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
