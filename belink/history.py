@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from belink import artefact, bundle, registry, releases
+from belink.by_reference import REFERENCE
 from belink.errors import ReleaseError
 from belink.settings import Settings
 from belink.tracking import BUNDLE, local_folder, may_hold_anything, one_line, read_part, setup
@@ -43,10 +44,10 @@ def _shown(
     settings: Settings, client: "MlflowClient", linker: str, found: Any, aliases: dict[str, str]
 ) -> dict[str, Any]:
     version, tags = str(found.version), found.tags
-    folder = f"artifacts/{tags.get(BUNDLE, 'unknown')}"
+    key = tags.get(BUNDLE, "unknown")
     address = str(client.get_model_version_download_uri(linker, version))
-    gates = _part(settings, address, f"{folder}/{bundle.GATES}") or []
-    evaluation = _part(settings, address, f"{folder}/{bundle.EVALUATION}") or {}
+    gates = _part(settings, address, key, bundle.GATES) or []
+    evaluation = _part(settings, address, key, bundle.EVALUATION) or {}
     metrics = (evaluation.get("challenger") or {}).get("metrics") or {}
     return {
         "version": version,
@@ -63,12 +64,31 @@ def _shown(
     }
 
 
-def _part(settings: Settings, address: str, part: str) -> Any:
-    """A JSON file of a version, which never changes; ``None`` where it is missing or damaged."""
+def _part(settings: Settings, address: str, key: str, name: str) -> Any:
+    """A JSON file of a version's bundle, which never changes; ``None`` where it is missing or damaged."""
     try:
-        return _read(settings, address, part)
+        return _read(settings, address, f"artifacts/{key}/{name}")
+    except LookupError:
+        elsewhere = _referenced(settings, address, key)
+    except ValueError:
+        return None
+    try:
+        return _read(settings, elsewhere, name) if elsewhere else None
     except (LookupError, ValueError):
         return None
+
+
+def _referenced(settings: Settings, address: str, key: str) -> str:
+    """Where the bundle lies that the registry holds by reference; ``""`` for one that it holds itself."""
+    try:
+        _read(settings, address, f"artifacts/{key}/{bundle.GATES}")  # asked for once; what is missing, each time
+        return ""
+    except (LookupError, ValueError):
+        pass
+    try:
+        return str(_read(settings, address, f"artifacts/{key}/{REFERENCE}")["uri"])
+    except (LookupError, ValueError, TypeError):
+        return ""
 
 
 @lru_cache(maxsize=512)  # of what was read, not of what could not be
@@ -136,16 +156,23 @@ def _bundles(settings: Settings, linker: str) -> list[tuple[str, dict[str, str],
     client = setup(settings)
     with one_line(f"{linker}: its versions cannot be read"):
         found = client.search_model_versions(f"name = '{linker}'", max_results=100, order_by=["version_number DESC"])
-        return [(str(version.version), _releases(version.tags), _folder(client, linker, version)) for version in found]
+        return [
+            (str(version.version), _releases(version.tags), _folder(settings, client, linker, version))
+            for version in found
+        ]
 
 
 def _releases(tags: dict[str, str]) -> dict[str, str]:
     return {name.removeprefix(_RELEASE): of for name, of in sorted(tags.items()) if name.startswith(_RELEASE)}
 
 
-def _folder(client: "MlflowClient", linker: str, version: Any) -> Path | None:
-    local = local_folder(str(client.get_model_version_download_uri(linker, str(version.version))))
-    return None if local is None else local / "artifacts" / version.tags.get(BUNDLE, "unknown")
+def _folder(settings: Settings, client: "MlflowClient", linker: str, version: Any) -> Path | None:
+    key = version.tags.get(BUNDLE, "unknown")
+    address = str(client.get_model_version_download_uri(linker, str(version.version)))
+    if elsewhere := _referenced(settings, address, key):
+        return local_folder(elsewhere)
+    local = local_folder(address)
+    return None if local is None else local / "artifacts" / key
 
 
 _comparing = threading.Lock()

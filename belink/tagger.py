@@ -4,6 +4,7 @@ A text longer than the model takes is read in windows that overlap; a token coun
 furthest from an end. A word is labelled as its first token is; words of one entity join as BIO, IO or BIOES labels say.
 """
 
+import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
@@ -72,6 +73,9 @@ class Tagger:
                 f"{resolved.reference}: expected a token classifier with a fast tokenizer, found "
                 f"{', '.join(architectures) or 'a model of unknown kind'}; name another one"
             )
+        tokenizer.padding_side = "right"  # what is added stands behind the tokens, whatever the model was made for
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
         return cls(model.eval(), tokenizer, config)
 
     def find(self, text: str, *, document: str = "", sentences: Sequence[Span] = ()) -> list[Mention]:
@@ -165,11 +169,15 @@ class Joined:
 
 def longest(mentions: Sequence[Mention]) -> list[Mention]:
     """Those of ``mentions`` that no longer one overlaps, in order; of equally long ones the first given stays."""
-    taken: list[Mention] = []
+    taken: list[Mention] = []  # in order, so that only the neighbours can overlap
+    starts: list[int] = []
     for mention in sorted(mentions, key=lambda m: m.start - m.end):
-        if all(mention.end <= other.start or other.end <= mention.start for other in taken):
-            taken.append(mention)
-    return sorted(taken, key=lambda m: m.start)
+        at = bisect.bisect_right(starts, mention.start)
+        if (at and taken[at - 1].end > mention.start) or (at < len(taken) and taken[at].start < mention.end):
+            continue
+        taken.insert(at, mention)
+        starts.insert(at, mention.start)
+    return taken
 
 
 def _parts(label: str) -> tuple[str, str]:

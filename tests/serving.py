@@ -12,6 +12,7 @@ import httpx
 import small
 
 from belink import bundle, challenge, refresh_steps, registry, retraining, settings
+from belink.declarations import Storage
 from belink.records import GateResult
 from belink.serve.application import Limits, application
 from belink.serve.following import Follower
@@ -36,15 +37,17 @@ class Made:
     here: Settings
     parts: dict[str, bundle.Parts]
 
-    def register(self, linker: str, version: str = small.RELEASES[0], number: int = 1, **changes: Any) -> str:
+    def register(
+        self, linker: str, version: str = small.RELEASES[0], number: int = 1, *, by_reference: bool = False
+    ) -> str:
         """A version of ``linker`` built from the release ``version``; another ``number`` gives another bundle."""
         parts = self.parts[version]
+        storage = Storage(by_reference_above_mib=0 if by_reference else None)
         parts = replace(
             parts,
-            linker=parts.linker.model_copy(update={"name": linker}),
+            linker=parts.linker.model_copy(update={"name": linker, "storage": storage}),
             evaluation={"challenger": {"metrics": {"accuracy_at_1": {"value": 0.5 + number / 100}}}, "champion": None},
             gates=[GateResult(name="min_accuracy_at_1", value=0.5 + number / 100, bound=0.5, passed=True)],
-            **changes,
         )
         made = bundle.assemble(parts, self.here.bundles / linker)
         return registry.register(self.here, made, RunRecord(description=f"# {linker}"))

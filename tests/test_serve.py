@@ -196,6 +196,18 @@ def test_history_tells_versions_gates_and_releases(server: Server) -> None:
     assert server.get("/diff", ontology="hp", old=FIRST, new=SECOND).status_code == 404
 
 
+def test_a_bundle_held_by_reference_is_served_and_tells_its_history(served_home: Made) -> None:
+    version = served_home.register("referring", SECOND, by_reference=True)
+    registry.promote(served_home.here, "referring", version)
+    path, _ = registry.bundle_path(served_home.here, "referring")
+    assert path.is_relative_to(served_home.here.home / "referenced")
+    with serving(served_home.here, "referring") as server:
+        answer = server.get("/history").json()
+        assert server.ask("Crohn disease").status_code == 200
+    assert answer["versions"][0]["gates"][0]["name"] == "min_accuracy_at_1"
+    assert [release["version"] for release in answer["releases"][small.ONTOLOGY] if release["linkers"]] == [SECOND]
+
+
 def test_a_browser_is_told_to_load_nothing_from_elsewhere(server: Server) -> None:
     answer = server.get("/")
     assert "default-src 'none'" in answer.headers["content-security-policy"]

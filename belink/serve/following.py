@@ -6,7 +6,6 @@ registry is away. What both versions share (the encoder, an adapter that was kep
 
 import itertools
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ from belink.errors import BelinkError, BundleError, RegistryError
 from belink.link import Linker
 from belink.records import Mention
 from belink.releases import Release
-from belink.settings import Settings
+from belink.settings import Settings, without_password
 
 log = logging.getLogger(__name__)
 
@@ -225,4 +224,4 @@ def _now() -> str:
 def _said(error: BaseException) -> str:
     """The first line of an error, without the password of an address in it."""
     first = (str(error).strip().splitlines() or [type(error).__name__])[0][:500]
-    return re.sub(r"//[^/@\s]*@", "//…@", first)
+    return without_password(first)
