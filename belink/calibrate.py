@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from belink.questions import Question
 
-VERSION = 2
+VERSION = 3
 MODEL = ("option_log_probability", "none_log_probability")
 """Features that only the language model gives: its log-probability of an option, and of "None of the above"."""
 
@@ -31,6 +31,7 @@ _FOLDS = 5
 _PENALTY = 2.0  # of the squared distance from the centre, against a log-likelihood summed over questions
 _ENOUGH = 500  # questions; with fewer the centre, which is retrieval's order, is held on to the more strongly
 _CERTAIN = 0.5  # retrieval's probability below which nothing is called settled
+_NIL_COSTS = 0.002  # share of the mentions with a concept whose right answer NIL may take
 _NEVER = 2.0  # a bound that no probability reaches
 _BINS = 10
 
@@ -271,17 +272,24 @@ def _cascade(
 
 
 def _none_above(questions: "Sequence[Question]", final: "Sequence[NDArray[np.float64]]") -> float:
-    """The bound on NIL's probability with the most right answers, NIL for a miss being wrong; else never."""
+    """The lowest bound on NIL's probability at which NIL costs next to no right answers; never, where it gains none.
+
+    How many mentions have no concept depends on the text and is not what calibration questions tell, where a declared
+    share was made so; what a wrong NIL costs does not.
+    """
     claims = [
-        (float(p[-1]), int(q.mention.nil) - int(not q.mention.nil and _right(q, p)))
+        (float(p[-1]), q.mention.nil, not q.mention.nil and _right(q, p))
         for q, p in zip(questions, final, strict=True)
         if p[-1] > p[:-1].max()
     ]
-    best, bound, total = 0, _NEVER, 0
-    for probability, gain in sorted(claims, reverse=True):
-        total += gain
-        if total > best:
-            best, bound = total, probability
+    affordable = int(_NIL_COSTS * sum(not question.mention.nil for question in questions))
+    bound, cost = _NEVER, 0
+    for probability, is_nil, loses in sorted(claims, reverse=True):
+        cost += loses
+        if cost > affordable:
+            break
+        if is_nil:
+            bound = probability
     return bound
 
 

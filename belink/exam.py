@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 NAMES = "names"  # what exam items that are held-out names come from; others name their corpus
-_ENOUGH = 500  # calibration questions from annotated text; with fewer, names are asked besides
+_ENOUGH = 500  # questions, or exam items, from annotated text; with fewer, names are asked besides
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,34 +104,42 @@ def held_out_mentions(linker: Linker, folders: Sequence[Path], data: Path | None
 
 
 def exam(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[Item]:
-    """What challenger and champion are both measured on: held-out names, then mentions of held-out documents.
+    """What challenger and champion are both measured on: mentions of held-out documents, and held-out names where
+    there are too few of those.
 
     The same for the same releases and corpora; mostly the same in the next release.
     """
     training, wanted = linker.training, linker.evaluation
-    every_name = training.model_copy(update={"nil_share": 0.0})
+    every = training.model_copy(update={"nil_share": 0.0})
+    items = [
+        item for corpus in linker.corpora if corpus.use != "train" for item in _of_corpus(linker, corpus, folders, data)
+    ]
+    if len(items) >= _ENOUGH:
+        return items
     drawn = questions.held_out_questions(
-        names(folders, linker.prefixes), _anything, training=every_name, options=1, n=2 * wanted.items
+        names(folders, linker.prefixes), _anything, training=every, options=1, n=2 * wanted.items
     )
-    items = [_name_item(question.mention, training.nil_share) for question in drawn if _examines(question.mention)]
-    for corpus in linker.corpora:
-        if corpus.use == "train":
-            continue
-        every_document = every_name.model_copy(update={"held_out": 1.0}) if corpus.use == "evaluate" else every_name
-        drawn = questions.corpus_questions(
-            documents(corpus, folders, data),
-            _anything,
-            training=every_document,
-            options=1,
-            held_out=True,
-            limit=wanted.corpus_items * (2 if corpus.use == "both" else 1),
-        )
-        items += [
-            _document_item(question.mention, corpus.name, training.nil_share)
-            for question in drawn
-            if corpus.use == "evaluate" or _examines(question.mention)
-        ]
-    return items
+    of_names = [_name_item(question.mention, training.nil_share) for question in drawn if _examines(question.mention)]
+    return of_names + items
+
+
+def _of_corpus(linker: Linker, corpus: Corpus, folders: Sequence[Path], data: Path | None) -> list[Item]:
+    """The mentions of a corpus's held-out documents; of all documents, where it only evaluates."""
+    all_held_out, training = corpus.use == "evaluate", linker.training
+    asked = training.model_copy(update={"nil_share": 0.0, **({"held_out": 1.0} if all_held_out else {})})
+    drawn = questions.corpus_questions(
+        documents(corpus, folders, data),
+        _anything,
+        training=asked,
+        options=1,
+        held_out=True,
+        limit=linker.evaluation.corpus_items * (1 if all_held_out else 2),
+    )
+    return [
+        _document_item(question.mention, corpus.name, training.nil_share)
+        for question in drawn
+        if all_held_out or _examines(question.mention)
+    ]
 
 
 def gold_ids(linker: Linker, data: Path | None) -> set[str]:
