@@ -153,6 +153,7 @@ def as_somebody_without_leave() -> list[str]:
     return ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
 
 
+@pytest.mark.slow
 def test_a_home_that_cannot_be_written_still_links_and_says_what_it_cannot(rounds: Refreshes) -> None:
     home, before = rounds.here.home, as_somebody_without_leave()
     file = rounds.release(1)
@@ -223,6 +224,7 @@ finally:
 """
 
 
+@pytest.mark.slow
 def test_nothing_is_unpickled(rounds: Refreshes) -> None:
     home = str(rounds.here.home)
     for words in (rounds.command(rounds.release(1))[1:], ["--home", home, "link", "a case of asthma", "--json"]):
@@ -235,6 +237,7 @@ def test_nothing_is_unpickled(rounds: Refreshes) -> None:
     assert not suffixes & {".pkl", ".pickle", ".pt", ".pth", ".bin", ".joblib"}
 
 
+@pytest.mark.slow
 def test_secrets_of_the_environment_reach_no_file_and_no_line(
     server: Settings, tmp_path: Path, models: dict[str, str]
 ) -> None:
