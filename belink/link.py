@@ -178,7 +178,8 @@ class Linker:
         nil = float(probabilities[-1])
         order = np.argsort(-probabilities[:-1], kind="stable")
         answer = self.calibration.choice(probabilities)
-        chosen = answer < len(candidates) and probabilities[answer] >= bound
+        # There may be more candidates than options; NIL stands after the options.
+        chosen = answer < len(probabilities) - 1 and probabilities[answer] >= bound
         return Link(
             mention=mention,
             candidate=candidates[answer] if chosen else None,

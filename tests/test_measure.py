@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import small
 
-from belink import challenge, measure, refresh_steps, retraining, settings
+from belink import calibrate, challenge, measure, refresh_steps, retraining, settings
 from belink.corpora import read_corpus, write_corpus
 from belink.exam import Item
 from belink.link import Linker
@@ -114,3 +114,19 @@ def test_gold_that_a_release_replaced_counts_as_its_successor(linker: Linker, tm
     mention = Mention(text=label, start=0, end=len(label), gold=(old,))
     write_corpus([Document(id="d", text=label, mentions=(mention,))], [], corpus)
     assert measure.evaluate_corpus(linker, corpus)["recall_at_1"] == 1.0
+
+
+def test_nil_is_nil_however_many_candidates_there_are(linker: Linker) -> None:
+    mention = Mention(text="a thing that no ontology names")
+    candidates = linker.candidates([mention])
+    n_options = linker.declaration.reranker.options
+    assert len(candidates[0]) > n_options, "or there is nothing to mistake for NIL"
+    believing = replace(linker.calibration, alone=(0.0,) * len(linker.calibration.alone), none_above=0.0)
+    at = calibrate._NAMES.index("none.bias")
+    believing = replace(believing, alone=tuple(9.0 if i == at else w for i, w in enumerate(believing.alone)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linker, "calibration", believing)
+        (link,) = linker.choose([mention], candidates)
+    assert link.candidate is None
+    assert link.probability == link.nil_probability > 0.9
+    assert len(link.options) == n_options
