@@ -33,7 +33,7 @@ from belink import abbreviations
 from belink.corpora.assemble import around
 from belink.corpora.sentences import split
 from belink.records import Document, Mention
-from belink.text import aligned_words, normalise
+from belink.text import aligned_words, american, normalise
 
 VERSION = 1  # of what learn() makes of a corpus; another one is learned again
 _SHORT = 5  # letters up to which a one-word name may be a plain word
@@ -175,8 +175,7 @@ def fold(name: str) -> str:
 
 @functools.lru_cache(maxsize=1 << 17)
 def _fold_word(word: str) -> str:
-    if len(word) > 5:
-        word = word.replace("ae", "e").replace("oe", "e").replace("tumour", "tumor")
+    word = american(word)
     if len(word) < 4 or word[-1] != "s" or word.endswith(("ss", "us", "is")) or not word.isalpha():
         return word
     if word.endswith("ies") and len(word) > 4:

@@ -19,7 +19,7 @@ from belink.declarations import Retrieval
 from belink.index import Encodes, Index
 from belink.nametable import MENTION, SCOPES
 from belink.records import Candidate, Mention, Scope
-from belink.text import normalise
+from belink.text import american, normalise
 
 _TOGETHER = 1_024  # mentions whose names are scored at a time
 # What separates equal names of several concepts: the label comes before a synonym, a loose synonym last.
@@ -85,7 +85,7 @@ def _retrieve(
 ) -> list[list[Candidate]]:
     """:param hidden: scopes in which a mention's own text does not count as a name."""
     keys = [_keys(mention) for mention in mentions]
-    queries = list(dict.fromkeys(key for of_one in keys for key in of_one))
+    queries = list(dict.fromkeys(key for of_one in keys for key, _ in of_one))
     found: list[list[Candidate]] = [[] for _ in mentions]
     if not queries or not index.table.n_names:
         return found
@@ -94,7 +94,9 @@ def _retrieve(
     proposed = _propose(index, vectors, queries, own, config)
     matches = _of_mentions(proposed, keys, queries)
     rows = dict(zip(queries, own.tolist(), strict=True))
-    asked = np.array([[rows[of_one[0]], rows[of_one[-1]]] if of_one else [-1, -1] for of_one in keys], np.int64)
+    asked = np.full((len(keys), max(map(len, keys))), -1, np.int64)
+    for i, of_one in enumerate(keys):
+        asked[i, : len(of_one)] = [rows[key] for key, _ in of_one]
     best, owner, exact = _best(index, proposed, matches, asked, hidden, limit)
     concept = index.table.owner_concept[owner].astype(np.int64)
     query = proposed.query[best.proposed]
@@ -118,9 +120,18 @@ def _retrieve(
     return found
 
 
-def _keys(mention: Mention) -> list[str]:
-    """What is asked for, without repetition: the long form where there is one, the text."""
-    return list(dict.fromkeys(key for key in (normalise(mention.long_form), normalise(mention.text)) if key))
+def _keys(mention: Mention) -> list[tuple[str, float]]:
+    """What is asked for, without repetition, and what it counts: the long form where there is one, the text.
+
+    Each as it is written and in American spelling, which most names have.
+    """
+    found: dict[str, float] = {}
+    for weight, text in ((1.0, mention.long_form), (_SHORT_FORM if mention.long_form else 1.0, mention.text)):
+        key = normalise(text)
+        for spelled in (key, american(key)):
+            if spelled:
+                found.setdefault(spelled, weight)
+    return list(found.items())
 
 
 def _propose(
@@ -156,15 +167,15 @@ def _propose(
     return _Proposed(query=query, name=name, exact=exact, lexical=lexical, dense=dense, score=score)
 
 
-def _of_mentions(proposed: _Proposed, keys: Sequence[Sequence[str]], queries: Sequence[str]) -> _Matches:
+def _of_mentions(proposed: _Proposed, keys: Sequence[Sequence[tuple[str, float]]], queries: Sequence[str]) -> _Matches:
     """Each mention with everything that was proposed for one of its keys."""
     number = {query: i for i, query in enumerate(queries)}
-    asked = [(mention, number[key], place) for mention, of_one in enumerate(keys) for place, key in enumerate(of_one)]
-    mention, query, place = np.array(asked, np.int64).T
+    asked = [(mention, number[key]) for mention, of_one in enumerate(keys) for key, _ in of_one]
+    mention, query = np.array(asked, np.int64).T
     bounds = np.searchsorted(proposed.query, np.arange(len(queries) + 1))
     sizes = bounds[query + 1] - bounds[query]
     at = np.concatenate([np.arange(bounds[i], bounds[i + 1]) for i in query])
-    weight = np.where(place == 0, 1.0, _SHORT_FORM).astype(np.float32)
+    weight = np.array([weight for of_one in keys for _, weight in of_one], np.float32)
     return _Matches(mention=np.repeat(mention, sizes), proposed=at, score=proposed.score[at] * np.repeat(weight, sizes))
 
 

@@ -52,6 +52,14 @@ def normalise(text: str) -> str:
     return " ".join(_SEPARATOR.sub(" ", text).split())
 
 
+def american(name: str) -> str:
+    """``name``, which is normalised, in American spelling as far as medicine writes it otherwise: anaemia, tumour."""
+    return " ".join(
+        word.replace("ae", "e").replace("oe", "e").replace("tumour", "tumor") if len(word) > 5 else word
+        for word in name.split(" ")
+    )
+
+
 def aligned_words(text: str) -> list[tuple[str, int, int]]:
     """The words of ``normalise(text)``, each with the span of ``text`` that it came from (end exclusive).
 

@@ -184,6 +184,25 @@ def test_an_encoder_that_did_not_make_the_vectors_is_refused(
         retrieve(index, other, [Mention(text="eczema")], EVERYTHING)
 
 
+@pytest.mark.parametrize(
+    "mention",
+    [
+        Mention(text="Hypoglycaemia"),
+        Mention(text="oesophageal tumour"),
+        Mention(text="HG", long_form="hypoglycaemia"),
+    ],
+    ids=lambda mention: mention.text,
+)
+def test_british_spelling_finds_the_american_name(tmp_path: Path, encoder: Encoder, mention: Mention) -> None:
+    american = built(tmp_path, encoder, concept(1, "hypoglycemia"), concept(2, "esophageal tumor"), concept(3, "ulcer"))
+    (found,) = retrieve(american, encoder, [mention], EVERYTHING)
+    assert found[0].exact
+    assert found[0].score == pytest.approx(1.0)
+    assert found[0].id == ("X:2" if "tumour" in mention.text else "X:1")
+    (hidden,) = retrieve(american, encoder, [mention], EVERYTHING, hide_own_name=True)
+    assert found[0].id not in ids(hidden), "its own name is hidden in that spelling, too"
+
+
 PRECEDENTS = [("sugar sickness", "X:1")] * 3 + [("sugar sickness", "X:2"), ("itchy skin", "X:4"), ("eczema", "X:4")]
 
 
