@@ -90,7 +90,7 @@ def adapt(
     A killed run is continued from its last checkpoint.
 
     :param mentions: held-out ones with gold concepts, to measure with.
-    :raises DeclarationError: no concept has two names.
+    :raises DeclarationError: see :func:`plan`.
     :raises ModelError: ``base`` is no encoder.
     """
     if artefact.exists(target):
@@ -129,13 +129,14 @@ def found(path: Path) -> AdaptReport:
 def plan(names: Names, config: "declarations.Adaptation") -> list[list[Pair]]:
     """The batches of all steps in order: pairs of one concept, no concept twice in a batch, lengths alike.
 
-    :raises DeclarationError: no concept has two names.
+    :raises DeclarationError: fewer than two concepts have two names, so that no batch has a wrong answer.
     """
     rng = np.random.default_rng(config.seed)
     concepts = [concept for concept, of in names.of_concept.items() if len(of) > 1]
-    if not concepts:
+    if len(concepts) < 2:
         raise DeclarationError(
-            "adaptation: expected concepts with at least two names, found none; set adaptation.steps = 0"
+            f"adaptation: expected two or more concepts with at least two names, found {len(concepts)}; "
+            "set adaptation.steps = 0"
         )
     often = np.array([min(len(names.of_concept[concept]), _MANY) for concept in concepts], float)
     of_names = (concepts[i] for _ in iter(int, 1) for i in rng.choice(len(concepts), 4096, p=often / often.sum()))

@@ -15,22 +15,12 @@ from typing import Any
 
 from belink import artefact, registry, releases, versions
 from belink.errors import BelinkError, RegistryError
+from belink.refresh_steps import BUILT
 from belink.settings import Settings, without_password
 
 log = logging.getLogger(__name__)
 
-BORROWED = (
-    "encoders",
-    "indices",
-    "adapters",
-    "calibrations",
-    "lexicons",
-    "drafts",
-    "evaluations",
-    "bundles",
-    "fetched",
-    "referenced",
-)
+BORROWED = (*BUILT, "referenced")
 ABANDONED = 7 * 24 * 3600.0  # seconds
 _CALLED = {"indices": "index", "fetched": "fetched bundle", "referenced": "referenced bundle"}
 

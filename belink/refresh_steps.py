@@ -31,6 +31,18 @@ if TYPE_CHECKING:
     from belink.questions import Retrieve
     from belink.records import Candidate, Mention
 
+# The folders of a home that hold, by linker, what a refresh builds; a new kind of artefact is added here.
+BUILT = (
+    "encoders",
+    "indices",
+    "adapters",
+    "calibrations",
+    "lexicons",
+    "drafts",
+    "evaluations",
+    "bundles",
+    "fetched",
+)
 RetrainRule = Literal["auto", "always", "never"]
 # Of a declaration: says when and where, not what the bundle is.
 _NOT_CONTENT = {"title", "schedule", "retrain", "approval", "storage"}
@@ -340,17 +352,7 @@ def newest(folder: Path, **manifest: object) -> Path | None:
 def sweep(begun: Start) -> None:
     """Remove what killed builds left; every other step cleans only where it builds."""
     home, linker = begun.settings.home, begun.linker.name
-    for kind in (
-        "encoders",
-        "indices",
-        "adapters",
-        "calibrations",
-        "lexicons",
-        "drafts",
-        "evaluations",
-        "bundles",
-        "fetched",
-    ):
+    for kind in BUILT:
         artefact.clean(home / kind / linker)
     for ontology in begun.sources:
         artefact.clean(begun.settings.releases / ontology)

@@ -5,8 +5,8 @@ it, so that fused scores compare. A concept counts as its best name does. An exa
 other name of the same question ranks above it.
 
 Precedents, mentions annotated in training text, propose as names do: how authors write lies nearer to how authors write
-than to how ontologies name. On held-out mentions that occur nowhere in training they lift recall@1 from 70.9 to 75.2 %
-(NCBI-Disease) and from 72.6 to 77.3 % (BC5CDR disease).
+than to how ontologies name. On held-out mentions that occur nowhere in training they lift recall@1 from 70.9 to 75.0 %
+(NCBI-Disease) and from 72.6 to 76.8 % (BC5CDR disease).
 """
 
 from collections.abc import Sequence
@@ -187,7 +187,7 @@ def _best(
     The matches, mentions in order and best first; int64 (n,), their owners; bool (n,), whether any name of the
     concept in its ontology is exact.
 
-    :param asked: int64 (n_mentions, 2): the rows of a mention's own keys.
+    :param asked: int64 (n_mentions, n_keys): the rows of a mention's own keys, -1 for none.
     """
     table = index.table
     which, owner = table.owners(proposed.name[matches.proposed])
@@ -206,7 +206,7 @@ def _best(
 
 
 def _is_hidden(scope: np.ndarray, name: np.ndarray, asked: np.ndarray, hidden: Sequence[str]) -> np.ndarray:
-    """Bool (n,): whether an owner with this scope and name row is not to be seen by who asks for ``asked`` (n, 2)."""
+    """Bool (n,): whether an owner with this scope and name row is not to be seen by who asks for ``asked`` (n, n_keys)."""
     own: np.ndarray = (name[:, None] == asked).any(axis=1)
     return own & np.isin(scope, [SCOPES.index(of) for of in hidden])
 
@@ -221,7 +221,7 @@ def _known(
 ) -> dict[str, np.ndarray]:
     """What all names of each candidate's concept say, as fields of :class:`Candidate`; one entry a candidate.
 
-    :param query: int64 (n,), rows of ``vectors``; ``concept``: int64 (n,); ``asked``: int64 (n, 2), own name rows.
+    :param query: int64 (n,), rows of ``vectors``; ``concept``: int64 (n,); ``asked``: int64 (n, n_keys), own name rows.
     """
     table, n = index.table, len(concept)
     which, owner = table.of_concepts(concept)

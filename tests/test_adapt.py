@@ -107,6 +107,9 @@ def test_an_ontology_of_single_names_is_refused() -> None:
     alone = Names.read(pa.table({"concept_id": ["X:1"], "text": ["one"]}), [], 0.0)
     with pytest.raises(DeclarationError, match=r"two names.*adaptation\.steps = 0"):
         adapt.plan(alone, ADAPTATION)
+    one = Names.read(pa.table({"concept_id": ["X:1", "X:1"], "text": ["one", "single"]}), [], 0.0)
+    with pytest.raises(DeclarationError, match=r"two names.*found 1"):
+        adapt.plan(one, ADAPTATION)
 
 
 def test_adapting_finds_more_of_what_was_held_out(report: adapt.AdaptReport, base: ResolvedModel, names: Names) -> None:
