@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-_LOGGED = 10  # steps between entries of the loss history
 _BLOCK = 16  # batches among which pairs of like length are put together
 _MANY = 8  # names from which on a concept is not drawn more often for having more
 _POOL = 20_000  # names that held-out mentions are looked for among, besides those of their own concepts
@@ -221,23 +220,11 @@ def _run(
     pairs = [pair for batch in batches for pair in batch]
 
     arguments = SentenceTransformerTrainingArguments(
-        output_dir=str(work),
-        max_steps=steps,
+        **checkpoints.arguments(work, steps, config, place),
         per_device_train_batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type="linear",
         warmup_steps=round(steps * config.warmup),
         weight_decay=0.01,
-        max_grad_norm=1.0,
-        seed=config.seed,
         bf16=bf16,
-        use_cpu=place.type == "cpu",
-        logging_steps=min(_LOGGED, steps),
-        save_steps=config.checkpoint_every,
-        save_total_limit=2,
-        report_to="none",
-        disable_tqdm=True,
-        dataloader_pin_memory=False,
     )
     checkpoint = checkpoints.newest(work)
     clock = checkpoints.clock(work, checkpoints.step_of(checkpoint), steps, what="adapting the encoder")
@@ -254,8 +241,11 @@ def _run(
             trainer.remove_callback(unwanted)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     model.max_seq_length = longest
-    history = [(int(e["step"]), float(e["loss"])) for e in trainer.state.log_history if "loss" in e]
-    return {"steps": int(trainer.state.global_step), "seconds": round(clock.seconds(), 1), "history": history}
+    return {
+        "steps": int(trainer.state.global_step),
+        "seconds": round(clock.seconds(), 1),
+        "history": checkpoints.history(trainer),
+    }
 
 
 def _planned_trainer(batches: Sequence[Sequence[Pair]]) -> Any:

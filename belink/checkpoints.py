@@ -14,7 +14,35 @@ from belink import progress
 if TYPE_CHECKING:
     import torch
 
+_LOGGED = 10  # optimiser steps between entries of the loss history
 _STATE = "state.json"
+
+
+def arguments(work: Path, steps: int, training: Any, place: "torch.device") -> dict[str, Any]:
+    """What every Trainer is told, for its ``TrainingArguments``.
+
+    :param training: a declaration with ``learning_rate``, ``checkpoint_every`` and ``seed``.
+    """
+    return {
+        "output_dir": str(work),
+        "max_steps": steps,
+        "learning_rate": training.learning_rate,
+        "lr_scheduler_type": "linear",
+        "max_grad_norm": 1.0,
+        "seed": training.seed,
+        "use_cpu": place.type == "cpu",
+        "logging_steps": min(_LOGGED, steps),
+        "save_steps": training.checkpoint_every,
+        "save_total_limit": 2,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "dataloader_pin_memory": False,
+    }
+
+
+def history(trainer: Any) -> list[tuple[int, float]]:
+    """(optimiser step, mean loss since the entry before) of a Trainer that has run."""
+    return [(int(entry["step"]), float(entry["loss"])) for entry in trainer.state.log_history if "loss" in entry]
 
 
 def workplace(work: Path, identity: str) -> Path:

@@ -206,7 +206,7 @@ def _best(
 
 
 def _is_hidden(scope: np.ndarray, name: np.ndarray, asked: np.ndarray, hidden: Sequence[str]) -> np.ndarray:
-    """Bool (n,): whether an owner with this scope and name row is not to be seen by who asks for ``asked`` (n, n_keys)."""
+    """Bool (n,): whether an owner of this scope and name is not to be seen by who asks for ``asked`` (n, n_keys)."""
     own: np.ndarray = (name[:, None] == asked).any(axis=1)
     return own & np.isin(scope, [SCOPES.index(of) for of in hidden])
 

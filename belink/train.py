@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-_LOGGED = 10  # optimiser steps between entries of the loss history
 _LAYER = re.compile(r"\.(?:layers|h|blocks)\.(\d+)\.")
 _BLOCK = 16  # batches among which questions of like length are put together
 _PENALTY = 1.0  # of retrieval's weights; see evidence.fit
@@ -162,26 +161,14 @@ def _run(
     planned = _plan([len(example.tokens) for example in examples], training)
     steps = math.ceil(len(planned) / training.accumulation)
     arguments = TrainingArguments(
-        output_dir=str(work),
-        max_steps=steps,
+        **checkpoints.arguments(work, steps, training, place),
         per_device_train_batch_size=1,  # an item is a whole batch, see _plan
         gradient_accumulation_steps=training.accumulation,
-        learning_rate=training.learning_rate,
-        lr_scheduler_type="linear",
         warmup_steps=math.ceil(steps * training.warmup),
         weight_decay=0.0,
-        max_grad_norm=1.0,
         gradient_checkpointing=training.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False} if training.gradient_checkpointing else None,
-        seed=training.seed,
-        use_cpu=place.type == "cpu",
-        logging_steps=min(_LOGGED, steps),
-        save_steps=training.checkpoint_every,
-        save_total_limit=2,
-        report_to="none",
-        disable_tqdm=True,
         remove_unused_columns=False,
-        dataloader_pin_memory=False,
     )
     checkpoint = checkpoints.newest(work)
     begun = checkpoints.step_of(checkpoint)
@@ -196,7 +183,7 @@ def _run(
     trainer.remove_callback(PrinterCallback)
     with checkpoints.quiet():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    history = [(int(e["step"]), float(e["loss"])) for e in trainer.state.log_history if "loss" in e]
+    history = checkpoints.history(trainer)
     tail = [loss for _, loss in history[-max(1, len(history) // 10) :]]
     return {
         "steps": int(trainer.state.global_step),
