@@ -2,8 +2,9 @@
 
 A conditional logit over the options (see ``evidence``), drawn towards retrieval's own order where there is little to
 learn from: the temperature is the weight of the model's log-probability. It is fitted twice, with the language model
-and without, so that what retrieval settles alone has a probability too. All figures of the report are cross-fitted: no
-question is judged by weights that it helped to fit.
+and without, so that what retrieval settles alone has a probability too. Questions made to have no concept are no part
+of the fit: they would make NIL as probable as they are many. They only bound where it is answered. All figures of the
+report are cross-fitted: no question is judged by weights that it helped to fit.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from belink.questions import Question
 
-VERSION = 3
+VERSION = 4
 MODEL = ("option_log_probability", "none_log_probability")
 """Features that only the language model gives: its log-probability of an option, and of "None of the above"."""
 
@@ -131,8 +132,9 @@ def fit(questions: "Sequence[Question]", logits: "Sequence[NDArray[np.float32]] 
     ``accuracy_model`` (the language model's best option), ``accuracy_alone`` and ``accuracy`` (fitted without and with
     the model; the cascade included) over the questions whose concept exists, misses of retrieval counted as wrong;
     ``accuracy_with_nil`` over all of them, NIL answered by :meth:`Calibration.choice`; ``nil_precision`` and
-    ``nil_recall`` of that; ``ece`` of the best concept's probability (%d bins of equal mass); ``settled``, the share
-    that does not reach the model; ``log_loss_alone`` and ``log_loss`` per question.
+    ``nil_recall`` of that; ``settled``, the share that does not reach the model; and, over the questions that were not
+    made to have no concept, ``ece`` of the best concept's probability (bins of equal mass), ``log_loss_alone`` and
+    ``log_loss`` per question.
     """
     kept = [i for i, question in enumerate(questions) if question.candidates]
     questions = [questions[i] for i in kept]
@@ -142,21 +144,22 @@ def fit(questions: "Sequence[Question]", logits: "Sequence[NDArray[np.float32]] 
     letters = [None] * len(questions) if logits is None else logits
     designs = [_design(q.mention, q.candidates, of) for q, of in zip(questions, letters, strict=True)]
     answers = [question.answer for question in questions]
-    scales = _scales(designs)
+    real = [i for i, question in enumerate(questions) if not question.made_nil]
+    scales = _scales([designs[i] for i in real] or designs)
     designs = [design / scales[: design.shape[1]] for design in designs]
     n_alone = len(_NAMES) - len(MODEL)
     alone = [design[:, :n_alone] for design in designs]
     folds = _folds(questions)
-    crossed_alone = _cross(alone, answers, folds)
-    crossed = crossed_alone if logits is None else _cross(designs, answers, folds)
+    crossed_alone = _cross(alone, answers, folds, real)
+    crossed = crossed_alone if logits is None else _cross(designs, answers, folds, real)
     bounds = _cascade(questions, crossed_alone, crossed) if logits is not None else (_NEVER, True)
     settled = [_is_settled(q.candidates, p, *bounds) for q, p in zip(questions, crossed_alone, strict=True)]
     final = [a if s else c for a, c, s in zip(crossed_alone, crossed, settled, strict=True)]
     none_above = _none_above(questions, final)
     fitted = Calibration(
         scales=tuple(float(scale) for scale in scales),
-        alone=_weights(alone, answers),
-        with_model=None if logits is None else _weights(designs, answers),
+        alone=_weights(alone, answers, real),
+        with_model=None if logits is None else _weights(designs, answers, real),
         settled_above=bounds[0],
         sole_exact_settles=bounds[1],
         none_above=none_above,
@@ -212,10 +215,13 @@ def _centre(names: Sequence[str]) -> tuple[float, ...]:
     return tuple(_CENTRE.get(name, 0.0) for name in names)
 
 
-def _weights(designs: "Sequence[NDArray[np.float64]]", answers: Sequence[int]) -> tuple[float, ...]:
+def _weights(
+    designs: "Sequence[NDArray[np.float64]]", answers: Sequence[int], among: Sequence[int]
+) -> tuple[float, ...]:
     centre = np.array(_centre(_NAMES[: designs[0].shape[1]]))
-    penalty = _PENALTY * max(1.0, _ENOUGH / len(designs))
-    return tuple(float(weight) for weight in evidence.fit(designs, answers, centre=centre, penalty=penalty))
+    penalty = _PENALTY * max(1.0, _ENOUGH / max(len(among), 1))
+    fitted = evidence.fit([designs[i] for i in among], [answers[i] for i in among], centre=centre, penalty=penalty)
+    return tuple(float(weight) for weight in fitted)
 
 
 def _folds(questions: "Sequence[Question]") -> list[int]:
@@ -225,16 +231,12 @@ def _folds(questions: "Sequence[Question]") -> list[int]:
 
 
 def _cross(
-    designs: "Sequence[NDArray[np.float64]]", answers: Sequence[int], folds: Sequence[int]
+    designs: "Sequence[NDArray[np.float64]]", answers: Sequence[int], folds: Sequence[int], among: Sequence[int]
 ) -> "list[NDArray[np.float64]]":
-    """Probabilities of each question from the weights of the other folds."""
+    """Probabilities of each question, by weights of those of the other folds that are ``among`` what may be learned."""
     found: list[NDArray[np.float64]] = [np.ones(1)] * len(designs)
     for fold in range(_FOLDS):
-        others = [i for i, of in enumerate(folds) if of != fold]
-        if others:
-            weights = np.array(_weights([designs[i] for i in others], [answers[i] for i in others]))
-        else:
-            weights = np.array(_centre(_NAMES[: designs[0].shape[1]]))
+        weights = np.array(_weights(designs, answers, [i for i in among if folds[i] != fold]))
         for i in (i for i, of in enumerate(folds) if of == fold):
             found[i] = evidence.softmax(designs[i] @ weights)
     return found
@@ -321,11 +323,13 @@ def _report(
     true_nil = sum(nil and q.mention.nil for nil, q in zip(is_nil, questions, strict=True))
     report["nil_precision"] = true_nil / max(sum(is_nil), 1)
     report["nil_recall"] = true_nil / max(len(questions) - len(known), 1)
+    real = [i for i, question in enumerate(questions) if not question.made_nil]
     report["ece"] = expected_calibration_error(
-        [float(p[:-1].max()) for p in final], [_right(q, p) for q, p in zip(questions, final, strict=True)]
+        [float(final[i][:-1].max()) for i in real], [_right(questions[i], final[i]) for i in real]
     )
     for name, of in (("log_loss_alone", alone), ("log_loss", crossed)):
-        report[name] = float(-np.mean([np.log(max(p[q.answer], 1e-12)) for q, p in zip(questions, of, strict=True)]))
+        losses = [-np.log(max(of[i][questions[i].answer], 1e-12)) for i in real]
+        report[name] = float(np.mean(losses)) if losses else 0.0
     return report
 
 

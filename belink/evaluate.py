@@ -7,7 +7,8 @@ right, both ways, when the answer is NIL. Accuracy counts every annotated mentio
 **recall@k**: a gold id among retrieval's first k concepts, before re-ranking. **MRR**: reciprocal rank of the first
 gold id by final probability. **ECE**: expected calibration error of the answer's probability, over 15 bins of equal
 mass. **Coverage at p % precision**: the largest share of all mentions that can be answered with a concept, the most
-probable first, while so many answers are right.
+probable first, while so many answers are right. **NIL precision and recall** alone count the mentions whose concept an
+exam took away, too: how many of those there are says nothing about text.
 
 Intervals resample documents, since mentions of one document are alike (a name without document is one by itself); below
 20 documents, mentions.
@@ -21,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from belink.errors import CorpusError
-from belink.predictions import STRATA, Prediction, keyed, leniently_right, strictly_right
+from belink.predictions import STRATA, TAKEN, Prediction, keyed, leniently_right, strictly_right
 
 BINS = 15
 RESAMPLES = 1000
@@ -51,7 +52,7 @@ class Evaluation:
     resampled: Literal["documents", "mentions"]
     metrics: dict[str, Metric]
     strata: dict[str, dict[str, Metric]]  # stratum → accuracy_at_1, recall_at_1, recall_at_10
-    predictions: tuple[Prediction, ...] = field(repr=False)
+    predictions: tuple[Prediction, ...] = field(repr=False)  # without those whose concept was taken away
     seconds: float | None = None  # what linking them took
 
 
@@ -75,20 +76,23 @@ def evaluate(
 ) -> Evaluation:
     """All figures of ``predictions``; the same ones give the same figures.
 
-    :param seconds: what linking them took.
-    :raises CorpusError: there are none.
+    :param seconds: what linking them took, those with the stratum ``TAKEN`` included.
+    :raises CorpusError: there are none, or none whose concept was not taken away.
     """
+    every, speed = predictions, len(predictions) / seconds if seconds else None
+    predictions = [prediction for prediction in every if TAKEN not in prediction.strata]
     if not predictions:
         raise CorpusError("expected annotated mentions to measure on, found none; does the corpus carry concept ids?")
     columns = _columns(predictions)
     sample = _Sample(predictions, resamples, seed)
     metrics = {name: sample.mean(*value) for name, value in _shares(columns).items()}
+    of_every = _Sample(every, resamples, seed)
+    metrics |= {name: of_every.mean(*value) for name, value in _shares_of_nil(_columns(every)).items()}
     metrics["ece"] = sample.metric(lambda weights: _ece(columns, weights), len(predictions))
     for percent in (90, 95):
         metrics[f"coverage_at_precision_{percent}"] = sample.metric(
             _coverage_at(columns, percent / 100), len(predictions)
         )
-    speed = len(predictions) / seconds if seconds else None
     metrics["mentions_per_second"] = Metric(value=speed, n=len(predictions))
     return Evaluation(
         n=len(predictions),
@@ -225,6 +229,11 @@ def _shares(columns: Mapping[str, Floats]) -> dict[str, tuple[Floats, Floats]]:
         "accuracy_at_1_lenient": (columns["lenient"], everything),
         **{f"recall_at_{k}": (columns[f"recall_at_{k}"], linkable) for k in (1, 10, 20)},
         "mrr": (columns["reciprocal"], linkable),
+    }
+
+
+def _shares_of_nil(columns: Mapping[str, Floats]) -> dict[str, tuple[Floats, Floats]]:
+    return {
         "nil_precision": (columns["nil"], columns["unanswered"]),
         "nil_recall": (columns["unanswered"], columns["nil"]),
     }

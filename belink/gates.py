@@ -100,9 +100,10 @@ def _not_worse(name: str, found: Comparison, tolerated: float, detail: str) -> G
 def _latency_ratio(most: float | None, challenger: Evaluation, champion: Evaluation | None) -> GateResult | None:
     if most is None or champion is None:
         return None
-    if not challenger.seconds or not champion.seconds:
+    fast, other_fast = (one.metrics["mentions_per_second"].value for one in (challenger, champion))
+    if not fast or not other_fast:
         return _unmeasured("latency_ratio", most, "expected both to be timed, found no seconds")
-    own, other = challenger.seconds / challenger.n, champion.seconds / champion.n
+    own, other = 1 / fast, 1 / other_fast
     detail = f"{1000 * own:.2f} ms a mention against the champion's {1000 * other:.2f}"
     return _at_most("latency_ratio", own / other, most, detail)
 

@@ -11,7 +11,7 @@ from belink.errors import BelinkError
 from belink.evaluate import as_json, evaluate, paired_bootstrap
 from belink.exam import Item
 from belink.link import Linker
-from belink.predictions import Known, Prediction, predictions_from
+from belink.predictions import TAKEN, Known, Prediction, predictions_from
 from belink.records import Candidate, Link, Mention
 from belink.text import normalise
 
@@ -47,12 +47,16 @@ def sit(
     seconds = dict.fromkeys(linkers, 0.0)
     for start in range(0, len(items), _TURN):
         part = items[start : start + _TURN]
-        sources = [item.source for item in part if item.mention.gold or item.mention.nil]
+        belongs = [
+            (f"from {item.source}", *([TAKEN] if item.without else []))
+            for item in part
+            if item.mention.gold or item.mention.nil
+        ]
         for who, linker in linkers.items():
             links, offered, took = asked(linker, part)
             seconds[who] += took
-            for prediction, source in zip(predictions_from(links, offered, known), sources, strict=True):
-                found[who].append(replace(prediction, strata=(*prediction.strata, f"from {source}")))
+            for prediction, more in zip(predictions_from(links, offered, known), belongs, strict=True):
+                found[who].append(replace(prediction, strata=(*prediction.strata, *more)))
     return {who: (found[who], seconds[who]) for who in linkers}
 
 

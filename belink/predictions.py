@@ -18,6 +18,7 @@ from belink.records import Candidate, Link, Mention
 from belink.text import normalise
 
 _TIE = 1e-9
+TAKEN = "concept taken away"  # in an exam, to see whether NIL is known; as often as the exam wants, not as text has it
 STRATA = (
     "exact match",
     "no exact match",

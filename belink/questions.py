@@ -31,6 +31,7 @@ class Question:
     mention: Mention  # ``gold`` holds the right concepts; ``nil`` where the ontology has (or is made to have) none
     candidates: tuple[Candidate, ...]
     answer: int  # position in ``candidates``; ``len(candidates)`` for "None of the above"
+    made_nil: bool = False  # its concept was taken away: says what NIL looks like, not how often it occurs
 
     @property
     def missed(self) -> bool:
@@ -284,7 +285,8 @@ def _as_found(mention: Mention, candidates: Sequence[Candidate], options: int) -
 
 def _without_right(mention: Mention, candidates: Sequence[Candidate], options: int) -> Question:
     shown = tuple(candidate for candidate in candidates if candidate.id not in mention.gold)[:options]
-    return Question(mention=replace(mention, gold=(), nil=True), candidates=shown, answer=len(shown))
+    made_nil = replace(mention, gold=(), nil=True)
+    return Question(mention=made_nil, candidates=shown, answer=len(shown), made_nil=True)
 
 
 def _chunks(items: Sequence[_Hidden], size: int) -> Iterator[Sequence[_Hidden]]:

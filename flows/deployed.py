@@ -26,17 +26,11 @@ from pydantic import BaseModel, Field
 from belink import challenge, ontology_refresh, refresh_steps, registry, settings
 from belink.errors import BelinkError, GateRefused
 from belink.records import GateResult
-from flows.pipeline import challenge_champion, evaluate, judge, publish
+from flows.pipeline import challenge_champion, evaluate, fetching, judge, publish
 
 AWAITS_APPROVAL = "linker.awaits-approval"
 
-fetch = task(
-    name="fetch",
-    retries=3,
-    retry_delay_seconds=exponential_backoff(backoff_factor=10),
-    retry_jitter_factor=0.5,
-    cache_policy=NO_CACHE,
-)(ontology_refresh.fetched)
+fetch = fetching(ontology_refresh.fetched)
 ingest = task(name="ingest", cache_policy=NO_CACHE)(ontology_refresh.ingested)
 compare = task(name="compare", cache_policy=NO_CACHE)(ontology_refresh.compared)
 reopen = task(name="reopen", cache_policy=NO_CACHE)(challenge.reopened)

@@ -19,13 +19,14 @@ from pydantic import BaseModel, Field
 from belink import challenge, refresh_steps, retraining, settings
 from belink.refresh_steps import Champion, Start
 
-fetch = task(
+fetching = task(  # the one kind of task that is retried
     name="fetch",
     retries=3,
     retry_delay_seconds=exponential_backoff(backoff_factor=10),
     retry_jitter_factor=0.5,
     cache_policy=NO_CACHE,
-)(refresh_steps.fetched)
+)
+fetch = fetching(refresh_steps.fetched)
 ingest = task(name="ingest", cache_policy=NO_CACHE)(refresh_steps.ingested)
 compare = task(name="compare", cache_policy=NO_CACHE)(refresh_steps.compared)
 index = task(name="index", cache_policy=NO_CACHE)(refresh_steps.indexed)

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -241,6 +242,23 @@ def test_nil_is_answered_only_where_it_costs_next_to_no_right_answers():
     assert fitted.choice(np.ones(1)) == 0
     none, letters = world(800, model_knows=1.0, nil=0.0)  # every NIL is a miss of retrieval
     assert calibrate.fit(none, letters).choice(np.array([0.2, 0.1, 0.7])) == 0
+
+
+def test_taking_concepts_away_teaches_where_nil_is_answered_and_not_how_often_it_occurs():
+    questions, logits = world(1000, model_knows=4.0, nil=0.0)
+    taken = [
+        replace(q, mention=replace(q.mention, text=f"taken {i}", gold=(), nil=True), answer=6, made_nil=True)
+        for i, q in enumerate(questions[:400])
+    ]
+    plain = calibrate.fit(questions, logits)
+    fitted = calibrate.fit([*questions, *taken], [*logits, *logits[:400]])
+    for question, letters in zip(questions[:50], logits, strict=False):
+        asked = (letters, question.mention, question.candidates)
+        np.testing.assert_allclose(fitted.probabilities(*asked), plain.probabilities(*asked), atol=1e-6)
+    assert fitted.report["ece"] == pytest.approx(plain.report["ece"], abs=0.01)
+    assert (plain.none_above, fitted.none_above < 1) == (2.0, True)
+    nothing = calibrate.fit(taken, logits[:400])
+    assert nothing.report["log_loss"] == 0
 
 
 def test_it_comes_back_from_json_as_it_was():

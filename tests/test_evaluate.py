@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from belink.errors import CorpusError
 from belink.evaluate import as_json, evaluate, paired_bootstrap, reliability, risk_coverage
 from belink.predictions import (
+    TAKEN,
     GoldMigration,
     Known,
     Option,
@@ -100,6 +101,19 @@ def test_figures_equal_those_computed_by_hand() -> None:
         2,
         2,
     )
+
+
+def test_a_concept_taken_away_counts_for_nil_alone() -> None:
+    taken = [replace(prediction("", said, 0.9, "A 9 .9"), strata=(TAKEN,)) for said in ("A", None, None)]
+    found, plain = evaluate([*BY_HAND, *taken], seconds=1), evaluate(BY_HAND, seconds=1)
+    assert (found.n, found.predictions) == (plain.n, plain.predictions)
+    own = ("nil_precision", "nil_recall", "mentions_per_second")
+    assert {name: value for name, value in found.metrics.items() if name not in own} == {
+        name: value for name, value in plain.metrics.items() if name not in own
+    }
+    assert [found.metrics[name].value for name in own] == pytest.approx([3 / 4, 3 / 5, 11])
+    with pytest.raises(CorpusError, match="annotated mentions"):
+        evaluate(taken)
 
 
 def test_speed_is_mentions_over_seconds() -> None:

@@ -12,7 +12,7 @@ from belink import calibrate, challenge, measure, refresh_steps, retraining, set
 from belink.corpora import read_corpus, write_corpus
 from belink.exam import Item
 from belink.link import Linker
-from belink.predictions import Known, read_predictions
+from belink.predictions import TAKEN, Known, read_predictions
 from belink.records import Candidate, Document, Mention
 
 
@@ -71,6 +71,7 @@ def test_predictions_name_what_they_come_from(linker: Linker) -> None:
         ["from names"], ["from sample"],
     ]  # fmt: skip
     assert "concept new in this release" in found[0].strata
+    assert [TAKEN in prediction.strata for prediction in found] == [False, True]
 
 
 def test_a_corpus_is_measured_on_every_annotated_mention(linker: Linker, tmp_path: Path) -> None:
