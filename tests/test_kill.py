@@ -48,11 +48,9 @@ class Rounds:
         made.write_text(text.rstrip() + f'\nsynonym: "disease of round {number}" EXACT []\n', encoding="utf-8")
         return made
 
-    def start(self, file: Path) -> subprocess.Popen[str]:
+    def start(self, file: Path, out: int = subprocess.PIPE) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", PROGRAM, str(self.here.home), str(self.toml), str(file)]
-        return subprocess.Popen(
-            command, env=self.variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.folder
-        )
+        return subprocess.Popen(command, env=self.variables, stdout=out, stderr=out, text=True, cwd=self.folder)
 
     def finish(self, file: Path) -> dict[str, Any]:
         process = self.start(file)
@@ -63,12 +61,12 @@ class Rounds:
 
     def kill_after(self, seconds: float, file: Path) -> bool:
         """Whether the refresh was still running then."""
-        process = self.start(file)
+        process = self.start(file, subprocess.DEVNULL)  # a pipe would stay open: the server it started outlives it
         try:
             process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.wait()
         return process.returncode == -signal.SIGKILL
 
 

@@ -1,0 +1,142 @@
+"""One forward pass over the options against the usual way: a prompt a mention, text generated, an answer parsed.
+
+    BELINK_DATA=… python tests/benchmarks/bench_rerank.py HOME LINKER[@ALIAS] [--mentions 96] [--tokens 20]
+
+HOME holds a registered linker with a re-ranker (make demo leaves one in .belink/demo). Both ways answer mentions of the
+linker's exam with the same merged model, the same options in the same order and the same precision, by turns, each from
+the mention on: retrieval is in both times. ``cascade`` is what the linker does, ``every`` the forward pass for every
+mention, ``settled`` the mentions that never reach the model; the figures are mentions a second, and accuracy over the
+mentions with a concept (the model's best option by itself, as parsed, but for ``cascade``). Prints JSON.
+"""
+
+import argparse
+import json
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM
+
+from belink import artefact, exam, lifecycle, measure, models, prompts, rerank, settings
+from belink.exam import Item
+from belink.link import Linker
+from belink.records import Candidate
+
+TURN = 32
+Answers = list[str | None]
+
+
+class Generates:
+    """The model that the linker re-ranks with, asked to write its answer."""
+
+    def __init__(self, linker: Linker) -> None:
+        from peft import PeftModel
+
+        config = linker.declaration.reranker
+        base = models.resolve(config.model, linker.cache)
+        self.tokenizer = rerank.load_tokenizer(base)
+        self.form = prompts.form(self.tokenizer, config)
+        whole: Any = AutoModelForCausalLM.from_pretrained(base.path, dtype=torch.float32)
+        whole = PeftModel.from_pretrained(whole, str(linker.path / "adapter")).merge_and_unload()
+        place, dtype = rerank.placement()
+        self.model = whole.eval().to(place, dtype)
+
+    def answer(self, item: Item, options: list[Candidate], tokens: int) -> str | None:
+        """The id of the option whose letter comes first in what is written; None for NIL and for no letter at all."""
+        asked = torch.tensor([self.form.tokens(item.mention, options)], device=self.model.device)
+        with torch.inference_mode():
+            out = self.model.generate(
+                input_ids=asked,
+                attention_mask=torch.ones_like(asked),
+                max_new_tokens=tokens,
+                do_sample=False,
+                pad_token_id=self.tokenizer.eos_token_id,
+            )
+        written = re.search(r"\b[A-Z]\b", self.tokenizer.decode(out[0, asked.shape[1] :]))
+        place = prompts.letters(26).index(written[0]) if written else len(options)
+        return options[place].id if place < len(options) else None
+
+
+def ways(linker: Linker, tokens: int) -> dict[str, Callable[[list[Item]], Answers]]:
+    """Each way of answering some items, the options' best being asked for."""
+    generates, n_options = Generates(linker), linker.declaration.reranker.options
+
+    def offered(items: list[Item]) -> list[list[Candidate]]:
+        found: list[list[Candidate]] = [[]] * len(items)
+        for hide in (False, True):
+            at = [place for place, item in enumerate(items) if item.hide_own_name is hide]
+            for place, of_one in zip(
+                at, linker.candidates([items[p].mention for p in at], hide_own_name=hide), strict=True
+            ):
+                found[place] = [candidate for candidate in of_one if candidate.id not in items[place].without][
+                    :n_options
+                ]
+        return found
+
+    def generation(items: list[Item], n: int = tokens) -> Answers:
+        return [generates.answer(item, options, n) for item, options in zip(items, offered(items), strict=True)]
+
+    def every(items: list[Item]) -> Answers:
+        assert linker.reranker is not None
+        options = offered(items)
+        logits = linker.reranker.logits([item.mention for item in items], options)
+        best = (int(np.argmax(of)) for of in logits)
+        return [of[at].id if at < len(of) else None for at, of in zip(best, options, strict=True)]
+
+    def cascade(items: list[Item]) -> Answers:
+        links, _, _ = measure.asked(linker, items)
+        return [link.candidate.id if link.candidate else None for link in links]
+
+    return {
+        f"generation, {tokens} tokens": generation,
+        "generation, 1 token": lambda items: generation(items, 1),
+        "every": every,
+        "cascade": cascade,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("home", type=Path)
+    parser.add_argument("linker")
+    parser.add_argument("--mentions", type=int, default=96)
+    parser.add_argument("--tokens", type=int, default=20)
+    given = parser.parse_args()
+    here = settings.load(given.home)
+    linker = lifecycle.open_linker(here, given.linker)
+    items = exam.exam(linker.declaration, sorted((linker.path / "releases").iterdir()), here.data)
+    chosen = np.random.default_rng(13).permutation(len(items))[: given.mentions]
+    items = [items[at] for at in sorted(chosen)]
+    by_way = ways(linker, given.tokens)
+    for answer in by_way.values():
+        answer(items[:2])  # weights are loaded by the first question
+    answers: dict[str, Answers] = {way: [] for way in by_way}
+    seconds = dict.fromkeys(by_way, 0.0)
+    for start in range(0, len(items), TURN):
+        for way, answer in by_way.items():
+            begun = time.perf_counter()
+            answers[way] += answer(items[start : start + TURN])
+            seconds[way] += time.perf_counter() - begun
+    known = [at for at, item in enumerate(items) if item.mention.gold]
+    links, _, _ = measure.asked(linker, items)
+    told: dict[str, Any] = {
+        "model": artefact.read_manifest(linker.path)["base_model"]["reference"],
+        "mentions": len(items),
+        "settled": round(float(np.mean([link.decided_by != "reranker" for link in links])), 3),
+    }
+    slowest = next(iter(by_way))
+    for way in by_way:
+        told[way] = {
+            "mentions/s": round(len(items) / seconds[way], 2),
+            f"times {slowest}": round(seconds[slowest] / seconds[way], 1),
+            "accuracy": round(float(np.mean([answers[way][at] in items[at].mention.gold for at in known])), 3),
+        }
+    print(json.dumps(told, indent=1))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
