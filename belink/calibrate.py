@@ -31,7 +31,6 @@ MODEL = ("option_log_probability", "none_log_probability")
 _FOLDS = 5
 _PENALTY = 2.0  # of the squared distance from the centre, against a log-likelihood summed over questions
 _ENOUGH = 500  # questions; with fewer the centre, which is retrieval's order, is held on to the more strongly
-_CERTAIN = 0.5  # retrieval's probability below which nothing is called settled
 _NIL_COSTS = 0.002  # share of the mentions with a concept whose right answer NIL may take
 _NEVER = 2.0  # a bound that no probability reaches
 _BINS = 10
@@ -257,14 +256,17 @@ def _is_settled(candidates: Sequence[Candidate], alone: "NDArray[np.float64]", a
 def _cascade(
     questions: "Sequence[Question]", alone: "Sequence[NDArray[np.float64]]", crossed: "Sequence[NDArray[np.float64]]"
 ) -> tuple[float, bool]:
-    """The lowest bound above which retrieval's answers are as often right, and whether that holds of sole matches."""
+    """The lowest bound above which retrieval's answers are as often right, and whether that holds of sole matches.
+
+    A language model that adds nothing to this evidence is asked only about ambiguous names.
+    """
     known = [i for i, question in enumerate(questions) if not question.mention.nil]
     gain = {i: int(_right(questions[i], alone[i])) - int(_right(questions[i], crossed[i])) for i in known}
     exact = {i: sum(candidate.exact for candidate in questions[i].candidates) for i in known}
     sole_exact = sum(gain[i] for i in known if exact[i] == 1) >= 0
     certainty = {i: float(alone[i][:-1].max()) for i in known if exact[i] == 0 or (exact[i] == 1 and not sole_exact)}
     bound, total = _NEVER, 0
-    order = sorted((i for i in certainty if certainty[i] >= _CERTAIN), key=lambda i: -certainty[i])
+    order = sorted(certainty, key=lambda i: -certainty[i])
     for place, i in enumerate(order, 1):
         total += gain[i]
         tied = place < len(order) and certainty[order[place]] == certainty[i]

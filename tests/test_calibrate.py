@@ -219,6 +219,12 @@ def test_the_only_exact_match_is_settled_unless_held_out_questions_speak_against
     assert doubtful.report["accuracy"] > 0.9
 
 
+def test_a_model_is_asked_as_far_as_it_helps():
+    useless, helpful = (calibrate.fit(*world(1500, model_knows=knows)).report for knows in (0.0, 1.0))
+    assert useless["settled"] > 0.9 > 0.1 > helpful["settled"]
+    assert useless["accuracy"] >= useless["accuracy_alone"]
+
+
 def test_without_a_model_everything_is_settled():
     questions, _ = world(200, model_knows=0.0)
     fitted = calibrate.fit(questions, None)
