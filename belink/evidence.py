@@ -26,7 +26,7 @@ CONCEPT = ("names", "nearby", "meant", "ever_meant", "meant_as", "meant_here", "
 Annotators prefer the concepts that they know: on mentions that training never saw these take accuracy from 70.4 to
 73.8 % (NCBI-Disease) and from 72.4 to 77.6 % (BC5CDR disease) where precedents propose nothing."""
 
-OPTION = ("score", "rank", "lead", "exact", "sole_exact", "lexical", "dense", *CONCEPT, *WORDS)
+OPTION = ("score", "rank", "lead", "first_new", "exact", "sole_exact", "lexical", "dense", *CONCEPT, *WORDS)
 """Features of an option, in the order of :func:`options`' columns."""
 
 NONE = ("bias", "best_score", "lead", "any_exact", "best_lexical", "best_dense", "n_options")
@@ -50,10 +50,12 @@ def options(mention: Mention, candidates: Sequence[Candidate]) -> "NDArray[np.fl
     """Shape (n, len(OPTION)): one row a candidate.
 
     Ranks come from the scores, so candidates may be in any order. ``rank`` is -log(rank), 0 for the best; ``lead`` is
-    how far the best stands before the second, 0 for all others; ``exact``, ``sole_exact`` and ``ever_meant`` are 0 or
-    1; ``names``, ``meant`` and ``meant_as`` are log(1 + n). Words are compared in the best pairing of mention and long
-    form with name and label: ``same_words`` is 0 or 1, plurals and words like "disease" left aside; of numbers (roman
-    ones too, single letters, anything with a digit) it counts only whether some are lost or added, of words how many.
+    how far the best stands before the second, 0 for all others; ``first_new`` is 1 for the best if training never meant
+    it, so that known concepts are not preferred to it as to others; ``exact``, ``sole_exact`` and ``ever_meant`` are 0
+    or 1; ``names``, ``meant`` and ``meant_as`` are log(1 + n). Words are compared in the best pairing of mention and
+    long form with name and label: ``same_words`` is 0 or 1, plurals and words like "disease" left aside; of numbers
+    (roman ones too, single letters, anything with a digit) it counts only whether some are lost or added, of words how
+    many.
     """
     rows = np.zeros((len(candidates), len(OPTION)))
     if not candidates:
@@ -66,11 +68,12 @@ def options(mention: Mention, candidates: Sequence[Candidate]) -> "NDArray[np.fl
     rows[:, 0] = score
     rows[:, 1] = -np.log(rank)
     rows[order[0], 2] = _lead(score)
-    rows[:, 3] = exact
-    rows[:, 4] = exact * (exact.sum() == 1)
-    rows[:, 5] = [candidate.lexical for candidate in candidates]
-    rows[:, 6] = [candidate.dense for candidate in candidates]
-    rows[:, 7 : 7 + len(CONCEPT)] = [_of_concept(candidate) for candidate in candidates]
+    rows[order[0], 3] = candidates[order[0]].meant == 0
+    rows[:, 4] = exact
+    rows[:, 5] = exact * (exact.sum() == 1)
+    rows[:, 6] = [candidate.lexical for candidate in candidates]
+    rows[:, 7] = [candidate.dense for candidate in candidates]
+    rows[:, 8 : 8 + len(CONCEPT)] = [_of_concept(candidate) for candidate in candidates]
     asked = [_words(text) for text in {mention.text, mention.long_form or mention.text}]
     rows[:, -len(WORDS) :] = [_differences(asked, candidate) for candidate in candidates]
     return rows

@@ -77,6 +77,14 @@ def test_without_questions_the_weights_stay_at_the_centre():
     np.testing.assert_allclose(one, centre, atol=1e-3)
 
 
+def test_only_the_best_option_is_marked_as_new_to_training():
+    column = evidence.OPTION.index("first_new")
+    options = [candidate(0, 0.4), candidate(1, 0.9), candidate(2, 0.5)]
+    assert evidence.options(MENTION, options)[:, column].tolist() == [0, 1, 0]
+    options[1] = replace(options[1], meant=3)
+    assert not evidence.options(MENTION, options)[:, column].any()
+
+
 def test_evidence_does_not_depend_on_the_order_of_the_options():
     options = [candidate(0, 0.9), candidate(1, 0.2, exact=True), candidate(2, 0.5)]
     order = [2, 0, 1]
