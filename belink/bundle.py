@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from belink import artefact, models, text
+from belink.calibrate import Calibration
 from belink.declarations import Linker
 from belink.errors import BelinkError, BundleError, ModelError
 from belink.records import GateResult
@@ -111,6 +112,7 @@ def check(folder: Path, *, deep: bool = True) -> dict[str, Any]:
     _check_releases(folder, manifest)
     _check_index(folder, manifest)
     _check_adapter(folder, manifest)
+    _check_calibration(folder)
     return manifest
 
 
@@ -281,6 +283,10 @@ def _check_adapter(folder: Path, manifest: Mapping[str, Any]) -> None:
             f"{folder}: the adapter was trained on a base model of sha256 {base[:16]}…, the bundle names "
             f"{manifest['base_model']['sha256'][:16]}…; train again"
         )
+
+
+def _check_calibration(folder: Path) -> None:
+    Calibration.from_dict(json.loads((folder / CALIBRATION).read_text(encoding="utf-8")))
 
 
 def _part_manifest(folder: Path, what: str) -> dict[str, Any]:

@@ -98,7 +98,7 @@ class Calibration:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, with the features' names, so that another version's weights are not mistaken for these."""
-        return {"version": VERSION, "features": list(_NAMES), **asdict(self)}
+        return {**rules(), **asdict(self)}
 
     @classmethod
     def from_dict(cls, found: dict[str, Any]) -> "Calibration":
@@ -106,7 +106,7 @@ class Calibration:
 
         :raises BundleError: it was fitted to other features.
         """
-        if found.get("version") != VERSION or found.get("features") != list(_NAMES):
+        if not follows(found):
             raise BundleError(
                 f"calibration: expected version {VERSION} over {len(_NAMES)} features, found version "
                 f"{found.get('version')} over {len(found.get('features', ()))}; refresh the linker to fit it again"
@@ -120,6 +120,16 @@ class Calibration:
             none_above=found["none_above"],
             report=dict(found["report"]),
         )
+
+
+def rules() -> dict[str, Any]:
+    """What weights are fitted to; others need another fit."""
+    return {"version": VERSION, "features": list(_NAMES)}
+
+
+def follows(found: dict[str, Any]) -> bool:
+    """Whether ``found``, a calibration.json, holds weights of these :func:`rules`."""
+    return {name: found.get(name) for name in rules()} == rules()
 
 
 def fit(questions: "Sequence[Question]", logits: "Sequence[NDArray[np.float32]] | None") -> Calibration:

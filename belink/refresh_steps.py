@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from belink import artefact, bundle, declarations, exam, registry, text
+from belink import artefact, bundle, calibrate, declarations, exam, registry, text
 from belink.declarations import Linker, Source
 from belink.errors import BundleError, DeclarationError, RegistryError, ReleaseError
 from belink.records import GateResult
@@ -206,6 +206,7 @@ def inputs(begun: Start, sha256: Mapping[str, str]) -> dict[str, Any]:
         "corpora": dict(begun.corpora),
         "linker": begun.linker.model_dump(mode="json", exclude=_NOT_CONTENT),
         "text_version": text.VERSION,
+        "calibration": calibrate.rules(),
         "format": bundle.FORMAT,
     }
     return {"key": artefact.key(named), "corpora": named["corpora"]}

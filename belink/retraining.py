@@ -115,7 +115,7 @@ def calibrated(
             "adapter": adapter.name if adapter else None,
             "asked": _asking(linker),
             "corpora": dict(begun.corpora),
-            "version": calibrate.VERSION,
+            **calibrate.rules(),
         }
     )
     target = begun.settings.home / "calibrations" / linker.name / key
@@ -315,7 +315,7 @@ def _kept_calibration(begun: Start, decision: Decision, current: Champion | None
         return None
     before = Linker.model_validate_json((current.path / bundle.LINKER).read_text(encoding="utf-8"))
     found = json.loads((current.path / bundle.CALIBRATION).read_text(encoding="utf-8"))
-    if _asking(before) != _asking(begun.linker) or found.get("version") != calibrate.VERSION:
+    if _asking(before) != _asking(begun.linker) or not calibrate.follows(found):
         return None
     if current.manifest["inputs"].get("corpora") != dict(begun.corpora):
         return None

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from belink import artefact, bundle, text
+from belink import artefact, bundle, calibrate, text
 from belink.declarations import Linker
 from belink.records import GateResult
 
@@ -60,7 +60,7 @@ def parts(folder: Path, *, version: str = "2025-02-04", name: str = "sample", **
     """Parts that belong together; ``changes`` replace some of them."""
     folder.mkdir(parents=True, exist_ok=True)
     calibration = folder / "calibration.json"
-    calibration.write_text(json.dumps({"temperature": 1.0}))
+    calibration.write_text(json.dumps(calibrate.Calibration().to_dict()))
     content: dict[str, Any] = {
         "linker": linker(name),
         "releases": {"mondo-sample": release(folder / version, version)},

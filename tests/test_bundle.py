@@ -110,6 +110,14 @@ def test_an_index_over_an_ontology_that_the_bundle_lacks_is_refused(tmp_path: Pa
         bundle.assemble(parts(tmp_path / "parts", index=index(tmp_path / "i", releases=both)), tmp_path / "bundles")
 
 
+def test_a_calibration_of_other_rules_is_refused(tmp_path: Path) -> None:
+    other = parts(tmp_path / "parts")
+    found = json.loads(other.calibration.read_text())
+    other.calibration.write_text(json.dumps({**found, "version": 1}))
+    with pytest.raises(BundleError, match=r"found version 1 over .* refresh the linker"):
+        bundle.assemble(other, tmp_path / "bundles")
+
+
 def test_a_swapped_release_is_refused(made: Path, tmp_path: Path) -> None:
     shutil.rmtree(made / "releases" / "mondo-sample")
     shutil.copytree(release(tmp_path / "other", "2025-09-02"), made / "releases" / "mondo-sample")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import small
 
-from belink import artefact, bundle, refresh_steps, registry, settings
+from belink import artefact, bundle, calibrate, refresh_steps, registry, settings
 from belink.errors import DeclarationError, RegistryError
 from belink.link import Linker
 from belink.settings import Settings
@@ -103,6 +103,21 @@ print(json.dumps([answer["outcome"], heavy]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == ["unchanged", []]
+
+
+def test_a_champion_calibrated_by_other_rules_is_refreshed(
+    told: tuple[Bench, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, _ = told
+    begun = refresh_steps.start(bench.here, str(bench.toml))
+    file = small.release(bench.folder / "files", SECOND)
+    files = {small.ONTOLOGY: refresh_steps.fetched(begun, small.ONTOLOGY, [file])}
+    current = refresh_steps.champion(begun)
+    assert current is not None and refresh_steps.is_unchanged(begun, files, current)
+    monkeypatch.setattr(calibrate, "VERSION", calibrate.VERSION + 1)
+    assert not refresh_steps.is_unchanged(begun, files, current)
+    upgraded = refresh_steps.champion(begun)
+    assert upgraded is not None and "refresh the linker" in upgraded.fault
 
 
 def test_the_bundle_tells_what_it_was_made_of(told: tuple[Bench, list[dict[str, Any]]]) -> None:
