@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 
     from belink.questions import Question
 
-VERSION = 5
+VERSION = 6
 MODEL = ("option_log_probability", "none_log_probability")
 """Features that only the language model gives: its log-probability of an option, and of "None of the above"."""
 
 _FOLDS = 5
 _PENALTY = 2.0  # of the squared distance from the centre, against a log-likelihood summed over questions
+_SHY = 4.0  # times that for what training text says of concepts: it holds less of mentions that training never saw
 _ENOUGH = 500  # questions; with fewer the centre, which is retrieval's order, is held on to the more strongly
-_NIL_COSTS = 0.002  # share of the mentions with a concept whose right answer NIL may take
+_NIL_COSTS = 0.001  # share of the mentions with a concept whose right answer NIL may take
 _NEVER = 2.0  # a bound that no probability reaches
 _BINS = 10
 
@@ -46,6 +47,7 @@ _CENTRE = {
     "option_log_probability": 0.1,
     "none_log_probability": 0.1,
 }
+_OF_TEXT = frozenset(("first_new", *evidence.CONCEPT))
 _NAMES = (*evidence.OPTION, *(f"none.{name}" for name in evidence.NONE), *MODEL)
 
 
@@ -228,7 +230,8 @@ def _weights(
     designs: "Sequence[NDArray[np.float64]]", answers: Sequence[int], among: Sequence[int]
 ) -> tuple[float, ...]:
     centre = np.array(_centre(_NAMES[: designs[0].shape[1]]))
-    penalty = _PENALTY * max(1.0, _ENOUGH / max(len(among), 1))
+    shy = np.array([_SHY if name in _OF_TEXT else 1.0 for name in _NAMES[: designs[0].shape[1]]])
+    penalty = _PENALTY * shy * max(1.0, _ENOUGH / max(len(among), 1))
     fitted = evidence.fit([designs[i] for i in among], [answers[i] for i in among], centre=centre, penalty=penalty)
     return tuple(float(weight) for weight in fitted)
 

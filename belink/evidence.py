@@ -102,7 +102,7 @@ def fit(
     answers: Sequence[int],
     *,
     centre: "NDArray[np.float64]",
-    penalty: float,
+    penalty: "float | NDArray[np.float64]",
 ) -> "NDArray[np.float64]":
     """Weights (n_features,) of the conditional logit: maximum likelihood, drawn towards ``centre``.
 
@@ -110,8 +110,8 @@ def fit(
         should be of like size, for they are penalised alike.
     :param answers: the right row of each.
     :param centre: where the weights stand without evidence, (n_features,).
-    :param penalty: of the squared distance from ``centre``; the log-likelihood is summed, so that it counts less the
-        more questions there are.
+    :param penalty: of the squared distance from ``centre``, one or (n_features,); the log-likelihood is summed, so that
+        it counts less the more questions there are.
     """
     from scipy.optimize import minimize
 
@@ -128,7 +128,7 @@ def fit(
         odds = np.exp(utility - np.repeat(top, lengths))
         total = np.add.reduceat(odds, starts)
         away = weights - centre
-        value = (np.log(total) + top).sum() - (right @ weights).sum() + 0.5 * penalty * (away @ away)
+        value = (np.log(total) + top).sum() - (right @ weights).sum() + 0.5 * (penalty * away) @ away
         expected = stacked.T @ (odds / np.repeat(total, lengths))
         return float(value), expected - right.sum(axis=0) + penalty * away
 

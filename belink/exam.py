@@ -119,8 +119,8 @@ def exam(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[Ite
     drawn = questions.held_out_questions(
         names(folders, linker.prefixes), _anything, training=every, options=1, n=2 * wanted.items
     )
-    of_names = [_name_item(question.mention, training.nil_share) for question in drawn if _examines(question.mention)]
-    return of_names + items
+    of_names = [q.mention for q in drawn if _examines(q.mention)]
+    return [item for mention in of_names for item in _name_items(mention, training.nil_share)] + items
 
 
 def _of_corpus(linker: Linker, corpus: Corpus, folders: Sequence[Path], data: Path | None) -> list[Item]:
@@ -135,11 +135,8 @@ def _of_corpus(linker: Linker, corpus: Corpus, folders: Sequence[Path], data: Pa
         held_out=True,
         limit=linker.evaluation.corpus_items * (1 if all_held_out else 2),
     )
-    return [
-        _document_item(question.mention, corpus.name, training.nil_share)
-        for question in drawn
-        if all_held_out or _examines(question.mention)
-    ]
+    asked_of = [question.mention for question in drawn if all_held_out or _examines(question.mention)]
+    return [item for mention in asked_of for item in _document_items(mention, corpus.name, training.nil_share)]
 
 
 def gold_ids(linker: Linker, data: Path | None) -> set[str]:
@@ -214,17 +211,19 @@ def successors(read: Iterable[Document], folders: Sequence[Path]) -> dict[str, t
         return {wanted: standing(wanted) for wanted in sorted(ids)}
 
 
-def _document_item(mention: Mention, source: str, nil_share: float) -> Item:
-    if not mention.nil and questions.is_made_nil(mention, nil_share):
-        return Item(mention=replace(mention, gold=(), nil=True), source=source, without=mention.gold)
-    return Item(mention=mention, source=source)
+def _document_items(mention: Mention, source: str, nil_share: float) -> list[Item]:
+    item = Item(mention=mention, source=source)
+    return [item, _taken(item)] if questions.is_made_nil(mention, nil_share) else [item]
 
 
-def _name_item(mention: Mention, nil_share: float) -> Item:
-    if _uniform("nil", normalise(mention.text)) < nil_share:
-        made_nil = replace(mention, gold=(), nil=True)
-        return Item(mention=made_nil, source=NAMES, hide_own_name=True, without=mention.gold)
-    return Item(mention=mention, source=NAMES, hide_own_name=True)
+def _name_items(mention: Mention, nil_share: float) -> list[Item]:
+    item = Item(mention=mention, source=NAMES, hide_own_name=True)
+    return [item, _taken(item)] if _uniform("nil", normalise(mention.text)) < nil_share else [item]
+
+
+def _taken(item: Item) -> Item:
+    """The same question with its concept taken away."""
+    return replace(item, mention=replace(item.mention, gold=(), nil=True), without=item.mention.gold)
 
 
 def _anything(

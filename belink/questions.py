@@ -86,8 +86,8 @@ def held_out_questions(
 ) -> list[Question]:
     """Questions to measure with, at most ``n``: held-out names, options in retrieval's order, nothing put in.
 
-    What retrieval misses is answered "None of the above" and is :attr:`Question.missed`. From a share
-    ``training.nil_share`` the right concept is taken out; their mention is ``nil``. The same names on every call, and
+    What retrieval misses is answered "None of the above" and is :attr:`Question.missed`. A share ``training.nil_share``
+    is asked once more with the right concept taken out (:attr:`Question.made_nil`). The same names on every call, and
     mostly the same in the next release of the ontology.
     """
     drawn = _draw(names, n, training.held_out, held_out=True, rng=None)
@@ -95,10 +95,9 @@ def held_out_questions(
     made = []
     for item, candidates in zip(drawn, found, strict=True):
         (gold,) = item.mention.gold
+        made.append(_as_found(item.mention, candidates, options))
         if _uniform("nil", gold, normalise(item.mention.text)) < training.nil_share:
             made.append(_without_right(item.mention, candidates, options))
-        else:
-            made.append(_as_found(item.mention, candidates, options))
     return [question for question in made if question.candidates]
 
 
@@ -113,10 +112,10 @@ def corpus_questions(
 ) -> list[Question]:
     """Questions from annotated mentions, at most ``limit``, those of the held-out documents or those of all others.
 
-    Held-out ones keep retrieval's order, repeated mentions included, and from a share ``training.nil_share`` the right
-    concept is taken out. Training ones are made as :func:`ontology_questions` makes them, each text that means the same
-    once, in one of its sentences: a frequent mention teaches no more than a rare one. Mentions with neither a gold
-    concept nor ``nil`` are passed over. Abbreviations should be spelled out before.
+    Held-out ones keep retrieval's order, repeated mentions included, and a share ``training.nil_share`` is asked once
+    more with the right concept taken out. Training ones are made as :func:`ontology_questions` makes them, each text
+    that means the same once, in one of its sentences: a frequent mention teaches no more than a rare one. Mentions with
+    neither a gold concept nor ``nil`` are passed over. Abbreviations should be spelled out before.
     """
     rng = np.random.default_rng(training.seed)
     mentions: list[Mention] = []
@@ -130,12 +129,11 @@ def corpus_questions(
         mentions = [mentions[i] for i in sorted(rng.permutation(len(mentions))[:limit])]
     found = retrieve(mentions, hide_precedent=not held_out)
     if held_out:
-        made = [
-            _without_right(mention, candidates, options)
-            if is_made_nil(mention, training.nil_share)
-            else _as_found(mention, candidates, options)
-            for mention, candidates in zip(mentions, found, strict=True)
-        ]
+        made = []
+        for mention, candidates in zip(mentions, found, strict=True):
+            made.append(_as_found(mention, candidates, options))
+            if is_made_nil(mention, training.nil_share):
+                made.append(_without_right(mention, candidates, options))
         return [question for question in made if question.candidates]
     questions = []
     for mention, candidates in zip(mentions, found, strict=True):
@@ -146,8 +144,8 @@ def corpus_questions(
 
 
 def is_made_nil(mention: Mention, share: float) -> bool:
-    """Whether this annotated mention is asked with its concept taken away; the same on every call."""
-    return _uniform("nil", mention.document, str(mention.start), mention.text) < share
+    """Whether this annotated mention is asked with its concept taken away, too; the same on every call."""
+    return bool(mention.gold) and _uniform("nil", mention.document, str(mention.start), mention.text) < share
 
 
 @dataclass(frozen=True, slots=True)
