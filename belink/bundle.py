@@ -286,7 +286,11 @@ def _check_adapter(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def _check_calibration(folder: Path) -> None:
-    Calibration.from_dict(json.loads((folder / CALIBRATION).read_text(encoding="utf-8")))
+    try:
+        found = json.loads((folder / CALIBRATION).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BundleError(f"{folder}: expected {CALIBRATION} as JSON, found {error}; refresh again") from error
+    Calibration.from_dict(found)
 
 
 def _part_manifest(folder: Path, what: str) -> dict[str, Any]:

@@ -116,6 +116,9 @@ def test_a_calibration_of_other_rules_is_refused(tmp_path: Path) -> None:
     other.calibration.write_text(json.dumps({**found, "version": 1}))
     with pytest.raises(BundleError, match=r"found version 1 over .* refresh the linker"):
         bundle.assemble(other, tmp_path / "bundles")
+    other.calibration.write_text("{")
+    with pytest.raises(BundleError, match=r"expected calibration\.json as JSON"):
+        bundle.assemble(other, tmp_path / "bundles")
 
 
 def test_a_swapped_release_is_refused(made: Path, tmp_path: Path) -> None:
