@@ -45,6 +45,8 @@ def _let_go(error: BaseException) -> None:
 
 def log_to_stderr(level: int) -> None:
     """Send belink's own lines to standard error: a terminal has progress bars, a log file needs the lines."""
+    # Prefect tells of log lines that a server did not take, without ending the line: the error would follow in it.
+    logging.raiseExceptions = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"))
     for name in ("belink", "flows"):

@@ -242,17 +242,14 @@ def test_secrets_of_the_environment_reach_no_file_and_no_line(
     server: Settings, tmp_path: Path, models: dict[str, str]
 ) -> None:
     """With Prefect's own server in the home, so that its database is looked through as well."""
-    secrets = {
-        "UTS_API_KEY": "uts-key-5f1c2a",
-        "MLFLOW_TRACKING_USERNAME": "curator-77d1",
-        "MLFLOW_TRACKING_PASSWORD": "mlflow-password-9b3e",
-    }
+    secrets = {"UTS_API_KEY": "uts-key-5f1c2a", "MLFLOW_TRACKING_PASSWORD": "mlflow-password-9b3e"}
     address = server.tracking_uri.replace("http://", "http://somebody:word-in-address-4d2f@")
     toml = small.linker(tmp_path, models)
     file = small.release(tmp_path / "files", small.RELEASES[0])
     variables = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT")},
         **secrets,
+        "MLFLOW_TRACKING_USERNAME": "curator",  # no secret: MLflow says who made a run
         "MLFLOW_TRACKING_URI": address,
         "PREFECT_LOGGING_LEVEL": "DEBUG",
         "OMP_NUM_THREADS": "1",

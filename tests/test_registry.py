@@ -271,9 +271,12 @@ def server(registry_home: Settings) -> Iterator[Settings]:
         process.wait()
 
 
-def test_a_server_elsewhere_serves_bundles_that_are_fetched_once(server: Settings) -> None:
+def test_a_server_elsewhere_serves_bundles_that_are_fetched_once(
+    server: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert registered(server, 1) == registered(server, 1) == "1"
     assert registered(server, 2) == "2"
+    assert capfd.readouterr().out == "", "standard output is for the one JSON document"
     registry.promote(server, "sample", "1", expect=None)
     registry.promote(server, "sample", "2", expect="1")
     path, version = registry.bundle_path(server, "sample")
