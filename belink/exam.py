@@ -89,24 +89,12 @@ def calibration_questions(
                 limit=2 * wanted.corpus_items,
             )
     asked = [question for question in asked if not _examines(question.mention)]
-    of_text = _once_a_document(asked, sentence=linker.reranker.sentence)
-    if len(asked) >= _ENOUGH:
-        return of_text
-    of_names = questions.held_out_questions(
-        names(folders, linker.prefixes), retrieve, training=training, options=options, n=2 * wanted.items
-    )
-    return of_text + [question for question in of_names if not _examines(question.mention)]
-
-
-def _once_a_document(asked: Iterable[Question], *, sentence: bool) -> list[Question]:
-    """A mention that its document repeats is one observation: seventy times the same would outweigh all others."""
-
-    def seen_by_the_linker(question: Question) -> tuple[object, ...]:
-        mention = question.mention
-        shown = mention.sentence if sentence else ""
-        return (mention.document, mention.text, mention.long_form, shown, mention.gold, question.made_nil)
-
-    return list({seen_by_the_linker(question): question for question in asked}.values())
+    if len(asked) < _ENOUGH:
+        of_names = questions.held_out_questions(
+            names(folders, linker.prefixes), retrieve, training=training, options=options, n=2 * wanted.items
+        )
+        asked += [question for question in of_names if not _examines(question.mention)]
+    return asked
 
 
 def held_out_mentions(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[Mention]:

@@ -1,6 +1,5 @@
 """What trains, what calibrates and what examines share nothing; gold follows the release in use."""
 
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +7,6 @@ import pytest
 import small
 
 from belink import exam, ingest, questions, settings
-from belink.corpora import write_corpus
 from belink.declarations import Linker, load_linker, load_source
 from belink.records import Candidate, Document, Mention
 from belink.settings import Settings
@@ -65,24 +63,6 @@ def test_no_name_and_no_document_is_in_two_of_the_three_sets(linker: Linker, fol
         assert of_documents.isdisjoint(q.mention.document for q in asked if q.mention.document)
     others = {q.mention.document for q in calibrating if q.mention.document}
     assert others.isdisjoint(q.mention.document for q in training if q.mention.document)
-
-
-def test_a_mention_that_a_document_repeats_calibrates_once(
-    linker: Linker, folders: dict[str, Path], tmp_path: Path
-) -> None:
-    gold = min(exam.concept_ids([folders[FIRST]]))
-    text = "Gout came. Gout went. Gout stayed."
-    mentions = [Mention(text="Gout", start=at, end=at + 4, gold=(gold,)) for at in (0, 11, 22)]
-    documents = [Document(id=f"d{number}", text=text, mentions=tuple(mentions)) for number in range(400)]
-    write_corpus(documents, [], tmp_path / "repeats.jsonl")
-    repeats = linker.corpora[0].model_copy(update={"name": "repeats", "file": str(tmp_path / "repeats.jsonl")})
-    for sentence, times in ((False, 1), (True, 3)):
-        reranker = linker.reranker.model_copy(update={"sentence": sentence})
-        asking = linker.model_copy(update={"corpora": (repeats,), "reranker": reranker})
-        asked = exam.calibration_questions(asking, [folders[FIRST]], None, everything)
-        of_documents = Counter(q.mention.document for q in asked if q.mention.document and not q.made_nil)
-        assert len(of_documents) > 10
-        assert set(of_documents.values()) == {times}
 
 
 def test_the_exam_has_names_documents_and_none_of_the_above(linker: Linker, folders: dict[str, Path]) -> None:
