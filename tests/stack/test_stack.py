@@ -269,6 +269,9 @@ def test_the_stack_follows_its_ontology_and_outlives_every_kill(stack: Stack) ->
         names = [name for name in KILLED if with_service or name != "serve"]
         kill_each(stack, asker, names, cycle=seconds)
         cancel_one(stack, len(names) + 1)
+        if with_service:  # it looks every two seconds
+            newest = registry.champion(stack.here, "sample")
+            wait_for("the service to follow", lambda: asker.versions[-1:] == [newest], 60)
     finally:
         if with_service:
             asker.__exit__()
