@@ -53,7 +53,6 @@ class Evaluation:
     metrics: dict[str, Metric]
     strata: dict[str, dict[str, Metric]]  # stratum → accuracy_at_1, recall_at_1, recall_at_10
     predictions: tuple[Prediction, ...] = field(repr=False)  # without those whose concept was taken away
-    seconds: float | None = None  # what linking them took
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,7 +100,6 @@ def evaluate(
         metrics=metrics,
         strata=_strata(predictions, columns, sample),
         predictions=tuple(predictions),
-        seconds=seconds,
     )
 
 
