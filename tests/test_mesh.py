@@ -10,7 +10,7 @@ from read_sources import DATA, Read, counts, read, write
 
 from belink.declarations import NamesKept, Source, load_source
 from belink.errors import SourceError
-from belink.sources import mesh
+from belink.sources import mesh, mesh_records
 
 HEAD = (
     '<?xml version="1.0"?>\n<!DOCTYPE {0}RecordSet SYSTEM "https://www.nlm.nih.gov/databases/dtd/nlm{1}_{2}0101.dtd">\n'
@@ -229,6 +229,15 @@ def test_names_are_read_as_xml_means_them(tmp_path: Path) -> None:
     name = "alpha &lt;&amp;&gt; &#946;<!-- a comment -->-chain <![CDATA[<b>]]>"
     found = read_text(tmp_path, descriptors(descriptor("D000001", name)))
     assert found.labels() == {"MESH:D000001": "alpha <&> β-chain <b>"}
+
+
+def test_a_gzipped_file_of_many_chunks_is_read_in_order(tmp_path: Path) -> None:
+    expected = {f"MESH:D{n:06}": f"name {n} β" for n in range(3000)}
+    whole = descriptors(*(descriptor(key[5:], name) for key, name in expected.items()))
+    path = tmp_path / "desc2025.xml.gz"
+    path.write_bytes(gzip.compress(whole.encode()))
+    assert len(whole) > 10 * mesh_records.FEED
+    assert read(mesh.read, [path], source()).labels() == expected
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -109,6 +109,12 @@ def read(folder: Path, reader: Callable[..., None], paths: list[Path], declared:
 
 
 def child(work: Callable[..., Any], folder: Path, path: Path, connection: Any) -> None:
+    import duckdb  # noqa: F401  what is imported once is no part of the measure
+    import pyarrow  # noqa: F401
+
+    import belink.sources.mesh
+    import belink.sources.umls  # noqa: F401
+
     wall, cpu = time.perf_counter(), time.process_time()
     counts = work(folder, path)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # GiB
@@ -120,6 +126,7 @@ def measured(work: Callable[..., Any], place: Path, path: Path) -> tuple[float, 
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=child, args=(work, folder, path, theirs))
     process.start()
+    theirs.close()  # so that a child that died is noticed
     result: tuple[float, float, float, Any] = ours.recv()
     process.join()
     shutil.rmtree(folder)
