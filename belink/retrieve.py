@@ -90,7 +90,7 @@ def _retrieve(
     if not queries or not index.table.n_names:
         return found
     own = index.table.find(queries)
-    vectors = encoder.encode(queries) if config.dense else None
+    vectors = _vectors(index, encoder, queries, own) if config.dense else None
     proposed = _propose(index, vectors, queries, own, config)
     matches = _of_mentions(proposed, keys, queries)
     rows = dict(zip(queries, own.tolist(), strict=True))
@@ -132,6 +132,18 @@ def _keys(mention: Mention) -> list[tuple[str, float]]:
             if spelled:
                 found.setdefault(spelled, weight)
     return list(found.items())
+
+
+def _vectors(index: Index, encoder: Encodes, queries: Sequence[str], own: np.ndarray) -> np.ndarray:
+    """float32 (n, dimension): of a query that the index holds as a name the stored vector, which costs nothing.
+
+    :param own: int64 (n,): the row of the name that equals the query, -1 where none does.
+    """
+    vectors: np.ndarray = index.vectors[np.maximum(own, 0)].astype(np.float32)
+    new = np.flatnonzero(own < 0).tolist()
+    if new:
+        vectors[new] = encoder.encode([queries[i] for i in new])
+    return vectors
 
 
 def _propose(

@@ -169,6 +169,17 @@ def test_mentions_are_answered_alike_whatever_they_are_asked_beside(
     assert retrieve(index, encoder, [], EVERYTHING) == []
 
 
+def test_a_text_that_the_index_holds_as_a_name_is_not_encoded_again(
+    index: Index, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[str] = []
+    encode = encoder.encode
+    monkeypatch.setattr(encoder, "encode", lambda texts: (encoded.extend(texts), encode(texts))[1])
+    found = retrieve(index, encoder, [Mention(text="NIDDM"), Mention(text="adult diabetic")], EVERYTHING)
+    assert encoded == ["adult diabetic"]
+    assert [candidates[0].id for candidates in found] == ["X:1", "X:1"]
+
+
 def test_a_loose_synonym_yields_to_the_exact_one_of_another_concept(tmp_path: Path, encoder: Encoder) -> None:
     ageing = replace(concept(1, "ageing"), synonyms=(Name(text="senility", scope="related"),))
     opened = built(tmp_path, encoder, ageing, concept(2, "old age", "senility"))
