@@ -81,15 +81,15 @@ class Calibration:
         design = _design(mention, candidates, logits) / np.array(self.scales)
         return evidence.softmax(design @ np.array(self.with_model))
 
-    def settles(self, mention: Mention, candidates: Sequence[Candidate]) -> bool:
-        """Whether retrieval alone answers well enough for the language model not to be asked.
+    def settled(self, mention: Mention, candidates: Sequence[Candidate]) -> "NDArray[np.float64] | None":
+        """The probabilities where retrieval alone answers well enough; ``None`` where the model is to be asked.
 
         Several exact matches are an ambiguous name, which retrieval cannot settle.
         """
-        if not candidates or self.with_model is None:
-            return True
         alone = self.probabilities(None, mention, candidates)
-        return _is_settled(candidates, alone, self.settled_above, self.sole_exact_settles)
+        if not candidates or self.with_model is None:
+            return alone
+        return alone if _is_settled(candidates, alone, self.settled_above, self.sole_exact_settles) else None
 
     def choice(self, probabilities: "NDArray[np.float64]") -> int:
         """The answer's position: the most probable option, or the last for NIL."""

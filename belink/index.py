@@ -359,7 +359,7 @@ class Index:
         cosines = np.empty(len(rows), np.float32)
         bounds = np.searchsorted(which, np.arange(len(vectors) + 1))
         for vector, start, end in zip(vectors, bounds[:-1], bounds[1:], strict=True):
-            cosines[start:end] = self.vectors[rows[start:end]].astype(np.float32) @ vector
+            cosines[start:end] = self._rows[rows[start:end]].astype(np.float32, copy=False) @ vector
         return cosines.clip(-1, 1)
 
     @cached_property
@@ -376,6 +376,16 @@ class Index:
         for part in _parts(len(self.vectors), _ROWS):
             index.add(self.vectors[part].astype(np.float32))
         return index
+
+    @cached_property
+    def _rows(self) -> np.ndarray:
+        """(n_names, dimension): as they are stored or, where they lie in memory for exact search, float32 already."""
+        import faiss
+
+        if self._compressed is not None:
+            return self.vectors
+        inside: np.ndarray = faiss.rev_swig_ptr(self._exact.get_xb(), self._exact.ntotal * self._exact.d)
+        return inside.reshape(self._exact.ntotal, self._exact.d)
 
     @cached_property
     def _compressed(self) -> "faiss.Index | None":

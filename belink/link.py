@@ -150,21 +150,18 @@ class Linker:
         """Per mention: float64 (n_options + 1,) probabilities summing to 1, NIL last; and what decided it."""
         n_options = self.declaration.reranker.options
         options = [list(of_one[:n_options]) for of_one in candidates]
-        decided = [self._decided_by(*asked) for asked in zip(mentions, options, strict=True)]
-        asked = [i for i, by in enumerate(decided) if by == "reranker"]
+        asked = list(zip(mentions, options, strict=True))
+        settled = [self.calibration.settled(*of_one) for of_one in asked]
+        left = [i for i, of_one in enumerate(settled) if of_one is None]
         logits: dict[int, np.ndarray] = {}
-        if asked and self.reranker is not None:
-            scored = self.reranker.logits([mentions[i] for i in asked], [options[i] for i in asked])
-            logits = dict(zip(asked, scored, strict=True))
-        found = zip(mentions, options, strict=True)
-        return [self.calibration.probabilities(logits.get(i), *of_one) for i, of_one in enumerate(found)], decided
-
-    def _decided_by(self, mention: Mention, options: Sequence[Candidate]) -> str:
-        if not options:
-            return "nothing found"
-        if self.calibration.settles(mention, options):
-            return "exact" if options[0].exact else "retrieval"
-        return "reranker" if (self.path / "adapter").is_dir() else "retrieval"
+        if left and self.reranker is not None:
+            scored = self.reranker.logits([mentions[i] for i in left], [options[i] for i in left])
+            logits = dict(zip(left, scored, strict=True))
+        found = [
+            self.calibration.probabilities(logits.get(i), *asked[i]) if of_one is None else of_one
+            for i, of_one in enumerate(settled)
+        ]
+        return found, [_decided_by(of_one, i in logits) for i, of_one in enumerate(options)]
 
     def _answer(
         self,
@@ -189,6 +186,14 @@ class Linker:
             decided_by=decided_by,  # type: ignore[arg-type]
             lineage=self.lineage,
         )
+
+
+def _decided_by(options: Sequence[Candidate], asked: bool) -> str:
+    if not options:
+        return "nothing found"
+    if asked:
+        return "reranker"
+    return "exact" if options[0].exact else "retrieval"
 
 
 def _question(mention: Mention) -> tuple[str, str, str]:

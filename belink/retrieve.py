@@ -11,14 +11,14 @@ than to how ontologies name. On held-out mentions that occur nowhere in training
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Any
 
 import numpy as np
 
 from belink.declarations import Retrieval
 from belink.index import Encodes, Index
 from belink.nametable import MENTION, SCOPES
-from belink.records import Candidate, Mention, Scope
+from belink.records import Candidate, Mention
 from belink.text import american, normalise
 
 _TOGETHER = 1_024  # mentions whose names are scored at a time
@@ -103,18 +103,18 @@ def _retrieve(
     known = _known(index, vectors, query, concept, asked[best.mention], hidden)
     names = index.table.owner_texts(owner)
     concepts = index.table.concepts(concept)
-    scopes = index.table.owner_scope[owner]
+    scopes = [SCOPES[scope] for scope in index.table.owner_scope[owner]]
+    evidence = {"lexical": proposed.lexical[best.proposed], "dense": proposed.dense[best.proposed]}
+    columns = {**evidence, "score": best.score, **known}
+    facts: list[Any] = list(zip(*(column.tolist() for column in columns.values()), strict=True))
     for i, mention in enumerate(best.mention):
         found[mention].append(
             Candidate(
                 **concepts[i],  # type: ignore[arg-type]
                 name=names[i],
-                scope=cast(Scope | Literal["mention"], SCOPES[scopes[i]]),
+                scope=scopes[i],  # type: ignore[arg-type]
                 exact=bool(exact[i]),
-                lexical=float(proposed.lexical[best.proposed[i]]),
-                dense=float(proposed.dense[best.proposed[i]]),
-                score=float(best.score[i]),
-                **{name: column[i].item() for name, column in known.items()},
+                **dict(zip(columns, facts[i], strict=True)),
             )
         )
     return found

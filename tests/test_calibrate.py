@@ -202,16 +202,16 @@ def test_what_is_settled_costs_no_accuracy_on_the_questions_it_was_chosen_on():
 def test_a_larger_lead_is_settled_sooner():
     fitted = calibrate.fit(*world(600, model_knows=1.0))
     assert fitted.settled_above <= 1
-    assert fitted.settles(MENTION, [candidate(0, 3.0), candidate(1, 0.1)])
-    assert not fitted.settles(MENTION, [candidate(0, 0.5), candidate(1, 0.49), candidate(2, 0.48)])
+    assert fitted.settled(MENTION, [candidate(0, 3.0), candidate(1, 0.1)]) is not None
+    assert fitted.settled(MENTION, [candidate(0, 0.5), candidate(1, 0.49), candidate(2, 0.48)]) is None
 
 
 def test_the_only_exact_match_is_settled_unless_held_out_questions_speak_against_it():
     fitted = calibrate.fit(*world(300, model_knows=1.0))
     exact = [candidate(0, 0.5, exact=True), candidate(1, 0.5)]
-    assert fitted.settles(MENTION, exact)
+    assert fitted.settled(MENTION, exact) is not None
     assert np.argmax(fitted.probabilities(None, MENTION, exact)) == 0
-    assert not fitted.settles(MENTION, [candidate(0, 0.5, exact=True), candidate(1, 0.5, exact=True)])
+    assert fitted.settled(MENTION, [candidate(0, 0.5, exact=True), candidate(1, 0.5, exact=True)]) is None
     questions, logits = [], []
     rng = RNG(4)
     for i in range(300):  # a source whose exact names are wrong as often as not, as the model knows
@@ -223,7 +223,7 @@ def test_the_only_exact_match_is_settled_unless_held_out_questions_speak_against
         logits.append(np.where(np.arange(3) == answer, 4, 0).astype(np.float32))
     doubtful = calibrate.fit(questions, logits)
     assert not doubtful.sole_exact_settles
-    assert not doubtful.settles(MENTION, exact)
+    assert doubtful.settled(MENTION, exact) is None
     assert doubtful.report["accuracy"] > 0.9
 
 
@@ -236,10 +236,10 @@ def test_a_model_is_asked_as_far_as_it_helps():
 def test_without_a_model_everything_is_settled():
     questions, _ = world(200, model_knows=0.0)
     fitted = calibrate.fit(questions, None)
-    assert fitted.settles(MENTION, [candidate(0, 0.5), candidate(1, 0.5)])
+    assert fitted.settled(MENTION, [candidate(0, 0.5), candidate(1, 0.5)]) is not None
     assert fitted.report["settled"] == 1
     assert "accuracy_model" not in fitted.report
-    assert fitted.settles(MENTION, [])
+    assert fitted.settled(MENTION, []) is not None
 
 
 def test_nil_is_answered_only_where_it_costs_next_to_no_right_answers():
