@@ -11,6 +11,7 @@ import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -18,9 +19,11 @@ import small
 from serving import EVIL, Made, Server, serving, until
 
 from belink import registry
-from belink.errors import RegistryError
+from belink.errors import BundleError, RegistryError
 from belink.link import Linker
 from belink.records import Document
+from belink.releases import open_release
+from belink.serve import following
 
 FIRST, SECOND = small.RELEASES
 TEXT = "Two brothers with hereditary spastic paraplegia 4; one had COPD 😀 and Crohn disease."
@@ -379,6 +382,15 @@ def test_a_damaged_champion_is_refused_and_the_one_before_answers(served_home: M
         assert server.get("/ready").json()["version"] == "1"
         registry.rollback(served_home.here, name)
         until(lambda: not server.get("/ready").json()["refused"])
+
+
+def test_an_encoder_that_makes_other_vectors_is_refused(linker: Linker) -> None:
+    other = Linker(linker.path, linker.cache)
+    following._check(other, tuple(open_release(folder) for folder in sorted((linker.path / "releases").iterdir())))
+    encode = linker.encoder.encode
+    other.encoder = SimpleNamespace(fingerprint=linker.encoder.fingerprint, encode=lambda texts: -encode(texts))
+    with pytest.raises(BundleError, match="expected the encoder that made its vectors, found another"):
+        following._check(other, ())
 
 
 def test_while_the_registry_is_away_the_version_goes_on_answering(served_home: Made, server: Server) -> None:

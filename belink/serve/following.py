@@ -25,6 +25,7 @@ from belink.settings import Settings, without_password
 log = logging.getLogger(__name__)
 
 _AGAIN = (5.0, 300.0)  # seconds before a refused version is tried again: at first, at most
+_SAME_VECTOR = 0.98  # cosine; bfloat16 on one machine and not on the other costs 0.0001
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +83,11 @@ def _check(linker: Linker, opened: tuple[Release, ...]) -> None:
 
     :raises BundleError: the answer is not one that a sound linker gives.
     """
-    name = next(itertools.islice(linker.index.names(), linker.index.table.n_names // 2, None), "")
+    row = linker.index.table.n_names // 2
+    name = next(itertools.islice(linker.index.names(), row, None), "")
+    (vector,) = linker.encoder.encode([name])
+    if not float(vector @ linker.index.vectors[row].astype(np.float32)) > _SAME_VECTOR:
+        raise BundleError(f"{linker.path}: expected the encoder that made its vectors, found another; refresh again")
     mention = Mention(text=name, sentence=f"The patient has {name}.", sentence_start=0, start=16, end=16 + len(name))
     (candidates,) = linker.candidates([mention])
     if not any(candidate.exact for candidate in candidates):
