@@ -139,7 +139,7 @@ def _vectors(index: Index, encoder: Encodes, queries: Sequence[str], own: np.nda
 
     :param own: int64 (n,): the row of the name that equals the query, -1 where none does.
     """
-    vectors: np.ndarray = index.vectors[np.maximum(own, 0)].astype(np.float32)
+    vectors = index.vectors.of(np.maximum(own, 0))
     new = np.flatnonzero(own < 0).tolist()
     if new:
         vectors[new] = encoder.encode([queries[i] for i in new])
@@ -161,7 +161,7 @@ def _propose(
         for rows, of_one in zip(index.lexical.search(trigrams, config.lexical), sources, strict=True):
             of_one.append(rows)
     if vectors is not None:
-        for rows, of_one in zip(index.search(vectors, config.dense)[0], sources, strict=True):
+        for rows, of_one in zip(index.vectors.search(vectors, config.dense)[0], sources, strict=True):
             of_one.append(rows[rows >= 0])
     names = [np.unique(np.concatenate(of_one)) for of_one in sources]
     query = np.repeat(np.arange(len(queries)), [len(rows) for rows in names])
@@ -169,7 +169,7 @@ def _propose(
     exact = name == own[query]
     nothing = np.zeros(len(name), np.float32)
     lexical = nothing if trigrams is None else index.lexical.cosines(trigrams, query, name)
-    dense = nothing if vectors is None else index.cosines(vectors, query, name)
+    dense = nothing if vectors is None else index.vectors.cosines(vectors, query, name)
     if trigrams is not None:
         lexical[exact] = 1.0
     if vectors is not None:
@@ -257,7 +257,7 @@ def _known(
         return known
     by_query = np.argsort(query[which], kind="stable")
     cosine = np.empty(len(name), np.float32)
-    cosine[by_query] = index.cosines(vectors, query[which][by_query], name[by_query])
+    cosine[by_query] = index.vectors.cosines(vectors, query[which][by_query], name[by_query])
     order = np.lexsort((-cosine, which))
     rank = np.arange(len(order)) - np.searchsorted(which[order], which[order])
     nearest = order[rank < _NEAREST]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from made_releases import concept, real_mondo, release, with_data
 
-from belink import artefact, index, nametable
+from belink import artefact, index, nametable, vectors
 from belink.declarations import Encoder as EncoderConfig
 from belink.declarations import Linker
 from belink.encode import Encoder
@@ -60,7 +60,7 @@ def concept_ids(opened: Index, name: str) -> list[str]:
 
 
 def vectors_by_name(opened: Index) -> dict[str, bytes]:
-    return {name: vector.tobytes() for name, vector in zip(opened.names(), opened.vectors, strict=True)}
+    return {name: vector.tobytes() for name, vector in zip(opened.names(), opened.vectors.stored, strict=True)}
 
 
 def test_every_name_of_the_live_concepts_is_held_once(tmp_path: Path, encoder: Encoder) -> None:
@@ -174,15 +174,15 @@ def test_exact_search_agrees_with_a_product_of_matrices(tmp_path: Path, encoder:
     report = build_index([release(tmp_path / "1", *OLD)], linker(), encoder, tmp_path / "index")
     opened = Index.load(report.path)
     asked = encoder.encode(["diabetes", "eczema", "alzheimer"])
-    rows, scores = opened.search(asked, 4)
-    everything = asked @ opened.vectors.astype(np.float32).T
+    rows, scores = opened.vectors.search(asked, 4)
+    everything = asked @ opened.vectors.stored.astype(np.float32).T
     np.testing.assert_allclose(scores, -np.sort(-everything, axis=1)[:, :4], atol=1e-5)
     np.testing.assert_allclose(np.take_along_axis(everything, rows, axis=1), scores, atol=1e-5)
     np.testing.assert_allclose(
-        opened.cosines(asked, np.repeat(np.arange(3), 4), rows.ravel()), scores.ravel(), atol=1e-5
+        opened.vectors.cosines(asked, np.repeat(np.arange(3), 4), rows.ravel()), scores.ravel(), atol=1e-5
     )
     assert report.recall_at_10 == 1.0
-    beyond, _ = opened.search(asked, len(LIVE) + 5)
+    beyond, _ = opened.vectors.search(asked, len(LIVE) + 5)
     assert (np.sort(beyond, axis=1)[:, :5] == -1).all()
 
 
@@ -211,10 +211,10 @@ def test_many_names_are_compressed_and_still_found(tmp_path: Path, encoder: Enco
     opened = Index.load(report.path)
     assert (report.path / "index.faiss").is_file() and report.names == 3000
     assert 0.95 <= report.recall_at_10 == opened.manifest["recall_at_10"] <= 1.0
-    asked = opened.vectors[:50].astype(np.float32)
-    rows, scores = opened.search(asked, 5)
+    asked = opened.vectors.stored[:50].astype(np.float32)
+    rows, scores = opened.vectors.search(asked, 5)
     np.testing.assert_array_equal(rows[:, 0], np.arange(50))
-    stored = opened.vectors[rows].astype(np.float32)
+    stored = opened.vectors.stored[rows].astype(np.float32)
     np.testing.assert_allclose(scores, np.einsum("ijk,ik->ij", stored, asked), atol=1e-3)
 
 
@@ -223,14 +223,14 @@ def test_a_compressed_index_reads_as_many_lists_as_its_recall_needs(
 ) -> None:
     only = release(tmp_path / "1", *many_concepts(3000))
     declared = linker(retrieval={"exact_below": 1000}, evaluation={"index_queries": 200})
-    monkeypatch.setattr(index, "_LISTS_READ", 1)
-    monkeypatch.setattr(index, "_RECALL", 0.0)
+    monkeypatch.setattr(vectors, "_LISTS_READ", 1)
+    monkeypatch.setattr(vectors, "_RECALL", 0.0)
     careless = build_index([only], declared, encoder, tmp_path / "careless")
-    monkeypatch.setattr(index, "_RECALL", 0.99)
+    monkeypatch.setattr(vectors, "_RECALL", 0.99)
     careful = build_index([only], declared, encoder, tmp_path / "careful")
     assert careless.recall_at_10 < 0.9 and careful.recall_at_10 >= 0.99
     lists_read = [Index.load(report.path).manifest["lists_read"] for report in (careless, careful)]
-    assert lists_read[0] == 1 < lists_read[1] <= Index.load(careful.path).n_lists
+    assert lists_read[0] == 1 < lists_read[1] <= Index.load(careful.path).vectors.n_lists
 
 
 def test_names_are_found_where_their_hashes_collide(

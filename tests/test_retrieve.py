@@ -96,7 +96,7 @@ def test_every_candidate_has_the_evidence_of_both_sources(index: Index, encoder:
     vector, trigrams = encoder.encode([asked])[0], index.lexical.vectors([asked])
     for candidate in found:
         (row,) = index.table.find([normalise(candidate.name)])
-        assert candidate.dense == pytest.approx(float(index.vectors[row].astype(np.float32) @ vector), abs=1e-3)
+        assert candidate.dense == pytest.approx(float(index.vectors.stored[row].astype(np.float32) @ vector), abs=1e-3)
         lexical = index.lexical.cosines(trigrams, np.array([0]), np.array([row]))[0]
         assert candidate.lexical == pytest.approx(float(lexical), abs=1e-6)
         fused = few.lexical_weight * candidate.lexical + (1 - few.lexical_weight) * candidate.dense

@@ -86,7 +86,7 @@ def _check(linker: Linker, opened: tuple[Release, ...]) -> None:
     row = linker.index.table.n_names // 2
     name = next(itertools.islice(linker.index.names(), row, None), "")
     (vector,) = linker.encoder.encode([name])
-    if not float(vector @ linker.index.vectors[row].astype(np.float32)) > _SAME_VECTOR:
+    if not float(vector @ linker.index.vectors.of(np.array([row]))[0]) > _SAME_VECTOR:
         raise BundleError(f"{linker.path}: expected the encoder that made its vectors, found another; refresh again")
     mention = Mention(text=name, sentence=f"The patient has {name}.", sentence_start=0, start=16, end=16 + len(name))
     (candidates,) = linker.candidates([mention])

@@ -1,0 +1,172 @@
+"""Stored vectors, searched: exactly while there are few, by FAISS's compressed codes and a second look at more.
+
+Vectors are unit rows of float16 in one file, memory-mapped. Only this module imports faiss.
+"""
+
+import mmap
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import faiss
+
+STORED = "vectors.npy"
+COMPRESSED = "index.faiss"
+ROWS = 65_536  # vectors copied or added at a time
+_SAMPLE = 262_144  # vectors that a compressed index is trained on, at most
+_PROPOSED = 10  # neighbours that a compressed index proposes for each one asked for
+_PROPOSED_AT_LEAST = 400
+_LISTS_READ = 32  # of a compressed index, for each query; doubled
+_RECALL = 0.99  # until recall@10 is this
+
+
+class Vectors:
+    """The vectors of an index. Methods may be called from several threads."""
+
+    def __init__(self, folder: Path, lists_read: int | None = None) -> None:
+        """Open what lies in ``folder``.
+
+        :param lists_read: of a compressed index, for each query.
+        """
+        self._folder = folder
+        self._lists_read = lists_read or _LISTS_READ
+        self.stored: np.ndarray = np.load(folder / STORED, mmap_mode="r")  # float16 (n, dimension), unit rows
+
+    def search(self, asked: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows int64 (n, k) and cosines float32 (n, k) of the nearest, best first; row -1 where there are fewer.
+
+        :param asked: float32 (n, dimension), unit rows.
+        """
+        if not len(asked) or not k:
+            return np.empty((len(asked), k), np.int64), np.empty((len(asked), k), np.float32)
+        if self._compressed is None:
+            scores, rows = self._exact.search(asked, k)
+            return rows, scores
+        _, proposed = self._compressed.search(asked, max(_PROPOSED * k, _PROPOSED_AT_LEAST))
+        which, at = np.nonzero(proposed >= 0)
+        scores = np.full(proposed.shape, -np.inf, np.float32)
+        scores[which, at] = self.cosines(asked, which, proposed[which, at])
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(proposed, best, axis=1), np.take_along_axis(scores, best, axis=1)
+
+    def of(self, rows: np.ndarray) -> np.ndarray:
+        """float32 (n, dimension): the vectors in ``rows``."""
+        chosen: np.ndarray = np.asarray(self._rows[rows], np.float32)
+        return chosen
+
+    def cosines(self, asked: np.ndarray, which: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """float32 (n,), -1 to 1: the cosine of ``asked[which[i]]`` and the vector in ``rows[i]``; ``which`` ascends."""
+        cosines = np.empty(len(rows), np.float32)
+        bounds = np.searchsorted(which, np.arange(len(asked) + 1))
+        for vector, start, end in zip(asked, bounds[:-1], bounds[1:], strict=True):
+            cosines[start:end] = self.of(rows[start:end]) @ vector
+        return cosines.clip(-1, 1)
+
+    @property
+    def n_lists(self) -> int:
+        """Lists of a compressed index, of which a search reads some; 0 for an exact one."""
+        import faiss
+
+        return 0 if self._compressed is None else int(faiss.extract_index_ivf(self._compressed).nlist)
+
+    @cached_property
+    def _rows(self) -> np.ndarray:
+        """(n, dimension): as they are stored or, where they lie in memory for exact search, float32 already."""
+        import faiss
+
+        if self._compressed is None:
+            inside: np.ndarray = faiss.rev_swig_ptr(self._exact.get_xb(), self._exact.ntotal * self._exact.d)
+            return inside.reshape(self._exact.ntotal, self._exact.d)
+        array: Any = np.load(self._folder / STORED, mmap_mode="r")
+        if hasattr(array.base, "madvise"):  # a few rows each from anywhere: some disks read 8 MiB ahead for every one
+            array.base.madvise(mmap.MADV_RANDOM)
+        return np.asarray(array)
+
+    @cached_property
+    def _exact(self) -> "faiss.IndexFlatIP":
+        import faiss
+
+        # FAISS compares a few queries one by one, five times slower than as a product of matrices.
+        faiss.cvar.distance_compute_blas_threshold = 1
+        index = faiss.IndexFlatIP(self.stored.shape[1])
+        for part in parts(len(self.stored), ROWS):
+            index.add(self.stored[part].astype(np.float32))
+        return index
+
+    @cached_property
+    def _compressed(self) -> "faiss.Index | None":
+        if not (self._folder / COMPRESSED).is_file():
+            return None
+        import faiss
+
+        index = faiss.read_index(str(self._folder / COMPRESSED), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
+        faiss.extract_index_ivf(index).nprobe = self._lists_read
+        return index
+
+
+def parts(n: int, size: int) -> Iterator[slice]:
+    """``range(n)`` in slices of ``size``."""
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
+def compress(folder: Path) -> None:
+    """Write a compressed FAISS index of the vectors stored in ``folder``, in bounded memory."""
+    import faiss
+
+    vectors = np.load(folder / STORED, mmap_mode="r")
+    n, dimension = vectors.shape
+    # Rows are in the order of a hash, so the first ones are a random sample.
+    sample = vectors[:_SAMPLE].astype(np.float32)
+    n_lists = int(min(max(4 * np.sqrt(n), 64), 16_384, len(sample) // 40))
+    kept = min(dimension, 128)
+    index = faiss.index_factory(dimension, f"PCA{kept},IVF{n_lists},SQ8", faiss.METRIC_INNER_PRODUCT)
+    index.train(sample)
+    for part in parts(n, ROWS):
+        index.add(vectors[part].astype(np.float32))
+    faiss.write_index(index, str(folder / COMPRESSED))
+
+
+def measured(folder: Path, n: int) -> dict[str, Any]:
+    """The recall of the index in ``folder``, and how many lists a compressed one reads to reach it.
+
+    Recall is the share of the ten nearest that a search finds, over ``n`` vectors asked for their neighbours, not
+    themselves; one as near as the tenth counts as one of the ten.
+    """
+    stored = Vectors(folder).stored
+    n, k = min(n, len(stored)), min(10, len(stored) - 1)
+    if k < 1 or n < 1:
+        return {"recall_at_10": 1.0, "lists_read": _LISTS_READ}
+    asked = np.asarray(stored[:n], np.float32)  # a random sample: rows are in the order of a hash
+    tenth = _without_self(*_nearest_exactly(stored, asked, k + 1))[:, k - 1]
+    lists_read = _LISTS_READ
+    while True:
+        vectors = Vectors(folder, lists_read)
+        found = _without_self(*vectors.search(asked, k + 1))[:, :k]
+        recall = float((found >= tenth[:, None] - 1e-4).mean())
+        if recall >= _RECALL or 2 * lists_read > vectors.n_lists:
+            return {"recall_at_10": round(recall, 4), "lists_read": lists_read}
+        lists_read *= 2
+
+
+def _without_self(rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """The scores, best first, of what query i found other than row i."""
+    others = np.where(rows == np.arange(len(rows))[:, None], -np.inf, scores)
+    return -np.sort(-others, axis=1)
+
+
+def _nearest_exactly(vectors: np.ndarray, asked: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows int64 (n, k) and scores float32 (n, k) of the nearest of ``vectors``, read part by part."""
+    import faiss
+
+    merged = faiss.ResultHeap(len(asked), k, keep_max=True)
+    for part in parts(len(vectors), ROWS):
+        shard = vectors[part].astype(np.float32)
+        scores, rows = faiss.knn(asked, shard, min(k, len(shard)), metric=faiss.METRIC_INNER_PRODUCT)
+        merged.add_result(scores, rows + part.start)
+    merged.finalize()
+    return merged.I, merged.D
