@@ -147,6 +147,11 @@ def test_a_name_is_searched_and_an_old_id_leads_to_its_successor(server: Server,
     assert concept["successors"] == [{"id": new, "label": release.label(new)}]
 
 
+@pytest.mark.parametrize("query", ["", "x" * 201])
+def test_a_search_for_nothing_or_for_a_whole_text_is_refused(server: Server, query: str) -> None:
+    assert server.get("/search", q=query).status_code == 422
+
+
 def test_a_concept_has_names_parents_and_definition(server: Server) -> None:
     release = server.follower.current.releases[0]
     ((id, parent),) = release.rows(
