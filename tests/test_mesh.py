@@ -1,5 +1,7 @@
 """MeSH: records in NLM's element structure, written by hand, and the files of BELINK_DATA."""
 
+import contextlib
+import gc
 import gzip
 import time
 from pathlib import Path
@@ -229,6 +231,13 @@ def test_names_are_read_as_xml_means_them(tmp_path: Path) -> None:
     name = "alpha &lt;&amp;&gt; &#946;<!-- a comment -->-chain <![CDATA[<b>]]>"
     found = read_text(tmp_path, descriptors(descriptor("D000001", name)))
     assert found.labels() == {"MESH:D000001": "alpha <&> β-chain <b>"}
+
+
+def test_the_garbage_collector_is_left_as_it_was(tmp_path: Path) -> None:
+    for text in (descriptors(descriptor("D000001", "one")), descriptors(descriptor("D000001", "one"))[:-30]):
+        with contextlib.suppress(SourceError):
+            read_text(tmp_path, text)
+        assert gc.isenabled()
 
 
 def test_a_gzipped_file_of_many_chunks_is_read_in_order(tmp_path: Path) -> None:
