@@ -8,6 +8,7 @@ Everything lies in arrays that are memory-mapped: nothing is unpickled.
 """
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -74,13 +75,19 @@ class Lexical:
             return [np.empty(0, np.int32)] * vectors.shape[0]
         from sparse_dot_topn import sp_matmul_topn
 
-        top = sp_matmul_topn(vectors, self._columns, top_n=k, sort=True, n_threads=1)
+        top = sp_matmul_topn(vectors, self._columns, top_n=k, sort=True, n_threads=_threads())
         return [top.indices[top.indptr[i] : top.indptr[i + 1]] for i in range(vectors.shape[0])]
 
     def cosines(self, vectors: "sp.csr_matrix", which: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """float32 (n,), 0 to 1: the cosine of ``vectors[which[i]]`` and the name in ``rows[i]``, over all trigrams."""
         products = self._rows[rows].multiply(vectors[which])
         return np.asarray(products.sum(axis=1), np.float32).ravel().clip(0, 1)
+
+
+def _threads() -> int:
+    """As many as PyTorch and FAISS take, which OpenMP's own variable bounds."""
+    declared = os.environ.get("OMP_NUM_THREADS", "")
+    return int(declared) if declared.isdigit() and int(declared) else os.cpu_count() or 1
 
 
 def build(names: Iterable[str], n_names: int, folder: Path) -> None:
