@@ -81,10 +81,7 @@ class Vectors:
         if self._compressed is None:
             inside: np.ndarray = faiss.rev_swig_ptr(self._exact.get_xb(), self._exact.ntotal * self._exact.d)
             return inside.reshape(self._exact.ntotal, self._exact.d)
-        array: Any = np.load(self._folder / STORED, mmap_mode="r")
-        if hasattr(array.base, "madvise"):  # a few rows each from anywhere: some disks read 8 MiB ahead for every one
-            array.base.madvise(mmap.MADV_RANDOM)
-        return np.asarray(array)
+        return at_random(self._folder / STORED)
 
     @cached_property
     def _exact(self) -> "faiss.IndexFlatIP":
@@ -112,6 +109,14 @@ def parts(n: int, size: int) -> Iterator[slice]:
     """``range(n)`` in slices of ``size``."""
     for start in range(0, n, size):
         yield slice(start, min(start + size, n))
+
+
+def at_random(path: Path) -> np.ndarray:
+    """The array in ``path``, memory-mapped for rows from anywhere: some disks read 8 MiB ahead for every one."""
+    array: Any = np.load(path, mmap_mode="r")
+    if hasattr(array.base, "madvise"):
+        array.base.madvise(mmap.MADV_RANDOM)
+    return np.asarray(array)
 
 
 def compress(folder: Path) -> None:
@@ -142,7 +147,7 @@ def measured(folder: Path, n: int) -> dict[str, Any]:
     if k < 1 or n < 1:
         return {"recall_at_10": 1.0, "lists_read": _LISTS_READ}
     asked = np.asarray(stored[:n], np.float32)  # a random sample: rows are in the order of a hash
-    tenth = _without_self(*_nearest_exactly(stored, asked, k + 1))[:, k - 1]
+    tenth = _without_self(*nearest_exactly(stored, asked, k + 1))[:, k - 1]
     lists_read = _LISTS_READ
     while True:
         vectors = Vectors(folder, lists_read)
@@ -159,7 +164,7 @@ def _without_self(rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return -np.sort(-others, axis=1)
 
 
-def _nearest_exactly(vectors: np.ndarray, asked: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest_exactly(vectors: np.ndarray, asked: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows int64 (n, k) and scores float32 (n, k) of the nearest of ``vectors``, read part by part."""
     import faiss
 

@@ -22,7 +22,6 @@ from belink import registry
 from belink.errors import BundleError, RegistryError
 from belink.link import Linker
 from belink.records import Document
-from belink.releases import open_release
 from belink.serve import following
 
 FIRST, SECOND = small.RELEASES
@@ -389,13 +388,13 @@ def test_a_damaged_champion_is_refused_and_the_one_before_answers(served_home: M
         until(lambda: not server.get("/ready").json()["refused"])
 
 
-def test_an_encoder_that_makes_other_vectors_is_refused(linker: Linker) -> None:
+def test_an_encoder_that_makes_other_vectors_is_refused(server: Server, linker: Linker) -> None:
     other = Linker(linker.path, linker.cache)
-    following._check(other, tuple(open_release(folder) for folder in sorted((linker.path / "releases").iterdir())))
+    following._check(other, server.follower.current.releases)
     encode = linker.encoder.encode
     other.encoder = SimpleNamespace(fingerprint=linker.encoder.fingerprint, encode=lambda texts: -encode(texts))
     with pytest.raises(BundleError, match="expected the encoder that made its vectors, found another"):
-        following._check(other, ())
+        following._check(other, server.follower.current.releases)
 
 
 def test_while_the_registry_is_away_the_version_goes_on_answering(served_home: Made, server: Server) -> None:

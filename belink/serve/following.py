@@ -4,7 +4,6 @@ A version that cannot be used is refused and reported, and the one before goes o
 registry is away. What both versions share (the encoder, an adapter that was kept) is held in memory once.
 """
 
-import itertools
 import logging
 import threading
 import time
@@ -84,9 +83,9 @@ def _check(linker: Linker, opened: tuple[Release, ...]) -> None:
     :raises BundleError: the answer is not one that a sound linker gives.
     """
     row = linker.index.table.n_names // 2
-    name = next(itertools.islice(linker.index.names(), row, None), "")
-    (vector,) = linker.encoder.encode([name])
-    if not float(vector @ linker.index.vectors.of(np.array([row]))[0]) > _SAME_VECTOR:
+    (name,) = linker.index.table.names(np.array([row]))
+    (cosine,) = linker.index.vectors.cosines(linker.encoder.encode([name]), np.array([0]), np.array([row]))
+    if not cosine > _SAME_VECTOR:
         raise BundleError(f"{linker.path}: expected the encoder that made its vectors, found another; refresh again")
     mention = Mention(text=name, sentence=f"The patient has {name}.", sentence_start=0, start=16, end=16 + len(name))
     (candidates,) = linker.candidates([mention])

@@ -11,7 +11,6 @@ keep or to drop (``mapped_mib``).
 
 import argparse
 import json
-import mmap
 import multiprocessing
 import time
 from collections.abc import Callable
@@ -20,6 +19,8 @@ from typing import Any
 
 import faiss
 import numpy as np
+
+from belink.vectors import at_random, nearest_exactly
 
 RECIPES = ("PCA96,IVF{lists},SQ8", "PCA128,IVF{lists},SQ8", "OPQ48_192,IVF{lists},PQ48x4fs", "IVF{lists},RaBitQ")
 QUERIES, K, SHARD, SAMPLE = 1000, 20, 65_536, 170_000
@@ -44,17 +45,6 @@ def enlarge(real: np.ndarray, n: int, path: Path) -> np.ndarray:
         made.flush()
         aside.rename(path)
     return np.load(path, mmap_mode="r")
-
-
-def nearest_exactly(vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
-    """float32 (n_queries,): the cosine of the K-th nearest."""
-    heap = faiss.ResultHeap(len(queries), K, keep_max=True)
-    for start in range(0, len(vectors), SHARD):
-        shard = vectors[start : start + SHARD].astype(np.float32)
-        scores, rows = faiss.knn(queries, shard, K, metric=faiss.METRIC_INNER_PRODUCT)
-        heap.add_result(scores, rows + start)
-    heap.finalize()
-    return heap.D[:, -1]
 
 
 def memory() -> dict[str, int]:
@@ -88,8 +78,7 @@ def build(vectors_at: Path, recipe: str, path: Path) -> dict[str, float]:
 def search(vectors_at: Path, queries: np.ndarray, bound: np.ndarray, path: Path) -> list[dict[str, float]]:
     """Recall and time at several widths, the index opened from disk."""
     faiss.omp_set_num_threads(1)
-    vectors: Any = np.load(vectors_at, mmap_mode="r")
-    vectors.base.madvise(mmap.MADV_RANDOM)  # as belink.vectors does
+    vectors = at_random(vectors_at)
     index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
     found = []
     for n_probe in (64, 128, 256, 512):
@@ -131,7 +120,7 @@ def main() -> None:
     queries, real = real[:QUERIES], real[QUERIES:]
     chosen.work.mkdir(parents=True, exist_ok=True)
     vectors_at = chosen.work / f"vectors-{chosen.names}.npy"
-    bound = nearest_exactly(enlarge(real, chosen.names, vectors_at), queries)
+    bound = nearest_exactly(enlarge(real, chosen.names, vectors_at), queries, K)[1][:, -1]
     del real
     for recipe in chosen.recipes:
         path = chosen.work / "recipe.faiss"
