@@ -9,6 +9,7 @@ the parsing.
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from lxml import etree
 
 from belink.declarations import Source
 from belink.errors import SourceError
-from belink.records import Name, Scope
+from belink.records import Name
 from belink.release_writer import REJECTED_TEXT, ReleaseWriter
 from belink.sources.columns import Columns
 from belink.sources.mesh_records import File, Record, look_into, records
@@ -75,7 +76,7 @@ class _Mesh:
         self._seen: set[str] = set()
         self._kept: set[str] = set()  # descriptors
         self._at: dict[str, str] = {}  # tree number → descriptor
-        self._keeps: dict[tuple[Scope, str], bool] = {}
+        self._is_kept = cache(lambda scope, kind: into.keeps(Name(text="", scope=scope, type=kind)))
 
     def add(self, record: Record, element: etree._Element, file: File) -> None:
         """Take one record, or set it aside."""
@@ -139,19 +140,21 @@ class _Mesh:
         labels.append(label)
         notes.append(record.note)
         ids, texts, scopes, kinds = self._name
+        is_kept = self._is_kept
         if "label" in self._source.names.scopes:
             ids.append(concept_id)
             texts.append(label)
             scopes.append("label")
             kinds.append("")
         scope_of = record.scopes()
-        for text, kind, concept in record.terms:
+        for concept, terms in record.concepts:
             scope = scope_of.get(concept, "related")
-            if text != label and self._is_kept(scope, kind):
-                ids.append(concept_id)
-                texts.append(text)
-                scopes.append(scope)
-                kinds.append(kind)
+            for text, kind in terms:
+                if text != label and is_kept(scope, kind):
+                    ids.append(concept_id)
+                    texts.append(text)
+                    scopes.append(scope)
+                    kinds.append(kind)
         children, parents = self._parent
         for heading in dict.fromkeys(record.headings):
             children.append(concept_id)
@@ -162,10 +165,3 @@ class _Mesh:
             self._put("xref", concept_id, xref)
         if len(ids) >= BATCH:
             self._columns.send()
-
-    def _is_kept(self, scope: Scope, kind: str) -> bool:
-        known = self._keeps.get((scope, kind))
-        if known is None:
-            known = self._into.keeps(Name(text="", scope=scope, type=kind))
-            self._keeps[scope, kind] = known
-        return known

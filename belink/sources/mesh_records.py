@@ -73,12 +73,11 @@ def look_into(path: Path) -> File:
 def records(file: File) -> Iterator[tuple["Record", etree._Element]]:
     """The records of ``file`` with their elements, which are gone once the next chunk is parsed.
 
-    What a record is made of comes as events of the parser: looking for it in every record element took five times as
-    long. ``collect_ids=False`` would make libxml2 load the DTD in spite of ``load_dtd=False``.
+    ``collect_ids=False`` would make libxml2 load the DTD in spite of ``load_dtd=False``.
     """
     parser = etree.XMLPullParser(
         events=("end",),
-        tag=(file.record, *_PARTS),
+        tag=file.record,
         resolve_entities=False,
         no_network=True,
         load_dtd=False,
@@ -87,7 +86,6 @@ def records(file: File) -> Iterator[tuple["Record", etree._Element]]:
         remove_comments=True,
         remove_pis=True,
     )
-    record = Record()
     try:
         with opened(file.path) as stream:
             while chunk := stream.read(FEED):
@@ -95,12 +93,8 @@ def records(file: File) -> Iterator[tuple["Record", etree._Element]]:
                 _check(parser, file.path)
                 last: etree._Element | None = None
                 for _, element in cast("Iterator[tuple[str, etree._Element]]", parser.read_events()):
-                    if element.tag != file.record:
-                        _PARTS[element.tag](record, element)
-                        continue
-                    record.end(element)
-                    yield record, element
-                    record, last = Record(), element
+                    yield _record(element, _NAMED[file.record]), element
+                    last = element
                 if last is not None and (root := last.getparent()) is not None:
                     del root[: root.index(last) + 1]
             parser.close()
@@ -119,46 +113,21 @@ def _check(parser: "etree.XMLPullParser", path: Path) -> None:
 
 
 class Record:
-    """One record, taken apart; its parts come in the order in which they end, a concept after what it holds."""
+    """One record, taken apart."""
 
-    __slots__ = (
-        "headings",
-        "name",
-        "nameless",
-        "note",
-        "numbers",
-        "of_concept",
-        "preferred",
-        "relations",
-        "scope_note",
-        "terms",
-        "trees",
-        "ui",
-        "xrefs",
-    )
+    __slots__ = ("concepts", "headings", "name", "nameless", "note", "preferred", "relations", "trees", "ui", "xrefs")
 
-    def __init__(self) -> None:
-        self.ui = ""
-        self.name = ""
-        self.terms: list[tuple[str, str, str]] = []  # text, type, MeSH concept
+    def __init__(self, ui: str, name: str) -> None:
+        self.ui = ui
+        self.name = name
+        self.concepts: list[tuple[str, list[tuple[str, str]]]] = []  # MeSH concept, its terms: text, type
+        self.preferred = ""  # MeSH concept
+        self.relations: list[tuple[str, str, str]] = []  # of the second MeSH concept to the first
         self.trees: list[str] = []
         self.headings: list[str] = []
         self.xrefs: list[str] = []
-        self.nameless = False  # a term had no String
         self.note = ""
-        self.preferred = ""  # MeSH concept
-        self.relations: list[tuple[str, str, str]] = []  # of the second MeSH concept to the first
-        # Of the MeSH concept that is being read:
-        self.of_concept: list[tuple[str, str]] = []  # text, type
-        self.scope_note = ""
-        self.numbers: list[str] = []
-
-    def end(self, element: etree._Element) -> None:
-        """Take what the record element itself says."""
-        kind = _NAMED[element.tag]
-        self.ui = _text(element, f"{kind}UI")
-        self.name = _text(_within(element, f"{kind}Name", 1), "String")
-        self.terms += [(text, kind, "") for text, kind in self.of_concept]  # outside any concept
+        self.nameless = False  # a term had no String
 
     def scopes(self) -> dict[str, Scope]:
         """What each MeSH concept of the record is to the preferred one; one without a relation is not listed."""
@@ -169,6 +138,14 @@ class Record:
             if first == self.preferred:
                 found.setdefault(second, _SCOPES.get(relation, "related"))
         return found
+
+
+def _record(element: etree._Element, kind: str) -> Record:
+    """The record of a whole element; its parts come in the order of the text, a concept before what it holds."""
+    record = Record(_text(element, f"{kind}UI"), _text(_within(element, f"{kind}Name", 1), "String"))
+    for part in element.iter(*_PARTS):
+        _PARTS[part.tag](record, part)
+    return record
 
 
 def _text(element: etree._Element, tag: str, position: int = 0) -> str:
@@ -198,13 +175,7 @@ def _take_concept(record: Record, part: etree._Element) -> None:
     ui = _text(part, "ConceptUI")
     if part.get("PreferredConceptYN") == "Y" or not record.preferred:
         record.preferred = ui
-    record.terms += [(text, kind, ui) for text, kind in record.of_concept]
-    record.of_concept.clear()
-    if ui == record.preferred:
-        record.note = record.scope_note or record.note
-        record.xrefs += [xref for number in record.numbers if (xref := _xref(number))]
-    record.scope_note = ""
-    record.numbers.clear()
+    record.concepts.append((ui, []))
 
 
 def _take_term(record: Record, part: etree._Element) -> None:
@@ -214,7 +185,9 @@ def _take_term(record: Record, part: etree._Element) -> None:
         tag = part.get("LexicalTag") or ""
         kind = "" if tag == "NON" else tag
     if text := _text(part, "String", 1):
-        record.of_concept.append((text, kind))
+        if not record.concepts:
+            record.concepts.append(("", []))
+        record.concepts[-1][1].append((text, kind))
     else:
         record.nameless = True
 
@@ -225,7 +198,8 @@ def _take_relation(record: Record, part: etree._Element) -> None:
 
 
 def _take_scope_note(record: Record, part: etree._Element) -> None:
-    record.scope_note = " ".join((part.text or "").split())
+    if _is_of_preferred(record):
+        record.note = " ".join((part.text or "").split()) or record.note
 
 
 def _take_note(record: Record, part: etree._Element) -> None:
@@ -245,7 +219,13 @@ def _take_heading(record: Record, part: etree._Element) -> None:
 
 
 def _take_registry_number(record: Record, part: etree._Element) -> None:
-    record.numbers.append((part.text or "").split(" (")[0].strip())  # a related one is followed by the name it is of
+    number = (part.text or "").split(" (")[0].strip()  # a related one is followed by the name it is of
+    if _is_of_preferred(record) and (xref := _xref(number)):
+        record.xrefs.append(xref)
+
+
+def _is_of_preferred(record: Record) -> bool:
+    return bool(record.concepts) and record.concepts[-1][0] == record.preferred
 
 
 def _xref(number: str) -> str:
