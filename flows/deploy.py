@@ -16,10 +16,11 @@ from flows.deployments import CPU, GPU, HEARTBEAT, Infrastructure, Wanted, deplo
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
+    from prefect.events.schemas.automations import AutomationCore
 
 POOLS = {CPU: None, GPU: 1}  # name → runs at a time; None: as many as the workers take
 DEAD_AFTER = 3 * HEARTBEAT  # seconds without a heartbeat
-_DEAD = "belink: a run without heartbeat has crashed"
+AGAIN_AFTER = 60  # seconds from a crash to the run in its place: a machine that starts again takes its time
 
 
 def deploy(wanted: Wanted) -> dict[str, Any]:
@@ -42,7 +43,8 @@ def deploy(wanted: Wanted) -> dict[str, Any]:
             for name, limit in POOLS.items():
                 _pool(client, name, wanted.infrastructure, limit)
             _deployments(wanted)
-            _automation(client)
+            for core in _automations():
+                _automation(client, core)
     except (httpx.HTTPError, PrefectException, RuntimeError) as error:
         raise ServerError(f"{url}: expected a Prefect server, found {type(error).__name__}: {_line(error)}") from error
     names = [f"{_flow_name(each['entrypoint'])}/{each['name']}" for each in declared]
@@ -54,7 +56,7 @@ def deploy(wanted: Wanted) -> dict[str, Any]:
         "schedules": {
             name: each["schedules"][0]["cron"] for name, each in zip(names, declared, strict=True) if each["schedules"]
         },
-        "automations": [_DEAD],
+        "automations": [core.name for core in _automations()],
     }
 
 
@@ -98,38 +100,67 @@ def _deployments(wanted: Wanted) -> None:
         raise ServerError(f"prefect deploy: {' '.join(said[-3:])[:500] or 'failed without a word'}")
 
 
-def _automation(client: "SyncPrefectClient") -> None:
-    """A run whose heartbeats cease becomes Crashed, which frees its place in pool and deployment.
+def _automations() -> "list[AutomationCore]":
+    """What the server does with runs that die.
 
-    A worker or machine that dies can say nothing; without this its runs stay Running for ever.
+    A worker or machine that dies can say nothing: a run whose heartbeats cease becomes Crashed, which frees its place
+    in pool and deployment. A refresh or retraining that crashed is asked for again with all that it was asked for, and
+    counts how often that was (:data:`flows.deployed.RESTARTS` ends it).
     """
     from prefect.events.schemas.automations import AutomationCore
 
     ended = [f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")]
-    core = AutomationCore.model_validate(
-        {
-            "name": _DEAD,
-            "description": f"No heartbeat for {DEAD_AFTER} seconds",
-            "trigger": {
-                "type": "event",
-                "posture": "Proactive",
-                "threshold": 1,
-                "within": DEAD_AFTER,
-                "after": ["prefect.flow-run.heartbeat"],
-                "expect": ["prefect.flow-run.heartbeat", *ended],
-                "match": {"prefect.resource.id": ["prefect.flow-run.*"]},
-                "for_each": ["prefect.resource.id"],
+    dead = {
+        "name": "belink: a run without heartbeat has crashed",
+        "description": f"No heartbeat for {DEAD_AFTER} seconds",
+        "trigger": {
+            "type": "event",
+            "posture": "Proactive",
+            "threshold": 1,
+            "within": DEAD_AFTER,
+            "after": ["prefect.flow-run.heartbeat"],
+            "expect": ["prefect.flow-run.heartbeat", *ended],
+            "match": {"prefect.resource.id": ["prefect.flow-run.*"]},
+            "for_each": ["prefect.resource.id"],
+        },
+        "actions": [
+            {"type": "change-flow-run-state", "state": "CRASHED", "message": f"no heartbeat for {DEAD_AFTER} seconds"}
+        ],
+    }
+    asked = "flow_run.parameters['request']"
+    request = f"{{{{ dict({asked}, restarts={asked}.get('restarts', 0) + 1) | tojson }}}}"
+    again = {
+        "name": "belink: a run that crashed is started again",
+        "description": "A refresh or a retraining, with what it was asked for",
+        "trigger": {
+            "type": "event",
+            "posture": "Reactive",
+            "threshold": 1,
+            "expect": ["prefect.flow-run.Crashed"],
+            "match": {"prefect.resource.id": ["prefect.flow-run.*"]},
+            "match_related": {
+                "prefect.resource.role": "flow",
+                "prefect.resource.name": ["refresh-ontology", "retrain"],
             },
-            "actions": [
-                {
-                    "type": "change-flow-run-state",
-                    "state": "CRASHED",
-                    "message": f"no heartbeat for {DEAD_AFTER} seconds",
-                }
-            ],
-        }
-    )
-    there = client.read_automations_by_name(_DEAD)
+            "for_each": ["prefect.resource.id"],
+        },
+        "actions": [
+            {
+                "type": "run-deployment",
+                "source": "inferred",
+                "schedule_after": AGAIN_AFTER,
+                "parameters": {
+                    "request": {"__prefect_kind": "json", "value": {"__prefect_kind": "jinja", "template": request}}
+                },
+            }
+        ],
+    }
+    return [AutomationCore.model_validate(each) for each in (dead, again)]
+
+
+def _automation(client: "SyncPrefectClient", core: "AutomationCore") -> None:
+    """Made, or brought to ``core`` where one of its name is there."""
+    there = client.read_automations_by_name(core.name)
     if not there:
         client.create_automation(core)
     for known in there[:1]:

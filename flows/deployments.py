@@ -124,8 +124,11 @@ def _schedules(cron: str) -> list[dict[str, str]]:
 
 
 def _work_pool(name: str, wanted: Wanted) -> dict[str, Any]:
-    # Where a run has no heartbeat, nobody learns that its machine died; and its page shows belink's own lines too.
-    environment = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT), "PREFECT_LOGGING_EXTRA_LOGGERS": "belink,flows"}
+    environment = {
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "7",  # four minutes: a registry that starts again must not cost a training
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT),  # without one nobody learns that a run's machine died
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "belink,flows",  # the run's page shows belink's own lines too
+    }
     variables: dict[str, Any] = {"env": environment}
     if wanted.infrastructure != "process":
         variables["image"] = wanted.image

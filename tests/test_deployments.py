@@ -4,15 +4,19 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import small
 import yaml
+from servers import PrefectServer
 
 from belink.declarations import load_linker, load_source
 from belink.errors import ServerError
+from flows import deployed
 from flows.deploy import deploy
 from flows.deployments import CPU, GPU, Wanted, deployments, prefect_yaml
 
@@ -61,8 +65,6 @@ def test_linkers_of_ones_own_are_deployed_with_their_ontologies_alone(tmp_path: 
 
 
 def test_a_deployment_names_flows_and_parameters_that_there_are() -> None:
-    from flows import deployed
-
     for each in deployments(Wanted()):
         flow = getattr(deployed, each["entrypoint"].rpartition(".")[2])
         if "parameters" in each:
@@ -70,8 +72,6 @@ def test_a_deployment_names_flows_and_parameters_that_there_are() -> None:
 
 
 def test_parameters_explain_themselves() -> None:
-    from flows import deployed
-
     for flow in (deployed.refresh_ontology, deployed.retrain, deployed.evaluate_and_promote):
         (request,) = flow.parameters.definitions.values()
         assert all(field.get("description") for field in request["properties"].values())
@@ -118,10 +118,61 @@ def test_deploying_twice_leaves_what_deploying_once_did(prefect_server: Path, mo
         "belink ask for approval",
         "belink retrain mondo",
         "belink retrain sample",
+        "belink: a run that crashed is started again",
         "belink: a run without heartbeat has crashed",
     ]
     with pytest.raises(ServerError, match="expected one of the kind docker, found process"):
         deploy(Wanted(linkers=["sample"], infrastructure="docker", image="belink"))
+
+
+def test_what_crashed_is_asked_for_again_until_it_has_crashed_too_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = PrefectServer(tmp_path)
+    server.start()
+    try:
+        environment = {**os.environ, **server.variables}
+        command = [str(Path(sys.executable).with_name("belink")), "deploy", "sample"]
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+        with httpx.Client(base_url=server.variables["PREFECT_API_URL"], timeout=30) as api:
+
+            def started(flow: str, name: str, request: dict[str, Any]) -> str:
+                deployment = api.get(f"/deployments/name/{flow}/{name}").raise_for_status().json()["id"]
+                path, body = f"/deployments/{deployment}/create_flow_run", {"parameters": {"request": request}}
+                return str(api.post(path, json=body).raise_for_status().json()["id"])
+
+            def ended(run: str, state: str) -> None:
+                api.post(f"/flow_runs/{run}/set_state", json={"state": {"type": state}, "force": True})
+
+            def waiting(n: int) -> dict[str, dict[str, Any]]:
+                asked = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+                for _ in range(300):
+                    found = api.post("/flow_runs/filter", json=asked).raise_for_status().json()
+                    if len(found) == n:
+                        return {each["id"]: each["parameters"]["request"] for each in found}
+                    time.sleep(0.2)
+                pytest.fail(f"{n} runs did not wait: {found}")
+
+            first = {"linker": "sample", "retrain": "always"}
+            ended(started("retrain", "sample", first), "COMPLETED")
+            ended(started("retrain", "sample", first), "FAILED")
+            promotion = {"linker": "sample", "version": "3"}
+            ended(started("evaluate-and-promote", "belink", promotion), "CRASHED")
+            ended(started("retrain", "sample", first), "CRASHED")
+            for restarts in (1, 2):
+                ((run, request),) = waiting(1).items()
+                assert request == {**first, "restarts": restarts}
+                ended(run, "CRASHED")
+            ended(started("refresh-ontology", "mondo-sample", {"ontology": "mondo-sample"}), "CRASHED")
+            (last, other) = sorted(waiting(2).values(), key=len, reverse=True)
+    finally:
+        server.kill()
+    assert last == {**first, "restarts": 3}
+    assert other == {"ontology": "mondo-sample", "restarts": 1}
+    with pytest.raises(ServerError, match="found 3 that died one after the other"):
+        deployed.retrain.fn(deployed.Retraining(**last))
+    with pytest.raises(ServerError, match="found 3 that died"):
+        deployed.refresh_ontology.fn(deployed.OntologyRefresh(ontology="mondo-sample", restarts=3))
 
 
 @pytest.mark.parametrize("kind", ["docker", "kubernetes"])

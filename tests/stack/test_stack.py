@@ -196,33 +196,17 @@ class Stack:
             return []
         return [run for run in found if run["state_type"] != "SCHEDULED"]
 
-    def is_busy(self) -> bool:
-        return any(run["state_type"] in ("PENDING", "RUNNING", "CANCELLING") for run in self.runs("retrain"))
+    def retrain_by_hand(self) -> None:
+        found = httpx.get(f"{self.api}/deployments/name/retrain/sample", timeout=10).raise_for_status().json()
+        httpx.post(f"{self.api}/deployments/{found['id']}/create_flow_run", json={}, timeout=10).raise_for_status()
 
-    def retrain_by_hand(self) -> bool:
-        try:
-            found = httpx.get(f"{self.api}/deployments/name/retrain/sample", timeout=10).raise_for_status().json()
-            httpx.post(f"{self.api}/deployments/{found['id']}/create_flow_run", json={}, timeout=10).raise_for_status()
-        except httpx.HTTPError:
-            return False
-        return True
-
-    def reach(self, version: str, patience: float) -> tuple[float, int]:
-        """Seconds until the champion is made of ``version``, and the runs started by hand on the way.
-
-        Nobody retries a retraining that failed: once nothing has been under way for ``patience``, a person starts one.
-        """
-        began = idle = time.monotonic()
-        by_hand = 0
+    def reach(self, version: str) -> float:
+        """Seconds until the champion is made of ``version``, by nobody's hand."""
+        began = time.monotonic()
         while self.champion_release() != version:
-            now = time.monotonic()
-            assert now - began < 600, f"{version} did not become champion; see {self.folder}"
-            if self.is_busy():
-                idle = now
-            elif now - idle > patience and self.retrain_by_hand():
-                by_hand, idle = by_hand + 1, now
+            assert time.monotonic() - began < 600, f"{version} did not become champion; see {self.folder}"
             time.sleep(1)
-        return time.monotonic() - began, by_hand
+        return time.monotonic() - began
 
 
 @pytest.fixture
@@ -248,8 +232,7 @@ def say(line: str) -> None:
 
 def test_the_stack_follows_its_ontology_and_outlives_every_kill(stack: Stack) -> None:
     version = stack.publisher.publish(0)
-    seconds, by_hand = stack.reach(version, patience=240)
-    assert by_hand == 0, "the schedule and the event did it"
+    seconds = stack.reach(version)
     (retrained,) = stack.runs("retrain")
     assert retrained["created_by"]["type"] == "AUTOMATION"
     assert any(run["auto_scheduled"] and run["state_type"] == "COMPLETED" for run in stack.runs("refresh-ontology"))
@@ -296,14 +279,13 @@ def kill_each(stack: Stack, asker: Asker, names: list[str], cycle: float) -> Non
         starts = stack.supervisor.processes[name].starts
         stack.supervisor.processes[name].signal(9)
         wait_for(f"{name} is started again", lambda n=name, s=starts: stack.supervisor.processes[n].starts > s, 30)  # type: ignore[misc]
-        seconds, by_hand = stack.reach(version, patience=150)
+        seconds = stack.reach(version)
         if name == "serve":
             wait_for("the service again", lambda: answers(f"{asker.url}/ready"), 180)
             asker.excused.clear()
         say(
             f"SIGKILL {name} {moment:.0f} s after a release"
             f"{' (champion already)' if was_there else ''}: champion {version} after {moment + seconds:.0f} s"
-            f"{f', {by_hand} retraining started by hand' if by_hand else ''}"
         )
         if asker.asked:
             served = registry.champion(stack.here, "sample")
@@ -329,8 +311,8 @@ def cancel_one(stack: Stack, number: int) -> None:
 
     seconds = wait_for("the retraining to be cancelled", ended, 120)
     wait_for("its leftovers to be swept", lambda: not list(stack.here.home.rglob(".tmp-*")), 60)
-    _, by_hand = stack.reach(version, patience=5)
-    say(f"cancelled a retraining: ended after {seconds:.0f} s, nothing left, {by_hand} started by hand finished")
+    stack.retrain_by_hand()
+    say(f"cancelled a retraining: ended after {seconds:.0f} s, nothing left; by hand {stack.reach(version):.0f} s")
 
 
 def check_what_is_left(stack: Stack) -> None:
