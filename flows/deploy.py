@@ -104,8 +104,8 @@ def _automations() -> "list[AutomationCore]":
     """What the server does with runs that die.
 
     A worker or machine that dies can say nothing: a run whose heartbeats cease becomes Crashed, which frees its place
-    in pool and deployment. A refresh or retraining that crashed is asked for again with all that it was asked for, and
-    counts how often that was (:data:`flows.deployed.RESTARTS` ends it).
+    in pool and deployment. A refresh or retraining that crashed is asked for again with all that it was asked for and
+    the number of its restarts, of which the server takes :data:`flows.deployed.RESTARTS`.
     """
     from prefect.events.schemas.automations import AutomationCore
 
