@@ -27,10 +27,10 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from belink import abbreviations
-from belink.corpora.assemble import around
+from belink.corpora.assemble import marked
 from belink.corpora.sentences import split
 from belink.records import Document, Mention
 from belink.text import aligned_words, american, normalise
@@ -102,15 +102,7 @@ class Detector:
         known = abbreviations.definitions(text)
         found = []
         for start, end in self._spans(text, starts, known):
-            begin, stop = around(start, end, within, starts)
-            mention = Mention(
-                text=text[start:end],
-                start=start,
-                end=end,
-                sentence=text[begin:stop],
-                sentence_start=begin,
-                document=document,
-            )
+            mention = replace(marked(text, start, end, within, starts), document=document)
             found.append(abbreviations.spelled_out(mention, known))
         return found
 

@@ -207,7 +207,7 @@ def _convert_gguf(file: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    with _quiet_transformers():
+    with without_bars():
         try:
             tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
             model: Any = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
@@ -232,7 +232,8 @@ def _convert_gguf(file: Path, folder: Path) -> None:
 
 
 @contextmanager
-def _quiet_transformers() -> Iterator[None]:
+def without_bars() -> Iterator[None]:
+    """Progress bars of transformers switched off for a while."""
     from transformers.utils import logging
 
     theirs: Any = logging

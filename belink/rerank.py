@@ -7,13 +7,12 @@ model cannot look, so a batch needs no attention mask and answers as its questio
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from belink import artefact, prompts
+from belink import artefact, models, prompts
 from belink.errors import BelinkError, ModelError
 from belink.records import Candidate, Mention
 
@@ -167,7 +166,7 @@ def load_model(base: "ResolvedModel", form: prompts.Form) -> Any:
     from transformers import AutoModelForCausalLM
 
     try:
-        with _quiet():
+        with models.without_bars():
             model: Any = AutoModelForCausalLM.from_pretrained(base.path, dtype="auto")
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
@@ -268,24 +267,9 @@ def _merged(model: Any, adapter: Path) -> Any:
 
     if sum(p.numel() for p in model.parameters()) <= _MERGED_EXACTLY:
         model = model.to(torch.float32)
-    with _quiet():
+    with models.without_bars():
         return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
 
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Progress bars of transformers switched off for a while."""
-    from transformers.utils import logging
-
-    theirs: Any = logging
-    shown = theirs.is_progress_bar_enabled()
-    theirs.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            theirs.enable_progress_bar()

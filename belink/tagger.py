@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from belink import abbreviations, models
-from belink.corpora.assemble import around
+from belink.corpora.assemble import marked
 from belink.corpora.sentences import split
 from belink.declarations import Detection
 from belink.errors import ModelError
@@ -87,16 +87,7 @@ class Tagger:
         for start, end, label, score in _entities(self._words(text)):
             if score < self._config.min_score or (self._config.labels and label not in self._config.labels):
                 continue
-            begin, stop = around(start, end, within, starts)
-            mention = Mention(
-                text=text[start:end],
-                start=start,
-                end=end,
-                sentence=text[begin:stop],
-                sentence_start=begin,
-                type=label,
-                document=document,
-            )
+            mention = replace(marked(text, start, end, within, starts), type=label, document=document)
             found.append(abbreviations.spelled_out(mention, known))
         return found
 

@@ -9,7 +9,7 @@ import bisect
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from belink.corpora import sentences
 from belink.records import Document, Mention, Rejection
@@ -224,20 +224,21 @@ def _worded(passage: Passage) -> Iterable[str]:
 def _mention(
     document: str, text: str, fitted: Spans, annotation: Annotation, spans: Spans, starts: Sequence[int]
 ) -> Mention:
-    start, end = fitted[0][0], fitted[-1][1]
-    from_, to = around(start, end, spans, starts)
-    return Mention(
+    return replace(
+        marked(text, fitted[0][0], fitted[-1][1], spans, starts),
         text=" ".join(text[a:b] for a, b in fitted),
-        start=start,
-        end=end,
         spans=fitted if len(fitted) > 1 else (),
-        sentence=text[from_:to],
-        sentence_start=from_,
         gold=annotation.gold,
         nil=annotation.nil,
         type=annotation.type,
         document=document,
     )
+
+
+def marked(text: str, start: int, end: int, sentences: Spans, starts: Sequence[int]) -> Mention:
+    """The mention from ``start`` to ``end`` with the sentences that hold it; ``starts`` are theirs."""
+    from_, to = around(start, end, sentences, starts)
+    return Mention(text=text[start:end], start=start, end=end, sentence=text[from_:to], sentence_start=from_)
 
 
 def around(start: int, end: int, spans: Spans, starts: Sequence[int]) -> tuple[int, int]:

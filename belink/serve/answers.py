@@ -1,13 +1,14 @@
 """Requests → documents, and links → answers: between the shapes of ``schemas.py`` and belink's own records."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pydantic import BaseModel
 
 from belink.corpora import bioc
-from belink.corpora.assemble import CorpusReport, RawDocument, around, assemble, laid_out_length
+from belink.corpora.assemble import CorpusReport, RawDocument, assemble, laid_out_length, marked
 from belink.corpora.sentences import split
-from belink.records import Candidate, Concept, Document, Link, Mention
+from belink.records import Candidate, Concept, Document, Link
 from belink.releases import Release
 from belink.serve.schemas import (
     LONGEST_MENTION,
@@ -63,23 +64,17 @@ def _refuse_large(read: Sequence[RawDocument]) -> None:
         )
 
 
-def _document(marked: Marked) -> Document:
-    """``marked`` with the sentence of each mention, which the model is shown."""
-    sentences = tuple(split(marked.text))
+def _document(given: Marked) -> Document:
+    """``given`` with the sentence of each mention, which the model is shown."""
+    sentences = tuple(split(given.text))
     starts = [start for start, _ in sentences]
-    mentions = []
-    for span in marked.mentions or ():
-        begin, end = around(span.start, span.end, sentences, starts)
-        mention = Mention(
-            text=marked.text[span.start : span.end],
-            start=span.start,
-            end=span.end,
-            sentence=marked.text[begin:end],
-            sentence_start=begin,
-            document=marked.id,
-        )
-        mentions.append(mention)
-    return Document(id=marked.id, text=marked.text, sentences=sentences, mentions=tuple(mentions))
+    mentions = [marked(given.text, span.start, span.end, sentences, starts) for span in given.mentions or ()]
+    return Document(
+        id=given.id,
+        text=given.text,
+        sentences=sentences,
+        mentions=tuple(replace(mention, document=given.id) for mention in mentions),
+    )
 
 
 def answered(
