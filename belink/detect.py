@@ -27,7 +27,7 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from belink import abbreviations
 from belink.corpora.assemble import marked
@@ -102,7 +102,7 @@ class Detector:
         known = abbreviations.definitions(text)
         found = []
         for start, end in self._spans(text, starts, known):
-            mention = replace(marked(text, start, end, within, starts), document=document)
+            mention = marked(document, text, start, end, within, starts)
             found.append(abbreviations.spelled_out(mention, known))
         return found
 

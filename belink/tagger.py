@@ -87,7 +87,7 @@ class Tagger:
         for start, end, label, score in _entities(self._words(text)):
             if score < self._config.min_score or (self._config.labels and label not in self._config.labels):
                 continue
-            mention = replace(marked(text, start, end, within, starts), type=label, document=document)
+            mention = replace(marked(document, text, start, end, within, starts), type=label)
             found.append(abbreviations.spelled_out(mention, known))
         return found
 

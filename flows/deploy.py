@@ -38,12 +38,13 @@ def deploy(wanted: Wanted) -> dict[str, Any]:
     from prefect.exceptions import PrefectException
 
     declared = deployments(wanted)  # a mistake in a declaration shows before anything is changed
+    automations = _automations()
     try:
         with get_client(sync_client=True) as client:
             for name, limit in POOLS.items():
                 _pool(client, name, wanted.infrastructure, limit)
             _deployments(wanted)
-            for core in _automations():
+            for core in automations:
                 _automation(client, core)
     except (httpx.HTTPError, PrefectException, RuntimeError) as error:
         raise ServerError(f"{url}: expected a Prefect server, found {type(error).__name__}: {_line(error)}") from error
@@ -56,7 +57,7 @@ def deploy(wanted: Wanted) -> dict[str, Any]:
         "schedules": {
             name: each["schedules"][0]["cron"] for name, each in zip(names, declared, strict=True) if each["schedules"]
         },
-        "automations": [core.name for core in _automations()],
+        "automations": [core.name for core in automations],
     }
 
 

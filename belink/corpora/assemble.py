@@ -225,20 +225,26 @@ def _mention(
     document: str, text: str, fitted: Spans, annotation: Annotation, spans: Spans, starts: Sequence[int]
 ) -> Mention:
     return replace(
-        marked(text, fitted[0][0], fitted[-1][1], spans, starts),
+        marked(document, text, fitted[0][0], fitted[-1][1], spans, starts),
         text=" ".join(text[a:b] for a, b in fitted),
         spans=fitted if len(fitted) > 1 else (),
         gold=annotation.gold,
         nil=annotation.nil,
         type=annotation.type,
-        document=document,
     )
 
 
-def marked(text: str, start: int, end: int, sentences: Spans, starts: Sequence[int]) -> Mention:
+def marked(document: str, text: str, start: int, end: int, sentences: Spans, starts: Sequence[int]) -> Mention:
     """The mention from ``start`` to ``end`` with the sentences that hold it; ``starts`` are theirs."""
     from_, to = around(start, end, sentences, starts)
-    return Mention(text=text[start:end], start=start, end=end, sentence=text[from_:to], sentence_start=from_)
+    return Mention(
+        text=text[start:end],
+        start=start,
+        end=end,
+        sentence=text[from_:to],
+        sentence_start=from_,
+        document=document,
+    )
 
 
 def around(start: int, end: int, spans: Spans, starts: Sequence[int]) -> tuple[int, int]:

@@ -1,7 +1,6 @@
 """Requests → documents, and links → answers: between the shapes of ``schemas.py`` and belink's own records."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from pydantic import BaseModel
 
@@ -68,13 +67,10 @@ def _document(given: Marked) -> Document:
     """``given`` with the sentence of each mention, which the model is shown."""
     sentences = tuple(split(given.text))
     starts = [start for start, _ in sentences]
-    mentions = [marked(given.text, span.start, span.end, sentences, starts) for span in given.mentions or ()]
-    return Document(
-        id=given.id,
-        text=given.text,
-        sentences=sentences,
-        mentions=tuple(replace(mention, document=given.id) for mention in mentions),
+    mentions = tuple(
+        marked(given.id, given.text, span.start, span.end, sentences, starts) for span in given.mentions or ()
     )
+    return Document(id=given.id, text=given.text, sentences=sentences, mentions=mentions)
 
 
 def answered(
