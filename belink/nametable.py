@@ -8,6 +8,7 @@ in order, and the first n rows of a table are a random sample of it.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -196,6 +197,25 @@ class NameTable:
         chosen = self._names if rows is None else self._names.take(rows)
         for start in range(0, len(chosen), _BATCH):
             yield from chosen.slice(start, _BATCH).to_pylist()
+
+    @cached_property
+    def kind_meant(self) -> np.ndarray:
+        """float64 (n_concepts,): how readily annotators mean concepts whose ids are of this kind, 0 or less.
+
+        The logarithm of distinct annotated texts (and one more) for each concept of the kind, relative to the kind that
+        has the most; 0 for all where there are no precedents. Of one kind are ids that share their prefix and the
+        letters after it: ``MESH:D…``, ``MESH:C…``, ``OMIM:…``.
+        """
+        import pyarrow.compute as pc
+
+        kinds = pc.replace_substring_regex(self._concepts["id"], r"^([^:]*:[A-Za-z_]*).*$", r"\1").dictionary_encode()
+        kind = kinds.indices.to_numpy()
+        precedents = self.owner_concept[self.owner_scope == MENTION]
+        if not len(precedents):
+            return np.zeros(self.n_concepts)
+        texts = np.bincount(kind[precedents], minlength=len(kinds.dictionary)) + 1
+        rate = np.log(texts / np.bincount(kind))
+        return np.asarray((rate - rate.max())[kind])
 
     def find(self, names: Sequence[str]) -> np.ndarray:
         """int64 (n,): the row of each normalised name, -1 where the table does not hold it."""

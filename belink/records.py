@@ -98,6 +98,7 @@ class Candidate:
     meant_as: int = 0  # distinct texts among them
     meant_here: float = 0.0  # of those with this very text the share that meant it, 0 to 1
     precedent: float = 0.0  # cosine of the nearest of its training mentions, 0 where it has none
+    kind_meant: float = 0.0  # how readily training text means ids like its own; see NameTable.kind_meant
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

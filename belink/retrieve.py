@@ -252,6 +252,7 @@ def _known(
         "meant": np.bincount(which, times, minlength=n).astype(np.int64),
         "meant_as": np.bincount(which[precedent], minlength=n),
         "meant_here": np.minimum(np.bincount(which[here], times[here], minlength=n) / total, 1.0),
+        "kind_meant": table.kind_meant[concept],
     }
     if vectors is None:
         return known

@@ -272,3 +272,20 @@ def test_what_all_names_of_a_concept_say(index: Index, encoder: Encoder) -> None
         assert candidate.names == len(names)
         assert candidate.nearby == pytest.approx(np.mean(cosines[:3]), abs=2e-3)
         assert (candidate.meant, candidate.meant_as, candidate.meant_here, candidate.precedent) == (0, 0, 0.0, 0.0)
+
+
+def test_how_readily_a_kind_of_id_is_meant(tmp_path: Path, encoder: Encoder) -> None:
+    names = ("measles", "mumps", "rubella", "measles virus infection", "mumps meningitis", "rubella syndrome", "ulcer")
+    called = zip(("X:D1", "X:D2", "X:D3", "X:C1", "X:C2", "X:C3", "X:7"), names, strict=True)
+    path = release(tmp_path / "1", *(replace(concept(0, name), id=curie) for curie, name in called))
+    declared = Linker(name="x", title="X", ontologies=("x",))
+    meant = [("rash of childhood", "X:D1")] * 5 + [("german measles", "X:D3"), ("swollen face", "X:D2"), ("x", "X:C1")]
+    table = Index.load(build_index([path], declared, encoder, tmp_path / "index", precedents=meant).path).table
+    kinds = dict(zip((of["id"] for of in table.concepts(np.arange(7))), table.kind_meant, strict=True))
+    assert kinds["X:D1"] == kinds["X:D2"] == kinds["X:D3"] == 0.0, "three texts for three concepts are the most"
+    assert kinds["X:C1"] == kinds["X:C3"] == pytest.approx(np.log(2 / 3) - np.log(4 / 3)), "distinct texts, and one"
+    assert kinds["X:7"] == pytest.approx(np.log(1 / 1) - np.log(4 / 3))
+    plain = Index.load(build_index([path], declared, encoder, tmp_path / "plain").path)
+    assert not plain.table.kind_meant.any(), "nobody has annotated anything"
+    (found,) = retrieve(plain, encoder, [Mention(text="measles")], EVERYTHING)
+    assert {candidate.kind_meant for candidate in found} == {0.0}
