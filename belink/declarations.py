@@ -185,6 +185,7 @@ class Evaluation(Declared):
 
     items: int = Field(default=300, gt=0)  # held-out names drawn from the release (corpora come on top)
     corpus_items: int = Field(default=1000, gt=0)  # at most so many held-out corpus mentions
+    share: float = Field(default=0.5, gt=0, lt=1)  # of what is held out that examines; the rest calibrates
     index_queries: int = 1000  # names on which the index's recall against exact search is measured
 
 

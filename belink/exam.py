@@ -1,7 +1,7 @@
 """Releases and corpora → what a linker is trained on, calibrated on and examined by: three sets that share nothing.
 
-``questions`` keeps a share of names and documents from training; here that share is halved by a stable hash, so that
-no calibration is judged by what it was fitted to, in this release or in a later one.
+``questions`` keeps a share of names and documents from training; here a stable hash divides what is kept, so that no
+calibration is judged by what it was fitted to, in this release or in a later one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from belink import abbreviations, corpora, declarations, questions, releases
-from belink.declarations import Corpus, Linker
+from belink.declarations import Corpus, Evaluation, Linker
 from belink.predictions import migrate_gold
 from belink.questions import Question, Retrieve
 from belink.records import Candidate, Document, Mention
@@ -86,14 +86,15 @@ def calibration_questions(
                 training=training,
                 options=options,
                 held_out=True,
-                limit=2 * wanted.corpus_items,
+                limit=round(wanted.corpus_items / wanted.share),
             )
-    asked = [question for question in asked if not _examines(question.mention)]
+    asked = [question for question in asked if not _examines(question.mention, wanted)]
     if len(asked) < _ENOUGH:
+        drawn = round(wanted.items / wanted.share)
         of_names = questions.held_out_questions(
-            names(folders, linker.prefixes), retrieve, training=training, options=options, n=2 * wanted.items
+            names(folders, linker.prefixes), retrieve, training=training, options=options, n=drawn
         )
-        asked += [question for question in of_names if not _examines(question.mention)]
+        asked += [question for question in of_names if not _examines(question.mention, wanted)]
     return asked
 
 
@@ -117,15 +118,15 @@ def exam(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[Ite
     if len(items) >= _ENOUGH:
         return items
     drawn = questions.held_out_questions(
-        names(folders, linker.prefixes), _anything, training=every, options=1, n=2 * wanted.items
+        names(folders, linker.prefixes), _anything, training=every, options=1, n=round(wanted.items / wanted.share)
     )
-    of_names = [q.mention for q in drawn if _examines(q.mention)]
+    of_names = [q.mention for q in drawn if _examines(q.mention, wanted)]
     return [item for mention in of_names for item in _name_items(mention, training.nil_share)] + items
 
 
 def _of_corpus(linker: Linker, corpus: Corpus, folders: Sequence[Path], data: Path | None) -> list[Item]:
     """The mentions of a corpus's held-out documents; of all documents, where it only evaluates."""
-    all_held_out, training = corpus.use == "evaluate", linker.training
+    all_held_out, training, wanted = corpus.use == "evaluate", linker.training, linker.evaluation
     asked = training.model_copy(update={"nil_share": 0.0, **({"held_out": 1.0} if all_held_out else {})})
     drawn = questions.corpus_questions(
         documents(corpus, folders, data),
@@ -133,9 +134,9 @@ def _of_corpus(linker: Linker, corpus: Corpus, folders: Sequence[Path], data: Pa
         training=asked,
         options=1,
         held_out=True,
-        limit=linker.evaluation.corpus_items * (1 if all_held_out else 2),
+        limit=wanted.corpus_items if all_held_out else round(wanted.corpus_items / wanted.share),
     )
-    asked_of = [question.mention for question in drawn if all_held_out or _examines(question.mention)]
+    asked_of = [q.mention for q in drawn if all_held_out or _examines(q.mention, wanted)]
     return [item for mention in asked_of for item in _document_items(mention, corpus.name, training.nil_share)]
 
 
@@ -233,9 +234,12 @@ def _anything(
     return [[Candidate(id="", label="", name="", ontology="", release="")] for _ in mentions]
 
 
-def _examines(mention: Mention) -> bool:
-    """Which half of what is held out: a document as a whole, a name wherever it stands."""
-    return _uniform("examines", mention.document or normalise(mention.text)) < 0.5
+def _examines(mention: Mention, wanted: Evaluation) -> bool:
+    """Which part of what is held out: a document as a whole, a name wherever it stands.
+
+    What examines at one share does so at any larger one.
+    """
+    return _uniform("examines", mention.document or normalise(mention.text)) < wanted.share
 
 
 def _uniform(*parts: str) -> float:

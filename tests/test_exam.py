@@ -65,6 +65,22 @@ def test_no_name_and_no_document_is_in_two_of_the_three_sets(linker: Linker, fol
     assert others.isdisjoint(q.mention.document for q in training if q.mention.document)
 
 
+def test_a_smaller_share_leaves_more_to_calibrate_on(linker: Linker, folders: dict[str, Path]) -> None:
+    where = [folders[FIRST]]
+    few = linker.model_copy(update={"evaluation": linker.evaluation.model_copy(update={"share": 0.2})})
+
+    def texts(of: Linker) -> tuple[set[str], set[str]]:
+        calibrating = [q.mention for q in exam.calibration_questions(of, where, None, everything)]
+        examined = [item.mention for item in exam.exam(of, where, None)]
+        names = [{normalise(m.text) for m in mentions if not m.document} for mentions in (examined, calibrating)]
+        return names[0], names[1]
+
+    (half, other_half), (fifth, rest) = texts(linker), texts(few)
+    assert len(rest) > 2 * len(other_half)
+    assert 0.5 < len(fifth) / len(half) < 1.5, "as many examine as are declared, of more that are drawn"
+    assert fifth.isdisjoint(rest)
+
+
 def test_the_exam_has_names_documents_and_none_of_the_above(linker: Linker, folders: dict[str, Path]) -> None:
     items = exam.exam(linker, [folders[FIRST]], None)
     names = [item for item in items if item.source == exam.NAMES]
