@@ -48,6 +48,7 @@ _CENTRE = {
     "none_log_probability": 0.1,
 }
 _OF_TEXT = frozenset(("first_new", *evidence.CONCEPT))
+_SIGNS = (*evidence.SIGNS, *(1 for _ in MODEL))
 _NAMES = (*evidence.OPTION, *(f"none.{name}" for name in evidence.NONE), *MODEL)
 
 
@@ -229,10 +230,15 @@ def _centre(names: Sequence[str]) -> tuple[float, ...]:
 def _weights(
     designs: "Sequence[NDArray[np.float64]]", answers: Sequence[int], among: Sequence[int]
 ) -> tuple[float, ...]:
-    centre = np.array(_centre(_NAMES[: designs[0].shape[1]]))
-    shy = np.array([_SHY if name in _OF_TEXT else 1.0 for name in _NAMES[: designs[0].shape[1]]])
-    penalty = _PENALTY * shy * max(1.0, _ENOUGH / max(len(among), 1))
-    fitted = evidence.fit([designs[i] for i in among], [answers[i] for i in among], centre=centre, penalty=penalty)
+    names = _NAMES[: designs[0].shape[1]]
+    shy = np.array([_SHY if name in _OF_TEXT else 1.0 for name in names])
+    fitted = evidence.fit(
+        [designs[i] for i in among],
+        [answers[i] for i in among],
+        centre=np.array(_centre(names)),
+        penalty=_PENALTY * shy * max(1.0, _ENOUGH / max(len(among), 1)),
+        signs=_SIGNS[: len(names)],
+    )
     return tuple(float(weight) for weight in fitted)
 
 

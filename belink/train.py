@@ -257,7 +257,7 @@ def _priors(questions: "Sequence[Question]", share: float) -> "tuple[list[tuple[
     scales = np.maximum(np.concatenate(designs).std(axis=0), 1e-3)
     designs = [design / scales for design in designs]
     answers = [question.answer for question in questions]
-    weights = evidence.fit(designs, answers, centre=np.zeros(len(scales)), penalty=_PENALTY)
+    weights = evidence.fit(designs, answers, centre=np.zeros(len(scales)), penalty=_PENALTY, signs=evidence.SIGNS)
     logs = [np.log(np.maximum(evidence.softmax(design @ weights), 1e-9)) for design in designs]
     loss = float(-np.mean([of[answer] for of, answer in zip(logs, answers, strict=True)]))
     return [tuple((share * of).tolist()) for of in logs], loss

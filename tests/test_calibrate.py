@@ -77,6 +77,29 @@ def test_without_questions_the_weights_stay_at_the_centre():
     np.testing.assert_allclose(one, centre, atol=1e-3)
 
 
+def test_a_weight_of_known_sign_does_not_take_the_other():
+    rng = RNG(2)
+    true = np.array([2.0, -1.0, 0.5])
+    designs = [rng.normal(size=(5, 3)) for _ in range(1000)]
+    answers = [int(rng.choice(5, p=evidence.softmax(design @ true))) for design in designs]
+    first, second, third = evidence.fit(designs, answers, centre=np.zeros(3), penalty=1.0, signs=(-1, 1, 1))
+    assert first == second == 0.0
+    assert 0.0 < third < 1.0
+
+
+def test_no_calibration_learns_that_a_match_speaks_against_an_option():
+    rng = RNG(3)
+    questions = []
+    for i in range(400):  # a paper that annotates its many exact matches as something else
+        options = [candidate(j, float(score), exact=j == 0) for j, score in enumerate(np.sort(rng.random(5))[::-1])]
+        mention = Mention(text=f"m{i}", gold=("X:1",))
+        questions.append(Question(mention=mention, candidates=tuple(options), answer=1))
+    fitted = calibrate.fit(questions, None)
+    weights = dict(zip((*evidence.OPTION, *evidence.NONE), fitted.alone, strict=True))
+    assert min(weights[name] for name in ("exact", "sole_exact", "score", "rank", "meant")) >= 0.0
+    assert max(weights[name] for name in evidence.WORDS[1:]) <= 0.0
+
+
 def test_only_the_best_option_is_marked_as_new_to_training():
     column = evidence.OPTION.index("first_new")
     options = [candidate(0, 0.4), candidate(1, 0.9), candidate(2, 0.5)]
@@ -228,9 +251,11 @@ def test_the_only_exact_match_is_settled_unless_held_out_questions_speak_against
 
 
 def test_a_model_is_asked_as_far_as_it_helps():
-    useless, helpful = (calibrate.fit(*world(1500, model_knows=knows)).report for knows in (0.0, 1.0))
-    assert useless["settled"] > 0.9 > 0.1 > helpful["settled"]
-    assert useless["accuracy"] >= useless["accuracy_alone"]
+    helpful = calibrate.fit(*world(1500, model_knows=1.0)).report
+    useless = [calibrate.fit(*world(1500, model_knows=0.0, seed=seed)).report for seed in range(5)]
+    settled = np.median([report["settled"] for report in useless])  # by luck some draws seem to gain a little
+    assert settled > 0.9 > 0.1 > helpful["settled"]
+    assert all(report["accuracy"] >= report["accuracy_alone"] for report in useless)
 
 
 def test_without_a_model_everything_is_settled():
