@@ -51,7 +51,7 @@ def _float32():
 
 
 def load(base: ResolvedModel, **config: object) -> Reranker:
-    return Reranker.load(base, None, Config.model_validate(config), device="cpu")
+    return Reranker.load(base, None, Config.model_validate({"orders": 1, **config}), device="cpu")
 
 
 @pytest.mark.parametrize("format", ["letter-last", "letter-first"])

@@ -21,7 +21,7 @@ from belink.records import Candidate, Mention
 from belink.rerank import Reranker
 
 NAMES = ("breast carcinoma", "type 2 diabetes mellitus", "β-thalassaemia major", "melanoma", "Alzheimer disease")
-CONFIG = RerankerConfig(options=4, sentence=False)
+CONFIG = RerankerConfig(options=4, sentence=False, orders=1)
 TRAINING = Training(batch_size=4, lora_rank=4, learning_rate=5e-3, checkpoint_every=4, residual=0.0)
 
 
