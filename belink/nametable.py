@@ -208,11 +208,11 @@ class NameTable:
         """
         import pyarrow.compute as pc
 
-        kinds = pc.replace_substring_regex(self._concepts["id"], r"^([^:]*:[A-Za-z_]*).*$", r"\1").dictionary_encode()
-        kind = kinds.indices.to_numpy()
         precedents = self.owner_concept[self.owner_scope == MENTION]
         if not len(precedents):
             return np.zeros(self.n_concepts)
+        kinds = pc.replace_substring_regex(self._concepts["id"], r"^([^:]*:[A-Za-z_]*).*$", r"\1").dictionary_encode()
+        kind = kinds.indices.to_numpy()
         texts = np.bincount(kind[precedents], minlength=len(kinds.dictionary)) + 1
         rate = np.log(texts / np.bincount(kind))
         return np.asarray((rate - rate.max())[kind])
