@@ -252,12 +252,16 @@ def _plan(lengths: Sequence[int], training: "declarations.Training") -> list[lis
 
 
 def _priors(questions: "Sequence[Question]", share: float) -> "tuple[list[tuple[float, ...]], float]":
-    """``share`` of retrieval's log-probability of each option, and the loss it has by itself (natural logarithm)."""
+    """``share`` of retrieval's log-probability of each option, and the loss it has by itself (natural logarithm).
+
+    The weights are free in sign, unlike the calibration's: they are to explain away whatever gives an answer away only
+    because of how questions are made, such as a hidden name that its concept's neighbourhood lacks.
+    """
     designs = [evidence.design(question.mention, question.candidates) for question in questions]
     scales = np.maximum(np.concatenate(designs).std(axis=0), 1e-3)
     designs = [design / scales for design in designs]
     answers = [question.answer for question in questions]
-    weights = evidence.fit(designs, answers, centre=np.zeros(len(scales)), penalty=_PENALTY, signs=evidence.SIGNS)
+    weights = evidence.fit(designs, answers, centre=np.zeros(len(scales)), penalty=_PENALTY)
     logs = [np.log(np.maximum(evidence.softmax(design @ weights), 1e-9)) for design in designs]
     loss = float(-np.mean([of[answer] for of, answer in zip(logs, answers, strict=True)]))
     return [tuple((share * of).tolist()) for of in logs], loss
