@@ -87,11 +87,18 @@ def assemble(parts: Parts, target_parent: Path) -> Path:
 
 
 def check(folder: Path, *, deep: bool = True) -> dict[str, Any]:
-    """The manifest of the bundle at ``folder``, whose parts are all there and belong together.
+    """The manifest of the bundle at ``folder``, whose parts are all there, belong together and can be used.
 
     :param deep: read every file and compare its sha256; otherwise its size only.
-    :raises BundleError: a part is missing, damaged, or made for other parts; the message names it.
+    :raises BundleError: a part is missing, damaged, or made for other parts or by another belink; the message names it.
     """
+    manifest = check_parts(folder, deep=deep)
+    check_calibration(folder)
+    return manifest
+
+
+def check_parts(folder: Path, *, deep: bool = True) -> dict[str, Any]:
+    """As :func:`check`, but whatever rules the calibration follows: another refresh can take the other parts on."""
     try:
         manifest = artefact.read_manifest(folder)
     except BelinkError as error:
@@ -112,8 +119,16 @@ def check(folder: Path, *, deep: bool = True) -> dict[str, Any]:
     _check_releases(folder, manifest)
     _check_index(folder, manifest)
     _check_adapter(folder, manifest)
-    _check_calibration(folder)
     return manifest
+
+
+def check_calibration(folder: Path) -> None:
+    """:raises BundleError: the weights were fitted to other features than this belink asks of."""
+    try:
+        found = json.loads((folder / CALIBRATION).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BundleError(f"{folder}: expected {CALIBRATION} as JSON, found {error}; refresh again") from error
+    Calibration.from_dict(found)
 
 
 def is_draft(manifest: Mapping[str, Any]) -> bool:
@@ -283,14 +298,6 @@ def _check_adapter(folder: Path, manifest: Mapping[str, Any]) -> None:
             f"{folder}: the adapter was trained on a base model of sha256 {base[:16]}…, the bundle names "
             f"{manifest['base_model']['sha256'][:16]}…; train again"
         )
-
-
-def _check_calibration(folder: Path) -> None:
-    try:
-        found = json.loads((folder / CALIBRATION).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BundleError(f"{folder}: expected {CALIBRATION} as JSON, found {error}; refresh again") from error
-    Calibration.from_dict(found)
 
 
 def _part_manifest(folder: Path, what: str) -> dict[str, Any]:

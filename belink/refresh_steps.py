@@ -77,7 +77,12 @@ class Champion:
     version: str
     path: Path
     manifest: Mapping[str, Any]
-    fault: str = ""  # why it cannot be used: damaged, or made by another belink; "" for a sound one
+    fault: str = ""  # why it cannot be asked: damaged, or made by another belink; "" for a sound one
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its parts can be taken on, though it may be calibrated by other rules."""
+        return bool(self.manifest)
 
 
 def start(
@@ -164,23 +169,31 @@ def fetched(begun: Start, ontology: str, files: Sequence[Path] = ()) -> SourceFi
 def champion(begun: Start) -> Champion | None:
     """The linker's champion; ``None`` before the first promotion.
 
-    One that is damaged, or that another belink made, has a ``fault``: a refresh replaces it without comparing.
+    One that is damaged, or that another belink made, has a ``fault``: a refresh replaces it without comparing. Of one
+    that is only calibrated by other rules the refresh takes the adapter and the vectors on.
     """
     version = registry.champion(begun.settings, begun.linker.name)
     if version is None:
         return None
-    path = Path()
+    path, manifest = Path(), {}
     try:
         path, _ = registry.bundle_path(begun.settings, begun.linker.name, version)
-        return Champion(version=version, path=path, manifest=bundle.check(path, deep=False))
+        manifest = bundle.check_parts(path, deep=False)
+        bundle.check_calibration(path)
+        return Champion(version=version, path=path, manifest=manifest)
     except (BundleError, RegistryError) as error:
         log.warning("%s: the champion, version %s, cannot be used: %s", begun.linker.name, version, error)
-        return Champion(version=version, path=path, manifest={}, fault=str(error))
+        return Champion(version=version, path=path, manifest=manifest, fault=str(error))
 
 
 def sound(current: Champion | None) -> Champion | None:
-    """The champion where it can be used, to borrow from and to compare with."""
+    """The champion where it can be asked, to compare with."""
     return current if current is not None and not current.fault else None
+
+
+def whole(current: Champion | None) -> Champion | None:
+    """The champion where its parts can be taken on."""
+    return current if current is not None and current.is_whole else None
 
 
 def is_unchanged(begun: Start, files: Mapping[str, SourceFiles], current: Champion) -> bool:
@@ -254,7 +267,7 @@ def compared(current: Champion | None, releases: Mapping[str, Path]) -> "dict[st
     """What changed since the champion, by ontology; those that it holds in another release."""
     from belink.diff import diff
 
-    current = sound(current)
+    current = whole(current)
     if current is None:
         return {}
     before = {name: current.path / "releases" / name for name in releases}
@@ -275,7 +288,7 @@ def indexed(
     """
     from belink.index import build_index
 
-    folder, current = begun.settings.indices / begun.linker.name, sound(current)
+    folder, current = begun.settings.indices / begun.linker.name, whole(current)
     encoder = load_encoder(begun, adapted)
     previous = newest(folder, encoder=encoder.fingerprint) or (current.path / bundle.INDEX if current else None)
     folders = list(releases.values())

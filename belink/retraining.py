@@ -244,7 +244,7 @@ def _kept(begun: Start, current: Champion | None) -> tuple[Decision | None, str]
 
     if current is None:
         return None, "there is no champion yet"
-    if current.fault:
+    if not current.is_whole:
         return None, "the champion cannot be used"
     key = current.manifest["adapter"]
     if key is None:

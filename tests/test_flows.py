@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import small
 
-from belink import artefact, bundle, calibrate, refresh_steps, registry, settings
+from belink import artefact, bundle, calibrate, refresh_steps, registry, retraining, settings
 from belink.errors import DeclarationError, RegistryError
 from belink.link import Linker
 from belink.settings import Settings
@@ -118,6 +118,15 @@ def test_a_champion_calibrated_by_other_rules_is_refreshed(
     assert not refresh_steps.is_unchanged(begun, files, current)
     upgraded = refresh_steps.champion(begun)
     assert upgraded is not None and "refresh the linker" in upgraded.fault
+    assert refresh_steps.sound(upgraded) is None
+
+    # An upgrade of belink costs a calibration, not a training.
+    releases = refresh_steps.newest_releases(begun)
+    decision = retraining.decided(begun, releases, upgraded, refresh_steps.compared(upgraded, releases))
+    assert not decision.train
+    assert decision.adapter is not None and decision.adapter.name == current.manifest["adapter"]
+    assert decision.drift == current.manifest["inputs"]["adapter"]["drift"] > 0
+    assert retraining._kept_calibration(begun, decision, upgraded) is None
 
 
 def test_the_bundle_tells_what_it_was_made_of(told: tuple[Bench, list[dict[str, Any]]]) -> None:
