@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 SCOPES = ("label", "exact", "narrow", "broad", "related", "mention")
 MENTION = SCOPES.index("mention")
 _BATCH = 100_000  # names handled as Python strings at a time
+_LETTERS = ("name-letters.npy", "name-letters-rows.npy")
+_SAME_LETTERS = 5  # characters from which on names are the same that only blanks tell apart
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +71,8 @@ def build(releases: Sequence[OfRelease], folder: Path, precedents: Iterable[tupl
     _write(folder / "names.arrow", names.select(["name"]))
     np.save(folder / "name-hashes.npy", names["hash"].to_numpy())
     np.save(folder / "name-owners.npy", np.append(starts, len(owners)))
+    for file, array in zip(_LETTERS, _by_letters(_lists(names["name"])), strict=True):
+        np.save(folder / file, array)
     _write(folder / "owners.arrow", owners.select(["concept", "scope", "text", "times"]))
     concept = owners["concept"].to_numpy()
     np.save(folder / "concept-owners.npy", np.argsort(concept, kind="stable").astype(np.int32))
@@ -139,6 +143,18 @@ def _differs(column: "pa.ChunkedArray") -> np.ndarray:
     return np.append(True, pc.not_equal(column[1:], column[:-1]).to_numpy())
 
 
+def _lists(names: "pa.Array | pa.ChunkedArray") -> Iterator[list[str]]:
+    for start in range(0, len(names), _BATCH):
+        yield names.slice(start, _BATCH).to_pylist()
+
+
+def _by_letters(names: Iterable[list[str]]) -> tuple[np.ndarray, np.ndarray]:
+    """uint64 (n,), the hashes of names without their blanks, ascending; int32 (n,), the rows of those names."""
+    found = np.concatenate([np.empty(0, np.uint64), *(hashes([n.replace(" ", "") for n in some]) for some in names)])
+    order = np.argsort(found, kind="stable")
+    return found[order], order.astype(np.int32)
+
+
 def _ranges(starts: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Two int64 (m,): positions in ``rows``, ascending, and the numbers from starts[row] up to starts[row + 1]."""
     begins = starts[rows]
@@ -170,6 +186,7 @@ class NameTable:
     def __init__(self, folder: Path) -> None:
         self._names = _open(folder / "names.arrow")["name"]
         self._hashes = np.load(folder / "name-hashes.npy", mmap_mode="r")  # uint64 (n_names,), ascending
+        self._folder = folder
         self._starts = np.load(folder / "name-owners.npy", mmap_mode="r")  # int64 (n_names + 1,) into the owners
         owners = _open(folder / "owners.arrow")
         self.owner_concept: np.ndarray = owners["concept"].to_numpy()  # int32 (n_owners,)
@@ -195,8 +212,8 @@ class NameTable:
     def names(self, rows: np.ndarray | None = None) -> Iterator[str]:
         """The normalised names, all of them or those in ``rows``, in that order."""
         chosen = self._names if rows is None else self._names.take(rows)
-        for start in range(0, len(chosen), _BATCH):
-            yield from chosen.slice(start, _BATCH).to_pylist()
+        for some in _lists(chosen):
+            yield from some
 
     @cached_property
     def kind_meant(self) -> np.ndarray:
@@ -217,6 +234,14 @@ class NameTable:
         rate = np.log(texts / np.bincount(kind))
         return np.asarray((rate - rate.max())[kind])
 
+    @cached_property
+    def _letters(self) -> tuple[np.ndarray, np.ndarray]:
+        """See :func:`_by_letters`; tables of belink 0.1's first indices come without."""
+        if not (self._folder / _LETTERS[0]).exists():
+            return _by_letters(_lists(self._names))
+        letters, rows = (np.load(self._folder / file, mmap_mode="r") for file in _LETTERS)
+        return letters, rows
+
     def find(self, names: Sequence[str]) -> np.ndarray:
         """int64 (n,): the row of each normalised name, -1 where the table does not hold it."""
         rows = np.full(len(names), -1, np.int64)
@@ -229,6 +254,25 @@ class NameTable:
                     rows[i] = row
                     break
                 row += 1
+        return rows
+
+    def find_spelled(self, names: Sequence[str]) -> np.ndarray:
+        """int64 (n,): as :meth:`find`, and of a name that is not held the only one that has the same letters.
+
+        "simvastatin hydroxy acid" is found as "simvastatin hydroxyacid"; names of four characters and less are not.
+        """
+        rows = self.find(names)
+        missing = [i for i in np.flatnonzero(rows < 0).tolist() if len(names[i].replace(" ", "")) >= _SAME_LETTERS]
+        if not missing or not self.n_names:
+            return rows
+        letters, of = self._letters
+        asked = hashes([names[i].replace(" ", "") for i in missing])
+        first, last = (np.searchsorted(letters, asked, side=side) for side in ("left", "right"))
+        for i, start, end in zip(missing, first.tolist(), last.tolist(), strict=True):
+            wanted = names[i].replace(" ", "")
+            same = [row for row in of[start:end].tolist() if self._names[row].as_py().replace(" ", "") == wanted]
+            if len(same) == 1:
+                rows[i] = same[0]
         return rows
 
     def shared(self, other: "NameTable") -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ than to how ontologies name. On held-out mentions that occur nowhere in training
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,14 +19,25 @@ from belink.declarations import Retrieval
 from belink.index import Encodes, Index
 from belink.nametable import MENTION, SCOPES
 from belink.records import Candidate, Mention
-from belink.text import american, normalise
+from belink.text import acid, american, normalise
 
 _TOGETHER = 1_024  # mentions whose names are scored at a time
 # What separates equal names of several concepts: the label comes before a synonym, a loose synonym last.
 _SCOPE_LOSS = np.array([0.0, 0.001, 0.002, 0.002, 0.002, 0.001], np.float32)  # as SCOPES
 # Where a text spells an abbreviation out, the long form says what is meant; the short one is the same for many.
 _SHORT_FORM = 0.9
+_AGREES = 0.3  # trigram cosine of a long form and a name, from which on the short form may stand for that name
+_GUESS = 0.98  # what a name counts that is asked for in another chemical form
 _NEAREST = 3  # names of a concept whose mean cosine is told
+
+
+class _Key(NamedTuple):
+    """What is asked for, for a mention."""
+
+    text: str  # normalised
+    weight: float  # of the scores of what it finds
+    short: bool  # an abbreviation that the document spells out
+    guess: bool  # asked for only where it is a name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +59,7 @@ class _Matches:
     mention: np.ndarray  # int64 (n,)
     proposed: np.ndarray  # int64 (n,), row of the proposed names
     score: np.ndarray  # float32 (n,)
+    short: np.ndarray  # bool (n,), found by an abbreviation that the document spells out
 
 
 def retrieve(
@@ -85,19 +97,22 @@ def _retrieve(
 ) -> list[list[Candidate]]:
     """:param hidden: scopes in which a mention's own text does not count as a name."""
     keys = [_keys(mention) for mention in mentions]
-    queries = list(dict.fromkeys(key for of_one in keys for key, _ in of_one))
+    texts = list(dict.fromkeys(key.text for of_one in keys for key in of_one))
+    rows = dict(zip(texts, index.table.find_spelled(texts).tolist(), strict=True))
+    keys = [[key for key in of_one if rows[key.text] >= 0 or not key.guess] for of_one in keys]
+    queries = list(dict.fromkeys(key.text for of_one in keys for key in of_one))
     found: list[list[Candidate]] = [[] for _ in mentions]
     if not queries or not index.table.n_names:
         return found
-    own = index.table.find(queries)
+    own = np.array([rows[query] for query in queries])
     vectors = _vectors(index, encoder, queries, own) if config.dense else None
     proposed = _propose(index, vectors, queries, own, config)
     matches = _of_mentions(proposed, keys, queries)
-    rows = dict(zip(queries, own.tolist(), strict=True))
     asked = np.full((len(keys), max(map(len, keys))), -1, np.int64)
     for i, of_one in enumerate(keys):
-        asked[i, : len(of_one)] = [rows[key] for key, _ in of_one]
-    best, owner, exact = _best(index, proposed, matches, asked, hidden, limit)
+        asked[i, : len(of_one)] = [-1 if key.guess else rows[key.text] for key in of_one]
+    long_forms = [normalise(mention.long_form) for mention in mentions]
+    best, owner, exact = _best(index, proposed, matches, asked, long_forms, hidden, limit)
     concept = index.table.owner_concept[owner].astype(np.int64)
     query = proposed.query[best.proposed]
     known = _known(index, vectors, query, concept, asked[best.mention], hidden)
@@ -120,18 +135,21 @@ def _retrieve(
     return found
 
 
-def _keys(mention: Mention) -> list[tuple[str, float]]:
-    """What is asked for, without repetition, and what it counts: the long form where there is one, the text.
+def _keys(mention: Mention) -> list[_Key]:
+    """What is asked for, without repetition: the long form where there is one, the text.
 
-    Each as it is written and in American spelling, which most names have.
+    Each as it is written and in American spelling, which most names have; salts by the name of their acid, too.
     """
-    found: dict[str, float] = {}
-    for weight, text in ((1.0, mention.long_form), (_SHORT_FORM if mention.long_form else 1.0, mention.text)):
+    found: dict[str, _Key] = {}
+    spelled_out = bool(normalise(mention.long_form))
+    texts = ((1.0, mention.long_form, False), (_SHORT_FORM if spelled_out else 1.0, mention.text, spelled_out))
+    for weight, text, short in texts:
         key = normalise(text)
         for spelled in (key, american(key)):
             if spelled:
-                found.setdefault(spelled, weight)
-    return list(found.items())
+                found.setdefault(spelled, _Key(spelled, weight, short, guess=False))
+        found.setdefault(other := acid(american(key)), _Key(other, _GUESS * weight, short, guess=True))
+    return [key for key in found.values() if key.text]
 
 
 def _vectors(index: Index, encoder: Encodes, queries: Sequence[str], own: np.ndarray) -> np.ndarray:
@@ -179,20 +197,33 @@ def _propose(
     return _Proposed(query=query, name=name, exact=exact, lexical=lexical, dense=dense, score=score)
 
 
-def _of_mentions(proposed: _Proposed, keys: Sequence[Sequence[tuple[str, float]]], queries: Sequence[str]) -> _Matches:
-    """Each mention with everything that was proposed for one of its keys."""
+def _of_mentions(proposed: _Proposed, keys: Sequence[Sequence[_Key]], queries: Sequence[str]) -> _Matches:
+    """Each mention with everything that was proposed for one of its keys; for an abbreviation only its own names."""
     number = {query: i for i, query in enumerate(queries)}
-    asked = [(mention, number[key]) for mention, of_one in enumerate(keys) for key, _ in of_one]
+    asked = [(mention, number[key.text]) for mention, of_one in enumerate(keys) for key in of_one]
     mention, query = np.array(asked, np.int64).T
     bounds = np.searchsorted(proposed.query, np.arange(len(queries) + 1))
     sizes = bounds[query + 1] - bounds[query]
     at = np.concatenate([np.arange(bounds[i], bounds[i + 1]) for i in query])
-    weight = np.array([weight for of_one in keys for _, weight in of_one], np.float32)
-    return _Matches(mention=np.repeat(mention, sizes), proposed=at, score=proposed.score[at] * np.repeat(weight, sizes))
+    weight = np.repeat(np.array([key.weight for of_one in keys for key in of_one], np.float32), sizes)
+    short = np.repeat(np.array([key.short for of_one in keys for key in of_one]), sizes)
+    kept = ~short | proposed.exact[at]
+    return _Matches(
+        mention=np.repeat(mention, sizes)[kept],
+        proposed=at[kept],
+        score=(proposed.score[at] * weight)[kept],
+        short=short[kept],
+    )
 
 
 def _best(
-    index: Index, proposed: _Proposed, matches: _Matches, asked: np.ndarray, hidden: Sequence[str], limit: int
+    index: Index,
+    proposed: _Proposed,
+    matches: _Matches,
+    asked: np.ndarray,
+    long_forms: Sequence[str],
+    hidden: Sequence[str],
+    limit: int,
 ) -> tuple[_Matches, np.ndarray, np.ndarray]:
     """Of each mention the ``limit`` best concepts, each by its best name.
 
@@ -206,6 +237,10 @@ def _best(
     own = asked[matches.mention[which]]
     shown = ~_is_hidden(table.owner_scope[owner], proposed.name[matches.proposed][which], own, hidden)
     which, owner = which[shown], owner[shown]
+    short = np.flatnonzero(matches.short[which])
+    agrees = np.ones(len(which), bool)
+    agrees[short] = _agrees(index, table.owner_concept[owner[short]], matches.mention[which[short]], long_forms)
+    which, owner = which[agrees], owner[agrees]
     mention, at, scope = matches.mention[which], matches.proposed[which], table.owner_scope[owner]
     score = matches.score[which] - _SCOPE_LOSS[scope]
     concept = mention * table.n_concepts + table.owner_concept[owner]  # told apart between mentions
@@ -214,7 +249,22 @@ def _best(
     rank = np.arange(len(order)) - np.searchsorted(mention[order], mention[order])
     order = order[rank < limit]
     exact = np.isin(concept[order], np.unique(concept[proposed.exact[at] & (scope != MENTION)]))
-    return _Matches(mention=mention[order], proposed=at[order], score=score[order]), owner[order], exact
+    best = _Matches(mention=mention[order], proposed=at[order], score=score[order], short=matches.short[which[order]])
+    return best, owner[order], exact
+
+
+def _agrees(index: Index, concept: np.ndarray, mention: np.ndarray, long_forms: Sequence[str]) -> np.ndarray:
+    """Bool (n,): whether a name of the concept is like what the mention's text spells out.
+
+    "RS" is a name of retinoschisis, but not where the text says "rabbit syndrome (RS)".
+    """
+    if not len(concept):
+        return np.zeros(0, bool)
+    which, owner = index.table.of_concepts(concept.astype(np.int64))
+    asked = index.lexical.vectors([long_forms[i] for i in mention])
+    likeness = np.zeros(len(concept), np.float32)
+    np.maximum.at(likeness, which, index.lexical.cosines(asked, which, index.table.owner_names(owner)))
+    return likeness >= _AGREES
 
 
 def _is_hidden(scope: np.ndarray, name: np.ndarray, asked: np.ndarray, hidden: Sequence[str]) -> np.ndarray:

@@ -52,11 +52,24 @@ def normalise(text: str) -> str:
     return " ".join(_SEPARATOR.sub(" ", text).split())
 
 
+_AMERICAN = (("ae", "e"), ("oe", "e"), ("tumour", "tumor"), ("sulph", "sulf"), ("aluminium", "aluminum"))
+
+
 def american(name: str) -> str:
     """``name``, which is normalised, in American spelling as far as medicine writes it otherwise: anaemia, tumour."""
+    return " ".join(_american(word) if len(word) > 5 else word for word in name.split(" "))
+
+
+def _american(word: str) -> str:
+    for british, spelled in _AMERICAN:
+        word = word.replace(british, spelled)
+    return word
+
+
+def acid(name: str) -> str:
+    """``name``, which is normalised, with salts and esters by the name of their acid: "lactate", "lactic acid"."""
     return " ".join(
-        word.replace("ae", "e").replace("oe", "e").replace("tumour", "tumor") if len(word) > 5 else word
-        for word in name.split(" ")
+        f"{word[:-3]}ic acid" if len(word) > 5 and word.endswith("ate") else word for word in name.split(" ")
     )
 
 

@@ -244,6 +244,26 @@ def test_names_are_found_where_their_hashes_collide(
     assert list(opened.table.find(["nothing", "", "diabetes"])) == [-1, -1, -1]
 
 
+@pytest.mark.parametrize("collide", [False, True])
+@pytest.mark.parametrize("with_letters", [True, False])
+def test_a_name_is_found_by_its_letters_where_only_one_has_them(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch, collide: bool, with_letters: bool
+) -> None:
+    if collide:
+        monkeypatch.setattr(nametable, "hashes", lambda names: np.array([len(name) % 2 for name in names], np.uint64))
+    path = release(tmp_path / "1", concept(1, "oxo steroid", "PG E"), concept(2, "di oxane"), concept(3, "dio xane"))
+    opened = Index.load(build_index([path], linker(), encoder, tmp_path / "index").path)
+    if not with_letters:  # as the first indices were written
+        for file in opened.path.glob("name-letters*"):
+            file.unlink()
+        opened = Index.load(opened.path)
+    asked = ["oxosteroid", "oxo steroid", "pge", "dioxane", "oxosteroids", ""]
+    found = opened.table.find_spelled(asked)
+    name = "".join(opened.table.names(found[:1]))
+    assert found.tolist() == [*opened.table.find(["oxo steroid"] * 2), -1, -1, -1, -1]
+    assert name == "oxo steroid"
+
+
 def test_an_index_of_another_normalisation_is_refused(
     tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -214,6 +214,61 @@ def test_british_spelling_finds_the_american_name(tmp_path: Path, encoder: Encod
     assert found[0].id not in ids(hidden), "its own name is hidden in that spelling, too"
 
 
+@pytest.mark.parametrize(
+    ("long_form", "meant"),
+    [("rabbit", set()), ("juvenile retinoschisis", {"X:1"}), ("cerebro-atrophic disease", {"X:2"})],
+)
+def test_an_abbreviation_stands_only_for_what_the_document_spells_out(
+    tmp_path: Path, encoder: Encoder, long_form: str, meant: set[str]
+) -> None:
+    known = built(tmp_path, encoder, concept(1, "retinoschisis", "RS"), concept(2, "cerebroatrophy", "RS"))
+    alone, spelled_out = retrieve(
+        known, encoder, [Mention(text="RS"), Mention(text="RS", long_form=long_form)], EVERYTHING
+    )
+    assert {c.id for c in alone if c.exact} == {"X:1", "X:2"}
+    assert {c.id for c in spelled_out if c.exact} == meant
+    assert {c.id for c in spelled_out if c.name == "RS"} <= meant
+
+
+def test_what_an_abbreviation_resembles_is_not_asked_where_it_is_spelled_out(index: Index, encoder: Encoder) -> None:
+    resembling = Mention(text="IDDMX", long_form="eczema")
+    lexical = Retrieval(dense=0)
+    spelled_out, long_form = retrieve(index, encoder, [resembling, Mention(text="eczema")], lexical)
+    assert spelled_out == long_form
+
+
+def test_a_long_form_of_which_nothing_is_left_spells_nothing_out(index: Index, encoder: Encoder) -> None:
+    spelled_out, text = retrieve(
+        index, encoder, [Mention(text="IDDMX", long_form="…"), Mention(text="IDDMX")], EVERYTHING
+    )
+    assert spelled_out == text != []
+
+
+def test_a_salt_is_found_by_the_name_of_its_acid(
+    tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = built(tmp_path, encoder, concept(1, "Lactic Acid"), concept(2, "lactase"), concept(3, "cleft palate"))
+    encoded: list[str] = []
+    encode = encoder.encode
+    monkeypatch.setattr(encoder, "encode", lambda texts: (encoded.extend(texts), encode(texts))[1])
+    for hide in (False, True):
+        (found,) = retrieve(known, encoder, [Mention(text="Lactate")], EVERYTHING, hide_own_name=hide)
+        assert (found[0].id, found[0].exact) == ("X:1", True)
+        assert found[0].score == pytest.approx(0.98)
+    (found,) = retrieve(known, encoder, [Mention(text="a soft palate")], EVERYTHING)
+    assert found[0].id == "X:3" and not found[0].exact
+    assert set(encoded) == {"lactate", "a soft palate"}, "an acid that has no name is not asked for"
+
+
+@pytest.mark.parametrize("text", ["simvastatin hydroxy acid", "Simva-statin-hydroxyacid", "simvastatinhydroxyacid"])
+def test_blanks_and_hyphens_alone_make_no_other_name(tmp_path: Path, encoder: Encoder, text: str) -> None:
+    known = built(tmp_path, encoder, concept(1, "simvastatin acid"), concept(2, "simvastatin hydroxyacid"))
+    (found,) = retrieve(known, encoder, [Mention(text=text)], EVERYTHING)
+    assert (found[0].id, found[0].exact, found[0].dense) == ("X:2", True, 1.0)
+    (hidden,) = retrieve(known, encoder, [Mention(text=text)], EVERYTHING, hide_own_name=True)
+    assert ids(hidden) == ["X:1"], "its own name is hidden, however it is spaced"
+
+
 PRECEDENTS = [("sugar sickness", "X:1")] * 3 + [("sugar sickness", "X:2"), ("itchy skin", "X:4"), ("eczema", "X:4")]
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from belink.text import aligned_words, normalise
+from belink.text import acid, aligned_words, american, normalise
 
 ODD = st.text(
     st.one_of(
@@ -118,3 +118,33 @@ def test_aligned_spans_lie_in_the_text_and_in_order(text: str) -> None:
 def test_an_aligned_word_shows_its_own_piece_of_the_text(text: str, pieces: list[str]) -> None:
     found = [text[start:end] for _, start, end in aligned_words(text)]
     assert [piece.removesuffix("’s").removesuffix("'s") for piece in found] == pieces
+
+
+@pytest.mark.parametrize(
+    ("british", "spelled"),
+    [
+        ("anaemia", "anemia"),
+        ("diarrhoea", "diarrhea"),
+        ("brain tumours", "brain tumors"),
+        ("dermatan sulphate", "dermatan sulfate"),
+        ("aluminium poisoning", "aluminum poisoning"),
+        ("aes", "aes"),  # too short to tell
+        ("anemia", "anemia"),
+    ],
+)
+def test_medicine_is_asked_for_in_american_spelling(british: str, spelled: str) -> None:
+    assert american(british) == spelled
+
+
+@pytest.mark.parametrize(
+    ("salt", "of"),
+    [
+        ("lactate", "lactic acid"),
+        ("gamma carboxyglutamate", "gamma carboxyglutamic acid"),
+        ("tate", "tate"),
+        ("lactic acid", "lactic acid"),
+        ("", ""),
+    ],
+)
+def test_a_salt_has_the_name_of_its_acid(salt: str, of: str) -> None:
+    assert acid(salt) == of
