@@ -17,6 +17,8 @@ _CLAUSE = re.compile(r"[.;:!?]\s|\n")
 _INNER_END = re.compile(r"[;,]| or | and ")
 _LAST_WORD = re.compile(r"([^\s()\[\],;]+)\s*$")
 _WORD = re.compile(r"[^\W_]+")
+# "γ-aminobutyric acid (GABA)": a Greek letter begins as its name does.
+_INITIALS = str.maketrans("αβγδεζηθικλμνξοπρστυφχψωΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩ", 2 * "abgdezetiklmnxoprstupcpo")
 _SMALL = frozenset({"a", "an", "and", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"})
 
 
@@ -81,7 +83,7 @@ def _long_form(short: str, before: str) -> str:
     window = before[-sum(len(word) + 1 for word in words[-most:]) :] if words else ""
     for find in (_by_initials, _by_letters, _by_initials_in_any_order):
         for letters in (short, short.removesuffix("s")):
-            start = find(letters, window)
+            start = find(letters.translate(_INITIALS), window.translate(_INITIALS))
             long = _tidy(short, window[start:]) if start >= 0 else ""
             if long:
                 return long

@@ -27,6 +27,8 @@ DATA = os.environ.get("BELINK_DATA")
          {"CHRPE": "congenital hypertrophy of the retinal pigment epithelium"}),
         ("obsessive-compulsive disorder (OCD; DSM-IV)", {"OCD": "obsessive-compulsive disorder"}),
         ("patients treated using propylthiouracil (PTU)", {"PTU": "propylthiouracil"}),
+        ("glutamine and γ-aminobutyric acid (GABA)", {"GABA": "γ-aminobutyric acid"}),
+        ("γ-polyglutamic acid (γ-PGA)", {"γ-PGA": "γ-polyglutamic acid"}),
         ("glucose-6-phosphate dehydrogenase (G6PD)", {"G6PD": "glucose-6-phosphate dehydrogenase"}),
         ("ataxia-telangiectasia (A-T)", {"A-T": "ataxia-telangiectasia"}),
         ("acute demyelinations (ADs)", {"ADs": "acute demyelinations", "AD": "acute demyelination"}),
