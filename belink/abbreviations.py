@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from belink.records import Document, Mention
+from belink.text import GREEK
 
 _BRACKETS = re.compile(r"[(\[]([^()\[\]\n]{2,120})[)\]]")
 _CLAUSE = re.compile(r"[.;:!?]\s|\n")
@@ -18,7 +19,7 @@ _INNER_END = re.compile(r"[;,]| or | and ")
 _LAST_WORD = re.compile(r"([^\s()\[\],;]+)\s*$")
 _WORD = re.compile(r"[^\W_]+")
 # "γ-aminobutyric acid (GABA)": a Greek letter begins as its name does.
-_INITIALS = str.maketrans("αβγδεζηθικλμνξοπρστυφχψωΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩ", 2 * "abgdezetiklmnxoprstupcpo")
+_INITIALS = {letter: name[0] for letter, name in GREEK.items()}
 _SMALL = frozenset({"a", "an", "and", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"})
 
 
@@ -81,9 +82,11 @@ def _long_form(short: str, before: str) -> str:
     words = before.split()
     most = min(len(short) + 5, len(short) * 2)
     window = before[-sum(len(word) + 1 for word in words[-most:]) :] if words else ""
+    read = window.translate(_INITIALS)
+    wanted = [letters.translate(_INITIALS) for letters in (short, short.removesuffix("s"))]
     for find in (_by_initials, _by_letters, _by_initials_in_any_order):
-        for letters in (short, short.removesuffix("s")):
-            start = find(letters.translate(_INITIALS), window.translate(_INITIALS))
+        for letters in wanted:
+            start = find(letters, read)
             long = _tidy(short, window[start:]) if start >= 0 else ""
             if long:
                 return long

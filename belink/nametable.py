@@ -262,15 +262,15 @@ class NameTable:
         "simvastatin hydroxy acid" is found as "simvastatin hydroxyacid"; names of four characters and less are not.
         """
         rows = self.find(names)
-        missing = [i for i in np.flatnonzero(rows < 0).tolist() if len(names[i].replace(" ", "")) >= _SAME_LETTERS]
+        spelled = {i: names[i].replace(" ", "") for i in np.flatnonzero(rows < 0).tolist()}
+        missing = {i: letters for i, letters in spelled.items() if len(letters) >= _SAME_LETTERS}
         if not missing or not self.n_names:
             return rows
-        letters, of = self._letters
-        asked = hashes([names[i].replace(" ", "") for i in missing])
-        first, last = (np.searchsorted(letters, asked, side=side) for side in ("left", "right"))
-        for i, start, end in zip(missing, first.tolist(), last.tolist(), strict=True):
-            wanted = names[i].replace(" ", "")
-            same = [row for row in of[start:end].tolist() if self._names[row].as_py().replace(" ", "") == wanted]
+        known, of = self._letters
+        asked = hashes(list(missing.values()))
+        first, last = (np.searchsorted(known, asked, side=side) for side in ("left", "right"))
+        for (i, letters), start, end in zip(missing.items(), first.tolist(), last.tolist(), strict=True):
+            same = [row for row in of[start:end].tolist() if self._names[row].as_py().replace(" ", "") == letters]
             if len(same) == 1:
                 rows[i] = same[0]
         return rows

@@ -111,8 +111,9 @@ def _retrieve(
     asked = np.full((len(keys), max(map(len, keys))), -1, np.int64)
     for i, of_one in enumerate(keys):
         asked[i, : len(of_one)] = [-1 if key.guess else rows[key.text] for key in of_one]
-    long_forms = [normalise(mention.long_form) for mention in mentions]
-    best, owner, exact = _best(index, proposed, matches, asked, long_forms, hidden, limit)
+    # What a mention is asked for first is its long form, where it has one.
+    first = [of_one[0].text if of_one else "" for of_one in keys]
+    best, owner, exact = _best(index, proposed, matches, asked, first, hidden, limit)
     concept = index.table.owner_concept[owner].astype(np.int64)
     query = proposed.query[best.proposed]
     known = _known(index, vectors, query, concept, asked[best.mention], hidden)
@@ -141,15 +142,14 @@ def _keys(mention: Mention) -> list[_Key]:
     Each as it is written and in American spelling, which most names have; salts by the name of their acid, too.
     """
     found: dict[str, _Key] = {}
-    spelled_out = bool(normalise(mention.long_form))
-    texts = ((1.0, mention.long_form, False), (_SHORT_FORM if spelled_out else 1.0, mention.text, spelled_out))
-    for weight, text, short in texts:
-        key = normalise(text)
-        for spelled in (key, american(key)):
-            if spelled:
-                found.setdefault(spelled, _Key(spelled, weight, short, guess=False))
-        found.setdefault(other := acid(american(key)), _Key(other, _GUESS * weight, short, guess=True))
-    return [key for key in found.values() if key.text]
+    long, own = normalise(mention.long_form), normalise(mention.text)
+    for key, short in ((long, False), (own, bool(long))):
+        weight = _SHORT_FORM if short else 1.0
+        for spelled in (key, here := american(key)):
+            found.setdefault(spelled, _Key(spelled, weight, short, guess=False))
+        found.setdefault(other := acid(here), _Key(other, _GUESS * weight, short, guess=True))
+    found.pop("", None)
+    return list(found.values())
 
 
 def _vectors(index: Index, encoder: Encodes, queries: Sequence[str], own: np.ndarray) -> np.ndarray:

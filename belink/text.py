@@ -11,7 +11,7 @@ from collections.abc import Callable
 VERSION = 1
 """Raise it with any change of behaviour: an index records it and refuses to answer for another."""
 
-_GREEK = {
+GREEK = {
     ord(letter): spelled
     for letters, spelled in [
         ("αΑ", "alpha"), ("βΒϐ", "beta"), ("γΓ", "gamma"), ("δΔ", "delta"), ("εΕϵ", "epsilon"), ("ζΖ", "zeta"),
@@ -22,13 +22,14 @@ _GREEK = {
     for letter in letters
 }  # fmt: skip
 _FOLD: dict[int, str | None] = {
-    **_GREEK,
+    **GREEK,
     **{code: "-" for code in (0x2010, 0x2011, 0x2012, 0x2013, 0x2014, 0x2015, 0x2212, 0x00AD)},
     **{code: "'" for code in (0x2018, 0x2019, 0x02BC, 0x2032, 0x00B4, 0x0060)},
     **{code: '"' for code in (0x201C, 0x201D, 0x2033)},
     ord("ß"): "ss", ord("æ"): "ae", ord("Æ"): "ae", ord("œ"): "oe", ord("Œ"): "oe", ord("ø"): "o", ord("Ø"): "o",
 }  # fmt: skip
 
+_AMERICAN = (("ae", "e"), ("oe", "e"), ("tumour", "tumor"), ("sulph", "sulf"), ("aluminium", "aluminum"))
 # (+)-x and (-)-x are two substances, 1,2- and 1.5 are numbers: these marks stay, every other one is a space.
 _SIGN = re.compile(r"\(([+\-])\)")
 _POSSESSIVE = re.compile(r"'s\b|s'(?=\s)|'")
@@ -50,9 +51,6 @@ def normalise(text: str) -> str:
     if "'" in text:
         text = _POSSESSIVE.sub(lambda m: "s" if m[0] == "s'" else "", text)
     return " ".join(_SEPARATOR.sub(" ", text).split())
-
-
-_AMERICAN = (("ae", "e"), ("oe", "e"), ("tumour", "tumor"), ("sulph", "sulf"), ("aluminium", "aluminum"))
 
 
 def american(name: str) -> str:
