@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from belink import glossary, short_forms
+from belink import apposition, glossary, short_forms
 from belink.records import Document, Mention
 
 _BRACKETS = re.compile(r"[(\[]([^()\[\]\n]{2,120})[)\]]")
@@ -37,11 +37,11 @@ def definitions(text: str) -> dict[str, str]:
 
 
 def expand(document: Document) -> Document:
-    """``document`` whose mentions that are, or hold, a short form have ``long_form`` filled."""
+    """``document`` with what it says of its mentions: ``long_form`` of those that hold a short form, and ``also``."""
     known = definitions(document.text)
-    if not known:
-        return document
-    return replace(document, mentions=tuple(spelled_out(mention, known) for mention in document.mentions))
+    if known:
+        document = replace(document, mentions=tuple(spelled_out(mention, known) for mention in document.mentions))
+    return apposition.expand(document)
 
 
 def spelled_out(mention: Mention, known: Mapping[str, str]) -> Mention:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from belink.questions import Question
 
-VERSION = 8
+VERSION = 9
 MODEL = ("option_log_probability", "none_log_probability")
 """Features that only the language model gives: its log-probability of an option, and of "None of the above"."""
 

@@ -196,5 +196,5 @@ def _decided_by(options: Sequence[Candidate], asked: bool) -> str:
     return "exact" if options[0].exact else "retrieval"
 
 
-def _question(mention: Mention) -> tuple[str, str, str]:
-    return (mention.text, mention.long_form, mention.sentence)
+def _question(mention: Mention) -> tuple[str, str, tuple[str, ...], str]:
+    return (mention.text, mention.long_form, mention.also, mention.sentence)

@@ -62,6 +62,7 @@ class Mention:
     sentence: str = ""
     sentence_start: int = 0  # document offset of ``sentence``
     long_form: str = ""  # the mention with the document's own abbreviations spelled out; "" where nothing changes
+    also: tuple[str, ...] = ()  # what the document sets beside it in brackets: "dacarbazine (DTIC)"
     gold: tuple[str, ...] = ()  # acceptable concept ids; () unannotated
     nil: bool = False  # annotated as having no concept
     type: str = ""  # entity type, where the source gives one
@@ -94,6 +95,7 @@ class Candidate:
     score: float = 0.0  # fused; higher is better; comparable within one linker only
     names: int = 0  # how many names the concept has in the ontology
     nearby: float = 0.0  # mean cosine of its three nearest names, -1 to 1
+    apposed: float = 0.0  # best score by what the document sets beside the mention, 0 where that finds it not
     meant: int = 0  # annotated training mentions that meant it
     meant_as: int = 0  # distinct texts among them
     meant_here: float = 0.0  # of those with this very text the share that meant it, 0 to 1

@@ -9,7 +9,7 @@ than to how ontologies name. On held-out mentions that occur nowhere in training
 (NCBI-Disease) and from 72.6 to 76.8 % (BC5CDR disease).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,7 +19,8 @@ from belink.declarations import Retrieval
 from belink.index import Encodes, Index
 from belink.nametable import MENTION, SCOPES
 from belink.records import Candidate, Mention
-from belink.text import acid, american, normalise
+from belink.short_forms import is_code
+from belink.text import acid, american, normalise, variants
 
 _TOGETHER = 1_024  # mentions whose names are scored at a time
 # What separates equal names of several concepts: the label comes before a synonym, a loose synonym last.
@@ -28,6 +29,8 @@ _SCOPE_LOSS = np.array([0.0, 0.001, 0.002, 0.002, 0.002, 0.001], np.float32)  # 
 _SHORT_FORM = 0.9
 _AGREES = 0.3  # trigram cosine of a long form and a name, from which on the short form may stand for that name
 _GUESS = 0.98  # what a name counts that is asked for in another chemical form
+_VARIANT = 0.96  # what a name counts that says a little less or more than the mention
+_BESIDE = 0.9  # what a name counts that the document sets beside the mention
 _NEAREST = 3  # names of a concept whose mean cosine is told
 
 
@@ -36,8 +39,11 @@ class _Key(NamedTuple):
 
     text: str  # normalised
     weight: float  # of the scores of what it finds
-    short: bool  # an abbreviation that the document spells out
-    guess: bool  # asked for only where it is a name
+    own: bool = True  # the mention itself, however it is spelled
+    short: bool = False  # an abbreviation that the document spells out
+    beside: bool = False  # what the document sets beside the mention
+    guess: bool = False  # asked for only where it is a name
+    exact: bool = False  # asked for by name only: what merely resembles it says nothing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +66,8 @@ class _Matches:
     proposed: np.ndarray  # int64 (n,), row of the proposed names
     score: np.ndarray  # float32 (n,)
     short: np.ndarray  # bool (n,), found by an abbreviation that the document spells out
+    own: np.ndarray  # bool (n,), found by the mention's own text or long form
+    beside: np.ndarray  # bool (n,), found by what the document sets beside the mention
 
 
 def retrieve(
@@ -99,21 +107,23 @@ def _retrieve(
     keys = [_keys(mention) for mention in mentions]
     texts = list(dict.fromkeys(key.text for of_one in keys for key in of_one))
     rows = dict(zip(texts, index.table.find_spelled(texts).tolist(), strict=True))
-    keys = [[key for key in of_one if rows[key.text] >= 0 or not key.guess] for of_one in keys]
+    keys = [_asked(of_one, rows) for of_one in keys]
     queries = list(dict.fromkeys(key.text for of_one in keys for key in of_one))
     found: list[list[Candidate]] = [[] for _ in mentions]
     if not queries or not index.table.n_names:
         return found
     own = np.array([rows[query] for query in queries])
     vectors = _vectors(index, encoder, queries, own) if config.dense else None
-    proposed = _propose(index, vectors, queries, own, config)
+    loose = {key.text for of_one in keys for key in of_one if not key.exact}
+    searched = np.array([query in loose for query in queries])
+    proposed = _propose(index, vectors, queries, own, searched, config)
     matches = _of_mentions(proposed, keys, queries)
     asked = np.full((len(keys), max(map(len, keys))), -1, np.int64)
     for i, of_one in enumerate(keys):
         asked[i, : len(of_one)] = [-1 if key.guess else rows[key.text] for key in of_one]
     # What a mention is asked for first is its long form, where it has one.
     first = [of_one[0].text if of_one else "" for of_one in keys]
-    best, owner, exact = _best(index, proposed, matches, asked, first, hidden, limit)
+    best, owner, exact, apposed = _best(index, proposed, matches, asked, first, hidden, limit)
     concept = index.table.owner_concept[owner].astype(np.int64)
     query = proposed.query[best.proposed]
     known = _known(index, vectors, query, concept, asked[best.mention], hidden)
@@ -121,7 +131,7 @@ def _retrieve(
     concepts = index.table.concepts(concept)
     scopes = [SCOPES[scope] for scope in index.table.owner_scope[owner]]
     evidence = {"lexical": proposed.lexical[best.proposed], "dense": proposed.dense[best.proposed]}
-    columns = {**evidence, "score": best.score, **known}
+    columns = {**evidence, "score": best.score, "apposed": apposed, **known}
     facts: list[Any] = list(zip(*(column.tolist() for column in columns.values()), strict=True))
     for i, mention in enumerate(best.mention):
         found[mention].append(
@@ -137,7 +147,7 @@ def _retrieve(
 
 
 def _keys(mention: Mention) -> list[_Key]:
-    """What is asked for, without repetition: the long form where there is one, the text.
+    """What is asked for, without repetition: the long form where there is one, the text, what is set beside it.
 
     Each as it is written and in American spelling, which most names have; salts by the name of their acid, too.
     """
@@ -145,11 +155,24 @@ def _keys(mention: Mention) -> list[_Key]:
     long, own = normalise(mention.long_form), normalise(mention.text)
     for key, short in ((long, False), (own, bool(long))):
         weight = _SHORT_FORM if short else 1.0
+        by_name = short or (bool(mention.also) and is_code(mention.text))
         for spelled in (key, here := american(key)):
-            found.setdefault(spelled, _Key(spelled, weight, short, guess=False))
-        found.setdefault(other := acid(here), _Key(other, _GUESS * weight, short, guess=True))
+            found.setdefault(spelled, _Key(spelled, weight, short=short, exact=by_name))
+        found.setdefault(other := acid(here), _Key(other, _GUESS * weight, short=short, guess=True, exact=True))
+    for text in mention.also:
+        for spelled in (key := normalise(text), american(key)):
+            found.setdefault(spelled, _Key(spelled, _BESIDE, own=False, beside=True, exact=is_code(text)))
+    for other in variants(american(long or own)):
+        found.setdefault(other, _Key(other, _VARIANT, own=False, guess=True, exact=True))
     found.pop("", None)
     return list(found.values())
+
+
+def _asked(keys: Sequence[_Key], rows: Mapping[str, int]) -> list[_Key]:
+    """Of ``keys`` those to ask for: of guesses only what is a name, of the mention's variants only the nearest."""
+    asked = [key for key in keys if rows[key.text] >= 0 or not key.guess]
+    variant = next((key for key in asked if key.guess and not key.own), None)
+    return [key for key in asked if key.own or not key.guess or key is variant]
 
 
 def _vectors(index: Index, encoder: Encodes, queries: Sequence[str], own: np.ndarray) -> np.ndarray:
@@ -165,22 +188,29 @@ def _vectors(index: Index, encoder: Encodes, queries: Sequence[str], own: np.nda
 
 
 def _propose(
-    index: Index, vectors: np.ndarray | None, queries: Sequence[str], own: np.ndarray, config: Retrieval
+    index: Index,
+    vectors: np.ndarray | None,
+    queries: Sequence[str],
+    own: np.ndarray,
+    searched: np.ndarray,
+    config: Retrieval,
 ) -> _Proposed:
     """What the sources propose for each query, each name with the evidence of all of them.
 
     :param vectors: the encoder's, float32 (n, dimension); ``None`` leaves it out.
     :param own: int64 (n,): the row of the name that equals the query, -1 where none does.
+    :param searched: bool (n,): whether names that resemble the query are proposed, too.
     """
     sources = [[own[i : i + 1][own[i : i + 1] >= 0]] for i in range(len(queries))]
+    at = np.flatnonzero(searched)
     trigrams = None
     if config.lexical:
         trigrams = index.lexical.vectors(queries)
-        for rows, of_one in zip(index.lexical.search(trigrams, config.lexical), sources, strict=True):
-            of_one.append(rows)
-    if vectors is not None:
-        for rows, of_one in zip(index.vectors.search(vectors, config.dense)[0], sources, strict=True):
-            of_one.append(rows[rows >= 0])
+        for i, rows in zip(at, index.lexical.search(trigrams[at], config.lexical), strict=True):
+            sources[i].append(rows)
+    if vectors is not None and len(at):
+        for i, rows in zip(at, index.vectors.search(vectors[at], config.dense)[0], strict=True):
+            sources[i].append(rows[rows >= 0])
     names = [np.unique(np.concatenate(of_one)) for of_one in sources]
     query = np.repeat(np.arange(len(queries)), [len(rows) for rows in names])
     name = np.concatenate(names).astype(np.int64)
@@ -206,13 +236,18 @@ def _of_mentions(proposed: _Proposed, keys: Sequence[Sequence[_Key]], queries: S
     sizes = bounds[query + 1] - bounds[query]
     at = np.concatenate([np.arange(bounds[i], bounds[i + 1]) for i in query])
     weight = np.repeat(np.array([key.weight for of_one in keys for key in of_one], np.float32), sizes)
-    short = np.repeat(np.array([key.short for of_one in keys for key in of_one]), sizes)
-    kept = ~short | proposed.exact[at]
+    short, own, beside, by_name = (
+        np.repeat(np.array([getattr(key, what) for of_one in keys for key in of_one]), sizes)
+        for what in ("short", "own", "beside", "exact")
+    )
+    kept = ~by_name | proposed.exact[at]
     return _Matches(
         mention=np.repeat(mention, sizes)[kept],
         proposed=at[kept],
         score=(proposed.score[at] * weight)[kept],
         short=short[kept],
+        own=own[kept],
+        beside=beside[kept],
     )
 
 
@@ -224,11 +259,11 @@ def _best(
     long_forms: Sequence[str],
     hidden: Sequence[str],
     limit: int,
-) -> tuple[_Matches, np.ndarray, np.ndarray]:
+) -> tuple[_Matches, np.ndarray, np.ndarray, np.ndarray]:
     """Of each mention the ``limit`` best concepts, each by its best name.
 
     The matches, mentions in order and best first; int64 (n,), their owners; bool (n,), whether any name of the
-    concept in its ontology is exact.
+    concept in its ontology is exact; float32 (n,), the best score by what the document sets beside the mention.
 
     :param asked: int64 (n_mentions, n_keys): the rows of a mention's own keys, -1 for none.
     """
@@ -248,9 +283,29 @@ def _best(
     order = order[np.sort(np.unique(concept[order], return_index=True)[1])]
     rank = np.arange(len(order)) - np.searchsorted(mention[order], mention[order])
     order = order[rank < limit]
-    exact = np.isin(concept[order], np.unique(concept[proposed.exact[at] & (scope != MENTION)]))
-    best = _Matches(mention=mention[order], proposed=at[order], score=score[order], short=matches.short[which[order]])
-    return best, owner[order], exact
+    beside = matches.beside[which]
+    exact = np.isin(concept[order], np.unique(concept[proposed.exact[at] & (scope != MENTION) & matches.own[which]]))
+    chosen = which[order]
+    best = _Matches(
+        mention=mention[order],
+        proposed=at[order],
+        score=score[order],
+        short=matches.short[chosen],
+        own=matches.own[chosen],
+        beside=matches.beside[chosen],
+    )
+    return best, owner[order], exact, _best_of(concept[order], concept[beside], score[beside])
+
+
+def _best_of(wanted: np.ndarray, concept: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """float32 (n,): the highest score of each of ``wanted`` (distinct), 0 for those that ``concept`` does not hold."""
+    best = np.zeros(len(wanted), np.float32)
+    if len(wanted):
+        order = np.argsort(wanted)
+        at = order[np.minimum(np.searchsorted(wanted[order], concept), len(wanted) - 1)]
+        same = wanted[at] == concept
+        np.maximum.at(best, at[same], score[same])
+    return best
 
 
 def _agrees(index: Index, concept: np.ndarray, mention: np.ndarray, long_forms: Sequence[str]) -> np.ndarray:

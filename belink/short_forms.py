@@ -21,6 +21,11 @@ def is_short_form(text: str) -> bool:
     return 2 <= len(text) <= 10 and len(text.split()) <= 2 and text[0].isalnum() and text != text.lower()
 
 
+def is_code(text: str) -> bool:
+    """Whether ``text`` looks like an abbreviation or a code name, whose likeness to another says nothing: "SM-5887"."""
+    return is_short_form(text) and sum(letter.isupper() or letter.isdigit() for letter in text) > 1
+
+
 def standing_for(short: str, before: str) -> str:
     """The words at the end of ``before`` that ``short`` stands for; ``""`` where there are none."""
     if not is_short_form(short):

@@ -32,6 +32,17 @@ _FOLD: dict[int, str | None] = {
 _AMERICAN = (("ae", "e"), ("oe", "e"), ("tumour", "tumor"), ("sulph", "sulf"), ("aluminium", "aluminum"))
 # (+)-x and (-)-x are two substances, 1,2- and 1.5 are numbers: these marks stay, every other one is a space.
 _SIGN = re.compile(r"\(([+\-])\)")
+_METAL = re.compile(r" (sodium|disodium|potassium|calcium|magnesium)(?= |$)")
+_SALT = re.compile(
+    r"( (hydrochloride|hcl|dihydrochloride|hydrobromide|sodium|disodium|potassium|calcium|chloride|bromide|iodide"
+    r"|sulfate|acetate|maleate|fumarate|tartrate|bitartrate|citrate|phosphate|mesylate|besylate|tosylate|succinate"
+    r"|nitrate|gluconate|hydrate|monohydrate|dihydrate|trihydrate|anhydrous|salt|ion))+$"
+)
+_MIRRORED = re.compile(r"^((d|l|dl|r|s|rs|e|z|n|rac|racemic|cis|trans|all trans|plus|minus|\+|\+ -) )+")
+_CHARGE = re.compile(r"(?<=[a-z])\d?\+$")
+_PLURAL = re.compile(r"(?<=[a-z]{3})(?<![siu])s$")
+_SINGULAR = re.compile(r"(?<=[a-rt-z])$")
+_TELLING = 4  # characters of which a name must be left: neither "na phosphate" is "na" nor "co2+" is "co"
 _POSSESSIVE = re.compile(r"'s\b|s'(?=\s)|'")
 _SEPARATOR = re.compile(r"(?<!\d)[.,:](?!\d)|(?<!\d)[.,:](?=\d)|(?<=\d)[.,:](?!\d)|[\s_\-/;()\[\]{}\"?!|]+")
 
@@ -69,6 +80,25 @@ def acid(name: str) -> str:
     return " ".join(
         f"{word[:-3]}ic acid" if len(word) > 5 and word.endswith("ate") else word for word in name.split(" ")
     )
+
+
+def variants(name: str) -> tuple[str, ...]:
+    """What ``name``, normalised and in American spelling, may be called where it is no name, the nearest first.
+
+    In the other number ("catechins"), without what makes a salt ("dextran sodium sulfate", "clomiphene citrate"), an
+    ion ("nadp+") or a mirror image of it ("d cycloserine"). Worth asking for only where it is a name.
+    """
+    bare = _SALT.sub("", name)
+    numbers = (_PLURAL.sub("", name), _SINGULAR.sub("s", name)) if len(name) > _TELLING else ()
+    found = (
+        *numbers,
+        _CHARGE.sub("", name),
+        _MIRRORED.sub("", name),
+        _METAL.sub("", name),
+        bare,
+        _MIRRORED.sub("", bare),
+    )
+    return tuple(dict.fromkeys(other for other in found if len(other) >= _TELLING and other != name))
 
 
 def aligned_words(text: str) -> list[tuple[str, int, int]]:

@@ -344,3 +344,54 @@ def test_how_readily_a_kind_of_id_is_meant(tmp_path: Path, encoder: Encoder) -> 
     assert not plain.table.kind_meant.any(), "nobody has annotated anything"
     (found,) = retrieve(plain, encoder, [Mention(text="measles")], EVERYTHING)
     assert {candidate.kind_meant for candidate in found} == {0.0}
+
+
+@pytest.mark.parametrize("text", ["clomiphene citrate", "(R)-clomiphene", "clomiphenes", "Clomiphene+"])
+def test_a_salt_an_ion_a_mirror_image_and_a_plural_are_asked_for_by_the_name_that_there_is(
+    tmp_path: Path, encoder: Encoder, text: str
+) -> None:
+    known = built(tmp_path, encoder, concept(1, "Clomiphene"), concept(2, "citrate"), concept(3, "cleft palate"))
+    (found,) = retrieve(known, encoder, [Mention(text=text)], Retrieval(dense=0))
+    assert (found[0].id, found[0].score, found[0].exact) == ("X:1", pytest.approx(0.96), False)
+
+
+def test_of_what_a_mention_may_be_called_only_the_nearest_is_asked_for(tmp_path: Path, encoder: Encoder) -> None:
+    known = built(tmp_path, encoder, concept(1, "Dextrans", "dextran"), concept(2, "dextran sulfate"))
+    (found,) = retrieve(known, encoder, [Mention(text="dextran sodium sulfate")], EVERYTHING)
+    scores = {candidate.id: candidate.score for candidate in found}
+    assert scores["X:2"] == pytest.approx(0.96) and scores["X:1"] != pytest.approx(0.96, abs=0.002)
+
+
+def test_what_the_document_sets_beside_a_mention_is_asked_for_too(index: Index, encoder: Encoder) -> None:
+    alone, beside, itself = retrieve(
+        index,
+        encoder,
+        [
+            Mention(text="itch"),
+            Mention(text="itch", also=("atopic eczema",)),
+            Mention(text="eczema", also=("Cooley's anaemia",)),
+        ],
+        EVERYTHING,
+    )
+    assert {candidate.apposed for candidate in alone} == {0.0}
+    assert (beside[0].id, beside[0].name, beside[0].exact) == ("X:4", "atopic eczema", False)
+    assert beside[0].score == beside[0].apposed == pytest.approx(0.9 - 0.001)
+    assert max(beside, key=lambda candidate: candidate.apposed) == beside[0]
+    assert itself[0].id == "X:8" and itself[0].exact, "its own name comes first"
+    assert max(itself, key=lambda candidate: candidate.apposed).id == "X:6"
+    (hidden,) = retrieve(
+        index, encoder, [Mention(text="itch", also=("atopic eczema",))], EVERYTHING, hide_own_name=True
+    )
+    assert "atopic eczema" not in {candidate.name for candidate in hidden}
+
+
+def test_what_a_code_resembles_is_not_asked_where_the_document_gives_another_name(
+    index: Index, encoder: Encoder
+) -> None:
+    lexical = Retrieval(dense=0)
+    names = {"IDDMX": ("eczema",), "eczema": ("IDDMX",), "IDDM": ("eczema",)}
+    mentions = [Mention(text=text, also=also) for text, also in names.items()]
+    code, name, known = retrieve(index, encoder, mentions, lexical)
+    assert {candidate.id for candidate in code} == {candidate.id for candidate in name} == {"X:8", "X:9", "X:4"}
+    assert {candidate.apposed > 0 for candidate in name} == {False}
+    assert (known[0].id, known[0].exact) == ("X:2", True), "a code that is a name is found as one"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from belink.text import acid, aligned_words, american, normalise
+from belink.text import acid, aligned_words, american, normalise, variants
 
 ODD = st.text(
     st.one_of(
@@ -148,3 +148,26 @@ def test_medicine_is_asked_for_in_american_spelling(british: str, spelled: str) 
 )
 def test_a_salt_has_the_name_of_its_acid(salt: str, of: str) -> None:
     assert acid(salt) == of
+
+
+@pytest.mark.parametrize(
+    ("name", "others"),
+    [
+        ("catechins", ["catechin"]),
+        ("gentamicin", ["gentamicins"]),
+        ("virus", []),
+        ("clomiphene citrate", ["clomiphene citrates", "clomiphene"]),
+        ("dextran sodium sulfate", ["dextran sodium sulfates", "dextran sulfate", "dextran"]),
+        ("rs baclofen hydrochloride",
+         ["rs baclofen hydrochlorides", "baclofen hydrochloride", "rs baclofen", "baclofen"]),
+        ("all trans retinoic acid", ["all trans retinoic acids", "retinoic acid"]),
+        ("nadp+", ["nadp"]),
+        ("co2+", []),
+        ("na phosphate", ["na phosphates"]),
+        ("zinc", []),
+        ("d", []),
+        ("", []),
+    ],
+)  # fmt: skip
+def test_the_nearest_of_what_a_name_may_be_called_comes_first(name: str, others: list[str]) -> None:
+    assert list(variants(name)) == others
