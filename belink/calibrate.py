@@ -7,7 +7,8 @@ of the fit: they would make NIL as probable as they are many. They only bound wh
 report are cross-fitted: no question is judged by weights that it helped to fit.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -162,16 +163,17 @@ def fit(questions: "Sequence[Question]", logits: "Sequence[NDArray[np.float32]] 
     n_alone = len(_NAMES) - len(MODEL)
     alone = [design[:, :n_alone] for design in designs]
     folds = _folds(questions)
-    crossed_alone = _cross(alone, answers, folds, real)
-    crossed = crossed_alone if logits is None else _cross(designs, answers, folds, real)
+    worth = _worth(questions, real)
+    crossed_alone = _cross(alone, answers, folds, worth)
+    crossed = crossed_alone if logits is None else _cross(designs, answers, folds, worth)
     bounds = _cascade(questions, crossed_alone, crossed) if logits is not None else (_NEVER, True)
     settled = [_is_settled(q.candidates, p, *bounds) for q, p in zip(questions, crossed_alone, strict=True)]
     final = [a if s else c for a, c, s in zip(crossed_alone, crossed, settled, strict=True)]
     none_above = _none_above(questions, final)
     fitted = Calibration(
         scales=tuple(float(scale) for scale in scales),
-        alone=_weights(alone, answers, real),
-        with_model=None if logits is None else _weights(designs, answers, real),
+        alone=_weights(alone, answers, worth),
+        with_model=None if logits is None else _weights(designs, answers, worth),
         settled_above=bounds[0],
         sole_exact_settles=bounds[1],
         none_above=none_above,
@@ -227,17 +229,29 @@ def _centre(names: Sequence[str]) -> tuple[float, ...]:
     return tuple(_CENTRE.get(name, 0.0) for name in names)
 
 
+def _worth(questions: "Sequence[Question]", among: Sequence[int]) -> dict[int, float]:
+    """What each question of ``among`` counts: a text counts once in a document, however often it stands there.
+
+    One paper's 120 mentions of one abbreviation say no more of how annotators choose than its first.
+    """
+    texts = {i: (questions[i].mention.document, normalise(questions[i].mention.text)) for i in among}
+    times = Counter(texts.values())
+    return {i: 1 / times[text] for i, text in texts.items()}
+
+
 def _weights(
-    designs: "Sequence[NDArray[np.float64]]", answers: Sequence[int], among: Sequence[int]
+    designs: "Sequence[NDArray[np.float64]]", answers: Sequence[int], worth: Mapping[int, float]
 ) -> tuple[float, ...]:
+    """:param worth: what each question that may be learned from counts."""
     names = _NAMES[: designs[0].shape[1]]
     shy = np.array([_SHY if name in _OF_TEXT else 1.0 for name in names])
     fitted = evidence.fit(
-        [designs[i] for i in among],
-        [answers[i] for i in among],
+        [designs[i] for i in worth],
+        [answers[i] for i in worth],
         centre=np.array(_centre(names)),
-        penalty=_PENALTY * shy * max(1.0, _ENOUGH / max(len(among), 1)),
+        penalty=_PENALTY * shy * max(1.0, _ENOUGH / max(sum(worth.values()), 1)),
         signs=_SIGNS[: len(names)],
+        worth=list(worth.values()),
     )
     return tuple(float(weight) for weight in fitted)
 
@@ -249,12 +263,12 @@ def _folds(questions: "Sequence[Question]") -> list[int]:
 
 
 def _cross(
-    designs: "Sequence[NDArray[np.float64]]", answers: Sequence[int], folds: Sequence[int], among: Sequence[int]
+    designs: "Sequence[NDArray[np.float64]]", answers: Sequence[int], folds: Sequence[int], worth: Mapping[int, float]
 ) -> "list[NDArray[np.float64]]":
-    """Probabilities of each question, by weights of those of the other folds that are ``among`` what may be learned."""
+    """Probabilities of each question, by weights of those of the other folds that have a ``worth``."""
     found: list[NDArray[np.float64]] = [np.ones(1)] * len(designs)
     for fold in range(_FOLDS):
-        weights = np.array(_weights(designs, answers, [i for i in among if folds[i] != fold]))
+        weights = np.array(_weights(designs, answers, {i: of for i, of in worth.items() if folds[i] != fold}))
         for i in (i for i, of in enumerate(folds) if of == fold):
             found[i] = evidence.softmax(designs[i] @ weights)
     return found

@@ -109,6 +109,7 @@ def fit(
     centre: "NDArray[np.float64]",
     penalty: "float | NDArray[np.float64]",
     signs: Sequence[int] = (),
+    worth: "Sequence[float] | NDArray[np.float64]" = (),
 ) -> "NDArray[np.float64]":
     """Weights (n_features,) of the conditional logit: maximum likelihood, drawn towards ``centre``.
 
@@ -126,7 +127,9 @@ def fit(
     stacked = np.concatenate(designs)
     lengths = np.array([len(design) for design in designs])
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    right = stacked[starts + np.asarray(answers)]
+    each = np.asarray(worth, dtype=float) if len(worth) else np.ones(len(designs))
+    right = each @ stacked[starts + np.asarray(answers)]
+    of_rows = np.repeat(each, lengths)
 
     def loss(weights: "NDArray[np.float64]") -> "tuple[float, NDArray[np.float64]]":
         utility = stacked @ weights
@@ -134,9 +137,9 @@ def fit(
         odds = np.exp(utility - np.repeat(top, lengths))
         total = np.add.reduceat(odds, starts)
         away = weights - centre
-        value = (np.log(total) + top).sum() - (right @ weights).sum() + 0.5 * (penalty * away) @ away
-        expected = stacked.T @ (odds / np.repeat(total, lengths))
-        return float(value), expected - right.sum(axis=0) + penalty * away
+        value = each @ (np.log(total) + top) - right @ weights + 0.5 * (penalty * away) @ away
+        expected = stacked.T @ (of_rows * odds / np.repeat(total, lengths))
+        return float(value), expected - right + penalty * away
 
     bounds = [(0 if sign > 0 else None, 0 if sign < 0 else None) for sign in signs] or None
     start = np.array(centre, dtype=float)

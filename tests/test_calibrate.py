@@ -100,6 +100,23 @@ def test_no_calibration_learns_that_a_match_speaks_against_an_option():
     assert max(weights[name] for name in evidence.WORDS[1:]) <= 0.0
 
 
+def test_a_text_counts_once_in_a_document_however_often_it_stands_there():
+    def question(i: int, right: int, document: str, text: str) -> Question:
+        options = (candidate(0, 0.9), replace(candidate(1, 0.8), meant=40))
+        mention = Mention(text=text, gold=(f"X:{right}",), document=document)
+        return Question(mention=mention, candidates=options, answer=right)
+
+    papers = [question(i, 0, f"paper {i}", f"m{i}") for i in range(30)]
+    thirty_times = [question(i, 1, "one paper", "DMC") for i in range(30)]
+    once, often = (calibrate.fit([*papers, *more], None) for more in (thirty_times[:1], thirty_times))
+    np.testing.assert_allclose(once.probabilities(None, MENTION, papers[0].candidates)[:2].argmax(), 0)
+    np.testing.assert_allclose(
+        [often.probabilities(None, MENTION, papers[0].candidates)[0]],
+        [once.probabilities(None, MENTION, papers[0].candidates)[0]],
+        atol=0.02,
+    )
+
+
 def test_only_the_best_option_is_marked_as_new_to_training():
     column = evidence.OPTION.index("first_new")
     options = [candidate(0, 0.4), candidate(1, 0.9), candidate(2, 0.5)]
