@@ -23,13 +23,18 @@ def expand(document: Document) -> Document:
     for before, inside in _pairs(document):
         one, other = normalise(before.text), normalise(inside.text)
         if min(len(one), len(other)) >= _SHORTEST and one != other:
-            beside.setdefault(one, {}).setdefault(other, inside.long_form or inside.text)
-            beside.setdefault(other, {}).setdefault(one, before.long_form or before.text)
+            beside.setdefault(one, {}).setdefault(_letters(other), inside.text)
+            beside.setdefault(other, {}).setdefault(_letters(one), before.text)
     also = {name: tuple(others.values()) for name, others in beside.items() if len(others) < _MANY}
     if not also:
         return document
     known = ((mention, also.get(normalise(mention.text), ())) for mention in document.mentions)
     return replace(document, mentions=tuple(replace(m, also=others) if others else m for m, others in known))
+
+
+def _letters(name: str) -> str:
+    """``name``, which is normalised, without what is no difference: blanks and a plural."""
+    return name.replace(" ", "").removesuffix("s")
 
 
 def _pairs(document: Document) -> Iterator[tuple[Mention, Mention]]:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from belink import formulas
 from belink.declarations import Retrieval
 from belink.index import Encodes, Index
 from belink.nametable import MENTION, SCOPES
@@ -155,14 +156,14 @@ def _keys(mention: Mention) -> list[_Key]:
     long, own = normalise(mention.long_form), normalise(mention.text)
     for key, short in ((long, False), (own, bool(long))):
         weight = _SHORT_FORM if short else 1.0
-        by_name = short or (bool(mention.also) and is_code(mention.text))
+        by_name = short or (is_code(mention.text) and not all(map(is_code, mention.also)))
         for spelled in (key, here := american(key)):
             found.setdefault(spelled, _Key(spelled, weight, short=short, exact=by_name))
         found.setdefault(other := acid(here), _Key(other, _GUESS * weight, short=short, guess=True, exact=True))
     for text in mention.also:
         for spelled in (key := normalise(text), american(key)):
             found.setdefault(spelled, _Key(spelled, _BESIDE, own=False, beside=True, exact=is_code(text)))
-    for other in variants(american(long or own)):
+    for other in (*(() if long else formulas.names(mention.text)), *variants(american(long or own))):
         found.setdefault(other, _Key(other, _VARIANT, own=False, guess=True, exact=True))
     found.pop("", None)
     return list(found.values())

@@ -56,6 +56,12 @@ def test_what_has_several_in_brackets_is_their_class() -> None:
     }
 
 
+def test_names_that_only_blanks_or_a_plural_tell_apart_are_one() -> None:
+    text = "3 alpha-tropyl ester (PG-9) or 3alpha-tropyl esters (PG-9)"
+    marked = ("3 alpha-tropyl ester", "3alpha-tropyl esters", "PG-9")
+    assert also(text, *marked)["PG-9"] == ("3 alpha-tropyl ester",)
+
+
 def test_a_single_letter_is_no_name() -> None:
     assert set(also("dioxane (D), dihydrogen (H2)", "dioxane", "D", "dihydrogen", "H2").items()) == {
         ("dioxane", ()),

@@ -395,3 +395,14 @@ def test_what_a_code_resembles_is_not_asked_where_the_document_gives_another_nam
     assert {candidate.id for candidate in code} == {candidate.id for candidate in name} == {"X:8", "X:9", "X:4"}
     assert {candidate.apposed > 0 for candidate in name} == {False}
     assert (known[0].id, known[0].exact) == ("X:2", True), "a code that is a name is found as one"
+    two_codes, alone = retrieve(
+        index, encoder, [Mention(text="IDDMX", also=("NSC 34",)), Mention(text="IDDMX")], lexical
+    )
+    assert ids(two_codes) == ids(alone) != [], "there is nothing better to ask for"
+
+
+def test_a_formula_is_asked_for_by_its_name(tmp_path: Path, encoder: Encoder) -> None:
+    known = built(tmp_path, encoder, concept(1, "Ferric Chloride"), concept(2, "CCL4 protein"), concept(3, "carbon"))
+    iron, shouted = retrieve(known, encoder, [Mention(text="FeCl3"), Mention(text="FECL3")], Retrieval(dense=0))
+    assert (iron[0].id, iron[0].score, iron[0].exact) == ("X:1", pytest.approx(0.96), False)
+    assert shouted[0].score < 0.9, "letters count"
