@@ -21,7 +21,9 @@ def definitions(text: str) -> dict[str, str]:
 
     A plural ("ADs") also defines its singular.
     """
-    found = dict(glossary.entries(text))
+    found: dict[str, str] = {}
+    for short, long in glossary.entries(text):
+        found.setdefault(short, long)
     for bracket in _BRACKETS.finditer(text):
         before = _CLAUSE.split(text[max(0, bracket.start() - 250) : bracket.start()])[-1].rstrip()
         inner = _INNER_END.split(bracket[1])[0].strip(" '\"“”")

@@ -71,6 +71,18 @@ class _Matches:
     beside: np.ndarray  # bool (n,), found by what the document sets beside the mention
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Concepts:
+    """The concepts found for mentions, in the order of mentions and best first; one row a mention and concept."""
+
+    mention: np.ndarray  # int64 (n,)
+    proposed: np.ndarray  # int64 (n,), row of the proposed name that matched best
+    owner: np.ndarray  # int64 (n,), owner row of that name
+    score: np.ndarray  # float32 (n,)
+    exact: np.ndarray  # bool (n,), the mention itself is a name of the concept in its ontology
+    apposed: np.ndarray  # float32 (n,), the best score by what the document sets beside the mention
+
+
 def retrieve(
     index: Index,
     encoder: Encodes,
@@ -124,7 +136,8 @@ def _retrieve(
         asked[i, : len(of_one)] = [-1 if key.guess else rows[key.text] for key in of_one]
     # What a mention is asked for first is its long form, where it has one.
     first = [of_one[0].text if of_one else "" for of_one in keys]
-    best, owner, exact, apposed = _best(index, proposed, matches, asked, first, hidden, limit)
+    best = _best(index, proposed, matches, asked, first, hidden, limit)
+    owner = best.owner
     concept = index.table.owner_concept[owner].astype(np.int64)
     query = proposed.query[best.proposed]
     known = _known(index, vectors, query, concept, asked[best.mention], hidden)
@@ -132,7 +145,7 @@ def _retrieve(
     concepts = index.table.concepts(concept)
     scopes = [SCOPES[scope] for scope in index.table.owner_scope[owner]]
     evidence = {"lexical": proposed.lexical[best.proposed], "dense": proposed.dense[best.proposed]}
-    columns = {**evidence, "score": best.score, "apposed": apposed, **known}
+    columns = {**evidence, "score": best.score, "apposed": best.apposed, **known}
     facts: list[Any] = list(zip(*(column.tolist() for column in columns.values()), strict=True))
     for i, mention in enumerate(best.mention):
         found[mention].append(
@@ -140,7 +153,7 @@ def _retrieve(
                 **concepts[i],  # type: ignore[arg-type]
                 name=names[i],
                 scope=scopes[i],  # type: ignore[arg-type]
-                exact=bool(exact[i]),
+                exact=bool(best.exact[i]),
                 **dict(zip(columns, facts[i], strict=True)),
             )
         )
@@ -150,13 +163,14 @@ def _retrieve(
 def _keys(mention: Mention) -> list[_Key]:
     """What is asked for, without repetition: the long form where there is one, the text, what is set beside it.
 
-    Each as it is written and in American spelling, which most names have; salts by the name of their acid, too.
+    Each as it is written and in American spelling, which most names have; salts by the name of their acid, too, and
+    the mention by what else it may be called.
     """
     found: dict[str, _Key] = {}
     long, own = normalise(mention.long_form), normalise(mention.text)
     for key, short in ((long, False), (own, bool(long))):
         weight = _SHORT_FORM if short else 1.0
-        by_name = short or (is_code(mention.text) and not all(map(is_code, mention.also)))
+        by_name = short or (not long and is_code(mention.text) and not all(map(is_code, mention.also)))
         for spelled in (key, here := american(key)):
             found.setdefault(spelled, _Key(spelled, weight, short=short, exact=by_name))
         found.setdefault(other := acid(here), _Key(other, _GUESS * weight, short=short, guess=True, exact=True))
@@ -260,11 +274,8 @@ def _best(
     long_forms: Sequence[str],
     hidden: Sequence[str],
     limit: int,
-) -> tuple[_Matches, np.ndarray, np.ndarray, np.ndarray]:
+) -> _Concepts:
     """Of each mention the ``limit`` best concepts, each by its best name.
-
-    The matches, mentions in order and best first; int64 (n,), their owners; bool (n,), whether any name of the
-    concept in its ontology is exact; float32 (n,), the best score by what the document sets beside the mention.
 
     :param asked: int64 (n_mentions, n_keys): the rows of a mention's own keys, -1 for none.
     """
@@ -286,16 +297,14 @@ def _best(
     order = order[rank < limit]
     beside = matches.beside[which]
     exact = np.isin(concept[order], np.unique(concept[proposed.exact[at] & (scope != MENTION) & matches.own[which]]))
-    chosen = which[order]
-    best = _Matches(
+    return _Concepts(
         mention=mention[order],
         proposed=at[order],
+        owner=owner[order],
         score=score[order],
-        short=matches.short[chosen],
-        own=matches.own[chosen],
-        beside=matches.beside[chosen],
+        exact=exact,
+        apposed=_best_of(concept[order], concept[beside], score[beside]),
     )
-    return best, owner[order], exact, _best_of(concept[order], concept[beside], score[beside])
 
 
 def _best_of(wanted: np.ndarray, concept: np.ndarray, score: np.ndarray) -> np.ndarray:

@@ -79,6 +79,13 @@ def test_documents_keep_their_order_and_their_mentions(server: Server) -> None:
     assert all(len(m["candidates"]) <= 1 for m in answer["documents"][0]["links"])
 
 
+def test_what_the_document_sets_beside_a_mention_is_told(server: Server) -> None:
+    text = "Regional ileitis (Crohn disease) is here; ileitis is not."
+    marked = [{"start": 0, "end": 16}, {"start": 18, "end": 31}, {"start": 42, "end": 49}]
+    (answered,) = server.post(documents=[{"text": text, "mentions": marked}]).json()["documents"]
+    assert [m["also"] for m in answered["links"]] == [["Crohn disease"], ["Regional ileitis"], []]
+
+
 def test_bioc_is_answered_with_bioc(server: Server) -> None:
     passage = {
         "offset": 0,

@@ -99,6 +99,7 @@ def linked_mention(link: Link, n_candidates: int) -> LinkedMention:
         start=link.mention.start,
         end=link.mention.end,
         long_form=link.mention.long_form,
+        also=link.mention.also,
         id=chosen.id if chosen else None,
         label=chosen.label if chosen else None,
         ontology=chosen.ontology if chosen else None,

@@ -162,6 +162,7 @@ class LinkedMention(BaseModel):
     start: int
     end: int
     long_form: str = Field(description="The mention with the document's abbreviations spelled out, where that differs.")
+    also: tuple[str, ...] = Field(description="What the document sets beside it in brackets, as another name of it.")
     id: str | None
     label: str | None
     ontology: str | None

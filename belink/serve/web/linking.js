@@ -213,7 +213,8 @@ function panel(found) {
   const nil = found.id === null;
   const content = [
     make("button", { type: "button", class: "plain close", onclick: () => choose(null) }, "Close"),
-    make("p", { class: "said" }, `“${found.text}”`, found.long_form ? `, that is ${found.long_form}` : ""),
+    make("p", { class: "said" }, `“${found.text}”`, found.long_form ? `, that is ${found.long_form}` : "",
+      found.also.length ? `, in brackets ${found.also.join(", ")}` : ""),
     make("div", { class: "verdict" },
       make("h3", {}, nil ? "NIL" : found.label || found.id),
       make("span", { class: "number", title: "calibrated probability of this answer" }, percent(found.probability))),
