@@ -24,10 +24,11 @@ stack-test: $(READY)
 	$(BIN)/pytest -q -s -m "" -o timeout=0 tests/stack
 
 bench: $(READY)
-	$(BIN)/pytest -q -s -m "" -o timeout=0 tests/benchmarks
+	$(BIN)/pytest -q -s -m "" -o timeout=0 -o python_files="bench_*.py" tests/benchmarks
 
-# An hour or two a linker; needs BELINK_DATA.
+# Cross-validation, then training and the test files: an hour or two a linker; needs BELINK_DATA.
 bench-accuracy: $(READY)
+	$(BIN)/python tests/benchmarks/bench_folds.py
 	$(BIN)/python tests/benchmarks/bench_accuracy.py
 
 # torch goes first and by version: left to a range, pip takes the newest build with gigabytes of CUDA libraries.
