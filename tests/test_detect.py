@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from belink.corpora import read_corpus
@@ -126,15 +126,17 @@ VOCABULARY = ["ab", "abc", "abcd", "abcdefs", "abcdef", "xyzuvw", "β", "12"]
     names=st.lists(st.lists(st.sampled_from(VOCABULARY), min_size=1, max_size=3).map(" ".join), min_size=1, max_size=6),
     words=st.lists(st.sampled_from(VOCABULARY), max_size=14),
 )
+@example(names=["12 12"], words=["12", "12"])
 def test_matching_agrees_with_looking_at_every_run_of_words(names: list[str], words: list[str]) -> None:
     known = {normalise(name) for name in names}
-    keys = {fold(name) for name in known if len(name) >= 4 and (" " in name or len(fold(name)) > 5)}
+    told = {name for name in known if not name.replace(" ", "").isdigit()}  # numbers alone name nothing
+    keys = {fold(name) for name in told if len(name) >= 4 and (" " in name or len(fold(name)) > 5)}
     expected, at = [], 0
     while at < len(words):
         ends = [to for to in range(len(words), at, -1) if fold(normalise(" ".join(words[at:to]))) in keys]
         expected += [" ".join(words[at : ends[0]])] if ends else []
         at = ends[0] if ends else at + 1
-    detector = Detector.build(name for name in known if fold(name) in keys)
+    detector = Detector.build(name for name in known if fold(name) in keys or name not in told)
     assert found(" ".join(words), detector) == expected
 
 
