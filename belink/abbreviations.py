@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from belink import apposition, glossary, short_forms
 from belink.records import Document, Mention
+from belink.text import singular
 
 _BRACKETS = re.compile(r"[(\[]([^()\[\]\n]{2,120})[)\]]")
 _CLAUSE = re.compile(r"[.;:!?]\s|\n")
@@ -34,7 +35,7 @@ def definitions(text: str) -> dict[str, str]:
         if long:
             found.setdefault(short, long)
             if short.endswith("s") and short[:-1].isupper() and len(short) > 2:
-                found.setdefault(short[:-1], re.sub(r"(?<=[a-z]{3})(?<![siu])s$", "", re.sub("ies$", "y", long)))
+                found.setdefault(short[:-1], singular(re.sub("ies$", "y", long)))
     return found
 
 

@@ -42,6 +42,6 @@ def _pairs(document: Document) -> Iterator[tuple[Mention, Mention]]:
     in_order = sorted(document.mentions, key=lambda mention: (mention.start, mention.end))
     for before, inside in pairwise(in_order):
         between = document.text[before.end : inside.start]
-        if between.strip() in ("(", "[") and len(between) <= 3 and document.text[inside.end :].startswith(_CLOSING):
+        if between.strip() in ("(", "[") and len(between) <= 3 and document.text.startswith(_CLOSING, inside.end):
             if not inside.long_form and not before.long_form:
                 yield before, inside

@@ -95,7 +95,7 @@ def held_out_questions(
     made = []
     for item, candidates in zip(drawn, found, strict=True):
         (gold,) = item.mention.gold
-        made.append(_as_found(item.mention, candidates, options))
+        made.append(as_found(item.mention, candidates, options))
         if _uniform("nil", gold, normalise(item.mention.text)) < training.nil_share:
             made.append(_without_right(item.mention, candidates, options))
     return [question for question in made if question.candidates]
@@ -131,7 +131,7 @@ def corpus_questions(
     if held_out:
         made = []
         for mention, candidates in zip(mentions, found, strict=True):
-            made.append(_as_found(mention, candidates, options))
+            made.append(as_found(mention, candidates, options))
             if is_made_nil(mention, training.nil_share):
                 made.append(_without_right(mention, candidates, options))
         return [question for question in made if question.candidates]
@@ -275,7 +275,8 @@ def _as_last(right: Candidate, candidates: Sequence[Candidate]) -> Candidate:
     return replace(right, lexical=weakest.lexical, dense=weakest.dense, score=weakest.score)
 
 
-def _as_found(mention: Mention, candidates: Sequence[Candidate], options: int) -> Question:
+def as_found(mention: Mention, candidates: Sequence[Candidate], options: int) -> Question:
+    """``mention`` with its ``options`` first candidates in retrieval's order, nothing put in."""
     shown = tuple(candidates[:options])
     answer = next((i for i, candidate in enumerate(shown) if candidate.id in mention.gold), len(shown))
     return Question(mention=mention, candidates=shown, answer=answer)

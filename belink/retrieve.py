@@ -95,7 +95,8 @@ def retrieve(
 ) -> list[list[Candidate]]:
     """For each mention distinct live concepts, best first, at most ``candidates`` (``config.candidates``).
 
-    Asked for are the mention's text and its long form; an empty list means that nothing is left of both.
+    Asked for are the mention's text, its long form and what stands beside it; see ``_keys``. An empty list means that
+    nothing of them is left.
 
     :param hide_own_name: act as if the index did not hold the mention's text (or long form) as a name: what training
         on an ontology's own names, and evaluation on them, needs.

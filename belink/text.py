@@ -82,6 +82,11 @@ def acid(name: str) -> str:
     )
 
 
+def singular(text: str) -> str:
+    """``text`` without the s of a plural; "virus", "arthritis" and "abscess" keep theirs."""
+    return _PLURAL.sub("", text)
+
+
 def variants(name: str) -> tuple[str, ...]:
     """What ``name``, normalised and in American spelling, may be called where it is no name, the nearest first.
 
@@ -89,7 +94,7 @@ def variants(name: str) -> tuple[str, ...]:
     ion ("nadp+") or a mirror image of it ("d cycloserine"). Worth asking for only where it is a name.
     """
     bare = _SALT.sub("", name)
-    numbers = (_PLURAL.sub("", name), _SINGULAR.sub("s", name)) if len(name) > _TELLING else ()
+    numbers = (singular(name), _SINGULAR.sub("s", name)) if len(name) > _TELLING else ()
     found = (
         *numbers,
         _CHARGE.sub("", name),

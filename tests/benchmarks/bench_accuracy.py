@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +52,21 @@ def row(linker: str, test: Path, found: dict[str, Any]) -> str:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def asked_for(doc: str | None, home: Path) -> tuple[Sequence[str], settings.Settings, Path]:
+    """What the command line and BELINK_DATA say: linkers, settings, and the folder of ontologies and corpora."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("linkers", nargs="*", default=[], help="disease, chemical; both, if left out")
-    parser.add_argument("--home", type=Path, default=Path(".belink/accuracy"))
+    parser.add_argument("--home", type=Path, default=home)
     chosen = parser.parse_args()
     if "BELINK_DATA" not in os.environ:
         sys.exit("expected BELINK_DATA to name the folder of ontologies and corpora, found it unset")
-    data, here = Path(os.environ["BELINK_DATA"]), settings.load(chosen.home)
+    return chosen.linkers or list(FILES), settings.load(chosen.home), Path(os.environ["BELINK_DATA"])
+
+
+def main() -> None:
+    linkers, here, data = asked_for(__doc__, Path(".belink/accuracy"))
     rows, seconds = [], {}
-    for linker in chosen.linkers or FILES:
+    for linker in linkers:
         seconds[linker] = trained(here, linker, data)
         for corpus in TESTS[linker]:
             for test in sorted((data / "corpora" / corpus).glob("unseen_test.*")):

@@ -10,22 +10,19 @@ Markdown row a corpus: of mentions, then of distinct texts of a document, each w
 candidate; 95 % intervals by document.
 """
 
-import argparse
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
-from bench_accuracy import FILES
+from bench_accuracy import FILES, asked_for
 
 from belink import calibrate, declarations, exam, lifecycle, releases, settings
 from belink.declarations import Linker
 from belink.encode import Encoder
 from belink.index import Index, build_index
-from belink.questions import Question
+from belink.questions import Question, as_found
 from belink.records import Document
 from belink.retrieve import retrieve
 from belink.text import normalise
@@ -55,26 +52,26 @@ def part(document: str, of: int, salt: str) -> int:
     return int.from_bytes(digest, "big") % of
 
 
-def question(mention, candidates, options: int) -> Question:
-    shown = tuple(candidates[:options])
-    answer = next((i for i, candidate in enumerate(shown) if candidate.id in mention.gold), len(shown))
-    return Question(mention=mention, candidates=shown, answer=answer)
-
-
 def fold(
-    linker: Linker, folders: Sequence[Path], encoder: Encoder, read: dict[str, list[Document]], number: int, home: Path
+    linker: Linker,
+    folders: Sequence[Path],
+    encoder: Encoder,
+    read: dict[str, list[Document]],
+    number: int,
+    home: Path,
+    names: Path,
 ) -> list[Answered]:
+    """:param names: an index without any annotated mention, which lends its vectors."""
     training = [m for of in read.values() for d in of if part(d.id, FOLDS, "f") != number for m in d.mentions]
     seen = {normalise(mention.text) for mention in training}
     known = [(mention.long_form or mention.text, mention.gold[0]) for mention in training if len(mention.gold) == 1]
-    before = build_index(folders, linker, encoder, home / "names").path
-    index = Index.load(build_index(folders, linker, encoder, home / f"fold-{number}", before, known).path)
+    index = Index.load(build_index(folders, linker, encoder, home / f"fold-{number}", names, known).path)
     answered = []
     asked: list[tuple[str, Question]] = []
     for corpus, documents in read.items():
         mentions = [m for d in documents if part(d.id, FOLDS, "f") == number for m in d.mentions if m.gold]
         found = retrieve(index, encoder, mentions, linker.retrieval)
-        asked += [(corpus, question(m, c, linker.reranker.options)) for m, c in zip(mentions, found, strict=True)]
+        asked += [(corpus, as_found(m, c, linker.reranker.options)) for m, c in zip(mentions, found, strict=True)]
     for half in (0, 1):
         fitted = calibrate.fit([q for _, q in asked if part(q.mention.document, 2, "h") != half], None)
         for corpus, q in asked:
@@ -127,19 +124,14 @@ def measured(here: settings.Settings, name: str, data: Path) -> list[str]:
     encoder = Encoder.load(linker.encoder, here.cache)
     read = {corpus.name: exam.documents(corpus, folders, data) for corpus in linker.corpora}
     home = here.home / "folds" / name
-    items = [item for number in range(FOLDS) for item in fold(linker, folders, encoder, read, number, home)]
+    names = build_index(folders, linker, encoder, home / "names").path
+    items = [item for number in range(FOLDS) for item in fold(linker, folders, encoder, read, number, home, names)]
     return [row(corpus, [item for item in items if item.corpus == corpus]) for corpus in read]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("linkers", nargs="*", default=[], help="disease, chemical; both, if left out")
-    parser.add_argument("--home", type=Path, default=Path(".belink/folds"))
-    chosen = parser.parse_args()
-    if "BELINK_DATA" not in os.environ:
-        sys.exit("expected BELINK_DATA to name the folder of ontologies and corpora, found it unset")
-    here, data = settings.load(chosen.home), Path(os.environ["BELINK_DATA"])
-    rows = [row for linker in chosen.linkers or FILES for row in measured(here, linker, data)]
+    linkers, here, data = asked_for(__doc__, Path(".belink/folds"))
+    rows = [row for linker in linkers for row in measured(here, linker, data)]
     print("\n".join([HEAD, *rows]))  # noqa: T201
 
 
