@@ -66,13 +66,14 @@ _SALT = re.compile(
     rf"(?:\((?P<group>{_ANION})\)|(?P<anion>{_ANION}))(?P<anions>\d?)"
 )
 _MARKS = {0x2212: "-", 0x2013: "-", **dict.fromkeys(map(ord, " .·•∙"))}
+_HYDRATE = re.compile(r"(?<=\w) ?[.·•∙*] ?\d*(?:\.5)? ?H2O$")
 _ION = re.compile(r"(?P<element>[A-Z][a-z]?)(?:\d?\+{1,3}|\(\d?\+\)|\d\+)?")
 _CHARGED = re.compile(rf"(?P<anion>{_ANION})\d?-")
 
 
 def names(text: str) -> tuple[str, ...]:
     """What ``text``, as it is written, is called if it is a formula, the likelier first; ``()`` where it is none."""
-    formula = unicodedata.normalize("NFKC", text).translate(_MARKS).strip("[]")
+    formula = _HYDRATE.sub("", unicodedata.normalize("NFKC", text)).translate(_MARKS).strip("[]")
     if formula in _MOLECULES:
         return (_MOLECULES[formula],)
     if salt := _SALT.fullmatch(formula):

@@ -21,7 +21,7 @@ from belink.index import Encodes, Index
 from belink.nametable import MENTION, SCOPES
 from belink.records import Candidate, Mention
 from belink.short_forms import is_code
-from belink.text import acid, american, normalise, variants
+from belink.text import acid, american, normalise, variants, with_kind
 
 _TOGETHER = 1_024  # mentions whose names are scored at a time
 # What separates equal names of several concepts: the label comes before a synonym, a loose synonym last.
@@ -178,7 +178,8 @@ def _keys(mention: Mention) -> list[_Key]:
     for text in mention.also:
         for spelled in (key := normalise(text), american(key)):
             found.setdefault(spelled, _Key(spelled, _BESIDE, own=False, beside=True, exact=is_code(text)))
-    for other in (*(() if long else formulas.names(mention.text)), *variants(american(long or own))):
+    spelled = american(long or own)
+    for other in (*(() if long else formulas.names(mention.text)), *variants(spelled), *with_kind(spelled)):
         found.setdefault(other, _Key(other, _VARIANT, own=False, guess=True, exact=True))
     found.pop("", None)
     return list(found.values())

@@ -39,6 +39,10 @@ _SALT = re.compile(
     r"|nitrate|gluconate|hydrate|monohydrate|dihydrate|trihydrate|anhydrous|salt|ion))+$"
 )
 _MIRRORED = re.compile(r"^((d|l|dl|r|s|rs|e|z|n|rac|racemic|cis|trans|all trans|plus|minus|\+|\+ -) )+")
+_KINDS = (
+    "compounds compound substance acid ion radical salts dye peptide polymer drug syndrome disease diseases "
+    "disorder disorders"
+).split()
 _CHARGE = re.compile(r"(?<=[a-z])\d?\+$")
 _PLURAL = re.compile(r"(?<=[a-z]{3})(?<![siu])s$")
 _SINGULAR = re.compile(r"(?<=[a-rt-z])$")
@@ -104,6 +108,15 @@ def variants(name: str) -> tuple[str, ...]:
         _MIRRORED.sub("", bare),
     )
     return tuple(dict.fromkeys(other for other in found if len(other) >= _TELLING and other != name))
+
+
+def with_kind(name: str) -> tuple[str, ...]:
+    """``name``, which is normalised, and what kind of thing it is, as far as vocabularies add it to tell names apart.
+
+    "sulfonylureas" are "sulfonylurea compounds", "nephrotic" is "nephrotic syndrome". Worth asking for only where it
+    is a name.
+    """
+    return tuple(f"{singular(name)} {kind}" for kind in _KINDS) if len(name) > 2 else ()
 
 
 def aligned_words(text: str) -> list[tuple[str, int, int]]:

@@ -355,6 +355,12 @@ def test_a_salt_an_ion_a_mirror_image_and_a_plural_are_asked_for_by_the_name_tha
     assert (found[0].id, found[0].score, found[0].exact) == ("X:1", pytest.approx(0.96), False)
 
 
+def test_a_mention_is_asked_for_with_the_kind_that_the_vocabulary_adds(tmp_path: Path, encoder: Encoder) -> None:
+    known = built(tmp_path, encoder, concept(1, "Nephrotic Syndrome"), concept(2, "nephritis"))
+    (found,) = retrieve(known, encoder, [Mention(text="nephrotic")], Retrieval(dense=0))
+    assert (found[0].id, found[0].score, found[0].exact) == ("X:1", pytest.approx(0.96), False)
+
+
 def test_of_what_a_mention_may_be_called_only_the_nearest_is_asked_for(tmp_path: Path, encoder: Encoder) -> None:
     known = built(tmp_path, encoder, concept(1, "Dextrans", "dextran"), concept(2, "dextran sulfate"))
     (found,) = retrieve(known, encoder, [Mention(text="dextran sodium sulfate")], EVERYTHING)

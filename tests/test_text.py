@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from belink.text import acid, aligned_words, american, normalise, variants
+from belink.text import acid, aligned_words, american, normalise, variants, with_kind
 
 ODD = st.text(
     st.one_of(
@@ -171,3 +171,9 @@ def test_a_salt_has_the_name_of_its_acid(salt: str, of: str) -> None:
 )  # fmt: skip
 def test_the_nearest_of_what_a_name_may_be_called_comes_first(name: str, others: list[str]) -> None:
     assert list(variants(name)) == others
+
+
+def test_the_kind_that_vocabularies_add_is_said_of_the_singular() -> None:
+    assert "sulfonylurea compounds" in with_kind("sulfonylureas")
+    assert "nephrotic syndrome" in with_kind("nephrotic")
+    assert with_kind("mi") == with_kind("") == ()
