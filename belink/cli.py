@@ -102,13 +102,22 @@ def index(here: settings.Settings, linker: str, json_: bool) -> None:
 
 @belink.command()
 @click.argument("linker")
+@click.option(
+    "--dry-run", is_flag=True, help="Train nothing; say what memory it would take, and fail if there is less."
+)
 @as_json
 @click.pass_obj
-def train(here: settings.Settings, linker: str, json_: bool) -> None:
+def train(here: settings.Settings, linker: str, dry_run: bool, json_: bool) -> None:
     """Train the re-ranker's LoRA adapter on a linker's newest releases and corpora."""
     from belink import lifecycle, show
 
-    show_answer(lifecycle.train_linker(here, linker), json_, show.trained)
+    if not dry_run:
+        show_answer(lifecycle.train_linker(here, linker), json_, show.trained)
+        return
+    answer = lifecycle.training_footprint(here, linker)
+    show_answer(answer, json_, show.footprint)
+    if answer["advice"]:
+        raise click.ClickException(show.too_large(answer))
 
 
 @belink.command()

@@ -95,6 +95,14 @@ def train_linker(here: Settings, linker: str) -> Answer:
     return {**dataclasses.asdict(report), "adapter": str(report.path)}
 
 
+def training_footprint(here: Settings, linker: str) -> Answer:
+    """What memory training the linker's re-ranker would take; nothing is trained."""
+    from belink import declarations
+    from belink.footprint import footprint
+
+    return dataclasses.asdict(footprint(declarations.load_linker(linker), here.cache))
+
+
 def open_linker(here: Settings, name: str | None) -> "Linker":
     """The registered linker ``NAME[@ALIAS]``; the only one there is where ``name`` is ``None``.
 

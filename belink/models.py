@@ -70,6 +70,16 @@ def resolve(reference: str, cache: Path) -> ResolvedModel:
     return ResolvedModel(path=folder, reference=reference, sha256=_folder_sha256(folder))
 
 
+def described(reference: str, cache: Path) -> ResolvedModel:
+    """As :func:`resolve`, but of a model on the hub only configuration and tokenizer are fetched; ``sha256`` is "".
+
+    :raises ModelError: as there.
+    """
+    kind, _, rest = reference.partition(":")
+    folder = _from_hub(rest, cache, weights=False) if kind == "hf" else resolve(reference, cache).path
+    return ResolvedModel(path=folder, reference=reference, sha256="")
+
+
 def _from_path(rest: str, cache: Path) -> Path:
     folder = Path(rest).expanduser().absolute()
     if not folder.is_dir():
@@ -77,7 +87,7 @@ def _from_path(rest: str, cache: Path) -> Path:
     return folder
 
 
-def _from_hub(rest: str, cache: Path) -> Path:
+def _from_hub(rest: str, cache: Path, *, weights: bool = True) -> Path:
     match = _HUB.fullmatch(rest)
     if not match:
         raise ModelError(f"hf:{rest}: expected hf:org/name or hf:org/name@revision; change the linker's declaration")
@@ -88,7 +98,7 @@ def _from_hub(rest: str, cache: Path) -> Path:
     asked: dict[str, Any] = {
         "repo_id": match["repository"],
         "revision": match["revision"],
-        "allow_patterns": _HUB_FILES,
+        "allow_patterns": _HUB_FILES if weights else _HUB_FILES[1:],
         "ignore_patterns": _HUB_LEFT_OUT,
     }
     for place in (None, cache / "hub"):  # None: the user's own hub cache, where other tools may have fetched it
@@ -96,11 +106,12 @@ def _from_hub(rest: str, cache: Path) -> Path:
             found = Path(snapshot_download(**asked, cache_dir=place, local_files_only=True))
         except (LocalEntryNotFoundError, ValueError):
             continue
-        if _whole(found):
+        if _whole(found) or (not weights and (found / "config.json").is_file()):
             return found
     try:
         found = Path(snapshot_download(**asked, cache_dir=cache / "hub"))
-        problem = "an incomplete download" if any(found.glob("*.safetensors.index.json")) and not _whole(found) else ""
+        broken = weights and any(found.glob("*.safetensors.index.json")) and not _whole(found)
+        problem = "an incomplete download" if broken else ""
     except (OSError, ValueError, httpx.HTTPError) as error:
         problem = _first_line(error)
     if problem:

@@ -162,7 +162,6 @@ def load_model(base: "ResolvedModel", form: prompts.Form) -> Any:
 
     :raises ModelError: no causal language model that transformers can read.
     """
-    import torch
     from transformers import AutoModelForCausalLM
 
     try:
@@ -172,6 +171,13 @@ def load_model(base: "ResolvedModel", form: prompts.Form) -> Any:
         raise ModelError(
             f"{base.reference}: expected a causal language model in {base.path}, found: {_first_line(error)}"
         ) from error
+    return with_letters(model, form)
+
+
+def with_letters(model: Any, form: prompts.Form) -> Any:
+    """``model`` with its output layer cut to the letters of ``form``."""
+    import torch
+
     whole = model.get_output_embeddings()
     rows = torch.tensor(form.letter_ids)
     head = torch.nn.Linear(whole.weight.shape[1], len(rows), bias=getattr(whole, "bias", None) is not None)

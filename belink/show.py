@@ -65,6 +65,29 @@ def trained(answer: Answer) -> str:
     return _lines(answer, "examples", "seconds", "adapter")
 
 
+def footprint(answer: Answer) -> str:
+    told = {
+        "model": f"{answer['model']}, {answer['dtype']} on {answer['device']}",
+        "parameters": answer["parameters"],
+        "trained": answer["trained"],
+        "batch": f"{answer['batch_size']} questions of at most {answer['max_length']} tokens"
+        + ", gradients checkpointed" * answer["gradient_checkpointing"],
+        **{name: _gib(answer[name]) for name in ("weights", "adapter", "activations", "total", "available")},
+    }
+    return _lines(told, *told)
+
+
+def too_large(answer: Answer) -> str:
+    return (
+        f"expected {_gib(answer['total'])} of memory on {answer['device']}, found {_gib(answer['available'])}; "
+        f"declare {answer['advice']}"
+    )
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB"
+
+
 def gates(results: Iterable[Answer]) -> str:
     rows = [
         (g["name"], _bound(g["value"]), _bound(g["bound"]), "pass" if g["passed"] else "FAIL", g.get("detail", ""))

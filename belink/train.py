@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-_LAYER = re.compile(r"\.(?:layers|h|blocks)\.(\d+)\.")
+LAYER = re.compile(r"\.(?:layers|h|blocks)\.(\d+)\.")
+"""Which layer of a model a module or parameter lies in, by its dotted name."""
 _BLOCK = 16  # batches among which questions of like length are put together
 _PENALTY = 1.0  # of retrieval's weights; see evidence.fit
 
@@ -131,7 +132,7 @@ def adapted(model: Any, training: "declarations.Training") -> Any:
     if wanted != "all-linear":
         endings = (wanted,) if isinstance(wanted, str) else wanted
         linear = {name for name in linear if name.rsplit(".", 1)[-1] in endings}
-    layers = {name: int(found[1]) for name in linear if (found := _LAYER.search(f".{name}"))}
+    layers = {name: int(found[1]) for name in linear if (found := LAYER.search(f".{name}"))}
     if training.lora_layers and layers:
         lowest = max(layers.values()) + 1 - training.lora_layers
         linear = {name for name in linear if layers.get(name, -1) >= lowest}

@@ -179,6 +179,18 @@ def test_index_and_train(run: Run, story: list[Ran], folder: Path) -> None:
     assert Path(ran.document["adapter"]).is_dir()
 
 
+def test_a_dry_run_of_training_says_what_it_takes_and_fails_where_there_is_less(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = run("train", "small.toml", "--dry-run", "--json")
+    assert ran.code == 0, ran.err
+    assert ran.document["total"] > ran.document["weights"] > 4 * ran.document["parameters"] > 0
+    assert "activations" in run("train", "small.toml", "--dry-run").out
+    monkeypatch.setattr("belink.footprint._available", lambda place: 1000)
+    ran = run("train", "small.toml", "--dry-run")
+    assert ran.code == 1 and "declare a smaller reranker.model" in ran.err and "Traceback" not in ran.err
+
+
 def test_migrate(run: Run, files: list[Path], folder: Path) -> None:
     for file in files:
         run("ingest", small.ONTOLOGY, "--file", file, "--json", home="other")

@@ -5,9 +5,11 @@ import shutil
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
 from tiny import tiny_causal_lm, tiny_encoder
 
 from belink import artefact, models
@@ -150,6 +152,35 @@ def test_a_hub_model_in_the_cache_needs_no_network(encoder: Path, tmp_path: Path
     snapshot = hub_snapshot(tmp_path, encoder)
     assert models.resolve("hf:org/tiny", tmp_path).path == snapshot
     assert models.resolve(f"hf:org/tiny@{COMMIT}", tmp_path).path == snapshot
+
+
+def test_of_a_hub_model_that_is_only_described_no_weights_are_fetched(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def download(**what: Any) -> str:
+        asked.append(what)
+        if what.get("local_files_only"):
+            raise LocalEntryNotFoundError("not here")
+        return str(encoder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert models.described("hf:org/tiny@main", tmp_path).path == encoder
+    assert not [pattern for pattern in asked[-1]["allow_patterns"] if "safetensors" in pattern]
+    models.resolve("hf:org/tiny@main", tmp_path)
+    assert "*.safetensors" in asked[-1]["allow_patterns"]
+
+
+def test_a_hub_model_that_was_only_described_is_still_fetched_to_be_used(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    snapshot = hub_snapshot(tmp_path, encoder)
+    (snapshot / "model.safetensors").unlink()
+    assert models.described("hf:org/tiny", tmp_path).path == snapshot
+    with pytest.raises(ModelError, match="safetensors, found none"):
+        models.resolve("hf:org/tiny", tmp_path)
 
 
 def test_a_hub_download_that_was_broken_off_is_not_taken_for_a_model(encoder: Path, tmp_path: Path) -> None:

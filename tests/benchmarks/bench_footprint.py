@@ -1,0 +1,81 @@
+"""What `belink train --dry-run` says against what training takes: peak resident memory, libraries left out.
+
+    python tests/benchmarks/bench_footprint.py [MODEL ...]
+
+For each model (default: the starter) two optimiser steps of full-length questions on the CPU, in a process of their
+own, once as glibc allocates by default and once with every block of 64 KiB or more returned when it is free. Prints one
+Markdown row a setting.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psutil
+
+from belink import models, rerank, settings
+from belink.declarations import Linker, Reranker, Training
+from belink.footprint import footprint
+from belink.questions import Question
+from belink.records import Candidate, Mention
+from belink.train import train
+
+SETTINGS = [(2, False, 0), (4, False, 8), (4, True, 0)]  # batch size, gradients checkpointed, top layers (0: all)
+ALLOCATION: dict[str, dict[str, str]] = {"default": {}, "returned": {"MALLOC_MMAP_THRESHOLD_": "65536"}}
+HEAD = (
+    "| model | batch | checkpointed | layers | said, MiB | peak, MiB | ratio | returned, MiB | ratio |\n"
+    "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+)
+
+
+def declared(model: str, batch: int, checkpointing: bool, layers: int) -> Linker:
+    training = Training(batch_size=batch, gradient_checkpointing=checkpointing, lora_layers=layers, residual=0)
+    return Linker(name="x", title="X", ontologies=("x",), reranker=Reranker(model=model), training=training)
+
+
+def trained(linker: Linker, cache: Path) -> int:
+    """Peak resident bytes of two steps, less what the libraries held before."""
+    import peft  # noqa: F401
+    import sklearn  # noqa: F401
+    from transformers import Trainer  # noqa: F401
+
+    base = models.resolve(linker.reranker.model, cache)
+    rerank.load_tokenizer(base)
+    # Several tokens a character, so that every question is cut to exactly max_length of them.
+    options = tuple(
+        Candidate(id=str(i), label="", name="𒀀𓂀𠜎𝔘" * 30, ontology="x", release="1")
+        for i in range(linker.reranker.options)
+    )
+    question = Question(mention=Mention(text="x"), candidates=options, answer=0)
+    before = psutil.Process().memory_info().rss
+    with tempfile.TemporaryDirectory() as folder:
+        train([question] * (2 * linker.training.batch_size), base, linker.training, linker.reranker, Path(folder) / "a")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+
+
+def main() -> None:
+    here = settings.load(None)
+    if sys.argv[1:2] == ["--measure"]:
+        print(trained(declared(*json.loads(sys.argv[2])), here.cache))  # noqa: T201
+        return
+    print(HEAD)  # noqa: T201
+    for model in sys.argv[1:] or [Reranker().model]:
+        for asked in SETTINGS:
+            said = footprint(declared(model, *asked), here.cache, "cpu").total
+            command = [sys.executable, __file__, "--measure", json.dumps([model, *asked])]
+            cells: list[object] = [model, *asked, said >> 20]
+            for settings_of in ALLOCATION.values():
+                told = subprocess.run(
+                    command, check=True, capture_output=True, text=True, env={**os.environ, **settings_of}
+                )
+                peak = int(told.stdout.split()[-1])
+                cells += [peak >> 20, f"{peak / said:.2f}"]
+            print(f"| {' | '.join(map(str, cells))} |", flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
