@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import tiny_causal_lm
 
 from belink import footprint as footprints
 from belink import models as model_references
@@ -12,7 +13,6 @@ from belink.declarations import Linker, Reranker, Training
 from belink.errors import DeclarationError, ModelError
 from belink.footprint import Footprint, footprint
 from belink.models import ResolvedModel
-from tests.tiny import tiny_causal_lm
 
 
 @pytest.fixture(scope="module", autouse=True)
