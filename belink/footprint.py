@@ -27,9 +27,9 @@ _TRAINED = 16  # bytes a trained parameter: itself, its gradient and AdamW's two
 class Footprint:
     """Bytes that the largest batch of a training may hold: ``training.batch_size`` questions of ``max_length`` tokens.
 
-    ``total`` is what lies there when the way back begins, without the libraries themselves. On the CPU glibc keeps up
-    to 1.8 times that, and more with checkpointing, unless told to return what is free: MALLOC_MMAP_THRESHOLD_=65536 in
-    the environment, which costs half as much time again; see tests/benchmarks/bench_footprint.py.
+    ``total`` is what lies there when the way back begins, without the libraries themselves; the peak was 1.01 to 1.05
+    times that. On the CPU glibc's allocator keeps 1.5 to 1.7 times, with checkpointing 3 times, unless told to return
+    what is free (MALLOC_MMAP_THRESHOLD_=65536), which takes half as long again: tests/benchmarks/bench_footprint.py.
     """
 
     model: str
