@@ -213,7 +213,6 @@ def _run(
     from datasets import Dataset
     from sentence_transformers import SentenceTransformerTrainingArguments
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesSymmetricRankingLoss
-    from sentence_transformers.sentence_transformer.model_card import SentenceTransformerModelCardCallback
     from transformers.trainer_callback import PrinterCallback
 
     steps = len(batches)
@@ -237,8 +236,7 @@ def _run(
             loss=MultipleNegativesSymmetricRankingLoss(model, scale=1 / config.temperature),
             callbacks=[clock],
         )
-        for unwanted in (PrinterCallback, SentenceTransformerModelCardCallback):
-            trainer.remove_callback(unwanted)
+        trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     model.max_seq_length = longest
     return {
@@ -264,6 +262,9 @@ def _planned_trainer(batches: Sequence[Sequence[Pair]]) -> Any:
     class PlannedTrainer(SentenceTransformerTrainer):
         def get_batch_sampler(self, dataset: Any, batch_size: int, drop_last: bool, *_: Any, **__: Any) -> Any:
             return Planned(dataset, batch_size, drop_last)
+
+        def add_model_card_callback(self, *_: Any) -> None:
+            """No card is written here; looking for its examples would show a progress bar of its own."""
 
     return PlannedTrainer
 

@@ -141,9 +141,14 @@ def test_what_is_there_is_found(report: adapt.AdaptReport, base: ResolvedModel, 
 
 
 def test_a_killed_run_continues_from_its_last_checkpoint(
-    still: ResolvedModel, names: Names, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    still: ResolvedModel,
+    names: Names,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     whole = adapt.adapt(names, HELD_OUT, still, CONFIG, ADAPTATION, tmp_path / "whole")
+    assert "widget" not in capfd.readouterr().err, "no bar of the trainer's own"
     real = checkpoints.clock
 
     def dying(work: Path, begun: int, steps: int, what: str = "") -> object:
