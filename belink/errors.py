@@ -6,6 +6,11 @@ Only ``cli.py`` and ``serve.py`` catch :class:`BelinkError`; a programmer's mist
 from collections.abc import Sequence
 
 
+def first_line(error: BaseException, most: int = 200) -> str:
+    """The first line of what ``error`` says, at most ``most`` characters; its class where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
+
+
 class BelinkError(Exception):
     """Something that the user can mend; the command line prints it as one line and exits with 1."""
 

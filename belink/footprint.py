@@ -7,12 +7,12 @@ by the question. What the way back needs for a moment comes on top; see :class:`
 """
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from belink import models, prompts, rerank
-from belink.errors import ModelError
+from belink.errors import ModelError, first_line
 from belink.train import LAYER, adapted
 
 if TYPE_CHECKING:
@@ -58,11 +58,17 @@ class _Shape:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Held:
-    """Bytes a question."""
+    """Bytes that one question makes autograd keep."""
 
-    outside: int
+    outside: int  # of the layers
     layer: int
     entry: int  # of what goes into a layer, which is all that checkpointing keeps of it
+    layers: int
+
+    def question(self, checkpointing: bool) -> int:
+        if checkpointing:
+            return self.outside + self.layer + self.layers * self.entry
+        return self.outside + self.layers * self.layer
 
 
 def footprint(linker: "Linker", cache: Path, device: str | None = None) -> Footprint:
@@ -80,9 +86,13 @@ def footprint(linker: "Linker", cache: Path, device: str | None = None) -> Footp
     config = _config(base, reranker)
     place, dtype = rerank.placement(device)
     shape = _shape(config, training)
-    held = _held(config, form, reranker, training, place, dtype)
-    head = 4 * shape.hidden * len(form.letter_ids)
-    found = Footprint(
+    outside, layer = _kept(config, form, linker, place, dtype)
+    entry = reranker.max_length * shape.hidden * dtype.itemsize
+    held = _Held(outside=outside, layer=layer, entry=entry, layers=shape.layers)
+    weights = shape.parameters * dtype.itemsize + 4 * shape.hidden * len(form.letter_ids)
+    adapter, available = shape.trained * _TRAINED, _available(place)
+    activations = training.batch_size * held.question(training.gradient_checkpointing)
+    return Footprint(
         model=reranker.model,
         device=str(place),
         dtype=str(dtype).removeprefix("torch."),
@@ -91,15 +101,13 @@ def footprint(linker: "Linker", cache: Path, device: str | None = None) -> Footp
         batch_size=training.batch_size,
         max_length=reranker.max_length,
         gradient_checkpointing=training.gradient_checkpointing,
-        weights=shape.parameters * dtype.itemsize + head,
-        adapter=shape.trained * _TRAINED,
-        activations=0,
-        total=0,
-        available=_available(place),
-        advice="",
+        weights=weights,
+        adapter=adapter,
+        activations=activations,
+        total=weights + adapter + activations,
+        available=available,
+        advice=_advice(training, held, available - weights - adapter),
     )
-    found = _with(found, shape, held)
-    return replace(found, advice=_advice(found, shape, held))
 
 
 def _config(base: models.ResolvedModel, reranker: "Reranker") -> Any:
@@ -109,8 +117,7 @@ def _config(base: models.ResolvedModel, reranker: "Reranker") -> Any:
         config: Any = AutoConfig.from_pretrained(base.path)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
-            f"{base.reference}: expected the configuration of a model in {base.path}, found: "
-            f"{str(error).strip().splitlines()[0][:200]}"
+            f"{base.reference}: expected the configuration of a model in {base.path}, found: {first_line(error)}"
         ) from error
     positions = getattr(config, "max_position_embeddings", None)
     if positions and positions < reranker.max_length:
@@ -140,16 +147,15 @@ def _shape(config: Any, training: "Training") -> _Shape:
     )
 
 
-def _held(
-    config: Any,
-    form: prompts.Form,
-    reranker: "Reranker",
-    training: "Training",
-    place: "torch.device",
-    dtype: "torch.dtype",
-) -> _Held:
-    every = training.model_copy(update={"lora_layers": 0})
-    saved = []
+def _kept(
+    config: Any, form: prompts.Form, linker: "Linker", place: "torch.device", dtype: "torch.dtype"
+) -> tuple[int, int]:
+    """Bytes a question that are kept outside the layers, and in each of them."""
+    import torch
+
+    every = linker.training.model_copy(update={"lora_layers": 0})
+    question = torch.zeros((1, linker.reranker.max_length), dtype=torch.long, device=place)
+    kept = []
     for layers in (1, 2):
         small = copy.deepcopy(config)
         small.num_hidden_layers = layers
@@ -158,10 +164,9 @@ def _held(
         # Of the vocabulary only the letters are looked up, and nothing of it is saved.
         small.vocab_size, small.pad_token_id = max(form.letter_ids) + 1, None
         model = adapted(rerank.rounded(rerank.with_letters(_of(small), form), dtype), every)
-        saved.append(_saved(model.to(place).train(), reranker.max_length, place))
-        hidden = model.get_input_embeddings().weight.shape[1]
-    layer = saved[1] - saved[0]
-    return _Held(outside=max(saved[0] - layer, 0), layer=layer, entry=reranker.max_length * hidden * dtype.itemsize)
+        kept.append(saved(model.to(place).train(), question))
+    one, two = kept
+    return max(2 * one - two, 0), two - one
 
 
 def _of(config: Any) -> Any:
@@ -176,8 +181,8 @@ def _of(config: Any) -> Any:
         ) from error
 
 
-def _saved(model: Any, tokens: int, place: "torch.device") -> int:
-    """Bytes that autograd holds after one question went forward, parameters left out."""
+def saved(model: Any, questions: "torch.Tensor") -> int:
+    """Bytes that autograd holds after ``questions``, token ids (n, tokens), went forward; parameters left out."""
     import torch
 
     own = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers())}
@@ -190,36 +195,24 @@ def _saved(model: Any, tokens: int, place: "torch.device") -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        logits = model(input_ids=torch.zeros((1, tokens), dtype=torch.long, device=place), use_cache=False).logits
-        loss = torch.nn.functional.cross_entropy(logits[:, -1], torch.zeros(1, dtype=torch.long, device=place))
+        logits = model(input_ids=questions, use_cache=False).logits
+        loss = torch.nn.functional.cross_entropy(logits[:, -1], questions.new_zeros(len(questions)))
     found = sum(held.values())
     del loss  # until here it kept what was saved, so that no address was used twice
     return found
 
 
-def _with(found: Footprint, shape: _Shape, held: _Held) -> Footprint:
-    """``found`` with the sizes that its batch and checkpointing give."""
-    if found.gradient_checkpointing:
-        question = held.outside + held.layer + shape.layers * held.entry
-    else:
-        question = held.outside + shape.layers * held.layer
-    activations = found.batch_size * question
-    return replace(found, activations=activations, total=found.weights + found.adapter + activations)
-
-
-def _advice(found: Footprint, shape: _Shape, held: _Held) -> str:
-    """What to declare so that the training fits; "" where it does."""
-    if found.total <= found.available:
+def _advice(training: "Training", held: _Held, room: int) -> str:
+    """What to declare so that the activations fit into ``room`` bytes; "" where they do."""
+    if training.batch_size * held.question(training.gradient_checkpointing) <= room:
         return ""
     ways = []
-    for checkpointing in sorted({found.gradient_checkpointing, True}):
-        size = found.batch_size
-        way = _with(replace(found, gradient_checkpointing=checkpointing), shape, held)
-        while way.total > found.available and size > 1:
+    for checkpointing in sorted({training.gradient_checkpointing, True}):
+        size, question = training.batch_size, held.question(checkpointing)
+        while size * question > room and size > 1:
             size //= 2
-            way = _with(replace(way, batch_size=size), shape, held)
-        if way.total <= found.available:
-            smaller = [f"batch_size = {size}"] if size < found.batch_size else []
+        if size * question <= room:
+            smaller = [f"batch_size = {size}"] if size < training.batch_size else []
             ways.append(" and ".join(["gradient_checkpointing = true"] * checkpointing + smaller))
     return " or ".join(ways) or "a smaller reranker.model"
 

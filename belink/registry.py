@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from belink import artefact, bundle, by_reference, releases
 from belink.declarations import Linker
-from belink.errors import BundleError, RegistryError
+from belink.errors import BundleError, RegistryError, first_line
 from belink.settings import Settings, without_password
 from belink.tracking import (
     BUNDLE,
@@ -22,7 +22,6 @@ from belink.tracking import (
     RunRecord,
     drop_unfinished,
     ensure_model,
-    first_line,
     local_folder,
     locked_everywhere,
     log_bundle,
@@ -326,7 +325,7 @@ def _aliases(client: "MlflowClient", linker: str) -> dict[str, str]:
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return {}
-        raise RegistryError(f"{linker}: the registry does not answer: {first_line(error)}") from error
+        raise RegistryError(f"{linker}: the registry does not answer: {first_line(error, 300)}") from error
 
 
 def _require(client: "MlflowClient", linker: str, version: str) -> None:

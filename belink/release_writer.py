@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from belink.declarations import Source
-from belink.errors import ReleaseError, SourceError
+from belink.errors import ReleaseError, SourceError, first_line
 from belink.records import Concept, Name, Rejection
 
 if TYPE_CHECKING:
@@ -88,17 +88,13 @@ def _plain_errors(path: Path) -> Iterator[None]:
         duckdb.TransactionException,
     ) as error:
         raise ReleaseError(
-            f"{path.name}: expected to read the source and write the release, found: {_first_line(error)};"
+            f"{path.name}: expected to read the source and write the release, found: {first_line(error, 300)};"
             " is there room on the disk, and leave to write?"
         ) from error
     except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfRangeException) as error:
         raise SourceError(
-            f"expected rows that DuckDB can read, found: {_first_line(error)}; is the file complete?"
+            f"expected rows that DuckDB can read, found: {first_line(error, 300)}; is the file complete?"
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
 
 
 def _array(column: str, values: Sequence[Any]) -> "pa.Array":

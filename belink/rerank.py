@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from belink import artefact, models, prompts
-from belink.errors import BelinkError, ModelError
+from belink.errors import BelinkError, ModelError, first_line
 from belink.records import Candidate, Mention
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def load_tokenizer(base: "ResolvedModel") -> Any:
         return AutoTokenizer.from_pretrained(base.path)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
-            f"{base.reference}: expected a tokenizer in {base.path}, found: {_first_line(error)}"
+            f"{base.reference}: expected a tokenizer in {base.path}, found: {first_line(error)}"
         ) from error
 
 
@@ -169,7 +169,7 @@ def load_model(base: "ResolvedModel", form: prompts.Form) -> Any:
             model: Any = AutoModelForCausalLM.from_pretrained(base.path, dtype="auto")
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
-            f"{base.reference}: expected a causal language model in {base.path}, found: {_first_line(error)}"
+            f"{base.reference}: expected a causal language model in {base.path}, found: {first_line(error)}"
         ) from error
     return with_letters(model, form)
 
@@ -275,7 +275,3 @@ def _merged(model: Any, adapter: Path) -> Any:
         model = model.to(torch.float32)
     with models.without_bars():
         return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

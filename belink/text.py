@@ -116,7 +116,8 @@ def with_kind(name: str) -> tuple[str, ...]:
     "sulfonylureas" are "sulfonylurea compounds", "nephrotic" is "nephrotic syndrome". Worth asking for only where it
     is a name.
     """
-    return tuple(f"{singular(name)} {kind}" for kind in _KINDS) if len(name) > 2 else ()
+    one = singular(name)
+    return tuple(f"{one} {kind}" for kind in _KINDS) if len(name) > 2 else ()
 
 
 def aligned_words(text: str) -> list[tuple[str, int, int]]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
 from belink import artefact
-from belink.errors import RegistryError
+from belink.errors import RegistryError, first_line
 from belink.settings import Settings, environment_restored, without_password
 
 if TYPE_CHECKING:
@@ -322,13 +322,9 @@ def one_line(what: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, shutil.Error) as error:
-        said = f"{what}: {first_line(error)}"
+        said = f"{what}: {first_line(error, 300)}"
         # MLflow's messages hold the whole address; a cause that holds a password must not reach any log.
         raise RegistryError(without_password(said)) from (error if without_password(str(error)) == str(error) else None)
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def _here(settings: Settings) -> str:

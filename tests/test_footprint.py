@@ -50,22 +50,10 @@ def counted(base: ResolvedModel, linker: Linker) -> tuple[int, int, int]:
     head = model.get_output_embeddings()
     parameters = sum(p.numel() for p in model.parameters()) - head.weight.numel()
     model = train.adapted(model, linker.training).train()
-    own = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers())}
-    saved: dict[int, int] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        if (storage := tensor.untyped_storage()).data_ptr() not in own:
-            saved[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    batch = linker.training.batch_size
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        ids = torch.zeros((batch, linker.reranker.max_length), dtype=torch.long)
-        logits = model(input_ids=ids, use_cache=False).logits
-        loss = torch.nn.functional.cross_entropy(logits[:, -1], torch.zeros(batch, dtype=torch.long))
+    batch = torch.zeros((linker.training.batch_size, linker.reranker.max_length), dtype=torch.long)
+    saved = footprints.saved(model, batch)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    del loss
-    return parameters, trained, sum(saved.values())
+    return parameters, trained, saved
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from typing import IO, BinaryIO, Literal, cast
 from belink import artefact
 from belink.corpora import bioc, jsonl, pubtator
 from belink.corpora.assemble import CorpusReport, RawDocument, assemble
-from belink.errors import CorpusError
+from belink.errors import CorpusError, first_line
 from belink.records import Document, Link, Mention
 
 __all__ = ["CorpusReport", "Format", "format_of", "read_corpus", "write_corpus"]
@@ -60,7 +60,7 @@ def read_corpus(
                 yield assemble(raw, report)
     except (OSError, EOFError, zlib.error, RecursionError, ValueError, SyntaxError) as error:
         raise CorpusError(
-            f"{path}: cannot be read as a corpus: {_first_line(error)}; "
+            f"{path}: cannot be read as a corpus: {first_line(error)}; "
             "expected BioC XML or JSON, PubTator or JSONL, whole, plain or .gz"
         ) from error
     if report.repaired or report.rejected:
@@ -168,7 +168,3 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
                 yield cast(IO[bytes], zipped)
         else:
             yield plain
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from belink import artefact, registry, releases
-from belink.errors import BelinkError, BundleError, RegistryError
+from belink.errors import BelinkError, BundleError, RegistryError, first_line
 from belink.link import Linker
 from belink.records import Mention
 from belink.releases import Release
@@ -227,5 +227,4 @@ def _now() -> str:
 
 def _said(error: BaseException) -> str:
     """The first line of an error, without the password of an address in it."""
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0][:500]
-    return without_password(first)
+    return without_password(first_line(error, 500))
