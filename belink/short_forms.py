@@ -1,9 +1,10 @@
 """What a short form stands for among the words before it.
 
 Schwartz & Hearst 2003 (A simple algorithm for identifying abbreviation definitions in biomedical text): the letters of
-the short form are looked for from right to left; the first one must begin a word. Two things are added: initials of
-whole words go first ("hereditary hemochromatosis (HH)" is not hemochromatosis alone), and initials may stand in another
-order, as Latin names leave them ("myotonic dystrophy (DM)").
+the short form are looked for from right to left; the first one must begin a word. Three things are added: initials of
+whole words go first ("hereditary hemochromatosis (HH)" is not hemochromatosis alone), initials may stand in another
+order, as Latin names leave them ("myotonic dystrophy (DM)"), and what begins at the first letter takes the locants and
+stereodescriptors before it along, which no letter stands for ("2,5-dimethyl-celecoxib (DMC)").
 """
 
 import re
@@ -13,12 +14,23 @@ from belink.text import GREEK
 _WORD = re.compile(r"[^\W_]+")
 # "γ-aminobutyric acid (GABA)": a Greek letter begins as its name does.
 _INITIALS = {letter: name[0] for letter, name in GREEK.items()}
+_LOCANT = (
+    r"(?:\d+[ab]?['’′]*|1H|[A-Z](?:\(\d+\))?['’′]*|[α-ωΔ]\d*|alpha|beta|gamma|delta(?:[ (]?\d+\)?)?|epsilon|omega"
+    r"|RS|dl|d,l|cis|trans|tert|sec|rac|[+±−-]|\+/[-−])"
+)
+_LOCANTS = re.compile(rf"(?:(?<!\w)[(\[]?{_LOCANT}(?:[,.:]{_LOCANT})*[)\]]?[-‐‑–])+", re.IGNORECASE)
+_LOCANTS_LAST = re.compile(rf"{_LOCANTS.pattern}$", re.IGNORECASE)
+_STEREO = re.compile(r"\d*[A-Z](?:,\d*[A-Z])+")  # "R,R", "E,E"
+_SUSPENDED = re.compile(r"[-‐‑–](?:,\s*(?:and\s|or\s)?|\s+(?:and/or|and|or)\s|\s?/)\s*$")
+_HYPHENS = ("-", "‐", "‑", "–")
+_LAST_WORD = re.compile(r"\S+$")
 _SMALL = frozenset({"a", "an", "and", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"})
 
 
 def is_short_form(text: str) -> bool:
     """Whether ``text`` looks like one: 2 to 10 characters, at most two words, not all in lower case."""
-    return 2 <= len(text) <= 10 and len(text.split()) <= 2 and text[0].isalnum() and text != text.lower()
+    cased = text[:1].isalnum() and text != text.lower()
+    return 2 <= len(text) <= 10 and len(text.split()) <= 2 and cased and not _STEREO.fullmatch(text)
 
 
 def is_code(text: str) -> bool:
@@ -40,8 +52,39 @@ def standing_for(short: str, before: str) -> str:
             start = find(letters, read)
             long = _tidy(short, window[start:]) if start >= 0 else ""
             if long:
-                return long
+                return _begun(window[:start], long) + long
     return ""
+
+
+def adds_locants(long: str, to: str) -> bool:
+    """Whether ``long`` is ``to`` with locants before it, which ``to`` left out."""
+    return long.casefold() != to.casefold() and without_locants(long).casefold() == to.casefold()
+
+
+def without_locants(long: str) -> str:
+    """``long`` without those that it begins with: "dimethyl-celecoxib" of "2,5-dimethyl-celecoxib"."""
+    found = _LOCANTS.match(long)
+    return long[found.end() :] if found else long
+
+
+def ends_with_locants(text: str) -> bool:
+    """Whether whatever follows ``text`` has its locants already: "α-" before "TC"."""
+    return _LOCANTS_LAST.search(text) is not None
+
+
+def _begun(before: str, long: str) -> str:
+    """What of the end of ``before`` belongs to ``long`` though no letter stands for it.
+
+    Locants, with all of the word that they stand in ("methyl-β-", before "cyclodextrin"), but none of those of several
+    compounds ("α-, β- and γ-cyclodextrin"); and a word with the same initial ("polyinosine-", before "polycytidylic").
+    """
+    last = _LAST_WORD.search(before)
+    word = last[0] if last else ""
+    word = word if _is_balanced(word) else word.lstrip("([")
+    found = _LOCANTS_LAST.search(before)
+    if found and not _SUSPENDED.search(before[: found.start()]):
+        return max(found[0], word if _is_balanced(word) else "", key=len)
+    return word if word[:1].casefold() == long[0].casefold() and word.endswith(_HYPHENS) else ""
 
 
 def _by_initials(letters: str, words: str) -> int:
@@ -84,6 +127,9 @@ def _by_letters(letters: str, words: str) -> int:
 def _tidy(short: str, long: str) -> str:
     """``long`` without marks around it; ``""`` where it cannot be what ``short`` stands for."""
     long = long.strip(" ,'\"“”-–([")
-    balanced = long.count("(") == long.count(")") and long.count("[") == long.count("]")
     words = len(long) > len(short) + 1 and any(letter.islower() for letter in long)
-    return long if balanced and words and short not in long.split() else ""
+    return long if _is_balanced(long) and words and short not in long.split() else ""
+
+
+def _is_balanced(text: str) -> bool:
+    return text.count("(") == text.count(")") and text.count("[") == text.count("]")
