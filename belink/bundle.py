@@ -93,12 +93,12 @@ def check(folder: Path, *, deep: bool = True) -> dict[str, Any]:
     :raises BundleError: a part is missing, damaged, or made for other parts or by another belink; the message names it.
     """
     manifest = check_parts(folder, deep=deep)
-    check_calibration(folder)
+    check_rules(folder, manifest)
     return manifest
 
 
 def check_parts(folder: Path, *, deep: bool = True) -> dict[str, Any]:
-    """As :func:`check`, but whatever rules the calibration follows: another refresh can take the other parts on."""
+    """As :func:`check`, but whatever :func:`check_rules` finds: another refresh can take the parts on."""
     try:
         manifest = artefact.read_manifest(folder)
     except BelinkError as error:
@@ -110,11 +110,6 @@ def check_parts(folder: Path, *, deep: bool = True) -> dict[str, Any]:
             f"{folder}: expected a bundle of format {FORMAT}, "
             f"found {manifest.get('kind')!r} of format {manifest.get('format')!r}; refresh again with this belink"
         )
-    if manifest["text_version"] != text.VERSION:
-        raise BundleError(
-            f"{folder}: names were normalised by version {manifest['text_version']}, this belink asks with version "
-            f"{text.VERSION}; refresh again with this belink"
-        )
     _check_files(folder, manifest["files"], deep=deep)
     _check_releases(folder, manifest)
     _check_index(folder, manifest)
@@ -122,8 +117,13 @@ def check_parts(folder: Path, *, deep: bool = True) -> dict[str, Any]:
     return manifest
 
 
-def check_calibration(folder: Path) -> None:
-    """:raises BundleError: the weights were fitted to other features than this belink asks of."""
+def check_rules(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """:raises BundleError: another belink normalised the names or fitted the weights, by other rules than these."""
+    if manifest["text_version"] != text.VERSION:
+        raise BundleError(
+            f"{folder}: names were normalised by version {manifest['text_version']}, this belink asks with version "
+            f"{text.VERSION}; refresh again with this belink"
+        )
     try:
         found = json.loads((folder / CALIBRATION).read_text(encoding="utf-8"))
     except ValueError as error:

@@ -2,7 +2,7 @@
 
 Authors write formulas where ontologies list names. Salts are named from cation and anion (IUPAC, Nomenclature of
 Inorganic Chemistry, 2005, and the older -ous and -ic that most synonyms still have), ions from their element; a few
-molecules and the shorthand of organic chemists are a table. Letters count: "CO" is no cobalt.
+molecules and the shorthand of organic chemists are tables. Letters count: "CO" is no cobalt.
 """
 
 import re
@@ -59,6 +59,16 @@ _MOLECULES = {
     "C5H5N": "pyridine", "CH3COOH": "acetic acid", "AcOH": "acetic acid", "HOAc": "acetic acid", "HCOOH": "formic acid",
     "EtOAc": "ethyl acetate", "Et2O": "ethyl ether", "Et3N": "triethylamine", "TiCl4": "titanium tetrachloride",
 }  # fmt: skip
+# Symbols of monosaccharides (IUPAC, Nomenclature of Carbohydrates, 1996), and solvents and reagents as organic chemists
+# abbreviate them without saying so (The Journal of Organic Chemistry, Standard Abbreviations and Acronyms).
+_SYMBOLS = {
+    "Glc": "glucose", "Gal": "galactose", "Man": "mannose", "Fuc": "fucose", "Xyl": "xylose", "Rha": "rhamnose",
+    "Ara": "arabinose", "GlcA": "glucuronic acid", "GlcNAc": "N-acetylglucosamine", "GalNAc": "N-acetylgalactosamine",
+    "NeuAc": "N-acetylneuraminic acid", "Neu5Ac": "N-acetylneuraminic acid", "LacNAc": "N-acetyllactosamine",
+    "THF": "tetrahydrofuran", "DMF": "dimethylformamide", "DMSO": "dimethyl sulfoxide", "DCM": "methylene chloride",
+    "TFA": "trifluoroacetic acid", "DMAP": "4-dimethylaminopyridine", "DIPEA": "N,N-diisopropylethylamine",
+    "Ac2O": "acetic anhydride", "OAc": "acetate", "MTBE": "methyl tert-butyl ether",
+}  # fmt: skip
 _CATION = "|".join(sorted([*_METALS, *_OTHER_CATIONS], key=len, reverse=True))
 _ANION = "|".join(sorted(_ANIONS, key=len, reverse=True))
 _SALT = re.compile(
@@ -67,19 +77,24 @@ _SALT = re.compile(
 )
 _MARKS = {0x2212: "-", 0x2013: "-", **dict.fromkeys(map(ord, " .·•∙"))}
 _HYDRATE = re.compile(r"(?<=\w) ?[.·•∙*] ?\d*(?:\.5)? ?H2O$")
-_ION = re.compile(r"(?P<element>[A-Z][a-z]?)(?:\d?\+{1,3}|\(\d?\+\)|\d\+)?")
+_ION = re.compile(r"(?P<element>[A-Z][a-z]?)(?:\d?\+{1,3}|\(\d?\+\)|\d\+|\((?i:i{1,3}|iv|vi{0,2})\))?")
+_HALF = re.compile(
+    rf"(?P<metal>{'|'.join(sorted(_METALS, key=len, reverse=True))})[- ](?P<anion>[a-z]+(?:ate|ite|ide))"
+)
 _CHARGED = re.compile(rf"(?P<anion>{_ANION})\d?-")
 
 
 def names(text: str) -> tuple[str, ...]:
     """What ``text``, as it is written, is called if it is a formula, the likelier first; ``()`` where it is none."""
     formula = _HYDRATE.sub("", unicodedata.normalize("NFKC", text)).translate(_MARKS).strip("[]")
-    if formula in _MOLECULES:
-        return (_MOLECULES[formula],)
+    if known := _MOLECULES.get(formula) or _SYMBOLS.get(formula):
+        return (known,)
     if salt := _SALT.fullmatch(formula):
         return _of_salt(salt)
     if anion := _CHARGED.fullmatch(formula):
         return (_ANIONS[anion["anion"]][0],)
+    if half := _HALF.fullmatch(text):
+        return (f"{_ELEMENTS[half['metal']]} {half['anion']}",)
     ion = _ION.fullmatch(formula)
     return (_ELEMENTS[ion["element"]],) if ion and ion["element"] in _ELEMENTS and len(formula) > 1 else ()
 

@@ -122,10 +122,10 @@ def _lender(previous: Path | None, about: dict[str, Any]) -> "Index | None":
     if previous is None or not artefact.exists(previous):
         return None
     manifest = artefact.read_manifest(previous)
-    if any(manifest.get(key) != about[key] for key in ("format", "text_version", "encoder")):
-        log.info("%s was made by another encoder or normalisation; every name is encoded again", previous)
+    if any(manifest.get(key) != about[key] for key in ("format", "encoder")):
+        log.info("%s was made by another encoder; every name is encoded again", previous)
         return None
-    return Index.load(previous)
+    return Index(previous, manifest)  # by whatever rules names were normalised, a vector belongs to what came of it
 
 
 def _fill(

@@ -81,7 +81,7 @@ class Champion:
 
     @property
     def is_whole(self) -> bool:
-        """Whether its parts can be taken on, though it may be calibrated by other rules."""
+        """Whether its parts can be taken on, though it may follow the rules of another belink."""
         return bool(self.manifest)
 
 
@@ -170,7 +170,7 @@ def champion(begun: Start) -> Champion | None:
     """The linker's champion; ``None`` before the first promotion.
 
     One that is damaged, or that another belink made, has a ``fault``: a refresh replaces it without comparing. Of one
-    that is only calibrated by other rules the refresh takes the adapter and the vectors on.
+    that only follows other rules, of names or of probabilities, the refresh takes the adapter and the vectors on.
     """
     version = registry.champion(begun.settings, begun.linker.name)
     if version is None:
@@ -179,7 +179,7 @@ def champion(begun: Start) -> Champion | None:
     try:
         path, _ = registry.bundle_path(begun.settings, begun.linker.name, version)
         manifest = bundle.check_parts(path, deep=False)
-        bundle.check_calibration(path)
+        bundle.check_rules(path, manifest)
         return Champion(version=version, path=path, manifest=manifest)
     except (BundleError, RegistryError) as error:
         log.warning("%s: the champion, version %s, cannot be used: %s", begun.linker.name, version, error)

@@ -21,7 +21,7 @@ from belink.index import Encodes, Index
 from belink.nametable import MENTION, SCOPES
 from belink.records import Candidate, Mention
 from belink.short_forms import is_code
-from belink.text import acid, american, normalise, variants, with_kind
+from belink.text import acid, american, classes, normalise, unbracketed, variants, with_kind
 
 _TOGETHER = 1_024  # mentions whose names are scored at a time
 # What separates equal names of several concepts: the label comes before a synonym, a loose synonym last.
@@ -179,7 +179,8 @@ def _keys(mention: Mention) -> list[_Key]:
         for spelled in (key := normalise(text), american(key)):
             found.setdefault(spelled, _Key(spelled, _BESIDE, own=False, beside=True, exact=is_code(text)))
     spelled = american(long or own)
-    for other in (*(() if long else formulas.names(mention.text)), *variants(spelled), *with_kind(spelled)):
+    written = () if long else (*formulas.names(mention.text), *unbracketed(mention.text))
+    for other in (*map(normalise, written), *variants(spelled), *classes(spelled), *with_kind(spelled)):
         found.setdefault(other, _Key(other, _VARIANT, own=False, guess=True, exact=True))
     found.pop("", None)
     return list(found.values())

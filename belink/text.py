@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-VERSION = 1
+VERSION = 2
 """Raise it with any change of behaviour: an index records it and refuses to answer for another."""
 
 GREEK = {
@@ -23,7 +23,10 @@ GREEK = {
 }  # fmt: skip
 _FOLD: dict[int, str | None] = {
     **GREEK,
-    **{code: "-" for code in (0x2010, 0x2011, 0x2012, 0x2013, 0x2014, 0x2015, 0x2212, 0x00AD)},
+    **{code: "-" for code in (0x2010, 0x2011, 0x2012, 0x2013, 0x2014, 0x2015, 0x2212)},
+    **{code: None for code in (0x00AD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF)},  # invisible: where a line may break
+    **{code: " " for code in (0x00B7, 0x2022, 0x2219, 0x22C5, 0x00AE, 0x2122, 0x00A9)},  # middle dots, trade marks
+    0x2236: ":",
     **{code: "'" for code in (0x2018, 0x2019, 0x02BC, 0x2032, 0x00B4, 0x0060)},
     **{code: '"' for code in (0x201C, 0x201D, 0x2033)},
     ord("ß"): "ss", ord("æ"): "ae", ord("Æ"): "ae", ord("œ"): "oe", ord("Œ"): "oe", ord("ø"): "o", ord("Ø"): "o",
@@ -39,6 +42,21 @@ _SALT = re.compile(
     r"|nitrate|gluconate|hydrate|monohydrate|dihydrate|trihydrate|anhydrous|salt|ion))+$"
 )
 _MIRRORED = re.compile(r"^((d|l|dl|r|s|rs|e|z|n|rac|racemic|cis|trans|all trans|plus|minus|\+|\+ -) )+")
+_PLACED = re.compile(r"^(([\d,]+|d|l|dl|n|o|s) )+(?=[a-z]{5})")
+_DISEASE = ("disease", "diseases", "disorder", "disorders")
+_HARM = (
+    "toxicity toxicities dysfunction dysfunctions disturbance disturbances lesion lesions damage damages impairment "
+    "impairments complication complications involvement illness illnesses sequelae syndrome syndromes"
+).split()
+_KINDRED = (
+    "neoplasm neoplasms tumor tumors cancer cancers carcinoma carcinomas malignancy malignancies".split(),
+    "abnormality abnormalities anomaly anomalies malformation malformations defect defects".split(),
+)
+# The last word of a mention, and what vocabularies may say in its place.
+_SAID_AS = {
+    **dict.fromkeys((*_DISEASE, *_HARM), _DISEASE),
+    **{word: kindred for kindred in map(tuple, _KINDRED) for word in kindred},
+}
 _KINDS = (
     "compounds compound substance acid ion radical salts dye peptide polymer drug syndrome disease diseases "
     "disorder disorders"
@@ -47,6 +65,8 @@ _CHARGE = re.compile(r"(?<=[a-z])\d?\+$")
 _PLURAL = re.compile(r"(?<=[a-z]{3})(?<![siu])s$")
 _SINGULAR = re.compile(r"(?<=[a-rt-z])$")
 _TELLING = 4  # characters of which a name must be left: neither "na phosphate" is "na" nor "co2+" is "co"
+_BRACKET = re.compile(r"(?<=\w)\((\w{1,2})\)")
+_ADDED = re.compile(r"(?<=\w)\((?:H|(?i:i{1,3}|iv|vi{0,2}))\)")
 _POSSESSIVE = re.compile(r"'s\b|s'(?=\s)|'")
 _SEPARATOR = re.compile(r"(?<!\d)[.,:](?!\d)|(?<!\d)[.,:](?=\d)|(?<=\d)[.,:](?!\d)|[\s_\-/;()\[\]{}\"?!|]+")
 
@@ -82,7 +102,7 @@ def _american(word: str) -> str:
 def acid(name: str) -> str:
     """``name``, which is normalised, with salts and esters by the name of their acid: "lactate", "lactic acid"."""
     return " ".join(
-        f"{word[:-3]}ic acid" if len(word) > 5 and word.endswith("ate") else word for word in name.split(" ")
+        f"{word[:-3]}ic acid" if len(word) > 4 and word.endswith("ate") else word for word in name.split(" ")
     )
 
 
@@ -95,7 +115,8 @@ def variants(name: str) -> tuple[str, ...]:
     """What ``name``, normalised and in American spelling, may be called where it is no name, the nearest first.
 
     In the other number ("catechins"), without what makes a salt ("dextran sodium sulfate", "clomiphene citrate"), an
-    ion ("nadp+") or a mirror image of it ("d cycloserine"). Worth asking for only where it is a name.
+    ion ("nadp+") or a mirror image of it ("d cycloserine"), without the numbers of places ("7,8 dihydrofolate"). Worth
+    asking for only where it is a name.
     """
     bare = _SALT.sub("", name)
     numbers = (singular(name), _SINGULAR.sub("s", name)) if len(name) > _TELLING else ()
@@ -106,8 +127,32 @@ def variants(name: str) -> tuple[str, ...]:
         _METAL.sub("", name),
         bare,
         _MIRRORED.sub("", bare),
+        _PLACED.sub("", name),
     )
     return tuple(dict.fromkeys(other for other in found if len(other) >= _TELLING and other != name))
+
+
+def classes(name: str) -> tuple[str, ...]:
+    """What vocabularies call the class that ``name``, normalised and in American spelling, may be annotated with.
+
+    A salt's compounds ("benzalkonium chloride"), harm's disease or disorder ("renal damage", "speech impairment"), a
+    tumor's or a malformation's other words ("liver tumors", "liver neoplasms"). Worth asking for only where it is a
+    name.
+    """
+    bare = _SALT.sub("", name)
+    salts = (_SINGULAR.sub("s", bare), f"{bare} compounds") if bare != name and len(bare) >= _TELLING else ()
+    of, _, what = name.rpartition(" ")
+    return (*salts, *(f"{of} {word}" for word in _SAID_AS.get(what, ()) if of and word != what))
+
+
+def unbracketed(text: str) -> tuple[str, ...]:
+    """What ``text``, as it is written, is called without a bracket inside its words, the likelier first.
+
+    With what it holds ("PGE(2)" is PGE2, "NAD(P)" NADP), or without it where that is hydrogen or an oxidation number
+    ("NAD(H)", "cobalt(II)"). Worth asking for only where it is a name.
+    """
+    found = (_BRACKET.sub(r"\1", text), _ADDED.sub("", text))
+    return tuple(dict.fromkeys(other for other in found if other != text))
 
 
 def with_kind(name: str) -> tuple[str, ...]:

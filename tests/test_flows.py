@@ -6,12 +6,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import small
 
-from belink import artefact, bundle, calibrate, refresh_steps, registry, retraining, settings
+from belink import artefact, bundle, calibrate, refresh_steps, registry, retraining, settings, text
 from belink.errors import DeclarationError, RegistryError
 from belink.link import Linker
 from belink.settings import Settings
@@ -105,8 +106,9 @@ print(json.dumps([answer["outcome"], heavy]))
     assert json.loads(done.stdout) == ["unchanged", []]
 
 
-def test_a_champion_calibrated_by_other_rules_is_refreshed(
-    told: tuple[Bench, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("rules", "fault"), [(calibrate, "refresh the linker"), (text, "normalised by version")])
+def test_a_champion_of_other_rules_is_refreshed_and_lends_its_parts(
+    told: tuple[Bench, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch, rules: ModuleType, fault: str
 ) -> None:
     bench, _ = told
     begun = refresh_steps.start(bench.here, str(bench.toml))
@@ -114,10 +116,10 @@ def test_a_champion_calibrated_by_other_rules_is_refreshed(
     files = {small.ONTOLOGY: refresh_steps.fetched(begun, small.ONTOLOGY, [file])}
     current = refresh_steps.champion(begun)
     assert current is not None and refresh_steps.is_unchanged(begun, files, current)
-    monkeypatch.setattr(calibrate, "VERSION", calibrate.VERSION + 1)
+    monkeypatch.setattr(rules, "VERSION", rules.VERSION + 1)
     assert not refresh_steps.is_unchanged(begun, files, current)
     upgraded = refresh_steps.champion(begun)
-    assert upgraded is not None and "refresh the linker" in upgraded.fault
+    assert upgraded is not None and fault in upgraded.fault
     assert refresh_steps.sound(upgraded) is None
 
     # An upgrade of belink costs a calibration, not a training.

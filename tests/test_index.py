@@ -264,7 +264,7 @@ def test_a_name_is_found_by_its_letters_where_only_one_has_them(
     assert name == "oxo steroid"
 
 
-def test_an_index_of_another_normalisation_is_refused(
+def test_an_index_of_another_normalisation_is_refused_but_lends_its_vectors(
     tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     report = build_index([release(tmp_path / "1", *OLD)], linker(), encoder, tmp_path / "index")
@@ -273,6 +273,9 @@ def test_an_index_of_another_normalisation_is_refused(
     monkeypatch.setattr("belink.text.VERSION", -1)
     with pytest.raises(IndexMismatch, match="text_version -1"):
         Index.load(report.path)
+    again = build_index([release(tmp_path / "1", *OLD)], linker(), encoder, tmp_path / "index", previous=report.path)
+    assert (again.encoded, again.reused) == (0, report.names) and again.path != report.path
+    assert Index.load(again.path).manifest["text_version"] == -1
 
 
 @with_data

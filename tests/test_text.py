@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from belink.text import acid, aligned_words, american, normalise, variants, with_kind
+from belink.text import acid, aligned_words, american, classes, normalise, unbracketed, variants, with_kind
 
 ODD = st.text(
     st.one_of(
@@ -49,6 +49,12 @@ ODD = st.text(
         ("α₁-antitrypsin deficiency", "alpha1 antitrypsin deficiency"),
         ("  47,XYY\tsyndrome.", "47 xyy syndrome"),
         ("17,20-lyase deficiency, isolated", "17,20 lyase deficiency isolated"),
+        ("polyI∶C", "polyi c"),
+        ("cyclo\u00adpentane", "cyclopentane"),
+        ("tumor\u200bnecrosis", "tumornecrosis"),
+        ("CaCl2·2H2O", "cacl2 2h2o"),
+        ("Alexa Fluor® 488", "alexa fluor 488"),
+        ("Taxol™", "taxol"),
         ("IgE", "ige"),
         ("Charcot–Marie–Tooth", "charcot marie tooth"),
         ("—", ""),
@@ -141,6 +147,7 @@ def test_medicine_is_asked_for_in_american_spelling(british: str, spelled: str) 
     [
         ("lactate", "lactic acid"),
         ("gamma carboxyglutamate", "gamma carboxyglutamic acid"),
+        ("urate", "uric acid"),
         ("tate", "tate"),
         ("lactic acid", "lactic acid"),
         ("", ""),
@@ -163,6 +170,8 @@ def test_a_salt_has_the_name_of_its_acid(salt: str, of: str) -> None:
         ("all trans retinoic acid", ["all trans retinoic acids", "retinoic acid"]),
         ("nadp+", ["nadp"]),
         ("co2+", []),
+        ("7,8 dihydrofolate", ["7,8 dihydrofolates", "dihydrofolate"]),
+        ("3,4 dctp", ["3,4 dctps"]),
         ("na phosphate", ["na phosphates"]),
         ("zinc", []),
         ("d", []),
@@ -171,6 +180,44 @@ def test_a_salt_has_the_name_of_its_acid(salt: str, of: str) -> None:
 )  # fmt: skip
 def test_the_nearest_of_what_a_name_may_be_called_comes_first(name: str, others: list[str]) -> None:
     assert list(variants(name)) == others
+
+
+@pytest.mark.parametrize(
+    ("name", "others"),
+    [
+        ("benzalkonium chloride", ["benzalkoniums", "benzalkonium compounds"]),
+        ("renal damage", ["renal disease", "renal diseases", "renal disorder", "renal disorders"]),
+        ("muscle disease", ["muscle diseases", "muscle disorder", "muscle disorders"]),
+        ("anomalies of the heart", []),
+        ("na acetate", []),
+        ("damage", []),
+        ("aspirin", []),
+    ],
+)
+def test_a_class_is_called_as_vocabularies_call_it(name: str, others: list[str]) -> None:
+    assert list(classes(name)) == others
+
+
+def test_a_tumor_is_asked_for_by_every_word_for_it() -> None:
+    assert {"liver neoplasms", "liver cancer"} <= set(classes("liver tumors"))
+    assert "liver tumors" not in classes("liver tumors")
+
+
+@pytest.mark.parametrize(
+    ("text", "others"),
+    [
+        ("PGE(2)", ["PGE2"]),
+        ("NAD(P)", ["NADP"]),
+        ("NAD(H)", ["NADH", "NAD"]),
+        ("cobalt(II)", ["cobaltII", "cobalt"]),
+        ("20(S)-camptothecin", ["20S-camptothecin"]),
+        ("HIT (II)", []),
+        ("poly(ADP-ribose)", []),
+        ("aspirin", []),
+    ],
+)
+def test_a_bracket_inside_a_word_is_read_without(text: str, others: list[str]) -> None:
+    assert list(unbracketed(text)) == others
 
 
 def test_the_kind_that_vocabularies_add_is_said_of_the_singular() -> None:
