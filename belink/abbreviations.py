@@ -20,6 +20,7 @@ _COMPOUND = re.compile(r"[A-Z]{2,}-([A-Z]{2,})")
 _EITHER = re.compile(r"([A-Z][A-Za-z0-9]{1,5})/([A-Z][A-Za-z0-9]{1,5})")
 _JOINED = re.compile(r"(?:\s*(?:/|,|\b(?:and|or|plus|(?:combined )?with)\b))*\s*$")
 _INSIDE = re.compile(r"[-‐‑–\w]")  # behind a bracket that is part of a name: "phenyl-2(5H)-furanone"
+_PART = re.compile(r"\w+")
 _LAST_WORD = re.compile(r"([^\s()\[\],;]+)\s*$")
 
 
@@ -41,7 +42,13 @@ def definitions(text: str) -> dict[str, str]:
                 found[short] = long
             if short.endswith("s") and short[:-1].isupper() and len(short) > 2:
                 found.setdefault(short[:-1], singular(re.sub("ies$", "y", long)))
-    return {short: long_form(long, {s: found[s] for s in found if s != short}) or long for short, long in found.items()}
+    return {short: _in_full(short, long, found) for short, long in found.items()}
+
+
+def _in_full(short: str, long: str, known: Mapping[str, str]) -> str:
+    """``long`` with the other short forms of ``known`` in it spelled out."""
+    inside = dict.fromkeys((*long.split(), *_PART.findall(long)))
+    return long_form(long, {other: known[other] for other in inside if other in known and other != short}) or long
 
 
 def _pairs(before: str, bracket: str) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,7 @@ _WORD = re.compile(r"[^\W_]+")
 _INITIALS = {letter: name[0] for letter, name in GREEK.items()}
 _LOCANT = (
     r"(?:\d+[ab]?['’′]*|1H|[A-Z](?:\(\d+\))?['’′]*|[α-ωΔ]\d*|alpha|beta|gamma|delta(?:[ (]?\d+\)?)?|epsilon|omega"
-    r"|RS|dl|d,l|cis|trans|tert|sec|rac|[+±−-]|\+/[-−])"
+    r"|RS|dl|cis|trans|tert|sec|rac|[+±−-]|\+/[-−])"
 )
 _LOCANTS = re.compile(rf"(?:(?<!\w)[(\[]?{_LOCANT}(?:[,.:]{_LOCANT})*[)\]]?[-‐‑–])+", re.IGNORECASE)
 _LOCANTS_LAST = re.compile(rf"{_LOCANTS.pattern}$", re.IGNORECASE)
