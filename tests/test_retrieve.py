@@ -361,6 +361,13 @@ def test_a_mention_is_asked_for_with_the_kind_that_the_vocabulary_adds(tmp_path:
     assert (found[0].id, found[0].score, found[0].exact) == ("X:1", pytest.approx(0.96), False)
 
 
+@pytest.mark.parametrize("text", ["renal damage", "renal disorder", "Renal dysfunctions"])
+def test_a_mention_is_asked_for_by_its_class(tmp_path: Path, encoder: Encoder, text: str) -> None:
+    known = built(tmp_path, encoder, concept(1, "Renal Disease"), concept(2, "damage"), concept(3, "renal cyst"))
+    (found,) = retrieve(known, encoder, [Mention(text=text)], Retrieval(dense=0))
+    assert (found[0].id, found[0].score, found[0].exact) == ("X:1", pytest.approx(0.96), False)
+
+
 def test_of_what_a_mention_may_be_called_only_the_nearest_is_asked_for(tmp_path: Path, encoder: Encoder) -> None:
     known = built(tmp_path, encoder, concept(1, "Dextrans", "dextran"), concept(2, "dextran sulfate"))
     (found,) = retrieve(known, encoder, [Mention(text="dextran sodium sulfate")], EVERYTHING)
@@ -412,3 +419,10 @@ def test_a_formula_is_asked_for_by_its_name(tmp_path: Path, encoder: Encoder) ->
     iron, shouted = retrieve(known, encoder, [Mention(text="FeCl3"), Mention(text="FECL3")], Retrieval(dense=0))
     assert (iron[0].id, iron[0].score, iron[0].exact) == ("X:1", pytest.approx(0.96), False)
     assert shouted[0].score < 0.9, "letters count"
+
+
+@pytest.mark.parametrize("text", ["GlcNAc", "NAG(H)"])
+def test_a_symbol_and_a_bracket_inside_a_word_are_read(tmp_path: Path, encoder: Encoder, text: str) -> None:
+    known = built(tmp_path, encoder, concept(1, "N-Acetylglucosamine", "NAG"), concept(2, "Glc"), concept(3, "HNA"))
+    (found,) = retrieve(known, encoder, [Mention(text=text)], Retrieval(dense=0))
+    assert (found[0].id, found[0].score, found[0].exact) == ("X:1", pytest.approx(0.96, abs=0.002), False)
