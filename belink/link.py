@@ -83,11 +83,11 @@ class Linker:
             the declaration's.
         """
         # The same question asked twice in a batch is answered once.
-        distinct = {_question(mention): mention for mention in mentions}
+        distinct = {self._question(mention): mention for mention in mentions}
         asked = list(distinct.values())
         links = self.choose(asked, self.candidates(asked), min_probability=min_probability)
         answers = dict(zip(distinct, links, strict=True))
-        return [replace(answers[_question(mention)], mention=mention) for mention in mentions]
+        return [replace(answers[self._question(mention)], mention=mention) for mention in mentions]
 
     def choose(
         self,
@@ -163,6 +163,11 @@ class Linker:
         ]
         return found, [_decided_by(of_one, i in logits) for i, of_one in enumerate(options)]
 
+    def _question(self, mention: Mention) -> tuple[str, str, tuple[str, ...], str]:
+        """What the answer depends on: the sentence only where the language model is shown it."""
+        shown = mention.sentence if self.declaration.reranker.sentence else ""
+        return (mention.text, mention.long_form, mention.also, shown)
+
     def _answer(
         self,
         mention: Mention,
@@ -194,7 +199,3 @@ def _decided_by(options: Sequence[Candidate], asked: bool) -> str:
     if asked:
         return "reranker"
     return "exact" if options[0].exact else "retrieval"
-
-
-def _question(mention: Mention) -> tuple[str, str, tuple[str, ...], str]:
-    return (mention.text, mention.long_form, mention.also, mention.sentence)

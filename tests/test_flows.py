@@ -15,6 +15,7 @@ import small
 from belink import artefact, bundle, calibrate, refresh_steps, registry, retraining, settings, text
 from belink.errors import DeclarationError, RegistryError
 from belink.link import Linker
+from belink.records import Mention
 from belink.settings import Settings
 from flows import refresh
 
@@ -199,6 +200,23 @@ def test_reports_are_kept_as_prefect_artifacts(told: tuple[Bench, list[dict[str,
     with get_client(sync_client=True) as client:
         keys = {artifact.key for artifact in client.read_artifacts()}
     assert {f"diff-{small.ONTOLOGY}", "index-small", "gates-small"} <= keys
+
+
+@pytest.mark.parametrize(("shown", "answered"), [(True, 2), (False, 1)])
+def test_what_a_batch_repeats_is_answered_once(
+    told: tuple[Bench, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch, shown: bool, answered: int
+) -> None:
+    bench, _ = told
+    linker = Linker(registry.bundle_path(bench.here, "small")[0], bench.here.cache)
+    assert linker.reranker is not None
+    reranker = linker.declaration.reranker.model_copy(update={"sentence": shown})
+    linker.declaration = linker.declaration.model_copy(update={"reranker": reranker})
+    asked: list[Mention] = []
+    find = linker.candidates
+    monkeypatch.setattr(linker, "candidates", lambda mentions: (asked.extend(mentions), find(mentions))[1])
+    mentions = [Mention(text="fever", sentence=sentence) for sentence in ("A fever.", "No fever.", "No fever.")]
+    assert [link.mention for link in linker.link(mentions)] == mentions
+    assert len(asked) == answered
 
 
 def test_a_process_that_knows_only_mlflow_links_with_the_champion(told: tuple[Bench, list[dict[str, Any]]]) -> None:
