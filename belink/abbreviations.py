@@ -19,7 +19,7 @@ _COMMA = re.compile(r"[;,]\s")
 _COMPOUND = re.compile(r"[A-Z]{2,}-([A-Z]{2,})")
 _EITHER = re.compile(r"([A-Z][A-Za-z0-9]{1,5})/([A-Z][A-Za-z0-9]{1,5})")
 _JOINED = re.compile(r"(?:\s*(?:/|,|\b(?:and|or|plus|(?:combined )?with)\b))*\s*$")
-_INSIDE = re.compile(r"[-‐‑–\w]")  # behind a bracket that is part of a name: "phenyl-2(5H)-furanone"
+_INSIDE = re.compile(rf"[{short_forms.HYPHENS}\w]")  # behind a bracket that is part of a name: "phenyl-2(5H)-furanone"
 _PART = re.compile(r"\w+")
 _LAST_WORD = re.compile(r"([^\s()\[\],;]+)\s*$")
 

@@ -8,6 +8,8 @@ molecules and the shorthand of organic chemists are tables. Letters count: "CO" 
 import re
 import unicodedata
 
+from belink.text import OXIDATION
+
 _ELEMENTS = dict(
     pair.split(":")
     for pair in (
@@ -77,7 +79,7 @@ _SALT = re.compile(
 )
 _MARKS = {0x2212: "-", 0x2013: "-", **dict.fromkeys(map(ord, " .·•∙"))}
 _HYDRATE = re.compile(r"(?<=\w) ?[.·•∙*] ?\d*(?:\.5)? ?H2O$")
-_ION = re.compile(r"(?P<element>[A-Z][a-z]?)(?:\d?\+{1,3}|\(\d?\+\)|\d\+|\((?i:i{1,3}|iv|vi{0,2})\))?")
+_ION = re.compile(rf"(?P<element>[A-Z][a-z]?)(?:\d?\+{{1,3}}|\(\d?\+\)|\d\+|{OXIDATION})?")
 _HALF = re.compile(
     rf"(?P<metal>{'|'.join(sorted(_METALS, key=len, reverse=True))})[- ](?P<anion>[a-z]+(?:ate|ite|ide))"
 )

@@ -83,11 +83,12 @@ class Linker:
             the declaration's.
         """
         # The same question asked twice in a batch is answered once.
-        distinct = {self._question(mention): mention for mention in mentions}
+        questions = [self._question(mention) for mention in mentions]
+        distinct = dict(zip(questions, mentions, strict=True))
         asked = list(distinct.values())
         links = self.choose(asked, self.candidates(asked), min_probability=min_probability)
         answers = dict(zip(distinct, links, strict=True))
-        return [replace(answers[self._question(mention)], mention=mention) for mention in mentions]
+        return [replace(answers[of], mention=mention) for of, mention in zip(questions, mentions, strict=True)]
 
     def choose(
         self,

@@ -14,15 +14,15 @@ from belink.text import GREEK
 _WORD = re.compile(r"[^\W_]+")
 # "γ-aminobutyric acid (GABA)": a Greek letter begins as its name does.
 _INITIALS = {letter: name[0] for letter, name in GREEK.items()}
+HYPHENS = "-‐‑–"
 _LOCANT = (
     r"(?:\d+[ab]?['’′]*|1H|[A-Z](?:\(\d+\))?['’′]*|[α-ωΔ]\d*|alpha|beta|gamma|delta(?:[ (]?\d+\)?)?|epsilon|omega"
     r"|RS|dl|cis|trans|tert|sec|rac|[+±−-]|\+/[-−])"
 )
-_LOCANTS = re.compile(rf"(?:(?<!\w)[(\[]?{_LOCANT}(?:[,.:]{_LOCANT})*[)\]]?[-‐‑–])+", re.IGNORECASE)
+_LOCANTS = re.compile(rf"(?:(?<!\w)[(\[]?{_LOCANT}(?:[,.:]{_LOCANT})*[)\]]?[{HYPHENS}])+", re.IGNORECASE)
 _LOCANTS_LAST = re.compile(rf"{_LOCANTS.pattern}$", re.IGNORECASE)
 _STEREO = re.compile(r"\d*[A-Z](?:,\d*[A-Z])+")  # "R,R", "E,E"
-_SUSPENDED = re.compile(r"[-‐‑–](?:,\s*(?:and\s|or\s)?|\s+(?:and/or|and|or)\s|\s?/)\s*$")
-_HYPHENS = ("-", "‐", "‑", "–")
+_SUSPENDED = re.compile(rf"[{HYPHENS}](?:,\s*(?:and\s|or\s)?|\s+(?:and/or|and|or)\s|\s?/)\s*$")
 _LAST_WORD = re.compile(r"\S+$")
 _SMALL = frozenset({"a", "an", "and", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"})
 
@@ -84,7 +84,7 @@ def _begun(before: str, long: str) -> str:
     found = _LOCANTS_LAST.search(before)
     if found and not _SUSPENDED.search(before[: found.start()]):
         return max(found[0], word if _is_balanced(word) else "", key=len)
-    return word if word[:1].casefold() == long[0].casefold() and word.endswith(_HYPHENS) else ""
+    return word if word[:1].casefold() == long[0].casefold() and word.endswith(tuple(HYPHENS)) else ""
 
 
 def _by_initials(letters: str, words: str) -> int:

@@ -43,30 +43,30 @@ _SALT = re.compile(
 )
 _MIRRORED = re.compile(r"^((d|l|dl|r|s|rs|e|z|n|rac|racemic|cis|trans|all trans|plus|minus|\+|\+ -) )+")
 _PLACED = re.compile(r"^(([\d,]+|d|l|dl|n|o|s) )+(?=[a-z]{5})")
-_DISEASE = ("disease", "diseases", "disorder", "disorders")
+_DISEASE = "disease diseases disorder disorders".split()
 _HARM = (
     "toxicity toxicities dysfunction dysfunctions disturbance disturbances lesion lesions damage damages impairment "
     "impairments complication complications involvement illness illnesses sequelae syndrome syndromes"
 ).split()
-_KINDRED = (
-    "neoplasm neoplasms tumor tumors cancer cancers carcinoma carcinomas malignancy malignancies".split(),
-    "abnormality abnormalities anomaly anomalies malformation malformations defect defects".split(),
-)
+_TUMOR = "neoplasm neoplasms tumor tumors cancer cancers carcinoma carcinomas malignancy malignancies".split()
+_ANOMALY = "abnormality abnormalities anomaly anomalies malformation malformations defect defects".split()
 # The last word of a mention, and what vocabularies may say in its place.
 _SAID_AS = {
-    **dict.fromkeys((*_DISEASE, *_HARM), _DISEASE),
-    **{word: kindred for kindred in map(tuple, _KINDRED) for word in kindred},
+    **dict.fromkeys([*_DISEASE, *_HARM], _DISEASE),
+    **dict.fromkeys(_TUMOR, _TUMOR),
+    **dict.fromkeys(_ANOMALY, _ANOMALY),
 }
-_KINDS = (
-    "compounds compound substance acid ion radical salts dye peptide polymer drug syndrome disease diseases "
-    "disorder disorders"
-).split()
+_KINDS = [
+    *"compounds compound substance acid ion radical salts dye peptide polymer drug syndrome".split(),
+    *_DISEASE,
+]
 _CHARGE = re.compile(r"(?<=[a-z])\d?\+$")
 _PLURAL = re.compile(r"(?<=[a-z]{3})(?<![siu])s$")
 _SINGULAR = re.compile(r"(?<=[a-rt-z])$")
 _TELLING = 4  # characters of which a name must be left: neither "na phosphate" is "na" nor "co2+" is "co"
 _BRACKET = re.compile(r"(?<=\w)\((\w{1,2})\)")
-_ADDED = re.compile(r"(?<=\w)\((?:H|(?i:i{1,3}|iv|vi{0,2}))\)")
+OXIDATION = r"\((?i:i{1,3}|iv|vi{0,2})\)"  # number, as a pattern: "cobalt(II)"
+_ADDED = re.compile(rf"(?<=\w)(?:\(H\)|{OXIDATION})")
 _POSSESSIVE = re.compile(r"'s\b|s'(?=\s)|'")
 _SEPARATOR = re.compile(r"(?<!\d)[.,:](?!\d)|(?<!\d)[.,:](?=\d)|(?<=\d)[.,:](?!\d)|[\s_\-/;()\[\]{}\"?!|]+")
 
