@@ -28,7 +28,7 @@ from belink.lexical import build as build_lexical
 from belink.nametable import NameTable
 from belink.records import Candidate
 from belink.releases import Release, open_release
-from belink.vectors import ROWS, STORED, Vectors, compress, measured, parts
+from belink.vectors import RECIPE, ROWS, STORED, Vectors, compress, measured, parts
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +109,7 @@ def _about(
         },
         "prefixes": list(linker.prefixes),
         "exact_below": linker.retrieval.exact_below,
+        "recipe": RECIPE,
         "precedents": artefact.key(sorted(precedents)),
     }
 

@@ -14,6 +14,9 @@ import numpy as np
 if TYPE_CHECKING:
     import faiss
 
+RECIPE = "PCA{dimension},L2norm,IVF{lists},SQ8"
+"""Of a compressed index, for ``faiss.index_factory``; without L2norm it reads twice the lists for the same recall."""
+
 STORED = "vectors.npy"
 COMPRESSED = "index.faiss"
 ROWS = 65_536  # vectors copied or added at a time
@@ -128,8 +131,8 @@ def compress(folder: Path) -> None:
     # Rows are in the order of a hash, so the first ones are a random sample.
     sample = vectors[:_SAMPLE].astype(np.float32)
     n_lists = int(min(max(4 * np.sqrt(n), 64), 16_384, len(sample) // 40))
-    kept = min(dimension, 128)
-    index = faiss.index_factory(dimension, f"PCA{kept},IVF{n_lists},SQ8", faiss.METRIC_INNER_PRODUCT)
+    recipe = RECIPE.format(dimension=min(dimension, 128), lists=n_lists)
+    index = faiss.index_factory(dimension, recipe, faiss.METRIC_INNER_PRODUCT)
     index.train(sample)
     for part in parts(n, ROWS):
         index.add(vectors[part].astype(np.float32))

@@ -228,7 +228,7 @@ def test_a_compressed_index_reads_as_many_lists_as_its_recall_needs(
     careless = build_index([only], declared, encoder, tmp_path / "careless")
     monkeypatch.setattr(vectors, "_RECALL", 0.99)
     careful = build_index([only], declared, encoder, tmp_path / "careful")
-    assert careless.recall_at_10 < 0.9 and careful.recall_at_10 >= 0.99
+    assert careless.recall_at_10 < 0.96 and careful.recall_at_10 >= 0.99
     lists_read = [Index.load(report.path).manifest["lists_read"] for report in (careless, careful)]
     assert lists_read[0] == 1 < lists_read[1] <= Index.load(careful.path).vectors.n_lists
 

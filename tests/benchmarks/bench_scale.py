@@ -22,7 +22,13 @@ import numpy as np
 
 from belink.vectors import at_random, nearest_exactly
 
-RECIPES = ("PCA96,IVF{lists},SQ8", "PCA128,IVF{lists},SQ8", "OPQ48_192,IVF{lists},PQ48x4fs", "IVF{lists},RaBitQ")
+RECIPES = (
+    "PCA96,IVF{lists},SQ8",
+    "PCA128,IVF{lists},SQ8",
+    "PCA128,L2norm,IVF{lists},SQ8",
+    "OPQ48_192,IVF{lists},PQ48x4fs",
+    "IVF{lists},RaBitQ",
+)
 QUERIES, K, SHARD, SAMPLE = 1000, 20, 65_536, 170_000
 PROPOSED = (200, 400, 1000)  # the index of belink asks for ten times what it gives
 SOME = 4_000  # real names whose neighbours give the differences
