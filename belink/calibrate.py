@@ -136,10 +136,13 @@ def follows(found: dict[str, Any]) -> bool:
     return {name: found.get(name) for name in rules()} == rules()
 
 
-def fit(questions: "Sequence[Question]", logits: "Sequence[NDArray[np.float32]] | None") -> Calibration:
+def fit(
+    questions: "Sequence[Question]", logits: "Sequence[NDArray[np.float32]] | None", *, min_gain: float = 0.0
+) -> Calibration:
     """The calibration fitted on held-out questions; without any, one that keeps retrieval's order.
 
     :param logits: the re-ranker's for each question; ``None`` for a linker without a language model.
+    :param min_gain: right answers, 0 to 1, that a question to the language model has to win on average to be worth it.
 
     Its ``report`` holds, cross-fitted: ``n`` questions; ``accuracy_retrieval`` (retrieval's first, always answered),
     ``accuracy_model`` (the language model's best option), ``accuracy_alone`` and ``accuracy`` (fitted without and with
@@ -166,7 +169,7 @@ def fit(questions: "Sequence[Question]", logits: "Sequence[NDArray[np.float32]] 
     worth = _worth(questions, real)
     crossed_alone = _cross(alone, answers, folds, worth)
     crossed = crossed_alone if logits is None else _cross(designs, answers, folds, worth)
-    bounds = _cascade(questions, crossed_alone, crossed) if logits is not None else (_NEVER, True)
+    bounds = _cascade(questions, crossed_alone, crossed, min_gain) if logits is not None else (_NEVER, True)
     settled = [_is_settled(q.candidates, p, *bounds) for q, p in zip(questions, crossed_alone, strict=True)]
     final = [a if s else c for a, c, s in zip(crossed_alone, crossed, settled, strict=True)]
     none_above = _none_above(questions, final)
@@ -287,18 +290,23 @@ def _is_settled(candidates: Sequence[Candidate], alone: "NDArray[np.float64]", a
 
 
 def _cascade(
-    questions: "Sequence[Question]", alone: "Sequence[NDArray[np.float64]]", crossed: "Sequence[NDArray[np.float64]]"
+    questions: "Sequence[Question]",
+    alone: "Sequence[NDArray[np.float64]]",
+    crossed: "Sequence[NDArray[np.float64]]",
+    min_gain: float,
 ) -> tuple[float, bool]:
     """The lowest bound above which retrieval's answers are as often right, and whether that holds of sole matches.
 
-    A language model that adds nothing to this evidence is asked only about ambiguous names.
+    A language model that adds less to this evidence than it costs is asked only about ambiguous names.
+
+    :param min_gain: right answers that a question which is not asked is worth.
     """
     known = [i for i, question in enumerate(questions) if not question.mention.nil]
-    gain = {i: int(_right(questions[i], alone[i])) - int(_right(questions[i], crossed[i])) for i in known}
+    gain = {i: int(_right(questions[i], alone[i])) - int(_right(questions[i], crossed[i])) + min_gain for i in known}
     exact = {i: sum(candidate.exact for candidate in questions[i].candidates) for i in known}
     sole_exact = sum(gain[i] for i in known if exact[i] == 1) >= 0
     certainty = {i: float(alone[i][:-1].max()) for i in known if exact[i] == 0 or (exact[i] == 1 and not sole_exact)}
-    bound, total = _NEVER, 0
+    bound, total = _NEVER, 0.0
     order = sorted(certainty, key=lambda i: -certainty[i])
     for place, i in enumerate(order, 1):
         total += gain[i]

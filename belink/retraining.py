@@ -127,7 +127,7 @@ def calibrated(
         if adapter is not None:
             reranker = Reranker.load(base_model(begun), adapter, linker.reranker)
             logits = reranker.logits([q.mention for q in questions], [q.candidates for q in questions])
-        fitted = calibrate.fit(questions, logits)
+        fitted = calibrate.fit(questions, logits, min_gain=linker.reranker.min_gain)
         with artefact.build(target) as folder:
             (folder / bundle.CALIBRATION).write_text(json.dumps(fitted.to_dict(), indent=1) + "\n", encoding="utf-8")
             artefact.write_manifest(folder, {"key": key, "questions": len(questions), "report": fitted.report})

@@ -275,6 +275,16 @@ def test_a_model_is_asked_as_far_as_it_helps():
     assert all(report["accuracy"] >= report["accuracy_alone"] for report in useless)
 
 
+def test_a_model_that_wins_less_than_it_costs_is_asked_only_about_ambiguous_names():
+    questions, logits = world(1500, model_knows=1.0)
+    costing = [calibrate.fit(questions, logits, min_gain=of) for of in (0.0, 0.02, 0.9)]
+    settled = [fitted.report["settled"] for fitted in costing]
+    assert settled[0] <= settled[1] < 0.9 < settled[2] == 1.0
+    assert costing[2].report["accuracy"] == costing[2].report["accuracy_alone"] < costing[1].report["accuracy"]
+    ambiguous = [candidate(0, 1.0, exact=True), candidate(1, 1.0, exact=True)]
+    assert costing[2].settled(MENTION, ambiguous) is None
+
+
 def test_without_a_model_everything_is_settled():
     questions, _ = world(200, model_knows=0.0)
     fitted = calibrate.fit(questions, None)

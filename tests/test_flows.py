@@ -372,6 +372,18 @@ def test_many_new_names_or_another_recipe_ask_for_training(bench: Bench) -> None
     assert "declared training" in third["why"]
 
 
+def test_what_a_question_must_win_is_calibrated_for_without_training_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.refresh(FIRST)
+    told: list[dict[str, Any]] = []
+    fit = calibrate.fit
+    monkeypatch.setattr(calibrate, "fit", lambda *given, **more: (told.append(more), fit(*given, **more))[1])
+    bench.toml.write_text(bench.toml.read_text().replace("options = 4", "options = 4\nmin_gain = 0.5"))
+    assert not bench.refresh(FIRST)["trained"]
+    assert told == [{"min_gain": 0.5}]
+
+
 def test_only_one_refresh_of_a_linker_at_a_time(bench: Bench) -> None:
     begun = refresh_steps.start(bench.here, str(bench.toml))
     with refresh_steps.exclusive(begun), pytest.raises(RegistryError, match="another refresh"):
