@@ -132,6 +132,23 @@ def test_a_champion_of_other_rules_is_refreshed_and_lends_its_parts(
     assert retraining._kept_calibration(begun, decision, upgraded) is None
 
 
+def test_what_a_question_must_win_is_calibrated_for_without_training_again(
+    told: tuple[Bench, list[dict[str, Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, _ = told
+    toml = tmp_path / bench.toml.name
+    toml.write_text(bench.toml.read_text().replace("options = 4", "options = 4\nmin_gain = 0.5"))
+    begun = refresh_steps.start(bench.here, str(toml))
+    releases, current = refresh_steps.newest_releases(begun), refresh_steps.champion(begun)
+    decision = retraining.decided(begun, releases, current, {})
+    assert not decision.train
+    index = refresh_steps.indexed(begun, releases, current, decision.encoder).path
+    fit, asked = calibrate.fit, []
+    monkeypatch.setattr(calibrate, "fit", lambda *given, **more: (asked.append(more), fit(*given, **more))[1])
+    retraining.calibrated(begun, releases, index, decision, current)
+    assert asked == [{"min_gain": 0.5}]
+
+
 def test_the_bundle_tells_what_it_was_made_of(told: tuple[Bench, list[dict[str, Any]]]) -> None:
     bench, _ = told
     path, version = registry.bundle_path(bench.here, "small")
@@ -370,18 +387,6 @@ def test_many_new_names_or_another_recipe_ask_for_training(bench: Bench) -> None
     third = bench.refresh(SECOND)
     assert third["trained"]
     assert "declared training" in third["why"]
-
-
-def test_what_a_question_must_win_is_calibrated_for_without_training_again(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bench.refresh(FIRST)
-    told: list[dict[str, Any]] = []
-    fit = calibrate.fit
-    monkeypatch.setattr(calibrate, "fit", lambda *given, **more: (told.append(more), fit(*given, **more))[1])
-    bench.toml.write_text(bench.toml.read_text().replace("options = 4", "options = 4\nmin_gain = 0.5"))
-    assert not bench.refresh(FIRST)["trained"]
-    assert told == [{"min_gain": 0.5}]
 
 
 def test_only_one_refresh_of_a_linker_at_a_time(bench: Bench) -> None:
