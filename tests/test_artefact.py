@@ -87,7 +87,7 @@ def test_a_folder_without_a_manifest_gives_way(tmp_path: Path) -> None:
 
 
 def test_of_builders_at_the_same_time_one_wins_and_all_end_well(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     ready, go = context.Semaphore(0), context.Event()
     builders = [
         context.Process(target=build_after, args=(tmp_path / "a", f"content {n}", ready, go), daemon=True)
