@@ -221,14 +221,15 @@ def test_many_names_are_compressed_and_still_found(tmp_path: Path, encoder: Enco
 def test_a_compressed_index_reads_as_many_lists_as_its_recall_needs(
     tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    only = release(tmp_path / "1", *many_concepts(3000))
+    # Names of no families: the neighbours of one lie in many lists.
+    only = release(tmp_path / "1", *(concept(i, artefact.key(i)) for i in range(3000)))
     declared = linker(retrieval={"exact_below": 1000}, evaluation={"index_queries": 200})
     monkeypatch.setattr(vectors, "_LISTS_READ", 1)
     monkeypatch.setattr(vectors, "_RECALL", 0.0)
     careless = build_index([only], declared, encoder, tmp_path / "careless")
     monkeypatch.setattr(vectors, "_RECALL", 0.99)
     careful = build_index([only], declared, encoder, tmp_path / "careful")
-    assert careless.recall_at_10 < 0.96 and careful.recall_at_10 >= 0.99
+    assert careless.recall_at_10 < 0.9 and careful.recall_at_10 >= 0.99
     lists_read = [Index.load(report.path).manifest["lists_read"] for report in (careless, careful)]
     assert lists_read[0] == 1 < lists_read[1] <= Index.load(careful.path).vectors.n_lists
 
