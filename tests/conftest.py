@@ -21,7 +21,7 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["DO_NOT_TRACK"] = "true"
-if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as there are cores: threads would wait for each other
+if "PYTEST_XDIST_WORKER" in os.environ:  # the processes share the cores: their threads would wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 for name in ("MLFLOW_TRACKING_URI", "BELINK_HOME", "PREFECT_API_URL", "UTS_API_KEY"):
     os.environ.pop(name, None)

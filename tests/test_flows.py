@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 import pytest
 import small
@@ -133,7 +134,7 @@ def test_a_champion_of_other_rules_is_refreshed_and_lends_its_parts(
 
 
 def test_what_a_question_must_win_is_calibrated_for_without_training_again(
-    told: tuple[Bench, list[dict[str, Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    told: tuple[Bench, list[dict[str, Any]]], tmp_path: Path
 ) -> None:
     bench, _ = told
     toml = tmp_path / bench.toml.name
@@ -143,10 +144,9 @@ def test_what_a_question_must_win_is_calibrated_for_without_training_again(
     decision = retraining.decided(begun, releases, current, {})
     assert not decision.train
     index = refresh_steps.indexed(begun, releases, current, decision.encoder).path
-    fit, asked = calibrate.fit, []
-    monkeypatch.setattr(calibrate, "fit", lambda *given, **more: (asked.append(more), fit(*given, **more))[1])
-    retraining.calibrated(begun, releases, index, decision, current)
-    assert asked == [{"min_gain": 0.5}]
+    with mock.patch.object(calibrate, "fit", wraps=calibrate.fit) as fit:
+        retraining.calibrated(begun, releases, index, decision, current)
+    assert [call.kwargs for call in fit.call_args_list] == [{"min_gain": 0.5}]
 
 
 def test_the_bundle_tells_what_it_was_made_of(told: tuple[Bench, list[dict[str, Any]]]) -> None:
