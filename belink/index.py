@@ -28,7 +28,7 @@ from belink.lexical import build as build_lexical
 from belink.nametable import NameTable
 from belink.records import Candidate
 from belink.releases import Release, open_release
-from belink.vectors import RECIPE, ROWS, STORED, Vectors, compress, measured, parts
+from belink.vectors import FEWEST, RECIPE, ROWS, STORED, Vectors, compress, measured, parts
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ def _fill(
         )
     encoded = _fill_vectors(folder, table, encoder, lender, work)
     build_lexical(table.names(), table.n_names, folder)
-    if table.n_names >= linker.retrieval.exact_below:
+    if table.n_names >= max(linker.retrieval.exact_below, FEWEST):
         compress(folder)
     counts = {"names": table.n_names, "concepts": table.n_concepts, "dimension": encoder.dimension}
     found = measured(folder, linker.evaluation.index_queries)

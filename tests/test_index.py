@@ -218,6 +218,11 @@ def test_many_names_are_compressed_and_still_found(tmp_path: Path, encoder: Enco
     np.testing.assert_allclose(scores, np.einsum("ijk,ik->ij", stored, asked), atol=1e-3)
 
 
+def test_names_too_few_to_compress_are_compared_exactly(tmp_path: Path, encoder: Encoder) -> None:
+    report = build_index([release(tmp_path / "1", *OLD)], linker(retrieval={"exact_below": 0}), encoder, tmp_path)
+    assert report.recall_at_10 == 1.0 and not (report.path / "index.faiss").exists()
+
+
 def test_a_compressed_index_reads_as_many_lists_as_its_recall_needs(
     tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

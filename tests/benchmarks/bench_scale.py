@@ -26,6 +26,7 @@ RECIPES = (
     "PCA96,IVF{lists},SQ8",
     "PCA128,IVF{lists},SQ8",
     "PCA128,L2norm,IVF{lists},SQ8",
+    "PCA128,L2norm,IVF{lists},PQ128x4fs",
     "OPQ48_192,IVF{lists},PQ48x4fs",
     "IVF{lists},RaBitQ",
 )
@@ -87,7 +88,7 @@ def search(vectors_at: Path, queries: np.ndarray, bound: np.ndarray, path: Path)
     vectors = at_random(vectors_at)
     index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
     found = []
-    for n_probe in (64, 128, 256, 512):
+    for n_probe in (64, 128, 256, 512, 1024):
         faiss.extract_index_ivf(index).nprobe = n_probe
         start = time.process_time()
         _, proposed = index.search(queries, PROPOSED[-1])
