@@ -1,6 +1,7 @@
 """Stored vectors, searched: exactly while there are few, by FAISS's compressed codes and a second look at more.
 
-Vectors are unit rows of float16 in one file, memory-mapped. Only this module imports faiss.
+Vectors are unit rows of float16 in one file, memory-mapped. The codes of a compressed index are read into memory: some
+80 bytes a name. Only this module imports faiss.
 """
 
 import mmap
