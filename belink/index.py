@@ -202,7 +202,7 @@ def _encoded(table: NameTable, rows: np.ndarray, encoder: Encodes, work: Path) -
 
 
 class Index:
-    """An index, opened for reading: memory-mapped but for compressed codes. Methods may be called from several threads."""
+    """An index, opened for reading: memory-mapped, but for compressed codes. Several threads may call its methods."""
 
     def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
         self.path = path
