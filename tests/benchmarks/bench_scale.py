@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--names", type=int, default=1_000_000)
     parser.add_argument("--lists", type=int, default=4096)
     parser.add_argument("--work", type=Path, default=Path())
-    chosen = parser.parse_args()
+    chosen = parser.parse_intermixed_args()
     faiss.omp_set_num_threads(1)
     real = np.load(chosen.vectors).astype(np.float32)
     real = real[np.random.default_rng(13).permutation(len(real))]
