@@ -72,7 +72,7 @@ def options(mention: Mention, candidates: Sequence[Candidate]) -> "NDArray[np.fl
     if not candidates:
         return rows
     rows[:, _PLAIN] = [_facts(candidate) for candidate in candidates]
-    score, exact = rows[:, 0].copy(), rows[:, 4]
+    score, exact = rows[:, 0], rows[:, 4]
     order = np.argsort(-score, kind="stable")
     rows[order, 1] = -np.log(np.arange(1, len(order) + 1))
     rows[order[0], 2] = _lead(score)
