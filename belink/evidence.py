@@ -8,7 +8,6 @@ softmax over them is the probability.
 
 from collections.abc import Sequence
 from functools import lru_cache
-from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -29,12 +28,6 @@ Annotators prefer the concepts that they know: on mentions that training never s
 
 OPTION = ("score", "rank", "lead", "first_new", "exact", "sole_exact", "lexical", "dense", "apposed", *CONCEPT, *WORDS)
 """Features of an option, in the order of :func:`options`' columns."""
-
-_MADE = ("rank", "lead", "first_new", "sole_exact", "ever_meant", *WORDS)
-_facts = attrgetter(*(name for name in OPTION if name not in _MADE))  # what a candidate says by itself
-_PLAIN = [i for i, name in enumerate(OPTION) if name not in _MADE]
-_COUNTS = [OPTION.index(name) for name in ("names", "meant", "meant_as")]
-_MEANT, _EVER_MEANT = OPTION.index("meant"), OPTION.index("ever_meant")
 
 NONE = ("bias", "best_score", "lead", "any_exact", "best_lexical", "best_dense", "n_options")
 """Features of "None of the above", in the order of :func:`none`'s entries."""
@@ -71,15 +64,21 @@ def options(mention: Mention, candidates: Sequence[Candidate]) -> "NDArray[np.fl
     rows = np.zeros((len(candidates), len(OPTION)))
     if not candidates:
         return rows
-    rows[:, _PLAIN] = [_facts(candidate) for candidate in candidates]
-    score, exact = rows[:, 0], rows[:, 4]
+    score = np.array([candidate.score for candidate in candidates])
     order = np.argsort(-score, kind="stable")
-    rows[order, 1] = -np.log(np.arange(1, len(order) + 1))
+    rank = np.empty(len(order))
+    rank[order] = np.arange(1, len(order) + 1)
+    exact = np.array([candidate.exact for candidate in candidates], dtype=float)
+    rows[:, 0] = score
+    rows[:, 1] = -np.log(rank)
     rows[order[0], 2] = _lead(score)
     rows[order[0], 3] = candidates[order[0]].meant == 0
+    rows[:, 4] = exact
     rows[:, 5] = exact * (exact.sum() == 1)
-    rows[:, _EVER_MEANT] = rows[:, _MEANT] > 0
-    rows[:, _COUNTS] = np.log1p(rows[:, _COUNTS])
+    rows[:, 6] = [candidate.lexical for candidate in candidates]
+    rows[:, 7] = [candidate.dense for candidate in candidates]
+    rows[:, 8] = [candidate.apposed for candidate in candidates]
+    rows[:, 9 : 9 + len(CONCEPT)] = [_of_concept(candidate) for candidate in candidates]
     asked = [_words(text) for text in {mention.text, mention.long_form or mention.text}]
     rows[:, -len(WORDS) :] = [_differences(asked, candidate) for candidate in candidates]
     return rows
@@ -152,6 +151,20 @@ def softmax(utility: "NDArray[np.float64]") -> "NDArray[np.float64]":
     """Probabilities, same shape (n,), summing to 1."""
     odds = np.exp(utility - utility.max())
     return np.asarray(odds / odds.sum())
+
+
+def _of_concept(candidate: Candidate) -> list[float]:
+    """In the order of ``CONCEPT``."""
+    return [
+        float(np.log1p(candidate.names)),
+        candidate.nearby,
+        float(np.log1p(candidate.meant)),
+        float(candidate.meant > 0),
+        float(np.log1p(candidate.meant_as)),
+        candidate.meant_here,
+        candidate.precedent,
+        candidate.kind_meant,
+    ]
 
 
 def _lead(score: "NDArray[np.float64]") -> float:
