@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from belink import artefact, checkpoints, encode
+from belink import artefact, checkpoints, encode, hard_negatives
 from belink.errors import DeclarationError
 from belink.models import ResolvedModel
 from belink.questions import is_held_out
@@ -100,7 +100,8 @@ def adapt(
     model = encode.load_model(base.path, encoder)
     place, dtype = placement()
     before = recall(model, names, mentions)
-    outcome = _run(model, batches, config, work, place, str(dtype) == "torch.bfloat16")
+    columns = _columns(model, batches, names, config)
+    outcome = _run(model, batches, columns, config, work, place, str(dtype) == "torch.bfloat16")
     after = recall(model, names, mentions)
     log.info("adapted the encoder: dense recall@%d of held-out mentions %s → %s", _K, before, after)
     manifest = {
@@ -206,18 +207,36 @@ def recall(model: Any, names: Names, mentions: Sequence[Mention]) -> float | Non
     return round(float(np.mean(right)), 4)
 
 
+def _columns(
+    model: Any, batches: Sequence[Sequence[Pair]], names: Names, config: "declarations.Adaptation"
+) -> dict[str, list[str]]:
+    """What the loss reads, a row a pair: a text, what is meant, and, where they are declared, what is not."""
+    pairs = [pair for batch in batches for pair in batch]
+    columns = {"one": [one for one, _ in pairs], "other": [other for _, other in pairs]}
+    if config.hard_negatives:
+        texts = [[one for one, _ in batch] for batch in batches]
+        columns["not"] = hard_negatives.mined(
+            model, texts, names.of_concept, names.precedents, config.hard_negatives, config.seed
+        )
+    return columns
+
+
 def _run(
-    model: Any, batches: Sequence[Sequence[Pair]], config: "declarations.Adaptation", work: Path, place: Any, bf16: bool
+    model: Any,
+    batches: Sequence[Sequence[Pair]],
+    columns: Mapping[str, list[str]],
+    config: "declarations.Adaptation",
+    work: Path,
+    place: Any,
+    bf16: bool,
 ) -> dict[str, Any]:
     """Train in place; what the manifest says of it."""
     from datasets import Dataset
     from sentence_transformers import SentenceTransformerTrainingArguments
-    from sentence_transformers.sentence_transformer.losses import MultipleNegativesSymmetricRankingLoss
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
     from transformers.trainer_callback import PrinterCallback
 
     steps = len(batches)
-    pairs = [pair for batch in batches for pair in batch]
-
     arguments = SentenceTransformerTrainingArguments(
         **checkpoints.arguments(work, steps, config, place),
         per_device_train_batch_size=config.batch_size,
@@ -232,8 +251,14 @@ def _run(
         trainer = _planned_trainer(batches)(
             model=model,
             args=arguments,
-            train_dataset=Dataset.from_dict({"one": [a for a, _ in pairs], "other": [b for _, b in pairs]}),
-            loss=MultipleNegativesSymmetricRankingLoss(model, scale=1 / config.temperature),
+            train_dataset=Dataset.from_dict(dict(columns)),
+            loss=MultipleNegativesRankingLoss(
+                model,
+                scale=1 / config.temperature,
+                # What is not meant is told apart from the text alone, so there is no other direction with it.
+                directions=("query_to_doc",) if config.hard_negatives else ("query_to_doc", "doc_to_query"),
+                partition_mode="per_direction",
+            ),
             callbacks=[clock],
         )
         trainer.remove_callback(PrinterCallback)

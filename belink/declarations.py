@@ -101,6 +101,7 @@ class Adaptation(Declared):
     steps: int = Field(default=0, ge=0)
     batch_size: int = Field(default=256, gt=1)  # pairs of names a step, each of another concept
     mentions: Share = 0.5  # of the pairs whose one half is an annotated mention, where there are any
+    hard_negatives: int = Field(default=0, ge=0)  # nearest names of others that a pair's wrong answer is drawn from
     learning_rate: float = 1e-4
     warmup: Share = 0.1
     temperature: float = Field(default=0.05, gt=0)

@@ -9,11 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from belink import adapt, artefact, checkpoints
+from belink import adapt, artefact, checkpoints, hard_negatives
 from belink import models as model_references
 from belink.adapt import Names
 from belink.declarations import Adaptation, Encoder
 from belink.encode import Encoder as Loaded
+from belink.encode import encoded, load_model
 from belink.errors import DeclarationError
 from belink.models import ResolvedModel
 from belink.questions import is_held_out
@@ -110,6 +111,52 @@ def test_an_ontology_of_single_names_is_refused() -> None:
     one = Names.read(pa.table({"concept_id": ["X:1", "X:1"], "text": ["one", "single"]}), [], 0.0)
     with pytest.raises(DeclarationError, match=r"two names.*found 1"):
         adapt.plan(one, ADAPTATION)
+
+
+@pytest.mark.parametrize("searched", [100_000, 30])
+def test_a_hard_negative_is_near_and_means_nothing_that_its_batch_means(
+    base: ResolvedModel, names: Names, monkeypatch: pytest.MonkeyPatch, searched: int
+) -> None:
+    monkeypatch.setattr(hard_negatives, "_SEARCHED", searched)
+    model = load_model(base.path, CONFIG)
+    class_of = tuple(f"{part} {kind}" for part in PARTS[:5] for kind in KINDS)
+    of_concept = {"Z:1": class_of, **names.of_concept}
+    precedents = [*names.precedents, *(("failing heart", f"X:{i}{j}") for i in range(8) for j in range(4))]
+    batches = [[one for one, _ in batch] for batch in adapt.plan(names, ADAPTATION)]
+    mined = hard_negatives.mined(model, batches, of_concept, precedents, 3, 1)
+    assert mined == hard_negatives.mined(model, batches, of_concept, precedents, 3, 1)
+    assert mined != hard_negatives.mined(model, batches, of_concept, precedents, 3, 2)
+    concepts: dict[str, set[str]] = {text: set() for text, _ in precedents}
+    for concept, text in [
+        *((c, n) for c, known in of_concept.items() for n in known),
+        *((c, t) for t, c in precedents),
+    ]:
+        concepts.setdefault(text, set()).add(concept)
+    pool = sorted(concepts.keys() - {text for text, _ in precedents})
+    vectors = dict(zip(pool, encoded(model, pool), strict=True))
+    ranks, negatives = [], iter(mined)
+    for batch in batches:
+        meant = {concept for text in batch for concept in concepts[text]}
+        for text, negative in zip(batch, negatives, strict=False):
+            assert not meant & concepts[negative]
+            asked = encoded(model, [text])[0]
+            others = [name for name in pool if not meant & concepts[name]]
+            ranks.append(sorted(others, key=lambda name: -float(asked @ vectors[name])).index(negative))
+    assert len(ranks) == len(mined)
+    assert set(ranks) == {0, 1, 2} if searched > len(pool) else 2 < np.mean(ranks) < 10
+    assert len(set(mined)) <= searched
+
+
+def test_hard_negatives_are_wrong_answers_to_be_learned(base: ResolvedModel, names: Names, tmp_path: Path) -> None:
+    made = {
+        near: adapt.adapt(
+            names, HELD_OUT, base, CONFIG, ADAPTATION.model_copy(update={"hard_negatives": near}), tmp_path / f"{near}"
+        )
+        for near in (0, 5)
+    }
+    assert made[5].kept and made[5].steps == 12
+    assert artefact.read_manifest(made[5].path)["adaptation"]["hard_negatives"] == 5
+    assert made[5].history[0][1] > made[0].history[0][1] + 0.3, "twice as many answers, half of them near"
 
 
 def test_adapting_finds_more_of_what_was_held_out(report: adapt.AdaptReport, base: ResolvedModel, names: Names) -> None:
