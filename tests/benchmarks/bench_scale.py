@@ -19,6 +19,7 @@ from typing import Any
 
 import faiss
 import numpy as np
+import torch
 
 from belink.vectors import at_random, nearest_exactly
 
@@ -85,6 +86,7 @@ def build(vectors_at: Path, recipe: str, path: Path) -> dict[str, float]:
 def search(vectors_at: Path, queries: np.ndarray, bound: np.ndarray, path: Path) -> list[dict[str, float]]:
     """Recall and time at several widths, the index opened from disk."""
     faiss.omp_set_num_threads(1)
+    torch.set_num_threads(1)
     vectors = at_random(vectors_at)
     index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
     found = []
@@ -98,7 +100,7 @@ def search(vectors_at: Path, queries: np.ndarray, bound: np.ndarray, path: Path)
             start = time.process_time()
             hits = 0
             for query, rows, least in zip(queries, proposed[:, :n], bound, strict=True):
-                scores = vectors[np.sort(rows[rows >= 0])].astype(np.float32) @ query
+                scores = torch.from_numpy(vectors[np.sort(rows[rows >= 0])]).float().numpy() @ query
                 hits += min(int((scores >= least - 1e-4).sum()), K)
             of[f"recall@{K} of {n}"] = round(hits / K / len(queries), 4)
             of[f"rescore_ms of {n}"] = round(1000 * (time.process_time() - start) / len(queries), 2)
