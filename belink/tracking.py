@@ -288,7 +288,8 @@ def locked_everywhere(settings: Settings, client: "MlflowClient", name: str) -> 
                 seen, since = made, time.monotonic()
             elif time.monotonic() - since > LEASE:
                 log.warning("%s: taking it from a process that died with it", lock)
-                client.delete_registered_model(lock)
+                with _unless_gone():  # another who waits was first
+                    client.delete_registered_model(lock)
             time.sleep(random.uniform(0.05, 0.25))  # noqa: S311 (no secret: two that wait shall not keep in step)
         try:
             yield
@@ -297,21 +298,30 @@ def locked_everywhere(settings: Settings, client: "MlflowClient", name: str) -> 
 
 
 def _made_lock(client: "MlflowClient", lock: str) -> int | None:
-    """``None`` once the lock is ours; else when the one that is there was made."""
+    """``None`` once the lock is ours; else when the one that is there was made, 0 if it was given back meanwhile."""
+    from mlflow.exceptions import MlflowException
+
+    made: int | None = 0
+    with _unless_gone():  # MLflow, too, looks for what it refuses to make again
+        try:
+            client.create_registered_model(lock, tags={KIND: "lock"})
+            made = None
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            made = int(client.get_registered_model(lock).creation_timestamp)
+    return made
+
+
+@contextmanager
+def _unless_gone() -> Iterator[None]:
     from mlflow.exceptions import MlflowException
 
     try:
-        client.create_registered_model(lock, tags={KIND: "lock"})
-        return None
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    try:
-        return int(client.get_registered_model(lock).creation_timestamp)
+        yield
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        return 0  # given back meanwhile
 
 
 @contextmanager

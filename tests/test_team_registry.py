@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from handmade import linker, parts
+from mlflow import MlflowClient
 from test_registry import RECORD, registered, server
 
 from belink import artefact, bundle, by_reference, registry, settings, tracking
@@ -175,6 +176,44 @@ def test_the_lock_of_a_process_that_died_is_taken(registry_home: Settings, monke
     registered(registry_home)
     setup(registry_home).create_registered_model("promote-sample.lock", tags={"belink.kind": "lock"})
     monkeypatch.setattr(tracking, "LEASE", 1.0)
+    assert registry.promote(registry_home, "sample", "1")["champion"] == "1"
+
+
+@pytest.mark.parametrize("asked", ["create_registered_model", "get_registered_model"])
+def test_a_lock_given_back_while_it_is_asked_for_is_waited_for_no_more(
+    registry_home: Settings, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    """MLflow refuses to make it again, and by the time that it, or belink, looks at it, it is gone."""
+    registered(registry_home)
+    client = setup(registry_home)
+    client.create_registered_model("promote-sample.lock", tags={"belink.kind": "lock"})
+    real = getattr(MlflowClient, asked)
+
+    def given_back(self: MlflowClient, name: str, **more: object) -> object:
+        if name != "promote-sample.lock":
+            return real(self, name, **more)
+        monkeypatch.setattr(MlflowClient, asked, real)
+        client.delete_registered_model(name)
+        return client.get_registered_model(name)
+
+    monkeypatch.setattr(MlflowClient, asked, given_back)
+    assert registry.promote(registry_home, "sample", "1")["champion"] == "1"
+
+
+def test_of_two_who_take_the_lock_of_a_process_that_died_the_second_waits_on(
+    registry_home: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered(registry_home)
+    setup(registry_home).create_registered_model("promote-sample.lock", tags={"belink.kind": "lock"})
+    monkeypatch.setattr(tracking, "LEASE", 1.0)
+    real = MlflowClient.delete_registered_model
+
+    def second(self: MlflowClient, name: str) -> None:
+        real(self, name)
+        monkeypatch.setattr(MlflowClient, "delete_registered_model", real)
+        real(self, name)
+
+    monkeypatch.setattr(MlflowClient, "delete_registered_model", second)
     assert registry.promote(registry_home, "sample", "1")["champion"] == "1"
 
 
