@@ -184,7 +184,8 @@ def test_a_dry_run_of_training_says_what_it_takes_and_fails_where_there_is_less(
 ) -> None:
     ran = run("train", "small.toml", "--dry-run", "--json")
     assert ran.code == 0, ran.err
-    assert ran.document["total"] > ran.document["weights"] > 4 * ran.document["parameters"] > 0
+    wide = {"float32": 4, "bfloat16": 2}[ran.document["dtype"]]  # as the machine computes natively
+    assert ran.document["total"] > ran.document["weights"] > wide * ran.document["parameters"] > 0
     assert "activations" in run("train", "small.toml", "--dry-run").out
     monkeypatch.setattr("belink.footprint._available", lambda place: 1000)
     ran = run("train", "small.toml", "--dry-run")
