@@ -162,6 +162,8 @@ def _draw(names: "pa.Table", n: int, share: float, *, held_out: bool, rng: np.ra
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if n == 0:
+        return []
     scopes = pc.field("scope").isin(pa.array(_ONLY_SYNONYMS))
     synonyms = names.filter(scopes)
     if synonyms.num_rows == 0:

@@ -202,6 +202,13 @@ def test_an_ontology_without_synonyms_asks_nothing():
     assert questions.held_out_questions(bare, Retriever(), training=TRAINING, options=6, n=5) == []
 
 
+def test_no_question_wanted_asks_none_and_retrieval_nothing():
+    retrieve = Retriever()
+    training = TRAINING.model_copy(update={"questions": 0})
+    assert questions.ontology_questions(names(), retrieve, training=training, options=6) == []
+    assert retrieve.asked == []
+
+
 def test_loose_synonyms_are_asked_where_there_are_no_exact_ones():
     loose = names().filter(pa.compute.field("scope") != "exact")
     training = TRAINING.model_copy(update={"held_out": 0.0, "nil_share": 0.0})
