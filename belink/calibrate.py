@@ -142,7 +142,7 @@ def fit(
     """The calibration fitted on held-out questions; without any, one that keeps retrieval's order.
 
     :param logits: the re-ranker's for each question; ``None`` for a linker without a language model.
-    :param min_gain: right answers, 0 to 1, that a question to the language model has to win on average to be worth it.
+    :param min_gain: right answers, 0 to 1, that a question to the language model must be expected to win.
 
     Its ``report`` holds, cross-fitted: ``n`` questions; ``accuracy_retrieval`` (retrieval's first, always answered),
     ``accuracy_model`` (the language model's best option), ``accuracy_alone`` and ``accuracy`` (fitted without and with
@@ -295,25 +295,37 @@ def _cascade(
     crossed: "Sequence[NDArray[np.float64]]",
     min_gain: float,
 ) -> tuple[float, bool]:
-    """The lowest bound above which retrieval's answers are as often right, and whether that holds of sole matches.
+    """From which of retrieval's probabilities on, and whether of sole exact matches, a question to the model wins less
+    than ``min_gain``.
 
-    A language model that adds less to this evidence than it costs is asked only about ambiguous names.
-
-    :param min_gain: right answers that a question which is not asked is worth.
+    What it wins is expected: by how much the model's choice is more probable than retrieval's, by weights of other
+    questions. Counted, wins and losses are a few in a hundred questions, and a bound between them is chance. A model
+    that makes the right answers it would be asked for no likelier is asked about ambiguous names alone.
     """
     known = [i for i, question in enumerate(questions) if not question.mention.nil]
-    gain = {i: int(_right(questions[i], alone[i])) - int(_right(questions[i], crossed[i])) + min_gain for i in known}
     exact = {i: sum(candidate.exact for candidate in questions[i].candidates) for i in known}
-    sole_exact = sum(gain[i] for i in known if exact[i] == 1) >= 0
+    saved = {i: min_gain - _gain(alone[i][:-1], crossed[i][:-1]) for i in known}
+    sole_exact = sum(saved[i] for i in known if exact[i] == 1) >= 0
     certainty = {i: float(alone[i][:-1].max()) for i in known if exact[i] == 0 or (exact[i] == 1 and not sole_exact)}
-    bound, total = _NEVER, 0.0
+    bound, total, most = _NEVER, 0.0, 0.0
     order = sorted(certainty, key=lambda i: -certainty[i])
     for place, i in enumerate(order, 1):
-        total += gain[i]
+        total += saved[i]
         tied = place < len(order) and certainty[order[place]] == certainty[i]
-        if total >= 0 and not tied:
-            bound = certainty[i]
-    return bound, sole_exact
+        if total >= most and not tied:
+            bound, most = certainty[i], total
+    asked = [i for i, of in certainty.items() if of < bound]
+    likelier = sum(_log(crossed[i][questions[i].answer]) - _log(alone[i][questions[i].answer]) for i in asked)
+    return (bound, sole_exact) if likelier >= 0 else (0.0, True)
+
+
+def _gain(alone: "NDArray[np.float64]", crossed: "NDArray[np.float64]") -> float:
+    """Right answers, 0 to 1, that the best of ``crossed`` is expected to have more than the best of ``alone``."""
+    return float(crossed.max() - crossed[alone.argmax()])
+
+
+def _log(probability: float) -> float:
+    return float(np.log(max(probability, 1e-12)))
 
 
 def _none_above(questions: "Sequence[Question]", final: "Sequence[NDArray[np.float64]]") -> float:
@@ -371,7 +383,7 @@ def _report(
         [float(final[i][:-1].max()) for i in real], [_right(questions[i], final[i]) for i in real]
     )
     for name, of in (("log_loss_alone", alone), ("log_loss", crossed)):
-        losses = [-np.log(max(of[i][questions[i].answer], 1e-12)) for i in real]
+        losses = [-_log(of[i][questions[i].answer]) for i in real]
         report[name] = float(np.mean(losses)) if losses else 0.0
     return report
 

@@ -128,7 +128,7 @@ class Reranker(Declared):
     format: Literal["letter-last", "letter-first"] = "letter-last"  # small models learn only letter-last
     sentence: bool = True  # show the sentence
     sentence_words: int = Field(default=40, ge=1)  # of it at most so many, the mention in their middle
-    min_gain: Share = 0.0  # right answers that a question to the model has to win, on average of held-out ones
+    min_gain: Share = 0.001  # right answers that a question to the model must be expected to win
     orders: int = Field(default=2, ge=1)  # forward passes a question: as retrieval orders the options, reversed, turned
     max_length: int = 512  # tokens a question
     batch_tokens: int = 4096  # padded tokens a forward pass

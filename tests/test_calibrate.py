@@ -285,6 +285,17 @@ def test_a_model_that_wins_less_than_it_costs_is_asked_only_about_ambiguous_name
     assert costing[2].settled(MENTION, ambiguous) is None
 
 
+@pytest.mark.parametrize(("answers", "asked"), [((1, 1), True), ((0, 1), True), ((0, 0), False)])
+def test_what_a_question_wins_is_expected_and_only_likelihood_has_a_veto(answers, asked):
+    """Of ten questions the model answers two otherwise; that one of them is lost does not speak against it."""
+    options = (candidate(0, 1.0), candidate(1, 0.9))
+    questions = [Question(mention=MENTION, candidates=options, answer=answer) for answer in (*[0] * 8, *answers)]
+    alone = [np.array([0.9, 0.05, 0.05])] * 8 + [np.array([0.5, 0.4, 0.1])] * 2
+    crossed = [np.array([0.95, 0.03, 0.02])] * 8 + [np.array([0.42, 0.55, 0.03])] * 2
+    assert calibrate._cascade(questions, alone, crossed, 0.12) == ((0.9, True) if asked else (0.0, True))
+    assert calibrate._cascade(questions, alone, crossed, 0.14) == (0.5, True)  # 0.13 is what it wins
+
+
 def test_without_a_model_everything_is_settled():
     questions, _ = world(200, model_knows=0.0)
     fitted = calibrate.fit(questions, None)
