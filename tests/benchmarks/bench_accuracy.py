@@ -52,19 +52,22 @@ def row(linker: str, test: Path, found: dict[str, Any]) -> str:
     )
 
 
-def asked_for(doc: str | None, home: Path) -> tuple[Sequence[str], settings.Settings, Path]:
-    """What the command line and BELINK_DATA say: linkers, settings, and the folder of ontologies and corpora."""
+def asking(doc: str | None, home: Path) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("linkers", nargs="*", default=[], help="disease, chemical; both, if left out")
     parser.add_argument("--home", type=Path, default=home)
-    chosen = parser.parse_args()
+    return parser
+
+
+def asked_for(chosen: argparse.Namespace) -> tuple[Sequence[str], settings.Settings, Path]:
+    """What the command line and BELINK_DATA say: linkers, settings, and the folder of ontologies and corpora."""
     if "BELINK_DATA" not in os.environ:
         sys.exit("expected BELINK_DATA to name the folder of ontologies and corpora, found it unset")
     return chosen.linkers or list(FILES), settings.load(chosen.home), Path(os.environ["BELINK_DATA"])
 
 
 def main() -> None:
-    linkers, here, data = asked_for(__doc__, Path(".belink/accuracy"))
+    linkers, here, data = asked_for(asking(__doc__, Path(".belink/accuracy")).parse_args())
     rows, seconds = [], {}
     for linker in linkers:
         seconds[linker] = trained(here, linker, data)
