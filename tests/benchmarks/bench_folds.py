@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from bench_accuracy import FILES, asked_for, asking
 
-from belink import artefact, calibrate, declarations, exam, lifecycle, models, releases, settings, train
+from belink import artefact, calibrate, declarations, exam, lifecycle, models, releases, rerank, settings, train
 from belink.declarations import Linker
 from belink.encode import Encoder
 from belink.index import Index, build_index
@@ -78,18 +78,16 @@ def part(document: str, of: int, salt: str) -> int:
 
 def fold(of: Setting, number: int) -> list[Answered]:
     linker = of.linker
-    training = [d for documents in of.read.values() for d in documents if part(d.id, FOLDS, "f") != number]
-    mentions = [mention for document in training for mention in document.mentions]
-    seen = {normalise(mention.text) for mention in mentions}
-    known = [(mention.long_form or mention.text, mention.gold[0]) for mention in mentions if len(mention.gold) == 1]
-    place = of.home / f"fold-{number}"
-    index = Index.load(build_index(of.folders, linker, of.encoder, place, of.names, known).path)
+    training = [m for told in of.read.values() for d in told if part(d.id, FOLDS, "f") != number for m in d.mentions]
+    seen = {normalise(mention.text) for mention in training}
+    known = [(mention.long_form or mention.text, mention.gold[0]) for mention in training if len(mention.gold) == 1]
+    index = Index.load(build_index(of.folders, linker, of.encoder, of.home / f"fold-{number}", of.names, known).path)
     asked: list[tuple[str, Question]] = []
     for corpus, documents in of.read.items():
         told = [m for d in documents if part(d.id, FOLDS, "f") == number for m in d.mentions if m.gold]
         found = retrieve(index, of.encoder, told, linker.retrieval)
         asked += [(corpus, as_found(m, c, linker.reranker.options)) for m, c in zip(told, found, strict=True)]
-    logits = None if of.base is None else letters(of, of.base, training, index, [q for _, q in asked], place)
+    logits = None if of.base is None else letters(of, of.base, number, index, [q for _, q in asked])
     answered = []
     for half in (0, 1):
         fits = [i for i, (_, q) in enumerate(asked) if part(q.mention.document, 2, "h") != half]
@@ -103,9 +101,9 @@ def fold(of: Setting, number: int) -> list[Answered]:
 
 
 def letters(
-    of: Setting, base: ResolvedModel, training: Sequence[Document], index: Index, asked: Sequence[Question], place: Path
+    of: Setting, base: ResolvedModel, number: int, index: Index, asked: Sequence[Question]
 ) -> "list[NDArray[np.float32]]":
-    """Logits for ``asked`` by the declared model, trained on the documents of two folds, none of them held out."""
+    """Logits for ``asked`` by the declared model, trained on the other folds' documents, none of them held out."""
     linker, reranker = of.linker, of.linker.reranker
     recipe = linker.training.model_copy(update={"held_out": 0.0})
 
@@ -114,11 +112,12 @@ def letters(
 
     names = exam.names(of.folders, linker.prefixes)
     made = ontology_questions(names, ask, training=recipe, options=reranker.options)
-    ids = {document.id for document in training}
     for documents in of.read.values():
-        told = [document for document in documents if document.id in ids]
+        told = [document for document in documents if part(document.id, FOLDS, "f") != number]
         made += corpus_questions(told, ask, training=recipe, options=reranker.options, held_out=False)
-    adapter = train.train(made, base, recipe, reranker, place / f"adapter-{artefact.key(recipe.model_dump())}").path
+    depends = [recipe.model_dump(), rerank.asking(reranker), reranker.options, linker.retrieval.model_dump()]
+    key = artefact.key([base.sha256, index.path.name, *depends])
+    adapter = train.train(made, base, recipe, reranker, index.path.parent / f"adapter-{key}").path
     model = Reranker.load(base, adapter, reranker)
     return model.logits([q.mention for q in asked], [q.candidates for q in asked])
 
