@@ -104,6 +104,21 @@ class Candidate:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """A mention, the options in the order shown, and which of them is right."""
+
+    mention: Mention  # ``gold`` holds the right concepts; ``nil`` where the ontology has (or is made to have) none
+    candidates: tuple[Candidate, ...]
+    answer: int  # position in ``candidates``; ``len(candidates)`` for "None of the above"
+    made_nil: bool = False  # its concept was taken away: says what NIL looks like, not how often it occurs
+
+    @property
+    def missed(self) -> bool:
+        """There is a right concept, but retrieval did not offer it."""
+        return self.answer == len(self.candidates) and not self.mention.nil
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Link:
     """The answer for one mention."""
 

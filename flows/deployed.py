@@ -23,9 +23,12 @@ from prefect.input import RunInput
 from prefect.tasks import exponential_backoff
 from pydantic import BaseModel, Field
 
-from belink import challenge, ontology_refresh, refresh_steps, registry, settings
+from belink import settings
 from belink.errors import BelinkError, GateRefused
+from belink.lifecycle import ontology as ontology_refresh
+from belink.lifecycle import promote, refresh
 from belink.records import GateResult
+from belink.registry import aliases
 from flows.pipeline import challenge_champion, evaluate, fetching, judge, publish
 
 AWAITS_APPROVAL = "linker.awaits-approval"
@@ -34,8 +37,8 @@ RESTARTS = 2  # runs in the place of one that crashed; what always crashes needs
 fetch = fetching(ontology_refresh.fetched)
 ingest = task(name="ingest", cache_policy=NO_CACHE)(ontology_refresh.ingested)
 compare = task(name="compare", cache_policy=NO_CACHE)(ontology_refresh.compared)
-reopen = task(name="reopen", cache_policy=NO_CACHE)(challenge.reopened)
-settle = task(name="settle", cache_policy=NO_CACHE)(challenge.settled)
+reopen = task(name="reopen", cache_policy=NO_CACHE)(promote.reopened)
+settle = task(name="settle", cache_policy=NO_CACHE)(promote.settled)
 
 
 class Restartable(BaseModel):
@@ -98,8 +101,8 @@ def sweep(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
         ontology_refresh.sweep(ontology_refresh.start(here, asked["ontology"]))
         return
     try:
-        begun = refresh_steps.start(here, asked["linker"])
-        with refresh_steps.exclusive(begun):  # sweeps; another run that goes on meanwhile has done so itself
+        begun = refresh.start(here, asked["linker"])
+        with refresh.exclusive(begun):  # sweeps; another run that goes on meanwhile has done so itself
             pass
     except BelinkError:
         return
@@ -119,9 +122,9 @@ def refresh_ontology(request: OntologyRefresh) -> dict[str, Any]:
     try:
         release = ingest(begun, files, accept=request.accept)
     except GateRefused as error:
-        publish(f"release-gates-{name}", challenge.gate_report([GateResult(**gate) for gate in error.gates]))  # type: ignore[arg-type]
+        publish(f"release-gates-{name}", promote.gate_report([GateResult(**gate) for gate in error.gates]))  # type: ignore[arg-type]
         raise
-    publish(f"release-gates-{name}", challenge.gate_report(release.gates))
+    publish(f"release-gates-{name}", promote.gate_report(release.gates))
     diff = compare(begun, release.path)
     if diff is not None:
         publish(f"diff-{name}", diff.markdown())
@@ -136,15 +139,15 @@ def refresh_ontology(request: OntologyRefresh) -> dict[str, Any]:
 def retrain(request: Retraining) -> dict[str, Any]:
     """Take the newest releases of a linker's ontologies to a champion, or say which gate refused."""
     here = _here(request.home)
-    begun = refresh_steps.start(here, request.linker, (), request.retrain, share_restricted=request.share_restricted)
-    refresh_steps.check_sharing(begun)
-    with refresh_steps.exclusive(begun):
-        current = refresh_steps.champion(begun)
-        releases = refresh_steps.newest_releases(begun)
-        if current is not None and refresh_steps.is_made_of(begun, releases, current):
-            return refresh_steps.unchanged(begun, current)
+    begun = refresh.start(here, request.linker, (), request.retrain, share_restricted=request.share_restricted)
+    refresh.check_sharing(begun)
+    with refresh.exclusive(begun):
+        current = refresh.champion(begun)
+        releases = refresh.newest_releases(begun)
+        if current is not None and refresh.is_made_of(begun, releases, current):
+            return refresh.unchanged(begun, current)
         outcome = challenge_champion(begun, releases, current)
-    if challenge.awaits_approval(outcome):
+    if promote.awaits_approval(outcome):
         asked = {"linker": request.linker, "version": outcome["version"]}
         announce(AWAITS_APPROVAL, f"belink.linker.{begun.linker.name}", asked)
     return outcome
@@ -153,26 +156,26 @@ def retrain(request: Retraining) -> dict[str, Any]:
 @flow(name="evaluate-and-promote", flow_run_name="promote-{request.linker}-{request.version}")
 def evaluate_and_promote(request: Promotion) -> dict[str, Any]:
     """Measure a registered version against the champion, ask a person where the linker says so, and move the alias."""
-    begun = refresh_steps.start(_here(request.home), request.linker)
-    current = refresh_steps.champion(begun)
-    version = registry.version_of(begun.settings, begun.linker.name, request.version)
+    begun = refresh.start(_here(request.home), request.linker)
+    current = refresh.champion(begun)
+    version = aliases.version_of(begun.settings, begun.linker.name, request.version)
     if current is not None and current.version == version:
-        return refresh_steps.unchanged(begun, current)
+        return refresh.unchanged(begun, current)
     challenger = reopen(begun, version)
     exam = evaluate(begun, challenger, current)
     gates = judge(begun, challenger, exam)
-    publish(f"gates-{begun.linker.name}", challenge.gate_report(gates))
+    publish(f"gates-{begun.linker.name}", promote.gate_report(gates))
     approval = _asked(begun, version, gates) if begun.linker.approval.required else None
     answer: dict[str, Any] = settle(begun, version, current, gates, approval=approval)
     return answer
 
 
-def _asked(begun: refresh_steps.Start, version: str, gates: list[GateResult]) -> GateResult | None:
+def _asked(begun: refresh.Start, version: str, gates: list[GateResult]) -> GateResult | None:
     """A person's word on a version; ``None`` where a gate has said no already."""
     if not all(gate.passed for gate in gates):
         return None
     hours = begun.linker.approval.hours
-    question = f"# {begun.linker.name} version {version}\n\n{challenge.gate_report(gates)}\nIs it to be champion?"
+    question = f"# {begun.linker.name} version {version}\n\n{promote.gate_report(gates)}\nIs it to be champion?"
     try:
         said = pause_flow_run(
             wait_for_input=Decision.with_initial_data(description=question),
@@ -180,8 +183,8 @@ def _asked(begun: refresh_steps.Start, version: str, gates: list[GateResult]) ->
             poll_interval=5,
         )
     except FlowPauseTimeout:
-        return challenge.approval_gate(False, f"nobody answered within {hours:g} hours")
-    return challenge.approval_gate(said.approve, f"by {said.by or 'somebody without a name'}")
+        return promote.approval_gate(False, f"nobody answered within {hours:g} hours")
+    return promote.approval_gate(said.approve, f"by {said.by or 'somebody without a name'}")
 
 
 @task(retries=3, retry_delay_seconds=exponential_backoff(backoff_factor=5), cache_policy=NO_CACHE)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from belink import declarations, settings
 from belink.declarations import Linker, Source
-from belink.ontology_refresh import REFRESHED, resource
+from belink.lifecycle.ontology import REFRESHED, resource
 
 CPU, GPU = "belink-cpu", "belink-gpu"
 AWAITS_APPROVAL = "linker.awaits-approval"

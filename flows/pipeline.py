@@ -16,8 +16,11 @@ from prefect.cache_policies import NO_CACHE
 from prefect.tasks import exponential_backoff
 from pydantic import BaseModel, Field
 
-from belink import challenge, refresh_steps, retraining, settings
-from belink.refresh_steps import Champion, Start
+from belink import settings
+from belink.lifecycle import promote
+from belink.lifecycle import refresh as refresh_steps
+from belink.lifecycle import retrain as retraining
+from belink.lifecycle.refresh import Champion, Start
 
 fetching = task(  # the one kind of task that is retried
     name="fetch",
@@ -34,12 +37,12 @@ decide = task(name="decide", cache_policy=NO_CACHE)(retraining.decided)
 adapt = task(name="adapt", cache_policy=NO_CACHE)(retraining.adapted)
 train = task(name="train", cache_policy=NO_CACHE)(retraining.trained)
 calibrate = task(name="calibrate", cache_policy=NO_CACHE)(retraining.calibrated)
-draft = task(name="draft", cache_policy=NO_CACHE)(challenge.drafted)
-evaluate = task(name="evaluate", cache_policy=NO_CACHE)(challenge.evaluated)
-judge = task(name="judge", cache_policy=NO_CACHE)(challenge.judged)
-assemble = task(name="assemble", cache_policy=NO_CACHE)(challenge.assembled)
-register = task(name="register", cache_policy=NO_CACHE)(challenge.registered)
-conclude = task(name="conclude", cache_policy=NO_CACHE)(challenge.concluded)
+draft = task(name="draft", cache_policy=NO_CACHE)(promote.drafted)
+evaluate = task(name="evaluate", cache_policy=NO_CACHE)(promote.evaluated)
+judge = task(name="judge", cache_policy=NO_CACHE)(promote.judged)
+assemble = task(name="assemble", cache_policy=NO_CACHE)(promote.assembled)
+register = task(name="register", cache_policy=NO_CACHE)(promote.registered)
+conclude = task(name="conclude", cache_policy=NO_CACHE)(promote.concluded)
 
 
 class RefreshRequest(BaseModel):
@@ -83,7 +86,7 @@ def challenge_champion(begun: Start, releases: dict[str, Path], current: Champio
         publish(f"diff-{name}", diff.markdown())
     decision = adapt(begun, releases, decide(begun, releases, current, diffs))
     built = index(begun, releases, current, decision.encoder)
-    publish(f"index-{begun.linker.name}", challenge.index_report(built))
+    publish(f"index-{begun.linker.name}", promote.index_report(built))
 
     if decision.train:
         train(begun, releases, built.path, decision.encoder)
@@ -91,7 +94,7 @@ def challenge_champion(begun: Start, releases: dict[str, Path], current: Champio
     challenger = draft(begun, releases, built.path, decision, calibration)
     exam = evaluate(begun, challenger, current)
     gates = judge(begun, challenger, exam)
-    publish(f"gates-{begun.linker.name}", challenge.gate_report(gates))
+    publish(f"gates-{begun.linker.name}", promote.gate_report(gates))
 
     bundle = assemble(begun, challenger, exam, gates, diffs)
     version = register(begun, bundle, built, exam, gates)

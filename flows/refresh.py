@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from belink import refresh_steps
 from belink.errors import GateRefused, ServerError
+from belink.lifecycle import refresh as refresh_steps
 from belink.settings import Settings, load
 
 
@@ -54,9 +54,9 @@ def run(
             answer: dict[str, Any] = refresh(request)
             return answer
         except GateRefused as error:
-            from belink import challenge
+            from belink.lifecycle import promote
 
-            return challenge.release_refused(begun, current, error)
+            return promote.release_refused(begun, current, error)
         except Exception as error:
             if not environment.is_without_server(error):
                 raise

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from belink import settings, tracking
+from belink import settings
+from belink.registry import store
 from belink.settings import Settings
 
 if TYPE_CHECKING:
-    from serving import Made
+    from tests.support.serving import Made
 
 # Read while transformers, mlflow and prefect are imported, so set before any test module is.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -44,7 +45,7 @@ def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database without content: making one takes seconds, copying it none."""
     home = tmp_path_factory.mktemp("registry")
     database = home / "mlflow.db"
-    tracking.create_database(database)
+    store.create_database(database)
     return database
 
 
@@ -59,7 +60,7 @@ def registry_home(here: Settings, empty_registry: Path) -> Settings:
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """References of a tiny ``encoder`` and a tiny causal language model (``reranker``)."""
-    from tiny import tiny_causal_lm, tiny_encoder
+    from tests.support.tiny import tiny_causal_lm, tiny_encoder
 
     folder = tmp_path_factory.mktemp("models")
     return {
@@ -71,7 +72,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def served_home(tmp_path_factory: pytest.TempPathFactory, models: dict[str, str], empty_registry: Path) -> "Made":
     """A home from which bundles of tiny models can be registered and served."""
-    from serving import made
+    from tests.support.serving import made
 
     return made(tmp_path_factory.mktemp("served"), models, empty_registry)
 

@@ -5,17 +5,16 @@ mention is compared with the text: one that fits is kept, one whose words stand 
 and counted as repaired, any other is counted and set aside. Nothing is dropped in silence.
 """
 
-import bisect
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from belink.corpora import sentences
 from belink.records import Document, Mention, Rejection
+from belink.text import sentences
+from belink.text.sentences import marked
 
 DRIFT = 10  # characters by which a mention may stand off and still be taken for the same one
-CONTEXT = 1_000  # characters of a sentence before a mention, and after it
 _WIDEST_GAP = 10_000  # blanks between passages that offsets may ask for; more is a mistake, not a layout
 _KEPT_REJECTIONS = 1000
 _NIL = frozenset({"", "-", "-1", "nil", "none", "null", "na", "n/a", "cui-less", "cuiless", "unknown"})
@@ -232,31 +231,6 @@ def _mention(
         nil=annotation.nil,
         type=annotation.type,
     )
-
-
-def marked(document: str, text: str, start: int, end: int, sentences: Spans, starts: Sequence[int]) -> Mention:
-    """The mention from ``start`` to ``end`` with the sentences that hold it; ``starts`` are theirs."""
-    from_, to = around(start, end, sentences, starts)
-    return Mention(
-        text=text[start:end],
-        start=start,
-        end=end,
-        sentence=text[from_:to],
-        sentence_start=from_,
-        document=document,
-    )
-
-
-def around(start: int, end: int, spans: Spans, starts: Sequence[int]) -> tuple[int, int]:
-    """The stretch of whole sentences that holds ``start`` to ``end``; ``starts`` are the sentences' own.
-
-    Of a sentence without end it is at most ``CONTEXT`` characters on either side: each mention keeps its own copy.
-    """
-    first = max(0, bisect.bisect_right(starts, start) - 1)
-    last = max(first, bisect.bisect_left(starts, end) - 1)
-    if not spans:
-        return start, end
-    return max(min(start, spans[first][0]), start - CONTEXT), min(max(end, spans[last][1]), end + CONTEXT)
 
 
 def _trimmed(text: str, spans: Spans) -> Spans:

@@ -1,3 +1,5 @@
-"""A linker over HTTP: ``application.py`` first, ``batching.py`` for how requests share one model, ``following.py`` for
-how a new champion takes over.
+"""A registered linker over HTTP, with a page, and as a spaCy component.
+
+Read ``application`` first; ``batching`` for how requests share one model, ``following`` for how a new champion takes
+over.
 """

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from pydantic import BaseModel
 
 from belink.corpora import bioc
-from belink.corpora.assemble import CorpusReport, RawDocument, assemble, laid_out_length, marked
-from belink.corpora.sentences import split
+from belink.corpora.assemble import CorpusReport, RawDocument, assemble, laid_out_length
+from belink.ontology.release import Release
 from belink.records import Candidate, Concept, Document, Link
-from belink.releases import Release
 from belink.serve.schemas import (
     LONGEST_MENTION,
     LONGEST_TEXT,
@@ -30,6 +29,7 @@ from belink.serve.schemas import (
     Text,
     TooLarge,
 )
+from belink.text.sentences import marked, split
 
 
 def asked_documents(body: Text | Documents | BiocCollection) -> tuple[Document, ...]:

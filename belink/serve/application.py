@@ -24,8 +24,9 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel
 from starlette.staticfiles import StaticFiles
 
-from belink import declarations, history
+from belink import declarations
 from belink.errors import BelinkError, ReleaseError
+from belink.registry import history
 from belink.serve import answers, schemas
 from belink.serve.batching import Batcher, Closed, Overloaded
 from belink.serve.following import Follower, Served

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from belink.link import Linker
+from belink.linker.linker import Linker
 from belink.records import Document, Link, Mention
 from belink.serve.schemas import MOST_MENTIONS, TooLarge
 

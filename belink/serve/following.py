@@ -14,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from belink import artefact, registry, releases
+from belink import artefacts
 from belink.errors import BelinkError, BundleError, RegistryError, first_line
-from belink.link import Linker
+from belink.linker.linker import Linker
+from belink.ontology import release as releases
+from belink.ontology.release import Release
 from belink.records import Mention
-from belink.releases import Release
+from belink.registry import aliases
 from belink.settings import Settings, without_password
 
 log = logging.getLogger(__name__)
@@ -53,7 +55,7 @@ def opened(here: Settings, name: str, which: str, beside: Linker | None = None) 
     :param beside: a linker whose encoder and adapter are shared where they are the same.
     :raises BelinkError: no such version, or its bundle is damaged or does not answer.
     """
-    path, version = registry.bundle_path(here, name, which)
+    path, version = aliases.bundle_path(here, name, which)
     linker = Linker(path, here.cache, model_version=version)
     if beside is not None:
         _share(linker, beside)
@@ -72,7 +74,7 @@ def _share(linker: Linker, other: Linker) -> None:
 
 def _weights(linker: Linker) -> dict[str, Any]:
     """What the re-ranker of a bundle is made of: the base model and the adapter's files, by sha256."""
-    manifest = artefact.read_manifest(linker.path)
+    manifest = artefacts.read_manifest(linker.path)
     adapter = {name: file["sha256"] for name, file in manifest["files"].items() if name.startswith("adapter/")}
     return {"base": manifest["base_model"]["sha256"], **adapter}
 
@@ -111,7 +113,7 @@ class Follower:
         self,
         here: Settings,
         name: str,
-        alias: str = registry.CHAMPION,
+        alias: str = aliases.CHAMPION,
         *,
         every: float = 5.0,
         happened: Callable[[str], None] = lambda what: None,
@@ -144,14 +146,14 @@ class Follower:
         :raises BelinkError: there is nothing that can be served.
         """
         self.look()
-        if self.current is None and self.alias == registry.CHAMPION and self.refused is not None:
+        if self.current is None and self.alias == aliases.CHAMPION and self.refused is not None:
             self._fall_back()
         if self.current is None and not wait:
             if self.refused is not None:
                 raise RegistryError(f"{self.name}@{self.alias}: version {self.refused.version}: {self.refused.reason}")
             if self.unreachable:
                 raise RegistryError(self.unreachable)
-            registry.bundle_path(self._here, self.name, self.alias)  # says what there is instead
+            aliases.bundle_path(self._here, self.name, self.alias)  # says what there is instead
         self._thread.start()
 
     def stop(self) -> None:
@@ -183,9 +185,9 @@ class Follower:
     def _named(self) -> str | None:
         if self.alias.isdigit():
             return self.alias
-        if self.alias == registry.CHAMPION:
-            return registry.champion(self._here, self.name)
-        return registry.aliases(self._here, self.name).get(self.alias)
+        if self.alias == aliases.CHAMPION:
+            return aliases.champion(self._here, self.name)
+        return aliases.aliases(self._here, self.name).get(self.alias)
 
     def _take_over(self, version: str) -> None:
         again = self.refused is not None and self.refused.version == version
@@ -209,7 +211,7 @@ class Follower:
     def _fall_back(self) -> None:
         """Serve ``previous``: what would still be answering, had this process started earlier."""
         try:
-            self.current = opened(self._here, self.name, registry.PREVIOUS)
+            self.current = opened(self._here, self.name, aliases.PREVIOUS)
         except BelinkError as error:
             log.error("%s: no version before it can be served either: %s", self.name, _said(error))
             return

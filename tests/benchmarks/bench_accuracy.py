@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from belink import lifecycle, settings
+from belink import settings
+from belink.cli import commands
 
 FILES = {
     "disease": {"ctd-diseases": ["ctd/CTD_diseases.tsv.gz"]},
@@ -73,7 +74,7 @@ def main() -> None:
         seconds[linker] = trained(here, linker, data)
         for corpus in TESTS[linker]:
             for test in sorted((data / "corpora" / corpus).glob("unseen_test.*")):
-                rows.append(row(linker, test, lifecycle.evaluate_corpus(here, linker, test, None)))
+                rows.append(row(linker, test, commands.evaluate_corpus(here, linker, test, None)))
     print("\n".join([HEAD, *rows]))  # noqa: T201
     for linker, took in seconds.items():
         print(f"\n{linker}: from release to champion in {took / 60:.0f} min")  # noqa: T201

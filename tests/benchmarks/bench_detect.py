@@ -15,9 +15,11 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from belink import exam, lifecycle, questions, settings
-from belink.link import Linker
+from belink import settings
+from belink.linker.linker import Linker
 from belink.records import Document
+from belink.registry.open import open_linker
+from belink.training import questions, splits
 
 Span = tuple[str, int, int]
 
@@ -60,13 +62,13 @@ def main() -> None:
     parser.add_argument("linker")
     given = parser.parse_args()
     here = settings.load(given.home)
-    linker = lifecycle.open_linker(here, given.linker)
+    linker = open_linker(here, given.linker)
     linker.link_text("Warm: COPD.")  # weights are loaded by the first text
     folders, held_out = sorted((linker.path / "releases").iterdir()), linker.declaration.training.held_out
     told = {
         corpus.name: measured(
             linker,
-            [d for d in exam.documents(corpus, folders, here.data) if questions.is_held_out(d.id, "", held_out)],
+            [d for d in splits.documents(corpus, folders, here.data) if questions.is_held_out(d.id, "", held_out)],
         )
         for corpus in linker.declaration.corpora
     }

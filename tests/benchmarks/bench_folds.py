@@ -21,16 +21,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from bench_accuracy import FILES, asked_for, asking
 
-from belink import artefact, calibrate, declarations, exam, lifecycle, models, releases, rerank, settings, train
+from belink import artefacts, declarations, settings, weights
+from belink.cli import commands
 from belink.declarations import Linker
-from belink.encode import Encoder
-from belink.index import Index, build_index
-from belink.models import ResolvedModel
-from belink.questions import Question, as_found, corpus_questions, ontology_questions
-from belink.records import Candidate, Document, Mention
-from belink.rerank import Reranker
-from belink.retrieve import retrieve
-from belink.text import normalise
+from belink.linker import calibration
+from belink.linker import reranker as rerank
+from belink.linker.reranker import Reranker
+from belink.ontology import release
+from belink.records import Candidate, Document, Mention, Question
+from belink.retrieval.encoder import Encoder
+from belink.retrieval.index import Index, build_index
+from belink.retrieval.retrieve import retrieve
+from belink.text.normalise import normalise
+from belink.training import lora, splits
+from belink.training.questions import as_found, corpus_questions, ontology_questions
+from belink.weights import ResolvedModel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -92,7 +97,7 @@ def fold(of: Setting, number: int) -> list[Answered]:
     for half in (0, 1):
         fits = [i for i, (_, q) in enumerate(asked) if part(q.mention.document, 2, "h") != half]
         of_fits = None if logits is None else [logits[i] for i in fits]
-        fitted = calibrate.fit([asked[i][1] for i in fits], of_fits, min_gain=linker.reranker.min_gain)
+        fitted = calibration.fit([asked[i][1] for i in fits], of_fits, min_gain=linker.reranker.min_gain)
         for i, (corpus, q) in enumerate(asked):
             if part(q.mention.document, 2, "h") == half:
                 unseen = normalise(q.mention.text) not in seen
@@ -110,20 +115,20 @@ def letters(
     def ask(mentions: Sequence[Mention], **hidden: bool) -> list[list[Candidate]]:
         return retrieve(index, of.encoder, mentions, linker.retrieval, **hidden)
 
-    names = exam.names(of.folders, linker.prefixes)
+    names = splits.names(of.folders, linker.prefixes)
     made = ontology_questions(names, ask, training=recipe, options=reranker.options)
     for documents in of.read.values():
         told = [document for document in documents if part(document.id, FOLDS, "f") != number]
         made += corpus_questions(told, ask, training=recipe, options=reranker.options, held_out=False)
     depends = [recipe.model_dump(), rerank.asking(reranker), reranker.options, linker.retrieval.model_dump()]
-    key = artefact.key([base.sha256, index.path.name, *depends])
-    adapter = train.train(made, base, recipe, reranker, index.path.parent / f"adapter-{key}").path
+    key = artefacts.key([base.sha256, index.path.name, *depends])
+    adapter = lora.train(made, base, recipe, reranker, index.path.parent / f"adapter-{key}").path
     model = Reranker.load(base, adapter, reranker)
     return model.logits([q.mention for q in asked], [q.candidates for q in asked])
 
 
 def answer(
-    fitted: calibrate.Calibration, corpus: str, q: Question, logits: "NDArray[np.float32] | None", unseen: bool
+    fitted: calibration.Calibration, corpus: str, q: Question, logits: "NDArray[np.float32] | None", unseen: bool
 ) -> Answered:
     settled = fitted.settled(q.mention, q.candidates)
     found = fitted.probabilities(logits, q.mention, q.candidates) if settled is None else settled
@@ -160,7 +165,7 @@ def gain(items: Sequence[Answered]) -> str:
 def row(corpus: str, answered: Sequence[Answered]) -> str:
     items = [item for item in answered if item.unseen]
     distinct = list({(item.document, item.text): item for item in items}.values())
-    error = calibrate.expected_calibration_error([i.probability for i in items], [i.right for i in items])
+    error = calibration.expected_calibration_error([i.probability for i in items], [i.right for i in items])
     cells = [corpus, f"{len(items):,}", share(items, "first"), share(items, "offered"), share(items, "right")]
     cells += [gain(items), f"{len(distinct):,}", share(distinct, "first"), share(distinct, "right"), gain(distinct)]
     cells += [f"{error:.3f}", f"{share(answered, 'asked')} %", share(answered, "right")]
@@ -170,18 +175,18 @@ def row(corpus: str, answered: Sequence[Answered]) -> str:
 def measured(here: settings.Settings, name: str, data: Path, *, model: bool) -> list[str]:
     linker = declarations.load_linker(name)
     for ontology, files in FILES[name].items():
-        lifecycle.ingest_ontology(here, ontology, [data / file for file in files], None)
-    folders = [folder for ontology in linker.ontologies if (folder := releases.latest(here, ontology))]
+        commands.ingest_ontology(here, ontology, [data / file for file in files], None)
+    folders = [folder for ontology in linker.ontologies if (folder := release.latest(here, ontology))]
     encoder = Encoder.load(linker.encoder, here.cache)
     home = here.home / "folds" / name
     setting = Setting(
         linker=linker,
         folders=folders,
         encoder=encoder,
-        read={corpus.name: exam.documents(corpus, folders, data) for corpus in linker.corpora},
+        read={corpus.name: splits.documents(corpus, folders, data) for corpus in linker.corpora},
         home=home,
         names=build_index(folders, linker, encoder, home / "names").path,
-        base=models.resolve(linker.reranker.model, here.cache) if model else None,
+        base=weights.resolve(linker.reranker.model, here.cache) if model else None,
     )
     items = [item for number in range(FOLDS) for item in fold(setting, number)]
     return [row(corpus, [item for item in items if item.corpus == corpus]) for corpus in setting.read]

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import psutil
 
-from belink import models, rerank, settings
+from belink import settings, weights
 from belink.declarations import Linker, Reranker, Training
-from belink.footprint import footprint
-from belink.questions import Question
-from belink.records import Candidate, Mention
-from belink.train import train
+from belink.linker import reranker
+from belink.records import Candidate, Mention, Question
+from belink.training.footprint import footprint
+from belink.training.lora import train
 
 SETTINGS = [(2, False, 0), (4, False, 8), (4, True, 0)]  # batch size, gradients checkpointed, top layers (0: all)
 ALLOCATION: dict[str, dict[str, str]] = {"default": {}, "returned": {"MALLOC_MMAP_THRESHOLD_": "65536"}}
@@ -43,8 +43,8 @@ def trained(linker: Linker, cache: Path) -> int:
     import sklearn  # noqa: F401
     from transformers import Trainer  # noqa: F401
 
-    base = models.resolve(linker.reranker.model, cache)
-    rerank.load_tokenizer(base)
+    base = weights.resolve(linker.reranker.model, cache)
+    reranker.load_tokenizer(base)
     # Several tokens a character, so that every question is cut to exactly max_length of them.
     options = tuple(
         Candidate(id=str(i), label="", name="𒀀𓂀𠜎𝔘" * 30, ontology="x", release="1")

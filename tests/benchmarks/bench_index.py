@@ -17,15 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
-from belink import abbreviations, corpora, settings
+from belink import settings
+from belink.corpora import files
 from belink.declarations import Linker, Retrieval, load_source
-from belink.encode import Encoder
-from belink.index import Index, build_index
-from belink.ingest import ingest
+from belink.ontology.ingest import ingest
+from belink.ontology.release import open_release
 from belink.records import Mention
-from belink.releases import open_release
-from belink.retrieve import retrieve
-from belink.text import normalise
+from belink.retrieval.encoder import Encoder
+from belink.retrieval.index import Index, build_index
+from belink.retrieval.retrieve import retrieve
+from belink.text import abbreviations
+from belink.text.normalise import normalise
 
 DATA = Path(os.environ.get("BELINK_DATA", "."))
 Asked = list[tuple[Mention, set[str]]]
@@ -49,7 +51,7 @@ def annotated(path: Path) -> Asked:
     with open_release(path) as release:
         for concept, other in release.rows("SELECT concept_id, alt_id FROM alt_id"):
             live.setdefault(other, set()).add(concept)
-    documents = corpora.read_corpus(DATA / "corpora/bc5cdr-disease/traindev.bioc.xml.gz")
+    documents = files.read_corpus(DATA / "corpora/bc5cdr-disease/traindev.bioc.xml.gz")
     mentions = [mention for document in documents for mention in abbreviations.expand(document).mentions]
     return [(m, {c for gold in m.gold for c in {gold, *live.get(gold, ())}}) for m in mentions if m.gold]
 

@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from lxml import etree
 
-from belink import lexical
-from belink.text import normalise
+from belink.retrieval import trigrams as lexical
+from belink.text.normalise import normalise
 
 K = 100  # names asked for
 Search = Callable[[list[str]], list[np.ndarray]]
@@ -107,7 +107,7 @@ def sparse_dot_topn(names: list[str], n_gram: tuple[int, int] = (3, 3)) -> Searc
 
 
 def as_built(names: list[str]) -> Search:
-    """belink.lexical: sparse_dot_topn over the rare trigrams, its finds ranked by all of them."""
+    """belink.retrieval.trigrams: sparse_dot_topn over the rare trigrams, its finds ranked by all of them."""
     folder = Path(tempfile.mkdtemp())
     lexical.build(names, len(names), folder)
     opened = lexical.Lexical.load(folder)
@@ -177,7 +177,7 @@ def tantivy(names: list[str]) -> Search:
 WAYS: dict[str, Callable[[list[str]], Search]] = {
     "scikit-learn + scipy product": scipy_product,
     "scikit-learn + sparse_dot_topn": sparse_dot_topn,
-    "belink.lexical": as_built,
+    "belink.retrieval.trigrams": as_built,
     "scikit-learn + sparse_dot_topn, 2 to 4 grams": lambda names: sparse_dot_topn(names, (2, 4)),
     "scikit-learn + sparse_dot_topn, 3 to 5 grams": lambda names: sparse_dot_topn(names, (3, 5)),
     "bm25s": bm25s,

@@ -3,7 +3,7 @@
     BELINK_DATA=… python tests/benchmarks/bench_reading.py [--taxa 300000]
 
 Every measurement has a process of its own. Seconds are of the processor, wall time beside them; the ratio is between
-the processor times of ``belink.sources.obo.read`` into a DuckDB file and of ``pronto.Ontology`` alone. ``--taxa``
+the processor times of belink's OBO reader into a DuckDB file and of ``pronto.Ontology`` alone. ``--taxa``
 adds a generated taxonomy of so many terms, read frame by frame and, if there is patience, by pronto.
 """
 
@@ -35,8 +35,8 @@ def read_file(path: Path, by_frame: bool = False) -> dict[str, Any]:
     from lxml import etree  # noqa: F401
 
     from belink.declarations import undeclared_source
-    from belink.releases import ReleaseWriter
-    from belink.sources import obo
+    from belink.ontology.readers.obo import reader
+    from belink.ontology.release import ReleaseWriter
 
     source = undeclared_source("bench", "obo")
     if by_frame:
@@ -44,7 +44,7 @@ def read_file(path: Path, by_frame: bool = False) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         started = time.process_time(), time.monotonic()
         with ReleaseWriter(Path(folder) / "release.duckdb", source) as into:
-            obo.read([path], source, into)
+            reader.read([path], source, into)
             said = _spent(*started)
             return {**said, **{key: into.counts()[key] for key in ("concepts", "names", "rejected", "repaired")}}
 

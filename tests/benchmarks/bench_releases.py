@@ -11,11 +11,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from belink import artefact
+from belink import artefacts
 from belink.declarations import ReleaseGates, undeclared_source
-from belink.diff import diff
-from belink.release_gates import release_gates
-from belink.releases import DATABASE, FORMAT, ReleaseWriter
+from belink.ontology.diff import diff
+from belink.ontology.gates import release_gates
+from belink.ontology.release import DATABASE, FORMAT, ReleaseWriter
 
 CONCEPTS = """
 INSERT INTO concept SELECT 'X:' || printf('%08d', i), 'X', 'disease of the kind ' || i ||
@@ -35,14 +35,14 @@ WHERE i > 0
 def make(folder: Path, version: str, names: int, shift: int) -> Path:
     """A release of ``names`` names, four a concept; ``shift`` moves the window of ids."""
     release = folder / version
-    with artefact.build(release) as aside:
+    with artefacts.build(release) as aside:
         with ReleaseWriter(aside / DATABASE, undeclared_source("bench", "obo")) as into:
             n = names // 4
             into.sql(CONCEPTS, {"first": shift, "last": n + shift, "mark": f" ({version})", "obsolete": shift % 7})
             into.sql(NAMES, {"first": shift * 4, "last": names + shift * 4, "mark": f" ({version})"})
             into.sql(PARENTS, {"first": 0, "last": n + shift})
             into.sql("INSERT INTO replaced_by SELECT id, 'X:00099999' FROM concept WHERE obsolete")
-        artefact.write_manifest(aside, {"format": FORMAT, "ontology": "bench", "version": version})
+        artefacts.write_manifest(aside, {"format": FORMAT, "ontology": "bench", "version": version})
     return release
 
 

@@ -21,10 +21,15 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
-from belink import artefact, exam, lifecycle, measure, models, prompts, rerank, settings
-from belink.exam import Item
-from belink.link import Linker
+from belink import artefacts, settings, weights
+from belink.evaluation import run
+from belink.linker import prompts, reranker
+from belink.linker.linker import Linker
 from belink.records import Candidate
+from belink.registry.open import open_linker
+from belink.training import splits
+from belink.training.splits import Item
+from belink.weights import placement
 
 TURN = 32
 Answers = list[str | None]
@@ -37,12 +42,12 @@ class Generates:
         from peft import PeftModel
 
         config = linker.declaration.reranker
-        base = models.resolve(config.model, linker.cache)
-        self.tokenizer = rerank.load_tokenizer(base)
+        base = weights.resolve(config.model, linker.cache)
+        self.tokenizer = reranker.load_tokenizer(base)
         self.form = prompts.form(self.tokenizer, config)
         whole: Any = AutoModelForCausalLM.from_pretrained(base.path, dtype=torch.float32)
         whole = PeftModel.from_pretrained(whole, str(linker.path / "adapter")).merge_and_unload()
-        place, dtype = rerank.placement()
+        place, dtype = placement()
         self.model = whole.eval().to(place, dtype)
 
     def answer(self, item: Item, options: list[Candidate], tokens: int) -> str | None:
@@ -88,7 +93,7 @@ def ways(linker: Linker, tokens: int) -> dict[str, Callable[[list[Item]], Answer
         return [of[at].id if at < len(of) else None for at, of in zip(best, options, strict=True)]
 
     def cascade(items: list[Item]) -> Answers:
-        links, _, _ = measure.asked(linker, items)
+        links, _, _ = run.asked(linker, items)
         return [link.candidate.id if link.candidate else None for link in links]
 
     return {
@@ -107,8 +112,8 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=20)
     given = parser.parse_args()
     here = settings.load(given.home)
-    linker = lifecycle.open_linker(here, given.linker)
-    items = exam.exam(linker.declaration, sorted((linker.path / "releases").iterdir()), here.data)
+    linker = open_linker(here, given.linker)
+    items = splits.exam(linker.declaration, sorted((linker.path / "releases").iterdir()), here.data)
     chosen = np.random.default_rng(13).permutation(len(items))[: given.mentions]
     items = [items[at] for at in sorted(chosen)]
     by_way = ways(linker, given.tokens)
@@ -122,9 +127,9 @@ def main() -> None:
             answers[way] += answer(items[start : start + TURN])
             seconds[way] += time.perf_counter() - begun
     known = [at for at, item in enumerate(items) if item.mention.gold]
-    links, _, _ = measure.asked(linker, items)
+    links, _, _ = run.asked(linker, items)
     told: dict[str, Any] = {
-        "model": artefact.read_manifest(linker.path)["base_model"]["reference"],
+        "model": artefacts.read_manifest(linker.path)["base_model"]["reference"],
         "mentions": len(items),
         "settled": round(float(np.mean([link.decided_by != "reranker" for link in links])), 3),
     }

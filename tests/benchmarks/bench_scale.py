@@ -21,7 +21,7 @@ import faiss
 import numpy as np
 import torch
 
-from belink.vectors import at_random, nearest_exactly
+from belink.retrieval.vectors import at_random, nearest_exactly
 
 RECIPES = (
     "PCA96,IVF{lists},SQ8",

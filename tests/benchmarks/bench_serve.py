@@ -19,7 +19,7 @@ from pathlib import Path
 import httpx
 
 from belink import settings
-from belink.corpora import read_corpus
+from belink.corpora.files import read_corpus
 
 
 def bare(home: Path, name: str, port: int) -> None:
@@ -28,17 +28,18 @@ def bare(home: Path, name: str, port: int) -> None:
     from fastapi import FastAPI
     from pydantic import BaseModel
 
-    from belink import lifecycle
+    from belink.cli import commands
+    from belink.registry.open import open_linker
 
     class Asked(BaseModel):
         text: str
 
-    linker = lifecycle.open_linker(settings.load(home), name)
+    linker = open_linker(settings.load(home), name)
     linker.link_text("Warm: COPD, and something like a chorea of Huntington.")
     app = FastAPI()
 
     def link(body: Asked) -> dict:
-        return {"links": [lifecycle.as_json(found) for found in linker.link_text(body.text)]}
+        return {"links": [commands.as_json(found) for found in linker.link_text(body.text)]}
 
     app.post("/link")(link)
     app.get("/ready")(lambda: {})

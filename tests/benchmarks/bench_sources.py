@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from belink.declarations import load_source
-from belink.release_writer import ReleaseWriter
+from belink.ontology.release_writer import ReleaseWriter
 
 DATA = Path(os.environ.get("BELINK_DATA", "."))
 MESH = [DATA / "mesh/desc2025.xml.gz", DATA / "mesh/supp2025.xml.gz"]
@@ -69,7 +69,7 @@ def umls_bare(folder: Path, path: Path) -> None:
 
 
 def umls_belink(folder: Path, path: Path) -> dict[str, Any]:
-    from belink.sources import umls
+    from belink.ontology.readers import umls
 
     return read(folder, umls.read, [path], "umls")
 
@@ -95,7 +95,7 @@ def mesh_bare_records(folder: Path, path: Path) -> None:
 
 
 def mesh_belink(folder: Path, path: Path) -> dict[str, Any]:
-    from belink.sources import mesh
+    from belink.ontology.readers import mesh
 
     return read(folder, mesh.read, MESH, "mesh")
 
@@ -112,8 +112,8 @@ def child(work: Callable[..., Any], folder: Path, path: Path, connection: Any) -
     import duckdb  # noqa: F401  what is imported once is no part of the measure
     import pyarrow  # noqa: F401
 
-    import belink.sources.mesh
-    import belink.sources.umls  # noqa: F401
+    import belink.ontology.readers.mesh
+    import belink.ontology.readers.umls  # noqa: F401
 
     wall, cpu = time.perf_counter(), time.process_time()
     counts = work(folder, path)

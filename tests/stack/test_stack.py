@@ -24,12 +24,24 @@ from typing import Any
 
 import httpx
 import pytest
-import small
-from processes import BIN, Process, Supervisor, accepts, answers, free_port, open_folder, postgres, wait_for
 
-from belink import artefact, bundle, registry, settings
+from belink import artefacts, settings
 from belink.errors import BelinkError
-from belink.link import Linker
+from belink.linker import bundle
+from belink.linker.linker import Linker
+from belink.registry import aliases
+from tests.support import small
+from tests.support.processes import (
+    BIN,
+    Process,
+    Supervisor,
+    accepts,
+    answers,
+    free_port,
+    open_folder,
+    postgres,
+    wait_for,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -183,7 +195,7 @@ class Stack:
     def champion_release(self) -> str | None:
         """The release that the champion was made of; ``None`` where there is none, or MLflow is away."""
         try:
-            return next((each["releases"].get("live") for each in registry.status(self.here)["linkers"]), None)
+            return next((each["releases"].get("live") for each in aliases.status(self.here)["linkers"]), None)
         except BelinkError:
             return None
 
@@ -253,7 +265,7 @@ def test_the_stack_follows_its_ontology_and_outlives_every_kill(stack: Stack) ->
         kill_each(stack, asker, names, cycle=seconds)
         cancel_one(stack, len(names) + 1)
         if with_service:  # it looks every two seconds
-            newest = registry.champion(stack.here, "sample")
+            newest = aliases.champion(stack.here, "sample")
             wait_for("the service to follow", lambda: asker.versions[-1:] == [newest], 60)
     finally:
         if with_service:
@@ -262,7 +274,7 @@ def test_the_stack_follows_its_ontology_and_outlives_every_kill(stack: Stack) ->
         say(f"service: {asker.asked} answers, {len(asker.failed)} failed, versions {', '.join(asker.versions)}")
         assert not asker.failed
         assert asker.versions == sorted(asker.versions, key=int)
-        assert asker.versions[-1] == registry.champion(stack.here, "sample")
+        assert asker.versions[-1] == aliases.champion(stack.here, "sample")
     check_what_is_left(stack)
 
 
@@ -288,7 +300,7 @@ def kill_each(stack: Stack, asker: Asker, names: list[str], cycle: float) -> Non
             f"{' (champion already)' if was_there else ''}: champion {version} after {moment + seconds:.0f} s"
         )
         if asker.asked:
-            served = registry.champion(stack.here, "sample")
+            served = aliases.champion(stack.here, "sample")
             wait_for(f"the service follows to version {served}", lambda s=served: asker.versions[-1] == s, 120)  # type: ignore[misc]
 
 
@@ -317,13 +329,13 @@ def cancel_one(stack: Stack, number: int) -> None:
 
 def check_what_is_left(stack: Stack) -> None:
     """The champion is whole and links, nothing half-made is visible, and no run hangs."""
-    path, version = registry.bundle_path(stack.here, "sample")
+    path, version = aliases.bundle_path(stack.here, "sample")
     bundle.check(path)
     linker = Linker(path, stack.here.cache, model_version=version)
     name = max(linker.index.names(), key=len)
     assert any(link.mention.text == name for link in linker.link_text(f"a case of {name} was seen"))
-    for manifest in stack.here.home.rglob(artefact.MANIFEST):
-        assert artefact.read_manifest(manifest.parent)
+    for manifest in stack.here.home.rglob(artefacts.MANIFEST):
+        assert artefacts.read_manifest(manifest.parent)
     for flow in ("retrain", "refresh-ontology"):
         states: dict[str, int] = {}
         for run in stack.runs(flow):

@@ -1,0 +1,114 @@
+"""An evaluation as three PNG pictures, for a light or a dark page."""
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from belink.evaluation.metrics import Evaluation, Metric, reliability, risk_coverage
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_DPI = 160
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Palette:
+    """Colours of one page."""
+
+    ink: str
+    faint: str
+    line: str
+    other: str
+
+
+LIGHT = Palette(ink="#24292f", faint="#c3cad3", line="#0b62a8", other="#b45309")
+DARK = Palette(ink="#dbe2ea", faint="#46505c", line="#6cb6ff", other="#f0a04b")
+
+
+def plots(evaluation: Evaluation, palette: Palette = LIGHT) -> dict[str, bytes]:
+    """Name → PNG, transparent: reliability, strata (where there are any), coverage (where anything was answered)."""
+    found = {"reliability": _png(_reliability(evaluation, palette))}
+    if evaluation.strata:
+        found["strata"] = _png(_strata(evaluation, palette))
+    if any(prediction.predicted is not None for prediction in evaluation.predictions):
+        found["coverage"] = _png(_coverage(evaluation, palette))
+    return found
+
+
+def _reliability(evaluation: Evaluation, palette: Palette) -> "Figure":
+    figure, axes = _empty(palette, 5.2, 4.2)
+    bins = reliability(evaluation.predictions)
+    axes.plot([0, 1], [0, 1], color=palette.faint, linewidth=1, linestyle="--", zorder=1)
+    said, right = [mean for mean, _, _ in bins], [share for _, share, _ in bins]
+    axes.plot(said, right, color=palette.line, marker="o", markersize=5, linewidth=1.5, zorder=2)
+    low = max(0.0, min(said + right) - 0.05)
+    axes.set(xlim=(low, 1.01), ylim=(low, 1.01), xlabel="probability given", ylabel="share right")
+    return figure
+
+
+def _strata(evaluation: Evaluation, palette: Palette) -> "Figure":
+    rows: list[tuple[str, Metric]] = [("all", evaluation.metrics["accuracy_at_1"])]
+    rows += [(stratum, of_one["accuracy_at_1"]) for stratum, of_one in evaluation.strata.items()]
+    figure, axes = _empty(palette, 10.0, 1.0 + 0.34 * len(rows))
+    for at, (_, metric) in enumerate(reversed(rows)):
+        if metric.value is not None and metric.low is not None and metric.high is not None:
+            axes.plot([metric.low, metric.high], [at, at], color=palette.line, linewidth=2.2, alpha=0.55)
+            axes.plot(metric.value, at, color=palette.line, marker="o", markersize=6)
+    overall = rows[0][1].value
+    if overall is not None:
+        axes.axvline(overall, color=palette.faint, linewidth=1, zorder=0)
+    labels = [f"{stratum}  (n = {metric.n:,})" for stratum, metric in reversed(rows)]
+    axes.set_yticks(range(len(rows)), labels, parse_math=False)
+    lows = [metric.low for _, metric in rows if metric.low is not None]
+    axes.set(xlim=(max(0.0, min(lows, default=0.0) - 0.05), 1.01), xlabel="accuracy@1, strict, with 95 % intervals")
+    return figure
+
+
+def _coverage(evaluation: Evaluation, palette: Palette) -> "Figure":
+    figure, axes = _empty(palette, 5.2, 4.2)
+    coverage, precision = risk_coverage(evaluation.predictions)
+    axes.plot(coverage, precision, color=palette.line, linewidth=1.6)
+    low = max(0.0, min(float(precision[len(precision) // 20 :].min()), 0.85) - 0.03)
+    axes.set(xlim=(0, 1.01), ylim=(low, 1.005), xlabel="share of mentions answered", ylabel="accuracy of the answers")
+    for percent in (90, 95):
+        share = evaluation.metrics[f"coverage_at_precision_{percent}"].value
+        axes.axhline(percent / 100, color=palette.faint, linewidth=1, linestyle="--", zorder=0)
+        if share:
+            axes.plot(share, percent / 100, color=palette.other, marker="o", markersize=6)
+            axes.annotate(
+                f"{100 * share:.0f} % at {percent} %",
+                (share, percent / 100),
+                xytext=(6, 6),
+                textcoords="offset points",
+                color=palette.other,
+                fontsize=9,
+            )
+    return figure
+
+
+def _empty(palette: Palette, width: float, height: float) -> tuple["Figure", "Axes"]:
+    # The figure's own classes rather than pyplot: no global state, so that a service may draw in several threads.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+    axes = figure.add_subplot()
+    figure.patch.set_alpha(0)
+    axes.patch.set_alpha(0)
+    for side, spine in axes.spines.items():
+        spine.set_color(palette.faint)
+        spine.set_visible(side in ("left", "bottom"))
+    axes.tick_params(colors=palette.ink, labelsize=9)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set_color(palette.ink)
+        label.set_fontsize(10)
+    axes.grid(color=palette.faint, linewidth=0.5, alpha=0.5)
+    axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _png(figure: "Figure") -> bytes:
+    out = io.BytesIO()
+    figure.savefig(out, format="png")
+    return out.getvalue()

@@ -1,0 +1,220 @@
+"""``belink gc``: what no alias and no keep rule needs any more, named first and then removed.
+
+Kept are the versions that an alias names (any alias: give one to keep a version) and the newest few of each linker, all
+that those versions are made of, the newest releases of each ontology, and the newest of everything that the next
+refresh borrows from. What a refresh holds at this moment is left alone.
+"""
+
+import logging
+import time
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from belink import artefacts
+from belink.errors import BelinkError, RegistryError
+from belink.lifecycle.refresh import BUILT
+from belink.ontology import release as releases
+from belink.registry import aliases, versions
+from belink.settings import Settings, without_password
+
+log = logging.getLogger(__name__)
+
+BORROWED = (*BUILT, "referenced")
+ABANDONED = 7 * 24 * 3600.0  # seconds
+_CALLED = {"indices": "index", "fetched": "fetched bundle", "referenced": "referenced bundle"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removal:
+    """One thing that nothing needs."""
+
+    what: str  # version, release, index, …
+    path: str  # a folder, or LINKER version N
+    why: str
+    bytes: int = 0
+    folders: tuple[Path, ...] = ()
+    version: tuple[str, str] | None = None  # linker and number
+
+
+@dataclass(kw_only=True)
+class Needed:
+    """What the versions that stay are made of."""
+
+    keys: dict[str, set[str]] = field(default_factory=lambda: {kind: set() for kind in BORROWED})
+    releases: set[tuple[str, str]] = field(default_factory=set)
+
+
+def clean(settings: Settings, *, keep: int = 3, remove: bool = False) -> dict[str, Any]:
+    """What nothing needs: ``remove`` (each with its path, size and why), ``freed`` bytes, ``done``, ``busy`` linkers.
+
+    :param keep: newest versions a linker, and newest releases an ontology, that stay in any case.
+    :param remove: do it, rather than only say it.
+    :raises RegistryError: the registry knows no linker, but bundles lie here: it is not the one they are in.
+    """
+    if not aliases.linkers(settings) and any(settings.bundles.glob("*/[!.]*")):
+        raise RegistryError(
+            f"{without_password(settings.tracking_uri)}: expected the registry of the bundles in {settings.bundles}, "
+            "found one without a linker; set MLFLOW_TRACKING_URI to theirs, or let belink refresh finish what it began"
+        )
+    with ExitStack() as held:
+        busy = [name for name in _linkers(settings) if not held.enter_context(_idle(settings, f"refresh-{name}"))]
+        busy_ontologies = [
+            name for name in _below(settings.releases) if not held.enter_context(_idle(settings, f"ingest-{name}"))
+        ]
+        found = list(_found(settings, keep, busy, busy_ontologies))
+        freed = _freed(path for each in found for path in each.folders)
+        if remove:
+            for each in found:
+                _remove(settings, each)
+    shown = [
+        {name: value for name, value in asdict(each).items() if name not in ("folders", "version")} for each in found
+    ]
+    return {"remove": shown, "freed": freed, "done": remove, "busy": [*busy, *busy_ontologies], "keep": keep}
+
+
+def _found(settings: Settings, keep: int, busy: list[str], busy_ontologies: list[str]) -> Iterator[Removal]:
+    needed = Needed()
+    for linker in aliases.linkers(settings):
+        held = versions.registered(settings, linker)
+        for place, each in enumerate(held):
+            if each.aliases or place < keep or linker in busy:
+                _need(settings, needed, linker, each)
+                continue
+            yield Removal(
+                what="version",
+                path=f"{linker} version {each.number}",
+                why=f"no alias, and not among the newest {keep}",
+                bytes=_size(each.folder) if each.folder else 0,
+                folders=(each.folder,) if each.folder else (),
+                version=(linker, each.number),
+            )
+    yield from _scratch(settings, {*busy, *busy_ontologies})
+    yield from _releases(settings, needed, keep, busy_ontologies)
+    for kind in BORROWED:
+        for linker in _below(settings.home / kind):
+            if linker not in busy:
+                yield from _artefacts(settings.home / kind / linker, kind, needed.keys[kind])
+
+
+def _need(settings: Settings, needed: Needed, linker: str, version: versions.Version) -> None:
+    """Note what a version that stays is made of; the manifest says so, where it can be had without fetching."""
+    named = f"{version.number}-{version.key}"
+    needed.keys["bundles"].add(version.key)
+    needed.keys["referenced"].add(version.key)
+    needed.keys["fetched"].add(named)
+    copies = (settings.bundles / linker / version.key, settings.home / "fetched" / linker / named)
+    folder = next((copy for copy in copies if artefacts.exists(copy)), None)
+    try:
+        folder = folder or versions.bundle_here(settings, linker, version)
+    except BelinkError as error:
+        log.warning("%s version %s: what it is made of cannot be read: %s", linker, version.number, error)
+    if folder is None:
+        return
+    manifest = artefacts.read_manifest(folder)
+    needed.keys["indices"].add(manifest["index"]["key"])
+    needed.keys["adapters"].add(str(manifest["adapter"]))
+    needed.keys["encoders"].add(str(manifest["encoder"].get("adapted")))
+    needed.releases |= {(name, str(release["version"])) for name, release in manifest["releases"].items()}
+
+
+def _scratch(settings: Settings, busy: Collection[str]) -> Iterator[Removal]:
+    """What dead builds left, and training that could be resumed but was not for a week."""
+    for kind in (*BORROWED, "releases", "quarantine", "announced"):
+        folder = settings.home / kind
+        for path in sorted((*folder.glob(".tmp-*"), *folder.glob("*/.tmp-*"))):
+            if not artefacts.is_being_built(path) and path.parent.name not in busy:
+                yield _folder("scratch", path, "left by a build that did not end")
+        for path in sorted(folder.glob("*/.work-*")):
+            done = artefacts.exists(path.with_name(path.name.removeprefix(".work-")))
+            old = time.time() - max((file.stat().st_mtime for file in [path, *_files(path)]), default=0) > ABANDONED
+            if (done or old) and path.parent.name not in busy:
+                yield _folder("scratch", path, "what it led to is there" if done else "untouched for a week")
+
+
+def _releases(settings: Settings, needed: Needed, keep: int, busy: list[str]) -> Iterator[Removal]:
+    for ontology in _below(settings.releases):
+        if ontology in busy:
+            continue
+        for path in releases.list_releases(settings, ontology)[:-keep]:
+            if (ontology, path.name) not in needed.releases:
+                yield _folder("release", path, f"no version needs it, and not among the newest {keep}")
+    for ontology in _below(settings.quarantine):
+        refused = sorted(
+            (path for path in (settings.quarantine / ontology).glob("[!.]*") if artefacts.exists(path)),
+            key=lambda path: path.stat().st_mtime_ns,
+        )
+        for path in refused[:-keep]:
+            yield _folder("refused release", path, f"not among the newest {keep}")
+
+
+def _artefacts(folder: Path, kind: str, needed: set[str]) -> Iterator[Removal]:
+    """Those of a kind that no version needs, but for the newest: the next refresh borrows from it."""
+    complete = sorted(
+        (path for path in folder.glob("[!.]*") if artefacts.exists(path)),
+        key=lambda path: (path / artefacts.MANIFEST).stat().st_mtime_ns,
+    )
+    for path in complete[:-1]:
+        if path.name not in needed:
+            yield _folder(_CALLED.get(kind, kind.removesuffix("s")), path, "no version that stays needs it")
+
+
+def _folder(what: str, path: Path, why: str) -> Removal:
+    return Removal(what=what, path=str(path), why=why, bytes=_size(path), folders=(path,))
+
+
+def _remove(settings: Settings, removal: Removal) -> None:
+    if removal.version is not None:
+        versions.forget(settings, *removal.version)
+        return
+    for folder in removal.folders:
+        if folder.is_dir():
+            artefacts.remove(folder)
+        else:
+            folder.unlink(missing_ok=True)
+
+
+def _freed(folders: Iterable[Path]) -> int:
+    """Bytes that the disk gets back: those of files all of whose names go."""
+    names: dict[tuple[int, int], int] = {}
+    sizes: dict[tuple[int, int], tuple[int, int]] = {}
+    for folder in folders:
+        for path in _files(folder):
+            found = path.stat()
+            inode = (found.st_dev, found.st_ino)
+            names[inode] = names.get(inode, 0) + 1
+            sizes[inode] = (found.st_size, found.st_nlink)
+    return sum(size for inode, (size, links) in sizes.items() if names[inode] >= links)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in _files(folder))
+
+
+def _files(folder: Path) -> list[Path]:
+    if folder.is_file():
+        return [folder]
+    return [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+
+
+def _below(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("[!.]*") if path.is_dir())
+
+
+def _linkers(settings: Settings) -> list[str]:
+    return sorted({name for kind in BORROWED for name in _below(settings.home / kind)} | set(aliases.linkers(settings)))
+
+
+@contextmanager
+def _idle(settings: Settings, lock: str) -> Iterator[bool]:
+    """Whether nobody works on it; if so, nobody begins to meanwhile."""
+    from filelock import FileLock, Timeout
+
+    settings.locks.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(settings.locks / f"{lock}.lock", timeout=0):
+            yield True
+    except Timeout:
+        yield False

@@ -1,0 +1,205 @@
+"""The whole path for one batch of mentions: read this first.
+
+    text → mentions (detect) → candidates (retrieve) → what retrieval settles is settled (calibrate)
+         → one forward pass over the options of the rest (rerank) → one calibrated probability → Link or NIL
+
+A :class:`Linker` is a loaded bundle and nothing else: same bundle, same answers.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from belink import weights
+from belink.declarations import Linker as Declaration
+from belink.linker import bundle
+from belink.linker.calibration import Calibration
+from belink.linker.name_finder import NOTHING_LEARNED, Detector, Lexicon
+from belink.linker.reranker import Reranker
+from belink.linker.token_classifier import Finds, Joined, Tagger
+from belink.ontology import release as releases
+from belink.records import Candidate, Document, Link, Mention
+from belink.retrieval.encoder import Encoder
+from belink.retrieval.index import Index
+from belink.retrieval.retrieve import retrieve
+from belink.text import abbreviations
+
+
+class Linker:
+    """A bundle, loaded: links mentions and texts. Weights are loaded when the first mention needs them."""
+
+    def __init__(self, path: Path, cache: Path, *, model_version: str = "") -> None:
+        """Load the bundle at ``path``; ``cache`` holds model weights.
+
+        :raises BundleError: a part is missing, or disagrees with the manifest.
+        """
+        manifest = bundle.check(path)
+        self.path = path
+        self.cache = cache
+        self.declaration = Declaration.model_validate(json.loads((path / "linker.json").read_text("utf-8")))
+        self.index = Index.load(path / "index")
+        self.calibration = Calibration.from_dict(json.loads((path / "calibration.json").read_text("utf-8")))
+        self.lineage: dict[str, str] = {**manifest["lineage"], "model_version": model_version}
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        adapted = self.path / bundle.ENCODER
+        if adapted.is_dir():
+            return Encoder.adapted(self.declaration.encoder, adapted)
+        return Encoder.load(self.declaration.encoder, self.cache)
+
+    @cached_property
+    def reranker(self) -> Reranker | None:
+        """The re-ranker, or ``None`` for a bundle whose calibration uses retrieval alone."""
+        adapter = self.path / "adapter"
+        if not adapter.is_dir():
+            return None
+        base = weights.resolve(self.declaration.reranker.model, self.cache)
+        return Reranker.load(base, adapter, self.declaration.reranker)
+
+    @cached_property
+    def detector(self) -> Finds:
+        """What finds mentions: the ontology's names, a token classifier, or both.
+
+        :raises ModelError: the classifier cannot be had, or is not the one that the bundle was made with.
+        """
+        declared = self.declaration.detector
+        found: list[Finds] = []
+        if declared.model:
+            found.append(Tagger.load(declared, bundle.same_model(self.path, "detector", self.cache)))
+        if declared.names or not declared.model:
+            learned = self.path / bundle.LEXICON
+            lexicon = (
+                Lexicon.from_dict(json.loads(learned.read_text("utf-8"))) if learned.is_file() else NOTHING_LEARNED
+            )
+            found.append(Detector.build(self.index.names(), lexicon))
+        return found[0] if len(found) == 1 else Joined(found)
+
+    def link(self, mentions: Sequence[Mention], *, min_probability: float | None = None) -> list[Link]:
+        """One answer a mention, in order.
+
+        :param min_probability: a concept less probable than this, 0 to 1, is answered as NIL; ``None`` takes
+            the declaration's.
+        """
+        # The same question asked twice in a batch is answered once.
+        questions = [self._question(mention) for mention in mentions]
+        distinct = dict(zip(questions, mentions, strict=True))
+        asked = list(distinct.values())
+        links = self.choose(asked, self.candidates(asked), min_probability=min_probability)
+        answers = dict(zip(distinct, links, strict=True))
+        return [replace(answers[of], mention=mention) for of, mention in zip(questions, mentions, strict=True)]
+
+    def choose(
+        self,
+        mentions: Sequence[Mention],
+        candidates: Sequence[Sequence[Candidate]],
+        *,
+        min_probability: float | None = None,
+    ) -> list[Link]:
+        """One answer a mention, in order, out of the candidates given for it; see :meth:`link`."""
+        bound = self.declaration.min_probability if min_probability is None else min_probability
+        answers = zip(mentions, candidates, *self.probabilities(mentions, candidates), strict=True)
+        return [self._answer(*answer, bound=bound) for answer in answers]
+
+    def link_documents(
+        self, documents: Sequence[Document], *, min_probability: float | None = None
+    ) -> list[tuple[Document, list[Link]]]:
+        """Each document with one link a mention; mentions are looked for where a document marks none."""
+        marked = [self.prepare(document) for document in documents]
+        links = iter(self.link([m for d in marked for m in d.mentions], min_probability=min_probability))
+        return [(document, [next(links) for _ in document.mentions]) for document in marked]
+
+    def link_text(self, text: str, *, min_probability: float | None = None) -> list[Link]:
+        """The links of the mentions that the dictionary finds in ``text``."""
+        ((_, links),) = self.link_documents([Document(id="", text=text)], min_probability=min_probability)
+        return links
+
+    def prepare(self, document: Document) -> Document:
+        """``document`` with mentions (found, where it marks none) and their abbreviations spelled out."""
+        if not document.mentions:
+            found = tuple(replace(mention, document=document.id) for mention in self.detector.find(document.text))
+            document = replace(document, mentions=found)
+        return abbreviations.expand(document)
+
+    def candidates(self, mentions: Sequence[Mention], *, hide_own_name: bool = False) -> list[list[Candidate]]:
+        """Distinct concepts for each mention, best first; at most ``retrieval.candidates``."""
+        return retrieve(self.index, self.encoder, mentions, self.declaration.retrieval, hide_own_name=hide_own_name)
+
+    def search(self, query: str, limit: int = 10) -> tuple[list[Candidate], list[str]]:
+        """Concepts for a name or an id, best first, and what there is to say of them.
+
+        An id that is obsolete is answered with its successors: linking never returns it, so nor does looking it up.
+        """
+        for folder in sorted((self.path / "releases").iterdir()):
+            with releases.open_release(folder) as release:
+                ids = release.successor(query)
+                concept = release.concept(query)
+                if not ids and concept is None:
+                    continue
+                notes = []
+                if ids != (query,):
+                    was = f"{query} ({concept.label})" if concept and concept.label else query
+                    notes = [f"{was} is not used any more in {release.ontology} {release.version}"]
+                return [self.index.candidate(id) for id in ids if id in self.index], notes
+        (found,) = self.candidates([Mention(text=query)])
+        return found[:limit], []
+
+    def probabilities(
+        self, mentions: Sequence[Mention], candidates: Sequence[Sequence[Candidate]]
+    ) -> tuple[list[np.ndarray], list[str]]:
+        """Per mention: float64 (n_options + 1,) probabilities summing to 1, NIL last; and what decided it."""
+        n_options = self.declaration.reranker.options
+        options = [list(of_one[:n_options]) for of_one in candidates]
+        asked = list(zip(mentions, options, strict=True))
+        settled = [self.calibration.settled(*of_one) for of_one in asked]
+        left = [i for i, of_one in enumerate(settled) if of_one is None]
+        logits: dict[int, np.ndarray] = {}
+        if left and self.reranker is not None:
+            scored = self.reranker.logits([mentions[i] for i in left], [options[i] for i in left])
+            logits = dict(zip(left, scored, strict=True))
+        found = [
+            self.calibration.probabilities(logits.get(i), *asked[i]) if of_one is None else of_one
+            for i, of_one in enumerate(settled)
+        ]
+        return found, [_decided_by(of_one, i in logits) for i, of_one in enumerate(options)]
+
+    def _question(self, mention: Mention) -> tuple[str, str, tuple[str, ...], str]:
+        """What the answer depends on: the sentence only where the language model is shown it."""
+        shown = mention.sentence if self.declaration.reranker.sentence else ""
+        return (mention.text, mention.long_form, mention.also, shown)
+
+    def _answer(
+        self,
+        mention: Mention,
+        candidates: Sequence[Candidate],
+        probabilities: np.ndarray,
+        decided_by: str,
+        *,
+        bound: float,
+    ) -> Link:
+        nil = float(probabilities[-1])
+        order = np.argsort(-probabilities[:-1], kind="stable")
+        answer = self.calibration.choice(probabilities)
+        # There may be more candidates than options; NIL stands after the options.
+        chosen = answer < len(probabilities) - 1 and probabilities[answer] >= bound
+        return Link(
+            mention=mention,
+            candidate=candidates[answer] if chosen else None,
+            probability=float(probabilities[answer]) if chosen else nil,
+            options=tuple((candidates[i], float(probabilities[i])) for i in order),
+            nil_probability=nil,
+            decided_by=decided_by,  # type: ignore[arg-type]
+            lineage=self.lineage,
+        )
+
+
+def _decided_by(options: Sequence[Candidate], asked: bool) -> str:
+    if not options:
+        return "nothing found"
+    if asked:
+        return "reranker"
+    return "exact" if options[0].exact else "retrieval"

@@ -1,0 +1,255 @@
+"""(mention, candidates) → logits of the option letters, from one forward pass and nothing generated.
+
+The model's output layer is replaced by its rows for the letters, in float32: a 49,152-word vocabulary is never
+multiplied, and bfloat16 never rounds the few numbers that matter. Questions are padded on the right, where a causal
+model cannot look, so a batch needs no attention mask and answers as its questions would one by one.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from belink import artefacts
+from belink import weights as models
+from belink.errors import BelinkError, ModelError, first_line
+from belink.linker import prompts
+from belink.records import Candidate, Mention
+from belink.weights import placement
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    from belink import declarations
+    from belink.weights import ResolvedModel
+
+log = logging.getLogger(__name__)
+
+_MERGED_EXACTLY = 3_000_000_000  # parameters up to which an adapter is merged in float32, before any rounding
+
+
+class Reranker:
+    """A base model with its adapter merged, ready to be asked."""
+
+    def __init__(
+        self, model: Any, form: prompts.Form, config: "declarations.Reranker", device: "torch.device", fingerprint: str
+    ) -> None:
+        self.model = model
+        self.form = form
+        self.config = config
+        self.device = device
+        self.fingerprint = fingerprint  # 16 hex digits; equal for equal answers, up to the device's rounding
+
+    @classmethod
+    def load(
+        cls,
+        base: "ResolvedModel",
+        adapter: Path | None,
+        config: "declarations.Reranker",
+        device: str | None = None,
+    ) -> "Reranker":
+        """The re-ranker made of ``base`` and, where there is one, the adapter that ``train`` wrote.
+
+        :param device: "cuda", "mps", "cpu"; ``None`` takes the best there is.
+        :raises ModelError: weights that cannot be loaded, an adapter of another base model or question format, or a
+            tokenizer without single-token letters.
+        """
+        fingerprint = {"base": base.sha256, "prompts": prompts.VERSION, "adapter": None, **_asking(config)}
+        if adapter is not None:
+            fingerprint["adapter"] = _checked(adapter, base, config)
+        place, dtype = placement(device)
+        form = prompts.form(load_tokenizer(base), config)
+        model = load_model(base, form)
+        if adapter is not None:
+            model = _merged(model, adapter)
+        model = rounded(model.eval().requires_grad_(False), dtype).to(place)
+        return cls(model, form, config, place, artefacts.key(fingerprint))
+
+    def logits(
+        self, mentions: Sequence[Mention], candidates: Sequence[Sequence[Candidate]]
+    ) -> "list[NDArray[np.float32]]":
+        """One float32 array (n_options + 1,) a mention, "None of the above" last; only differences mean anything.
+
+        Options are shown in the order given. A mention without candidates gets ``[0.0]``. Where
+        ``config.orders`` is above 1, the mean of the log-probabilities over that many orders of the options.
+
+        :raises ValueError: more candidates than the letters allow, or lists of different lengths.
+        """
+        if len(mentions) != len(candidates):
+            raise ValueError(f"expected one list of candidates a mention, found {len(candidates)} for {len(mentions)}")
+        asked: list[tuple[int, list[int]]] = []  # (which mention, its options in the order shown)
+        questions: list[tuple[int, ...]] = []
+        for i, (mention, options) in enumerate(zip(mentions, candidates, strict=True)):
+            if len(options) >= len(self.form.letter_ids):
+                raise ValueError(
+                    f"{mention.text!r}: expected at most {len(self.form.letter_ids) - 1} options, found {len(options)}"
+                )
+            for order in _orders(len(options), self.config.orders):
+                asked.append((i, order))
+                questions.append(tuple(self.form.tokens(mention, [options[j] for j in order])))
+        scored = self._score(questions)
+        answers = [np.zeros(len(options) + 1, dtype=np.float32) for options in candidates]
+        times = np.zeros(len(mentions))
+        for (i, order), of_letters in zip(asked, scored, strict=True):
+            shown = of_letters[: len(order) + 1]
+            if self.config.orders > 1:
+                shown = shown - np.logaddexp.reduce(shown)
+            answers[i][[*order, len(order)]] += shown
+            times[i] += 1
+        return [answer / np.float32(max(n, 1)) for answer, n in zip(answers, times, strict=True)]
+
+    def _score(self, questions: Sequence[tuple[int, ...]]) -> "list[NDArray[np.float32]]":
+        """All letters' logits at each question's last token; the same question is asked once."""
+        import torch
+
+        distinct = list(dict.fromkeys(questions))
+        distinct.sort(key=len, reverse=True)  # the longest batch first, so that too little memory shows at once
+        found: dict[tuple[int, ...], NDArray[np.float32]] = {}
+        with torch.inference_mode():
+            for batch in batches([len(question) for question in distinct], self.config.batch_tokens):
+                rows = [distinct[i] for i in batch]
+                ids, last = pad(rows)
+                out = self.model(input_ids=ids.to(self.device), use_cache=False).logits
+                letters = out[torch.arange(len(rows)), last.to(self.device)].float().cpu().numpy()
+                found.update(zip(rows, letters, strict=True))
+        return [found[question] for question in questions]
+
+
+def load_tokenizer(base: "ResolvedModel") -> Any:
+    """The base model's tokenizer.
+
+    :raises ModelError: there is none that transformers can read.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(base.path)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"{base.reference}: expected a tokenizer in {base.path}, found: {first_line(error)}"
+        ) from error
+
+
+def load_model(base: "ResolvedModel", form: prompts.Form) -> Any:
+    """The base model with its output layer cut to the letters of ``form``: logits (batch, tokens, n_letters) float32.
+
+    All other weights are in the precision they are stored in; see :func:`rounded`.
+
+    :raises ModelError: no causal language model that transformers can read.
+    """
+    from transformers import AutoModelForCausalLM
+
+    try:
+        with models.without_bars():
+            model: Any = AutoModelForCausalLM.from_pretrained(base.path, dtype="auto")
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"{base.reference}: expected a causal language model in {base.path}, found: {first_line(error)}"
+        ) from error
+    return with_letters(model, form)
+
+
+def with_letters(model: Any, form: prompts.Form) -> Any:
+    """``model`` with its output layer cut to the letters of ``form``."""
+    import torch
+
+    whole = model.get_output_embeddings()
+    rows = torch.tensor(form.letter_ids)
+    head = torch.nn.Linear(whole.weight.shape[1], len(rows), bias=getattr(whole, "bias", None) is not None)
+    with torch.no_grad():
+        head.weight.copy_(whole.weight[rows])
+        if head.bias is not None:
+            head.bias.copy_(whole.bias[rows])
+    head.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
+    model.config.tie_word_embeddings = False
+    model.set_output_embeddings(head)
+    return model
+
+
+def rounded(model: Any, dtype: "torch.dtype") -> Any:
+    """``model`` in ``dtype``, but for the letters' rows, which stay in float32."""
+    import torch
+
+    head = model.get_output_embeddings()
+    model.to(dtype)
+    head.to(torch.float32)
+    return model
+
+
+def pad(rows: "Sequence[Sequence[int]]") -> "tuple[torch.Tensor, torch.Tensor]":
+    """Token ids (n, longest), padded on the right with 0, and the position (n,) of each row's last token."""
+    import torch
+
+    ids = torch.zeros((len(rows), max(len(row) for row in rows)), dtype=torch.long)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(row)
+    return ids, torch.tensor([len(row) - 1 for row in rows])
+
+
+def batches(lengths: Sequence[int], tokens: int) -> Iterator[range]:
+    """Runs of neighbours whose padded size stays within ``tokens``; one alone may exceed it. Sort by length before."""
+    start = 0
+    longest = 0
+    for i, length in enumerate(lengths):
+        longest = max(longest, length)
+        if i > start and longest * (i + 1 - start) > tokens:
+            yield range(start, i)
+            start, longest = i, length
+    if start < len(lengths):
+        yield range(start, len(lengths))
+
+
+def asking(config: "declarations.Reranker") -> dict[str, Any]:
+    """The settings that an adapter must be asked with as it was trained."""
+    return config.model_dump(include={"format", "sentence", "sentence_words"})
+
+
+def _asking(config: "declarations.Reranker") -> dict[str, Any]:
+    return config.model_dump(include={"format", "sentence", "sentence_words", "max_length", "orders"})
+
+
+def _orders(n: int, wanted: int) -> list[list[int]]:
+    """``wanted`` orders of ``n`` options (fewer where there are not as many): as given, reversed, then turned."""
+    if n == 0:
+        return []
+    given = list(range(n))
+    turned = [given[step:] + given[:step] for step in range(1, n)]
+    distinct = dict.fromkeys(tuple(order) for order in [given, given[::-1], *turned])
+    return [list(order) for order in list(distinct)[:wanted]]
+
+
+def _checked(adapter: Path, base: "ResolvedModel", config: "declarations.Reranker") -> str:
+    """The sha256 of the adapter's weights, once it is known to belong to this base model and question."""
+    try:
+        manifest = artefacts.read_manifest(adapter)
+    except BelinkError as error:
+        raise ModelError(str(error)) from error
+    found = manifest.get("base", {}).get("sha256")
+    if found != base.sha256:
+        raise ModelError(
+            f"{adapter}: expected an adapter of {base.reference} ({base.sha256[:12]}…), found one of "
+            f"{manifest.get('base', {}).get('reference')} ({str(found)[:12]}…); train it again"
+        )
+    trained = (manifest.get("prompts"), manifest.get("asking"))
+    if trained != (prompts.VERSION, asking(config)):
+        raise ModelError(
+            f"{adapter}: expected an adapter trained on questions {(prompts.VERSION, asking(config))}, found "
+            f"{trained}; train it again or declare the same format"
+        )
+    weights = adapter / "adapter_model.safetensors"
+    if not weights.is_file():
+        raise ModelError(f"{adapter}: expected {weights.name}, found none; train the adapter again")
+    return artefacts.sha256(weights)
+
+
+def _merged(model: Any, adapter: Path) -> Any:
+    import torch
+    from peft import PeftModel
+
+    if sum(p.numel() for p in model.parameters()) <= _MERGED_EXACTLY:
+        model = model.to(torch.float32)
+    with models.without_bars():
+        return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()

@@ -1,0 +1,191 @@
+"""Raw text → mentions by a token-classification model: the declared alternative to the dictionary of ``detect.py``.
+
+A text longer than the model takes is read in windows that overlap; a token counts as the window says in which it stands
+furthest from an end. A word is labelled as its first token is; words of one entity join as BIO, IO or BIOES labels say.
+"""
+
+import bisect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from belink import weights
+from belink.declarations import Detection
+from belink.errors import ModelError
+from belink.records import Mention
+from belink.text import abbreviations
+from belink.text.sentences import marked, split
+
+Span = tuple[int, int]
+_OVERLAP = 64  # tokens that a window has in common with the one before
+_TOGETHER = 8  # windows a forward pass
+_BEGINS, _ENDS = frozenset("BSU"), frozenset("SUEL")  # BIO, BIOES and BILOU
+
+
+class Finds(Protocol):
+    """What finds mentions in a text."""
+
+    def find(self, text: str, *, document: str = "", sentences: Sequence[Span] = ()) -> list[Mention]:
+        """The mentions in ``text``, in order, none overlapping, each with its sentence and long form."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    start: int
+    end: int
+    label: str  # the entity's type; "" outside of any
+    part: str  # B, I, O, E, S …
+    score: float
+
+
+class Tagger:
+    """A token classifier that finds mentions. One thread at a time."""
+
+    def __init__(self, model: Any, tokenizer: Any, config: Detection) -> None:
+        self._model, self._tokenizer, self._config = model, tokenizer, config
+        self._labels = {int(number): str(label) for number, label in model.config.id2label.items()}
+        longest = min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", 512))
+        self._length = max(2, min(config.max_length, longest))
+
+    @classmethod
+    def load(cls, config: Detection, resolved: weights.ResolvedModel) -> Self:
+        """The model that ``config`` names, at ``resolved``.
+
+        :raises ModelError: the folder holds no token classifier with a fast tokenizer.
+        """
+        from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(resolved.path, local_files_only=True)
+            model: Any = AutoModelForTokenClassification.from_pretrained(
+                resolved.path, local_files_only=True, use_safetensors=True
+            )
+        except (OSError, ValueError, KeyError) as error:
+            first = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ModelError(
+                f"{resolved.reference}: expected a token-classification model, found {first}; name another one"
+            ) from error
+        architectures = model.config.architectures or []
+        if not any(name.endswith("ForTokenClassification") for name in architectures) or not tokenizer.is_fast:
+            raise ModelError(
+                f"{resolved.reference}: expected a token classifier with a fast tokenizer, found "
+                f"{', '.join(architectures) or 'a model of unknown kind'}; name another one"
+            )
+        tokenizer.padding_side = "right"  # what is added stands behind the tokens, whatever the model was made for
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+        return cls(model.eval(), tokenizer, config)
+
+    def find(self, text: str, *, document: str = "", sentences: Sequence[Span] = ()) -> list[Mention]:
+        """The mentions in ``text``, in order, none overlapping, each with its sentence, long form and type."""
+        within = tuple(sentences) or split(text)
+        starts = [start for start, _ in within]
+        known = abbreviations.definitions(text)
+        found = []
+        for start, end, label, score in _entities(self._words(text)):
+            if score < self._config.min_score or (self._config.labels and label not in self._config.labels):
+                continue
+            mention = replace(marked(document, text, start, end, within, starts), type=label)
+            found.append(abbreviations.spelled_out(mention, known))
+        return found
+
+    def _words(self, text: str) -> list[_Word]:
+        """The words of ``text`` as the tokenizer cuts it, each with its label."""
+        if not text.strip():
+            return []
+        windows = self._tokenizer(
+            text,
+            truncation=True,
+            max_length=self._length,
+            stride=min(_OVERLAP, self._length // 4),
+            return_overflowing_tokens=True,
+            return_offsets_mapping=True,
+        )
+        best: dict[Span, tuple[int, int, float]] = {}  # offsets → (distance from an end, label, score)
+        probabilities = self._probabilities(windows["input_ids"])
+        for number, (offsets, scores) in enumerate(zip(windows["offset_mapping"], probabilities, strict=True)):
+            words = windows.word_ids(number)
+            for at, (start, end) in enumerate(offsets):
+                first = words[at] is not None and (at == 0 or words[at] != words[at - 1])
+                start += len(text[start:end]) - len(text[start:end].lstrip())  # byte-level tokens keep the blank
+                if start == end or words[at] is None:
+                    continue
+                label = int(scores[at].argmax()) if first else -1
+                inside = min(at, len(offsets) - at)
+                if inside > best.get((start, end), (-1, 0, 0.0))[0]:
+                    best[start, end] = (inside, label, float(scores[at].max()))
+        return list(self._joined(text, best))
+
+    def _probabilities(self, rows: Sequence[Sequence[int]]) -> list[np.ndarray]:
+        """One float32 (n_tokens, n_labels) a window, each row summing to 1."""
+        import torch
+
+        found: list[np.ndarray] = []
+        for at in range(0, len(rows), _TOGETHER):
+            batch = self._tokenizer.pad({"input_ids": list(rows[at : at + _TOGETHER])}, return_tensors="pt")
+            with torch.inference_mode():
+                logits = self._model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+            scores = torch.softmax(logits.float(), -1).cpu().numpy()
+            found += [row[: len(ids)] for row, ids in zip(scores, rows[at : at + _TOGETHER], strict=True)]
+        return found
+
+    def _joined(self, text: str, tokens: dict[Span, tuple[int, int, float]]) -> Iterator[_Word]:
+        """Tokens → words; one that continues a word only makes it longer."""
+        word: _Word | None = None
+        for (start, end), (_, label, score) in sorted(tokens.items()):
+            if label < 0 and word is not None and word.end == start:
+                word = replace(word, end=end)
+                continue
+            if word is not None:
+                yield word
+            part, kind = _parts(self._labels.get(label, "O"))
+            word = _Word(start, end, kind, part, score)
+        if word is not None:
+            yield word
+
+
+class Joined:
+    """What several find, the longest where they overlap."""
+
+    def __init__(self, finders: Sequence[Finds]) -> None:
+        self._finders = finders
+
+    def find(self, text: str, *, document: str = "", sentences: Sequence[Span] = ()) -> list[Mention]:
+        """The mentions in ``text``, in order, none overlapping."""
+        found = [m for finder in self._finders for m in finder.find(text, document=document, sentences=sentences)]
+        return longest(found)
+
+
+def longest(mentions: Sequence[Mention]) -> list[Mention]:
+    """Those of ``mentions`` that no longer one overlaps, in order; of equally long ones the first given stays."""
+    taken: list[Mention] = []  # in order, so that only the neighbours can overlap
+    starts: list[int] = []
+    for mention in sorted(mentions, key=lambda m: m.start - m.end):
+        at = bisect.bisect_right(starts, mention.start)
+        if (at and taken[at - 1].end > mention.start) or (at < len(taken) and taken[at].start < mention.end):
+            continue
+        taken.insert(at, mention)
+        starts.insert(at, mention.start)
+    return taken
+
+
+def _parts(label: str) -> tuple[str, str]:
+    """``B-Disease`` → B, Disease; ``Disease`` → I, Disease; ``O`` → O and nothing."""
+    if label == "O":
+        return "O", ""
+    prefix, dash, kind = label.partition("-")
+    return (prefix, kind) if dash and prefix in "BIOESLU" and prefix else ("I", label)
+
+
+def _entities(words: Sequence[_Word]) -> Iterator[tuple[int, int, str, float]]:
+    """(start, end, type, mean score) of each run of words of one entity."""
+    run: list[_Word] = []
+    for word in [*words, _Word(0, 0, "", "O", 0.0)]:
+        goes_on = run and word.label == run[-1].label and word.part not in _BEGINS and run[-1].part not in _ENDS
+        if run and not goes_on:
+            yield run[0].start, run[-1].end, run[0].label, sum(w.score for w in run) / len(run)
+            run = []
+        if word.label:
+            run.append(word)

@@ -1,0 +1,144 @@
+"""Two releases of an ontology → what changed between them.
+
+Only live concepts of the ontology's own prefixes count: what a linker may answer with. ``removed`` and ``obsoleted``
+tell where a concept that was live went; ``merged`` are those among them that lead to a live one (replaced_by,
+alternative id). Names are compared letter by letter, as pairs of concept and text: ``names_added`` and
+``names_removed`` hold those of concepts that came and went as well, and ``names_moved`` are the removed ones whose text
+is newly a name of another concept.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from belink import artefacts
+from belink.errors import ReleaseError
+from belink.ontology import release
+
+if TYPE_CHECKING:
+    import duckdb
+
+CHANGES = (
+    "added", "removed", "obsoleted", "merged", "reinstated", "relabelled",
+    "names_added", "names_removed", "names_moved",
+)  # fmt: skip
+
+_TABLES = """
+CREATE TEMP TABLE before AS SELECT id, label FROM old.concept WHERE own AND NOT obsolete;
+CREATE TEMP TABLE after AS SELECT id, label FROM new.concept WHERE own AND NOT obsolete;
+CREATE TEMP TABLE added AS SELECT id, label FROM after WHERE id NOT IN (SELECT id FROM old.concept);
+CREATE TEMP TABLE reinstated AS
+    SELECT id, label FROM after WHERE id IN (SELECT id FROM old.concept WHERE obsolete);
+CREATE TEMP TABLE removed AS SELECT id, label FROM before WHERE id NOT IN (SELECT id FROM new.concept);
+CREATE TEMP TABLE obsoleted AS
+    SELECT id, label FROM before WHERE id IN (SELECT id FROM new.concept WHERE obsolete);
+CREATE TEMP TABLE merged AS
+    WITH RECURSIVE step(source, target) AS (
+        SELECT concept_id, replacement_id FROM new.replaced_by UNION SELECT alt_id, concept_id FROM new.alt_id),
+    reached(id, target) AS (
+        SELECT id, id FROM (SELECT id FROM removed UNION SELECT id FROM obsoleted)
+        UNION SELECT reached.id, step.target FROM reached JOIN step ON step.source = reached.target
+        WHERE reached.target NOT IN (SELECT id FROM new.concept WHERE NOT obsolete))
+    SELECT reached.id, before.label, string_agg(target, ', ' ORDER BY target) AS "into"
+    FROM reached JOIN before ON before.id = reached.id
+    WHERE target IN (SELECT id FROM new.concept WHERE NOT obsolete) GROUP BY reached.id, before.label;
+CREATE TEMP TABLE relabelled AS
+    SELECT id, before.label AS was, after.label AS "is" FROM before JOIN after USING (id)
+    WHERE before.label IS DISTINCT FROM after.label;
+CREATE TEMP TABLE names_added AS
+    SELECT concept_id AS id, text AS name FROM new.name WHERE concept_id IN (SELECT id FROM after)
+    EXCEPT SELECT concept_id, text FROM old.name WHERE concept_id IN (SELECT id FROM before);
+CREATE TEMP TABLE names_removed AS
+    SELECT concept_id AS id, text AS name FROM old.name WHERE concept_id IN (SELECT id FROM before)
+    EXCEPT SELECT concept_id, text FROM new.name WHERE concept_id IN (SELECT id FROM after);
+CREATE TEMP TABLE names_moved AS
+    SELECT r.name, r.id AS "from", string_agg(a.id, ', ' ORDER BY a.id) AS "to"
+    FROM names_removed r JOIN names_added a ON a.name = r.name GROUP BY r.name, r.id;
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diff:
+    """How many of each change, and the first of them; see the module for what is counted."""
+
+    ontology: str
+    old: str  # versions
+    new: str
+    added: int  # live in the new release, unknown to the old one
+    removed: int  # live in the old release, unknown to the new one
+    obsoleted: int  # live in the old release, there but obsolete in the new one
+    merged: int  # removed or obsoleted, and leading to a live concept
+    reinstated: int  # obsolete in the old release, live in the new one
+    relabelled: int  # live in both, under another label
+    names_added: int
+    names_removed: int
+    names_moved: int
+    live: tuple[int, int]  # live concepts before and after
+    examples: Mapping[str, Sequence[dict[str, Any]]] = field(default_factory=dict)  # by change, in alphabetical order
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as JSON writes it."""
+        return {**asdict(self), "live": list(self.live)}
+
+    def markdown(self) -> str:
+        """A table of the counts, then the examples of each change."""
+        lines = [f"# {self.ontology}: {self.old} → {self.new}", "", "| change | count |", "| --- | ---: |"]
+        lines += [f"| {_said(change)} | {getattr(self, change):,} |" for change in CHANGES]
+        lines += [f"| live concepts | {self.live[0]:,} → {self.live[1]:,} |"]
+        for change, rows in self.examples.items():
+            if rows:
+                more = getattr(self, change) - len(rows)
+                lines += ["", f"## {_said(change)}" + (f" (first {len(rows)})" if more else ""), ""]
+                lines += [f"| {' | '.join(rows[0])} |", "|" + " --- |" * len(rows[0])]
+                lines += [f"| {' | '.join(_cell(value) for value in row.values())} |" for row in rows]
+        return "\n".join(lines) + "\n"
+
+
+def diff(old: Path, new: Path, *, examples: int = 20) -> Diff:
+    """What changed from the release at ``old`` to the one at ``new``.
+
+    :raises ReleaseError: one of them is no release, or they are of two ontologies.
+    """
+    before, after = (_manifest(folder) for folder in (old, new))
+    if before["ontology"] != after["ontology"]:
+        raise ReleaseError(
+            f"expected releases of one ontology, found {before['ontology']} and {after['ontology']}; give two of one"
+        )
+    with release.compare(old, new) as connection:
+        for statement in _TABLES.split(";\n"):
+            connection.execute(statement)
+        counts = {change: _count(connection, change) for change in CHANGES}
+        return Diff(
+            ontology=after["ontology"],
+            old=before["version"],
+            new=after["version"],
+            **counts,
+            live=(_count(connection, "before"), _count(connection, "after")),
+            examples={change: _first(connection, change, examples) for change in CHANGES},
+        )
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    if not artefacts.exists(folder):
+        raise ReleaseError(f"{folder}: expected a release, found none; ingest it first")
+    return artefacts.read_manifest(folder)
+
+
+def _count(connection: "duckdb.DuckDBPyConnection", table: str) -> int:
+    row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608  one of the tables above
+    return int(row[0]) if row else 0
+
+
+def _first(connection: "duckdb.DuckDBPyConnection", table: str, limit: int) -> list[dict[str, Any]]:
+    cursor = connection.execute(f"SELECT * FROM {table} ORDER BY ALL LIMIT ?", [limit])  # noqa: S608
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _said(change: str) -> str:
+    return change.replace("_", " ")
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,341 @@
+"""Files of an ontology → an immutable release.
+
+Read aside, gated, and moved into place with the manifest written last: whatever happens on the way, the releases that
+are there stay as they are. What was read before is known by its sha256 and not read again.
+"""
+
+import json
+import logging
+import re
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from belink import artefacts
+from belink.declarations import Format, Source
+from belink.errors import GateRefused, ReleaseError, SourceError
+from belink.ontology import release
+from belink.ontology.readers.files import SUFFIXES, Fingerprint, fingerprint, plain_errors, unpacked
+from belink.records import GateResult
+from belink.settings import Settings
+
+GATES = "gates.json"
+LOCK_TIMEOUT = 3600.0  # seconds to wait for another process that reads the same ontology
+READING = ("prefixes", "branches", "names", "columns", "comment", "header")  # of the declaration: decide the content
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+log = logging.getLogger(__name__)
+Reader = Callable[[Sequence[Path], Source, release.ReleaseWriter], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ingested:
+    """A release that lies in its place."""
+
+    ontology: str
+    version: str
+    path: Path
+    sha256: str  # of the source file; of names and sha256 together, where there are several
+    concepts: int  # all of them, also obsolete ones and those of other ontologies
+    obsolete: int
+    names: int  # labels plus synonyms of all concepts, as listed
+    rejected: int  # clauses or rows set aside
+    repaired: int  # read after a repair that loses nothing
+    new: bool  # False: it had been read before
+    gates: list[GateResult]
+
+
+def ingest(
+    source: Source,
+    files: Sequence[Path],
+    settings: Settings,
+    version: str | None = None,
+    refuse: bool = True,
+    corpus_ids: Collection[str] = (),
+) -> Ingested:
+    """The release made of ``files``, or the one that was made of them before.
+
+    Files named ``….sssom.tsv`` are mappings: they become cross-references of the concepts of the other files.
+
+    :param version: instead of the version that the files name.
+    :param refuse: False takes the release although a gate refuses it; its gates still say so.
+    :param corpus_ids: concepts that annotated corpora use; their names are watched by a gate.
+    :raises SourceError: the files are not what the declaration says, or hold no concept.
+    :raises ReleaseError: no version known; the version exists with other content; no room or leave to write.
+    :raises GateRefused: a gate failed; the release lies under ``home/quarantine`` with its report.
+    """
+    from filelock import FileLock
+
+    release.release_path(settings, source.name, version or "any")
+    with plain_errors(files[0] if files else None):
+        attempt = _Attempt(
+            source, list(files), settings, version, refuse, corpus_ids, fingerprint(files, source.format)
+        )
+        if known := attempt.known():
+            return known
+        settings.locks.mkdir(parents=True, exist_ok=True)
+        with FileLock(settings.locks / f"ingest-{source.name}.lock", timeout=LOCK_TIMEOUT):
+            return attempt.known() or attempt.quarantined() or attempt.read()
+
+
+class _Attempt(NamedTuple):
+    """One call of :func:`ingest`, with everything it was given."""
+
+    source: Source
+    files: list[Path]
+    settings: Settings
+    version: str | None
+    refuse: bool
+    corpus_ids: Collection[str]
+    fingerprint: Fingerprint
+
+    def known(self, key: str = "sha256", value: str | None = None) -> Ingested | None:
+        """The release that was made of these very files, where there is one."""
+        for path in reversed(release.list_releases(self.settings, self.source.name)):
+            manifest = artefacts.read_manifest(path)
+            if self._is_same(manifest, key, value):
+                if manifest.get("reading") != _reading(self.source):
+                    raise ReleaseError(
+                        f"{path}: was read from the same file under another declaration (one of {', '.join(READING)}"
+                        " differs); give --version to read it again beside it"
+                    )
+                return _ingested(path, manifest, new=False)
+        return None
+
+    def quarantined(self) -> Ingested | None:
+        """These very files, where a gate refused them before: refused again, or taken now, without reading."""
+        for path in sorted((self.settings.quarantine / self.source.name).glob("[!.]*")):
+            if artefacts.exists(path) and self._is_same(manifest := artefacts.read_manifest(path)):
+                if manifest.get("reading") == _reading(self.source):
+                    return self._refuse_or_place(path, manifest)
+        return None
+
+    def read(self) -> Ingested:
+        """Read the files into a release, gate it, and put it in its place."""
+        from belink.ontology.readers import sssom
+
+        mappings = [path for path in self.files if sssom.is_mapping_set(path)]
+        ontology = [path for path in self.files if path not in mappings]
+        folder = release.release_path(self.settings, self.source.name, "any").parent
+        with artefacts.scratch(folder, "reading") as work:
+            files, source, content = unpacked(ontology, self.source, work)
+            if mappings:
+                content = self.fingerprint.sha256
+            if known := self.known("content_sha256", content):
+                return known
+            self._check_clash(self._version_before_reading())
+            built = work / "release"
+            built.mkdir()
+            with release.ReleaseWriter(built / release.DATABASE, source, self.version) as into:
+                with _names_restored(files, ontology):
+                    _reader(source.format)(files, source, into)
+                into.drop_repeated()
+                if mappings:
+                    sssom.read(mappings, into)
+                if source.branches and source.format in SUFFIXES:
+                    into.keep_branches(source.branches)
+                counts = into.counts()
+            if not counts["concepts"]:
+                raise SourceError(f"{self._named()}: expected concepts, found none; is it the right file?")
+            version = release.folder_name(self._version_before_reading() or self._version_read(into), "version")
+            self._check_clash(version)
+            manifest = self._manifest(version, content, counts, built)
+            artefacts.write_manifest(built, manifest)
+            return self._refuse_or_place(built, manifest)
+
+    def _named(self) -> str:
+        return ", ".join(str(path) for path in self.files)
+
+    def _is_same(self, manifest: dict[str, Any], key: str = "sha256", value: str | None = None) -> bool:
+        same = manifest.get(key) == (value or self.fingerprint.sha256)
+        return same and self.version in (None, manifest["version"])
+
+    def _version_before_reading(self) -> str | None:
+        """The version asked for, or the one in a file's name where the declaration says that it stands there."""
+        if self.version or self.source.version in ("header", "last-modified"):
+            return self.version
+        for path in self.files:
+            if found := re.search(self.source.version, path.name):
+                return found[1]
+        raise SourceError(
+            f"{self._named()}: expected a version in the name ({self.source.version}), found none; give --version"
+        )
+
+    def _version_read(self, into: release.ReleaseWriter) -> str:
+        if into.version and (tidy := tidy_version(into.version)):
+            return tidy
+        if self.source.version == "last-modified":  # a local file has no server to say so
+            newest = max(path.stat().st_mtime for path in self.files)
+            return datetime.fromtimestamp(newest, UTC).date().isoformat()
+        raise SourceError(f"{self._named()}: expected the file to name its version, found none; give --version")
+
+    def _check_clash(self, version: str | None) -> None:
+        """A version is one content for ever.
+
+        :raises ReleaseError: the version is there, made of something else.
+        """
+        if version is None:
+            return
+        path = release.release_path(self.settings, self.source.name, version)
+        if artefacts.exists(path):
+            there = artefacts.read_manifest(path)["sha256"]
+            raise ReleaseError(
+                f"{self.source.name} {version}: expected the content it was made of (sha256 {there}), found another"
+                f" (sha256 {self.fingerprint.sha256}); was it published anew? Give --version to keep both"
+            )
+
+    def _manifest(self, version: str, content: str, counts: dict[str, Any], built: Path) -> dict[str, Any]:
+        return {
+            "format": release.FORMAT,
+            "ontology": self.source.name,
+            "version": version,
+            "sha256": self.fingerprint.sha256,
+            "content_sha256": content,  # of what was packed in .gz
+            "sources": self.fingerprint.sources,
+            "created": _now_after(release.latest(self.settings, self.source.name)),
+            "licence": self.source.licence,
+            "citation": self.source.citation,
+            "redistributable": self.source.redistributable,
+            "prefixes": list(self.source.prefixes),
+            "reading": _reading(self.source),
+            "counts": counts,
+            "database_sha256": artefacts.sha256(built / release.DATABASE),
+            "belink": metadata.version("belink"),
+        }
+
+    def _refuse_or_place(self, built: Path, manifest: dict[str, Any]) -> Ingested:
+        """Move what was built to its place, or to quarantine where a gate fails and the caller minds."""
+        report = self._gate_report(built)
+        failed = [gate for gate in report["gates"] if not gate["passed"]]
+        refused = bool(failed) and self.refuse
+        if not refused:
+            # What was made last is the latest, so a release out of quarantine is made now.
+            created = _now_after(release.latest(self.settings, self.source.name))
+            manifest = {**manifest, "created": created, "gates": report["gates"]}
+        above = self.settings.quarantine if refused else self.settings.releases
+        target = above / self.source.name / manifest["version"]
+        if target == built:
+            (built / GATES).write_text(_json(report), encoding="utf-8")
+        else:
+            if refused:
+                artefacts.remove(target)  # an earlier content of this version, refused too
+            with artefacts.build(target) as aside:
+                artefacts.link_or_copy(built / release.DATABASE, aside / release.DATABASE)
+                if refused:
+                    (aside / GATES).write_text(_json(report), encoding="utf-8")
+                artefacts.write_manifest(aside, manifest)
+            artefacts.remove(built)
+        if refused:
+            raise GateRefused(_refusal(manifest, failed, target / GATES), report["gates"])
+        placed = artefacts.read_manifest(target)
+        log.info("%s %s: %d concepts", placed["ontology"], placed["version"], placed["counts"]["concepts"])
+        return _ingested(target, placed, new=placed["created"] == manifest["created"])
+
+    def _gate_report(self, built: Path) -> dict[str, Any]:
+        """The gates of what was built, and the basis they were measured on; measured once for one basis."""
+        from belink.ontology.gates import release_gates
+
+        previous = release.latest(self.settings, self.source.name)
+        bounds = self.source.gates.model_dump(mode="json")
+        basis = {
+            "previous": previous and previous.name,
+            "bounds": bounds,
+            "corpus": artefacts.key(sorted(self.corpus_ids)),
+        }
+        if (built / GATES).is_file():
+            report: dict[str, Any] = json.loads((built / GATES).read_text(encoding="utf-8"))
+            if report["basis"] == basis:
+                return report
+        gates = release_gates(built, previous, self.source.gates, self.corpus_ids)
+        return {"gates": [asdict(gate) for gate in gates], "basis": basis}
+
+
+def _refusal(manifest: dict[str, Any], failed: list[dict[str, Any]], report: Path) -> str:
+    values = "; ".join(
+        f"{gate['name']} is {gate['value']:.4g}, bound {gate['bound']:.4g} ({gate['detail']})" for gate in failed
+    )
+    return (
+        f"{manifest['ontology']} {manifest['version']}: {values}. Set aside, with its report in {report}; the old one"
+        " stays. Correct the file, or take it with --accept"
+    )
+
+
+def _json(document: dict[str, Any]) -> str:
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _now_after(previous: Path | None) -> str:
+    """Now, or just after ``previous`` was made: the release made last is the latest, even if the clock went back."""
+    now = _now()
+    if previous is not None and (made := str(artefacts.read_manifest(previous).get("created", ""))):
+        now = max(now, datetime.fromisoformat(made).astimezone(UTC) + timedelta(microseconds=1))
+    return now.isoformat(timespec="microseconds")
+
+
+def tidy_version(text: str) -> str:
+    """A version as it stands in a header or address, made fit to name a folder; ``""`` where nothing of it is left.
+
+    A date is taken out of what surrounds it: ``mondo/releases/2025-09-02/mondo.owl`` is ``2025-09-02``.
+    """
+    if date := _DATE.search(text):
+        return date[0]
+    parts = [part for part in text.strip().split("/") if any(c.isdigit() for c in part)] or text.strip().split("/")
+    return re.sub(r"[^A-Za-z0-9._+\-]+", "-", parts[-1]).strip("-._+")[:100]
+
+
+def _reading(source: Source) -> str:
+    """Names what of a declaration decides the content of a release."""
+    return artefacts.key(source.model_dump(mode="json", include=set(READING)))
+
+
+def _ingested(path: Path, manifest: dict[str, Any], *, new: bool) -> Ingested:
+    counts = manifest["counts"]
+    return Ingested(
+        ontology=manifest["ontology"],
+        version=manifest["version"],
+        path=path,
+        sha256=manifest["sha256"],
+        **{name: counts[name] for name in ("concepts", "obsolete", "names", "rejected", "repaired")},
+        new=new,
+        gates=[GateResult(**gate) for gate in manifest.get("gates", [])],
+    )
+
+
+def _reader(format: Format) -> Reader:
+    # Each reader brings its parser along, so only the one that is needed is imported.
+    if format == "mesh":
+        from belink.ontology.readers import mesh
+
+        return mesh.read
+    if format == "umls":
+        from belink.ontology.readers import umls
+
+        return umls.read
+    if format == "table":
+        from belink.ontology.readers import tabular
+
+        return tabular.read
+    from belink.ontology.readers.obo import reader
+
+    return reader.read
+
+
+@contextmanager
+def _names_restored(read: list[Path], given: list[Path]) -> Iterator[None]:
+    """Errors of a reader name the file that the user gave, not its unpacked copy."""
+    try:
+        yield
+    except SourceError as error:
+        message = str(error)
+        for inner, outer in zip(read, given, strict=True):
+            message = message.replace(str(inner), str(outer))
+        named = any(str(path) in message for path in given)
+        raise SourceError(message if named else f"{', '.join(map(str, given))}: {message}") from error

@@ -1,0 +1,160 @@
+"""What OWL and OBO Graph JSON say of an entity → the frame that the same ontology's OBO file has.
+
+Follows the mapping between OBO and OWL that section 5 of the OBO 1.4 specification lays down. A class that was merged
+away (deprecated, for the reason "terms merged", replaced, without a name of its own) is no term there but an
+alternative id of its replacement, and so here.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from belink.ontology.readers.obo.syntax import Frame, identifier, plain, quoted, synonym
+from belink.records import Rejection
+
+OBO = "http://purl.obolibrary.org/obo/"
+OBO_IN_OWL = "http://www.geneontology.org/formats/oboInOwl#"
+OWL = "http://www.w3.org/2002/07/owl#"
+DEFINITION = OBO + "IAO_0000115"
+REPLACED_BY = OBO + "IAO_0100001"
+REASON = OBO + "IAO_0000231"
+TERMS_MERGED = OBO + "IAO_0000227"
+SCOPES = {f"has{scope.capitalize()}Synonym": scope for scope in ("EXACT", "BROAD", "NARROW", "RELATED")}
+
+_OBO_ID = re.compile(re.escape(OBO) + r"([^#_/]+)_(.+)")
+_OBO_PREFIXED = re.compile(re.escape(OBO) + r"([^#]+)#_(.+)")
+_OBO_LOCAL = re.compile(re.escape(OBO) + r"[^#]+#(.+)")
+_OTHER_ID = re.compile(
+    r"https?://(?!purl\.obolibrary\.org/).*[/#]([A-Za-z][A-Za-z0-9.\-]*)_([A-Za-z0-9]*[0-9][A-Za-z0-9]*)"
+)
+
+
+class Converted(NamedTuple):
+    """A file as the frames of OBO, and what could not be turned into any."""
+
+    frames: list[Frame]
+    rejections: list[Rejection]
+
+
+@dataclass(slots=True)
+class Text:
+    """A literal in a language; "" where it says none."""
+
+    text: str
+    language: str = ""
+
+    @property
+    def is_default(self) -> bool:
+        return not self.language or self.language.lower().split("-")[0] == "en"
+
+
+@dataclass(slots=True)
+class Entity:
+    """A class or property as it stands in a file; references are IRIs or already compact."""
+
+    iri: str
+    line: int | None = None
+    is_class: bool = False
+    id: str = ""  # oboInOwl:id, or the shorthand of a property; "": made of the IRI
+    labels: list[Text] = field(default_factory=list)
+    definitions: list[Text] = field(default_factory=list)
+    synonyms: list[tuple[str, Text, str]] = field(default_factory=list)  # scope as OBO writes it, text, type
+    deprecated: bool = False
+    merged: bool = False
+    replaced_by: list[str] = field(default_factory=list)
+    consider: list[str] = field(default_factory=list)
+    alt_ids: list[str] = field(default_factory=list)
+    xrefs: list[str] = field(default_factory=list)
+    subsets: list[str] = field(default_factory=list)
+    namespaces: list[str] = field(default_factory=list)
+    parents: list[str] = field(default_factory=list)
+    relations: list[tuple[str, str]] = field(default_factory=list)  # property, class
+
+    @property
+    def is_alternative(self) -> bool:
+        named = self.labels or self.synonyms or self.definitions
+        return self.deprecated and self.merged and bool(self.replaced_by) and not named
+
+
+@dataclass(slots=True)
+class Header:
+    """What a file says of itself."""
+
+    versions: list[str] = field(default_factory=list)  # the version IRI first
+    infos: list[str] = field(default_factory=list)
+    default_namespace: str = ""
+    imports: list[str] = field(default_factory=list)
+
+
+def compact(iri: str) -> str:
+    """The identifier that OBO files write for an IRI; ``iri`` itself where there is none."""
+    if not iri.startswith("http"):
+        return iri
+    if match := _OBO_ID.fullmatch(iri) or _OBO_PREFIXED.fullmatch(iri) or _OTHER_ID.fullmatch(iri):
+        return f"{match[1]}:{match[2]}"
+    if match := _OBO_LOCAL.fullmatch(iri):
+        return match[1]
+    return iri
+
+
+def frames(header: Header, entities: Iterable[Entity]) -> list[Frame]:
+    """A header frame and one frame a class, in the order of ``entities``."""
+    entities = list(entities)
+    ids = {entity.iri: entity.id or compact(entity.iri) for entity in entities}
+    alternatives: dict[str, list[str]] = {}
+    for entity in entities:
+        if entity.is_class and entity.is_alternative:
+            for replacement in entity.replaced_by:
+                alternatives.setdefault(ids.get(replacement, compact(replacement)), []).append(ids[entity.iri])
+    terms = []
+    for entity in entities:
+        # An alternative id of something that the file does not hold would be lost, so that one stays a term.
+        if entity.is_class and not (entity.is_alternative and _is_there(entity.replaced_by, ids)):
+            clauses = _clauses(entity, ids, alternatives.get(ids[entity.iri], []))
+            terms.append(Frame("Term", entity.line, clauses, step=0))
+    types = {_typed(text, type) for entity in entities for _, text, type in entity.synonyms}
+    types |= {_typed(text, "") for entity in entities for text in entity.labels}
+    lines = [f"data-version: {version}\n" for version in header.versions]
+    lines += [f"property_value: owl:versionInfo {quoted(info)} xsd:string\n" for info in header.infos]
+    lines += [f"default-namespace: {header.default_namespace}\n"] if header.default_namespace else []
+    lines += [f"import: {address}\n" for address in header.imports]
+    lines += [f'synonymtypedef: {identifier(type)} ""\n' for type in sorted(types - {""})]
+    return [Frame("header", None, lines), *terms]
+
+
+def _is_there(replacements: list[str], ids: dict[str, str]) -> bool:
+    known = ids.values()
+    return all(each in ids or compact(each) in known for each in replacements)
+
+
+def _typed(text: Text, type: str) -> str:
+    """The type of a synonym, its language behind it: OBO has no other place for that."""
+    return f"{compact(type)}@{text.language}" if text.language else compact(type)
+
+
+def _clauses(entity: Entity, ids: dict[str, str], alternatives: list[str]) -> list[str]:
+    def named(reference: str) -> str:
+        return identifier(ids.get(reference) or compact(reference))
+
+    label = next((text for text in entity.labels if text.is_default), entity.labels[0] if entity.labels else None)
+    definitions = [text for text in entity.definitions if text.is_default] or entity.definitions[:1]
+    lines = [f"id: {identifier(ids[entity.iri])}"]
+    if label:
+        lines.append(f"name: {plain(label.text)}")
+        # A second label of the same language is one name too many, which is told; one of another language is a name.
+        others = [text for text in entity.labels if text is not label and text.text != label.text]
+        lines += [f"name: {plain(text.text)}" for text in others if text.is_default]
+        lines += [synonym(text.text, "EXACT", _typed(text, "")) for text in others if not text.is_default]
+    lines += [f"namespace: {identifier(name)}" for name in entity.namespaces]
+    lines += [f"alt_id: {named(each)}" for each in entity.alt_ids + alternatives]
+    lines += [f"def: {quoted(text.text)} []" for text in definitions]
+    lines += [f"subset: {named(each)}" for each in entity.subsets]
+    lines += [synonym(text.text, scope, _typed(text, type)) for scope, text, type in entity.synonyms]
+    lines += [f"xref: {identifier(xref.strip())}" for xref in entity.xrefs]
+    lines += [f"is_a: {named(parent)}" for parent in entity.parents]
+    lines += [f"relationship: {named(relation)} {named(target)}" for relation, target in entity.relations]
+    lines += ["is_obsolete: true"] if entity.deprecated else []
+    lines += [f"replaced_by: {named(each)}" for each in entity.replaced_by]
+    lines += [f"consider: {named(each)}" for each in entity.consider]
+    return [f"{line}\n" for line in lines]

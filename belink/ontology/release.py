@@ -1,0 +1,276 @@
+"""A release, read: one immutable DuckDB file with its manifest, opened read-only.
+
+Only this module and ``release_writer.py`` import duckdb. DuckDB allows one writing process or many reading ones; a
+release is never written once it lies in its place, so readers never meet a writer. Many rows leave as Arrow tables.
+"""
+
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from belink import artefacts
+from belink.errors import BelinkError, ReleaseError
+from belink.ontology.release_writer import ReleaseWriter, configuration
+from belink.records import Concept, Name, Rejection, Scope
+from belink.settings import Settings
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+__all__ = ["Release", "ReleaseWriter", "attached", "compare", "latest", "list_releases", "open_release", "release_path"]
+
+DATABASE = "release.duckdb"
+FORMAT = 1
+_NAMES = """
+SELECT n.concept_id, n.text, n.scope FROM name n JOIN concept c ON c.id = n.concept_id
+WHERE {} ORDER BY c.rowid, n.scope <> 'label', n.rowid
+"""
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+\-]{0,99}")
+
+
+def release_path(settings: Settings, ontology: str, version: str) -> Path:
+    """Where the release ``version`` of ``ontology`` lies, or would lie.
+
+    :raises ReleaseError: a name or version that cannot be the name of a folder.
+    """
+    return settings.releases / folder_name(ontology, "name") / folder_name(version, "version")
+
+
+def folder_name(text: str, what: str) -> str:
+    """``text`` unchanged, where it is safe as the name of a folder.
+
+    :raises ReleaseError: it holds more than letters, digits and ``. _ + -``, or climbs.
+    """
+    if not _SAFE.fullmatch(text):
+        raise ReleaseError(
+            f"expected of a {what} that it holds letters, digits, '.', '_', '+' and '-' only, found {text[:100]!r};"
+            " give another one"
+        )
+    return text
+
+
+def list_releases(settings: Settings, ontology: str) -> list[Path]:
+    """The complete releases of ``ontology``, oldest first (by when they were made)."""
+    folder = settings.releases / folder_name(ontology, "name")
+    found = [path for path in folder.glob("*") if not path.name.startswith(".") and artefacts.exists(path)]
+    return sorted(found, key=lambda path: (str(artefacts.read_manifest(path).get("created", "")), path.name))
+
+
+def latest(settings: Settings, ontology: str) -> Path | None:
+    """The release of ``ontology`` that was made last; ``None`` where there is none yet."""
+    found = list_releases(settings, ontology)
+    return found[-1] if found else None
+
+
+def open_release(path: Path) -> "Release":
+    """The release at ``path``, read-only; close it, or use it as a context manager.
+
+    :raises ReleaseError: nothing complete lies there, or its database cannot be read.
+    """
+    return Release(path)
+
+
+@contextmanager
+def compare(old: Path, new: Path, memory: str = "6GiB") -> "Iterator[duckdb.DuckDBPyConnection]":
+    """A connection that sees two releases as the schemas ``old`` and ``new``, both read-only."""
+    with attached({"old": old, "new": new}, memory) as connection:
+        yield connection
+
+
+@contextmanager
+def attached(folders: Mapping[str, Path], memory: str = "6GiB") -> "Iterator[duckdb.DuckDBPyConnection]":
+    """A fresh connection that sees the releases of ``folders`` under their keys, read-only; for one thread.
+
+    What does not fit into ``memory`` goes to the system's temporary folder.
+    """
+    import duckdb
+
+    connection = duckdb.connect(config=configuration(memory=memory))
+    try:
+        for alias, folder in folders.items():
+            if not alias.isidentifier():
+                raise ValueError(f"expected an identifier, found {alias!r}")
+            artefacts.read_manifest(folder)
+            try:
+                connection.execute(f"ATTACH {_quoted(folder / DATABASE)} AS {alias} (READ_ONLY)")
+            except duckdb.Error as error:
+                raise _unreadable(folder, error) from error
+        yield connection
+    finally:
+        connection.close()
+
+
+class Release:
+    """A read-only handle on one release. Methods may be called from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        import duckdb
+
+        try:
+            self.manifest: dict[str, Any] = artefacts.read_manifest(path)
+        except BelinkError as error:
+            raise ReleaseError(f"{path}: expected a release, found no complete one; ingest it again") from error
+        if self.manifest.get("format") != FORMAT:
+            raise ReleaseError(
+                f"{path}: expected a release of format {FORMAT}, found {self.manifest.get('format')!r}; ingest it again"
+            )
+        self.path = path
+        self.ontology: str = self.manifest["ontology"]
+        self.version: str = self.manifest["version"]
+        self.prefixes: tuple[str, ...] = tuple(self.manifest.get("prefixes", ()))
+        self._lock = threading.Lock()
+        try:
+            self._connection = duckdb.connect(str(path / DATABASE), read_only=True, config=configuration())
+        except duckdb.Error as error:
+            raise _unreadable(path, error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
+    def cursor(self) -> "duckdb.DuckDBPyConnection":
+        """A cursor of its own for the calling thread."""
+        with self._lock:
+            return self._connection.cursor()
+
+    def table(self, query: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> "pa.Table":
+        """The rows of ``query`` as an Arrow table."""
+        with self.cursor() as cursor:
+            return cursor.sql(query, params=parameters).to_arrow_table()
+
+    def rows(self, query: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of ``query`` as tuples; for few of them."""
+        with self.cursor() as cursor:
+            return cursor.execute(query, parameters).fetchall()
+
+    def names(self, *, own: bool = True, live: bool = True, prefixes: Sequence[str] = ()) -> "pa.Table":
+        """Columns ``concept_id``, ``text``, ``scope``; in the order of the source, the label of a concept first.
+
+        :param own: only concepts of the ontology's own prefixes.
+        :param live: no names of obsolete concepts.
+        :param prefixes: instead of ``own``: only concepts of these prefixes.
+        """
+        return self.table(_NAMES.format(_chosen(own, live, prefixes)), list(prefixes))
+
+    def name_batches(
+        self, *, own: bool = True, live: bool = True, prefixes: Sequence[str] = (), rows: int = 100_000
+    ) -> "Iterator[pa.RecordBatch]":
+        """The rows of :meth:`names`, so many at a time, for releases whose names are not to be held at once."""
+        with self.cursor() as cursor:
+            query = cursor.sql(_NAMES.format(_chosen(own, live, prefixes)), params=list(prefixes))
+            yield from query.to_arrow_reader(rows)
+
+    def concepts_table(self, *, own: bool = True, live: bool = True, prefixes: Sequence[str] = ()) -> "pa.Table":
+        """Columns ``id``, ``label`` (null: it has none), ``prefix``, ``obsolete``; in the order of the source."""
+        return self.table(
+            f"SELECT id, label, prefix, obsolete FROM concept c WHERE {_chosen(own, live, prefixes)} ORDER BY rowid",  # noqa: S608
+            list(prefixes),
+        )
+
+    def parents(self) -> "pa.Table":
+        """Columns ``concept_id``, ``parent_id``: every is_a of the release, also to concepts it does not hold."""
+        return self.table("SELECT concept_id, parent_id FROM parent ORDER BY rowid")
+
+    def concept(self, concept_id: str) -> Concept | None:
+        """Everything the release holds of one concept; ``None`` where it has no such id."""
+        found = self.rows("SELECT label, definition, obsolete FROM concept WHERE id = ?", [concept_id])
+        if not found:
+            return None
+        label, definition, obsolete = found[0]
+        names = self.rows(
+            "SELECT text, scope, type, language, source FROM name WHERE concept_id = ? AND scope <> 'label' "
+            "ORDER BY rowid",
+            [concept_id],
+        )
+        return Concept(
+            id=concept_id,
+            label=label,
+            definition=definition,
+            synonyms=tuple(
+                Name(text=text, scope=cast(Scope, scope), type=kind, language=language, source=source)
+                for text, scope, kind, language, source in names
+            ),
+            obsolete=obsolete,
+            replaced_by=self._values("replaced_by", "replacement_id", concept_id),
+            consider=self._values("consider", "alternative_id", concept_id),
+            alt_ids=self._values("alt_id", "alt_id", concept_id),
+            parents=self._values("parent", "parent_id", concept_id),
+            relationships=tuple(self._pairs("relationship", "predicate, object_id", concept_id)),
+            xrefs=self._values("xref", "xref", concept_id),
+            memberships=tuple(self._pairs("membership", "kind, value", concept_id)),
+        )
+
+    def label(self, concept_id: str) -> str | None:
+        """The label of a concept; ``None`` where it has none, or the release does not hold it."""
+        found = self.rows("SELECT label FROM concept WHERE id = ?", [concept_id])
+        return cast("str | None", found[0][0]) if found else None
+
+    def successor(self, concept_id: str) -> tuple[str, ...]:
+        """The live ids that stand for ``concept_id`` in this release, in alphabetical order.
+
+        Itself where it is live; else the ends of its replaced_by (and of concepts that list it as an alternative id),
+        followed through obsolete ones; ``()`` where nothing live is left or the id was never heard of.
+        """
+        found: set[str] = set()
+        seen, waiting = {concept_id}, [concept_id]
+        while waiting:  # a few steps; a cycle of replacements ends at what was seen
+            current = waiting.pop()
+            if self.rows("SELECT 1 FROM concept WHERE id = ? AND NOT obsolete", [current]):
+                found.add(current)
+                continue
+            steps = self.rows(
+                "SELECT replacement_id FROM replaced_by WHERE concept_id = $id "
+                "UNION SELECT concept_id FROM alt_id WHERE alt_id = $id",
+                {"id": current},
+            )
+            waiting.extend(target for (target,) in steps if target not in seen)
+            seen.update(target for (target,) in steps)
+        return tuple(sorted(found))
+
+    def rejections(self, limit: int = 100) -> list[Rejection]:
+        """What was set aside or repaired, in the order of reading."""
+        return [
+            Rejection(line=line, text=text, reason=reason, repaired=repaired)
+            for line, text, reason, repaired in self.rows(
+                "SELECT line, text, reason, repaired FROM rejection ORDER BY rowid LIMIT ?", [limit]
+            )
+        ]
+
+    def _values(self, table: str, column: str, concept_id: str) -> tuple[str, ...]:
+        return tuple(row[0] for row in self._pairs(table, column, concept_id))
+
+    def _pairs(self, table: str, columns: str, concept_id: str) -> list[Any]:
+        return self.rows(f"SELECT {columns} FROM {table} WHERE concept_id = ? ORDER BY rowid", [concept_id])  # noqa: S608
+
+
+def _chosen(own: bool, live: bool, prefixes: Sequence[str]) -> str:
+    """A condition on ``concept c``; ``prefixes`` are bound by the caller, one mark each."""
+    conditions = ["NOT c.obsolete"] if live else []
+    if prefixes:
+        conditions.append(f"c.prefix IN ({', '.join('?' * len(prefixes))})")
+    elif own:
+        conditions.append("c.own")
+    return " AND ".join(conditions) or "true"
+
+
+def _quoted(path: Path) -> str:
+    # ATTACH takes no parameters; a path is a literal with its quotes doubled.
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def _unreadable(folder: Path, error: Exception) -> ReleaseError:
+    first = str(error).splitlines()[0]
+    return ReleaseError(f"{folder / DATABASE}: expected a readable release, found {first}; ingest it again")

@@ -1,0 +1,200 @@
+"""What the registry and the home remember of a linker: its versions, how the gates decided, and its releases.
+
+Only what a version's bundle says in its small files is read, so a bundle that lies elsewhere is not fetched for it.
+"""
+
+import json
+import threading
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from belink import artefacts
+from belink.errors import ReleaseError
+from belink.linker import bundle
+from belink.ontology import release as releases
+from belink.registry import aliases as registry
+from belink.registry.bundles import REFERENCE
+from belink.registry.store import BUNDLE, local_folder, may_hold_anything, one_line, read_part, setup
+from belink.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_RELEASE = "belink.release."
+_reading = threading.Lock()  # MLflow's module-level functions point at one store at a time
+
+
+def versions(settings: Settings, linker: str, limit: int = 100) -> list[dict[str, Any]]:
+    """The newest ``limit`` versions, newest first.
+
+    Each with ``version``, ``aliases``, ``created``, ``promoted`` and ``withdrawn`` (ISO 8601 or null), ``outcome``,
+    ``failed_gates``, ``releases`` (ontology → version), ``bundle``, ``gates`` and ``figures`` (metric → value).
+
+    :raises RegistryError: the registry does not answer.
+    """
+    if not may_hold_anything(settings):
+        return []
+    client = setup(settings)
+    aliases = registry.aliases(settings, linker)
+    with one_line(f"{linker}: its versions cannot be read"):
+        found = client.search_model_versions(f"name = '{linker}'", max_results=limit, order_by=["version_number DESC"])
+        return [_shown(settings, client, linker, version, aliases) for version in found]
+
+
+def _shown(
+    settings: Settings, client: "MlflowClient", linker: str, found: Any, aliases: dict[str, str]
+) -> dict[str, Any]:
+    version, tags = str(found.version), found.tags
+    key = tags.get(BUNDLE, "unknown")
+    address = str(client.get_model_version_download_uri(linker, version))
+    gates = _part(settings, address, key, bundle.GATES) or []
+    evaluation = _part(settings, address, key, bundle.EVALUATION) or {}
+    metrics = (evaluation.get("challenger") or {}).get("metrics") or {}
+    return {
+        "version": version,
+        "aliases": sorted(alias for alias, of in aliases.items() if of == version),
+        "created": datetime.fromtimestamp(found.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
+        "promoted": tags.get("belink.promoted"),
+        "withdrawn": tags.get("belink.withdrawn"),
+        "outcome": tags.get("belink.outcome"),
+        "failed_gates": [name for name in tags.get("belink.failed_gates", "").split(", ") if name],
+        "releases": _releases(tags),
+        "bundle": tags.get(BUNDLE, ""),
+        "gates": gates,
+        "figures": {name: metric.get("value") for name, metric in metrics.items() if isinstance(metric, dict)},
+    }
+
+
+def _part(settings: Settings, address: str, key: str, name: str) -> Any:
+    """A JSON file of a version's bundle, which never changes; ``None`` where it is missing or damaged."""
+    try:
+        return _read(settings, address, f"artifacts/{key}/{name}")
+    except LookupError:
+        elsewhere = _referenced(settings, address, key)
+    except ValueError:
+        return None
+    try:
+        return _read(settings, elsewhere, name) if elsewhere else None
+    except (LookupError, ValueError):
+        return None
+
+
+def _referenced(settings: Settings, address: str, key: str) -> str:
+    """Where the bundle lies that the registry holds by reference; ``""`` for one that it holds itself."""
+    try:
+        _read(settings, address, f"artifacts/{key}/{bundle.GATES}")  # asked for once; what is missing, each time
+        return ""
+    except (LookupError, ValueError):
+        pass
+    try:
+        return str(_read(settings, address, f"artifacts/{key}/{REFERENCE}")["uri"])
+    except (LookupError, ValueError, TypeError):
+        return ""
+
+
+@lru_cache(maxsize=512)  # of what was read, not of what could not be
+def _read(settings: Settings, address: str, part: str) -> Any:
+    with _reading:
+        text = read_part(settings, address, part)
+    if text is None:
+        raise LookupError(part)
+    return json.loads(text)
+
+
+def known_releases(settings: Settings, linker: str) -> dict[str, list[dict[str, Any]]]:
+    """Ontology → its releases, newest first: those in the home, and those that a version at hand was built from.
+
+    Each with ``version``, ``created``, ``concepts``, ``names``, ``obsolete`` and ``linkers``, the versions built from
+    it. What is here can be compared; see :func:`release_folder`.
+    """
+    used: dict[str, dict[str, list[str]]] = {}
+    folders: dict[tuple[str, str], Path] = {}
+    for version, names, folder in _bundles(settings, linker):
+        for ontology, release in names.items():
+            used.setdefault(ontology, {}).setdefault(release, []).append(version)
+            if folder is not None and artefacts.exists(folder / "releases" / ontology):
+                folders[ontology, release] = folder / "releases" / ontology
+    for ontology in used:
+        for path in releases.list_releases(settings, ontology):
+            folders[ontology, path.name] = path
+    shown: dict[str, list[dict[str, Any]]] = {ontology: [] for ontology in sorted(used)}
+    for (ontology, release), path in folders.items():
+        manifest = artefacts.read_manifest(path)
+        counts = manifest.get("counts", {})
+        shown[ontology].append(
+            {
+                "version": release,
+                "created": str(manifest.get("created", ""))[:19],
+                "concepts": counts.get("concepts"),
+                "names": counts.get("names"),
+                "obsolete": counts.get("obsolete"),
+                "linkers": sorted(used[ontology].get(release, []), key=int),
+            }
+        )
+    return {
+        name: sorted(found, key=lambda r: (r["created"], r["version"]), reverse=True) for name, found in shown.items()
+    }
+
+
+def release_folder(settings: Settings, linker: str, ontology: str, version: str) -> Path:
+    """Where the release ``version`` of one of the linker's ontologies lies: in the home or in a bundle at hand.
+
+    :raises ReleaseError: nowhere here, or the linker has no such ontology.
+    """
+    path = releases.release_path(settings, ontology, version)
+    if artefacts.exists(path) and any(ontology in names for _, names, _ in _bundles(settings, linker)):
+        return path
+    for _, names, folder in _bundles(settings, linker):
+        if names.get(ontology) == version and folder is not None and artefacts.exists(folder / "releases" / ontology):
+            return folder / "releases" / ontology
+    raise ReleaseError(f"{ontology} {version}: expected a release that {linker} was built from, found none here")
+
+
+def _bundles(settings: Settings, linker: str) -> list[tuple[str, dict[str, str], Path | None]]:
+    """Each version, newest first: its number, its releases, and its bundle's folder where that is on this machine."""
+    if not may_hold_anything(settings):
+        return []
+    client = setup(settings)
+    with one_line(f"{linker}: its versions cannot be read"):
+        found = client.search_model_versions(f"name = '{linker}'", max_results=100, order_by=["version_number DESC"])
+        return [
+            (str(version.version), _releases(version.tags), _folder(settings, client, linker, version))
+            for version in found
+        ]
+
+
+def _releases(tags: dict[str, str]) -> dict[str, str]:
+    return {name.removeprefix(_RELEASE): of for name, of in sorted(tags.items()) if name.startswith(_RELEASE)}
+
+
+def _folder(settings: Settings, client: "MlflowClient", linker: str, version: Any) -> Path | None:
+    key = version.tags.get(BUNDLE, "unknown")
+    address = str(client.get_model_version_download_uri(linker, str(version.version)))
+    if elsewhere := _referenced(settings, address, key):
+        return local_folder(elsewhere)
+    local = local_folder(address)
+    return None if local is None else local / "artifacts" / key
+
+
+_comparing = threading.Lock()
+
+
+def compared(settings: Settings, linker: str, ontology: str, old: str, new: str) -> dict[str, Any]:
+    """What changed between two releases of one of the linker's ontologies; see ``diff.py``.
+
+    One comparison at a time, and each made once: releases never change.
+
+    :raises ReleaseError: one of them is not here.
+    """
+    folders = [release_folder(settings, linker, ontology, version) for version in (old, new)]
+    with _comparing:
+        return _compared(*folders)
+
+
+@lru_cache(maxsize=32)
+def _compared(old: Path, new: Path) -> dict[str, Any]:
+    from belink.ontology.diff import diff
+
+    return diff(old, new).to_dict()

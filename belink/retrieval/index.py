@@ -1,0 +1,271 @@
+"""Names → vectors ↔ FAISS, borrowing from the index before.
+
+An index belongs to a linker: the names of one or several releases, each name once, with its owners. A vector belongs to
+(encoder, normalised name), so the index of a new release copies every vector that the one before has and encodes the
+rest. What was encoded when a build is killed is kept beside the index and used by the next attempt.
+
+Vectors are compared exactly up to ``retrieval.exact_below`` names. Above, FAISS proposes neighbours from compressed
+codes, which the stored vectors then rank; ``tests/benchmarks/bench_scale.py`` compares recipes.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from belink import artefacts
+from belink.declarations import Linker
+from belink.errors import IndexMismatch, ReleaseError
+from belink.ontology.release import Release, open_release
+from belink.records import Candidate
+from belink.retrieval import name_table
+from belink.retrieval.name_table import NameTable
+from belink.retrieval.trigrams import Lexical
+from belink.retrieval.trigrams import build as build_lexical
+from belink.retrieval.vectors import FEWEST, RECIPE, ROWS, STORED, Vectors, compress, measured, parts
+from belink.text import normalise
+
+log = logging.getLogger(__name__)
+
+FORMAT = 2
+_SHARD = 8_192  # names encoded between two writes to the disk; what a killed build loses at most
+
+
+class Encodes(Protocol):
+    """What an index asks of an encoder."""
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def dimension(self) -> int: ...
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IndexReport:
+    """What building an index cost and gave."""
+
+    path: Path
+    names: int
+    encoded: int  # names whose vectors were made
+    reused: int  # names whose vectors an earlier index had
+    recall_at_10: float  # against exact search, 0 to 1
+    seconds: float
+
+
+def build_index(
+    releases: Sequence[Path],
+    linker: Linker,
+    encoder: Encodes,
+    target_parent: Path,
+    previous: Path | None = None,
+    precedents: Sequence[tuple[str, str]] = (),
+) -> IndexReport:
+    """The index of ``releases`` under ``target_parent``; the one already there, where nothing changed.
+
+    :param precedents: text and concept id of annotated mentions; they propose concepts as names do.
+    :param previous: an index to borrow vectors from; one of another encoder or normalisation lends nothing.
+    :raises ReleaseError: a release cannot be read.
+    """
+    from filelock import FileLock
+
+    started = time.monotonic()
+    about = _about(releases, linker, encoder, precedents)
+    target = target_parent / artefacts.key(about)
+    target_parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target_parent / f".{target.name}.lock"):
+        if artefacts.exists(target):
+            manifest = artefacts.read_manifest(target)
+            return _report(target, {**manifest, "encoded": 0, "reused": manifest["names"]}, started)
+        work = target_parent / f".work-{target.name}"
+        with artefacts.build(target) as folder:
+            manifest = {**about, **_fill(folder, releases, linker, encoder, _lender(previous, about), work, precedents)}
+            files = sorted(path for path in folder.iterdir() if path.is_file())
+            manifest["files"] = {path.name: artefacts.sha256(path) for path in files}
+            artefacts.write_manifest(folder, manifest)
+        shutil.rmtree(work, ignore_errors=True)
+    return _report(target, manifest, started)
+
+
+def _about(
+    releases: Sequence[Path], linker: Linker, encoder: Encodes, precedents: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
+    """Everything that determines an index."""
+    manifests = [artefacts.read_manifest(path) for path in releases]
+    return {
+        "format": FORMAT,
+        "text_version": normalise.VERSION,
+        "encoder": encoder.fingerprint,
+        "releases": {
+            manifest["ontology"]: {key: manifest.get(key) for key in ("version", "sha256", "database_sha256")}
+            for manifest in manifests
+        },
+        "prefixes": list(linker.prefixes),
+        "exact_below": linker.retrieval.exact_below,
+        "recipe": RECIPE,
+        "precedents": artefacts.key(sorted(precedents)),
+    }
+
+
+def _report(path: Path, manifest: dict[str, Any], started: float) -> IndexReport:
+    told = {key: manifest[key] for key in ("names", "encoded", "reused", "recall_at_10")}
+    return IndexReport(path=path, seconds=round(time.monotonic() - started, 3), **told)
+
+
+def _lender(previous: Path | None, about: dict[str, Any]) -> "Index | None":
+    if previous is None or not artefacts.exists(previous):
+        return None
+    manifest = artefacts.read_manifest(previous)
+    if any(manifest.get(key) != about[key] for key in ("format", "encoder")):
+        log.info("%s was made by another encoder; every name is encoded again", previous)
+        return None
+    return Index(previous, manifest)  # by whatever rules names were normalised, a vector belongs to what came of it
+
+
+def _fill(
+    folder: Path,
+    releases: Sequence[Path],
+    linker: Linker,
+    encoder: Encodes,
+    lender: "Index | None",
+    work: Path,
+    precedents: Sequence[tuple[str, str]],
+) -> dict[str, Any]:
+    with ExitStack() as opened:
+        sources = [opened.enter_context(open_release(path)) for path in releases]
+        name_table.build([_of_release(source, linker.prefixes) for source in sources], folder, precedents)
+    table = NameTable.load(folder)
+    if not table.n_names:
+        raise ReleaseError(
+            f"{', '.join(str(path) for path in releases)}: expected live concepts with names, found none of the "
+            f"prefixes {', '.join(linker.prefixes) or 'declared'}; check the ontology's declaration and the linker's"
+        )
+    encoded = _fill_vectors(folder, table, encoder, lender, work)
+    build_lexical(table.names(), table.n_names, folder)
+    if table.n_names >= max(linker.retrieval.exact_below, FEWEST):
+        compress(folder)
+    counts = {"names": table.n_names, "concepts": table.n_concepts, "dimension": encoder.dimension}
+    found = measured(folder, linker.evaluation.index_queries)
+    return {**counts, **found, "encoded": encoded, "reused": table.n_names - encoded}
+
+
+def _of_release(release: Release, prefixes: Sequence[str]) -> name_table.OfRelease:
+    return name_table.OfRelease(
+        ontology=release.ontology,
+        version=release.version,
+        concepts=release.concepts_table(prefixes=prefixes).select(["id", "label"]),
+        names=release.name_batches(prefixes=prefixes),
+    )
+
+
+def _fill_vectors(folder: Path, table: NameTable, encoder: Encodes, lender: "Index | None", work: Path) -> int:
+    """Write the vectors of all names; the number of those that had to be encoded."""
+    vectors = np.lib.format.open_memmap(
+        folder / STORED, mode="w+", dtype=np.float16, shape=(table.n_names, encoder.dimension)
+    )
+    missing = np.ones(table.n_names, bool)
+    if lender is not None:
+        here, there = table.shared(lender.table)
+        for part in parts(len(here), ROWS):
+            vectors[here[part]] = lender.vectors.stored[there[part]]
+        missing[here] = False
+    rows = np.flatnonzero(missing)
+    for part, shard in _encoded(table, rows, encoder, work):
+        vectors[rows[part]] = shard
+    vectors.flush()
+    return len(rows)
+
+
+def _encoded(table: NameTable, rows: np.ndarray, encoder: Encodes, work: Path) -> Iterator[tuple[slice, np.ndarray]]:
+    """Each part of ``rows`` with its vectors, float16; those of an attempt that was killed are read back."""
+    work.mkdir(exist_ok=True)
+    for part in parts(len(rows), _SHARD):
+        names = list(table.names(rows[part]))
+        stored = work / f"{artefacts.key([encoder.fingerprint, names])}.npy"
+        if stored.is_file():
+            yield part, np.load(stored)
+            continue
+        shard = encoder.encode(names).astype(np.float16)
+        unfinished = stored.with_suffix(".part")
+        with unfinished.open("wb") as stream:
+            np.save(stream, shard)
+        unfinished.rename(stored)
+        log.info("encoded %d of %d names", part.stop, len(rows))
+        yield part, shard
+
+
+class Index:
+    """An index, opened for reading: memory-mapped, but for compressed codes. Several threads may call its methods."""
+
+    def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.dimension: int = manifest["dimension"]
+        self.table = NameTable.load(path)
+        self.vectors = Vectors(path, manifest.get("lists_read"))
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """The index at ``path``.
+
+        :raises IndexMismatch: nothing complete lies there, or another version of belink made it.
+        """
+        if not artefacts.exists(path):
+            raise IndexMismatch(f"{path}: expected an index, found no complete one; run belink index again")
+        manifest = artefacts.read_manifest(path)
+        for key, expected in (("format", FORMAT), ("text_version", normalise.VERSION)):
+            if manifest.get(key) != expected:
+                raise IndexMismatch(
+                    f"{path}: expected an index of {key} {expected}, found {manifest.get(key)}; run belink index again"
+                )
+        return cls(path, manifest)
+
+    def check(self, encoder: Encodes) -> None:
+        """:raises IndexMismatch: the vectors were made by another encoder."""
+        if encoder.fingerprint != self.manifest["encoder"]:
+            raise IndexMismatch(
+                f"{self.path}: expected the encoder {self.manifest['encoder']} that made the vectors, found "
+                f"{encoder.fingerprint}; run belink index again with this encoder"
+            )
+
+    def __contains__(self, concept_id: str) -> bool:
+        return self.table.concept_row(concept_id) >= 0
+
+    def candidate(self, concept_id: str) -> Candidate:
+        """A concept by its id, as search answers with it.
+
+        :raises KeyError: it is not in the index.
+        """
+        row = self.table.concept_row(concept_id)
+        if row < 0:
+            raise KeyError(concept_id)
+        (concept,) = self.table.concepts(np.array([row]))
+        return Candidate(**concept, name=concept["label"], scope="label", score=1.0)  # type: ignore[arg-type]
+
+    def names(self) -> Iterator[str]:
+        """Every normalised name once."""
+        return self.table.names()
+
+    def exact(self, names: Sequence[str]) -> list[list[int]]:
+        """For each normalised name the rows of the concepts it names, the one it is the label of first."""
+        rows = self.table.find(names)
+        found: list[list[int]] = [[] for _ in names]
+        known = np.flatnonzero(rows >= 0)
+        which, owners = self.table.owners(rows[known])
+        order = np.lexsort((self.table.owner_scope[owners], which))
+        for i, concept in zip(known[which[order]], self.table.owner_concept[owners[order]], strict=True):
+            found[i].append(int(concept))
+        return found
+
+    @cached_property
+    def lexical(self) -> Lexical:
+        return Lexical.load(self.path)

@@ -1,0 +1,318 @@
+"""Every normalised name once, with the concepts that own it: Arrow and NumPy files, memory-mapped.
+
+Beside the ontologies' names stand precedents: annotated mentions, which name what they were annotated with. Names are
+ordered by a hash of their text. So a name is found by binary search, two tables are joined by walking both
+in order, and the first n rows of a table are a random sample of it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from belink.text.normalise import normalise
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# What means the concept itself comes first; "mention" is a precedent.
+SCOPES = ("label", "exact", "narrow", "broad", "related", "mention")
+MENTION = SCOPES.index("mention")
+_BATCH = 100_000  # names handled as Python strings at a time
+_LETTERS = ("name-letters.npy", "name-letters-rows.npy")
+_SAME_LETTERS = 5  # characters from which on names are the same that only blanks tell apart
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OfRelease:
+    """What one release contributes."""
+
+    ontology: str
+    version: str
+    concepts: "pa.Table"  # columns id, label
+    names: "Iterable[pa.RecordBatch]"  # columns concept_id, text, scope; read once
+
+
+def hashes(names: Sequence[str]) -> np.ndarray:
+    """uint64 (n,): the order of names; the same on every machine."""
+    return np.array([int.from_bytes(blake2b(name.encode(), digest_size=8).digest()) for name in names], np.uint64)
+
+
+def build(releases: Sequence[OfRelease], folder: Path, precedents: Iterable[tuple[str, str]] = ()) -> None:
+    """Write the table of the names of ``releases`` into ``folder``. A concept that two of them hold is the first's.
+
+    :param precedents: text and concept id of annotated mentions, repeated as often as they are; those of concepts that
+        the releases do not hold are passed over.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    concepts = pa.concat_tables([_concepts(release) for release in releases])
+    first = pc.index_in(concepts["id"], pc.unique(concepts["id"]))
+    kept = np.unique(first.to_numpy(), return_index=True)[1]
+    concepts = concepts.take(np.sort(kept))
+    _write(folder / "concepts.arrow", concepts)
+
+    owners = pa.concat_tables([_owners(releases, concepts["id"]), _precedents(precedents, concepts["id"])])
+    keys = ("hash", "name", "concept", "scope")
+    owners = owners.take(pc.sort_indices(owners, sort_keys=[(key, "ascending") for key in keys])).combine_chunks()
+    new = _differs(owners["hash"]) | _differs(owners["name"])
+    again = ~new & ~_differs(owners["concept"])  # the same name of the same concept, written otherwise
+    times = np.add.reduceat(owners["times"].to_numpy(), np.flatnonzero(~again)) if len(owners) else np.empty(0)
+    owners, new = owners.filter(~again), new[~again]
+    owners = owners.set_column(owners.column_names.index("times"), "times", pa.array(times.astype(np.int32)))
+    starts = np.flatnonzero(new)
+    names = owners.take(starts)
+    _write(folder / "names.arrow", names.select(["name"]))
+    np.save(folder / "name-hashes.npy", names["hash"].to_numpy())
+    np.save(folder / "name-owners.npy", np.append(starts, len(owners)))
+    for file, array in zip(_LETTERS, _by_letters(_lists(names["name"])), strict=True):
+        np.save(folder / file, array)
+    _write(folder / "owners.arrow", owners.select(["concept", "scope", "text", "times"]))
+    concept = owners["concept"].to_numpy()
+    np.save(folder / "concept-owners.npy", np.argsort(concept, kind="stable").astype(np.int32))
+    np.save(folder / "concept-starts.npy", np.searchsorted(np.sort(concept), np.arange(len(concepts) + 1)))
+
+
+def _concepts(release: OfRelease) -> "pa.Table":
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    n = release.concepts.num_rows
+    return pa.table(
+        {
+            "id": release.concepts["id"].cast(pa.large_string()),
+            "label": pc.fill_null(release.concepts["label"].cast(pa.large_string()), ""),
+            "ontology": pa.array([release.ontology]).take(np.zeros(n, np.int64)).cast(pa.large_string()),
+            "release": pa.array([release.version]).take(np.zeros(n, np.int64)).cast(pa.large_string()),
+        }
+    )
+
+
+def _owners(releases: Sequence[OfRelease], ids: "pa.ChunkedArray") -> "pa.Table":
+    """One row a name and concept: concept (row), scope (of SCOPES), text as the source writes it, name, times, hash."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    known = ids.combine_chunks()
+    pieces = [_rows([], [], [], known, 0)]
+    for batch in (batch for release in releases for batch in release.names):
+        scopes = pc.index_in(batch["scope"].cast(pa.string()), pa.array(SCOPES))
+        pieces.append(_rows(batch["concept_id"], scopes, batch["text"], known, 0))
+    return pa.concat_tables(pieces)
+
+
+def _precedents(precedents: Iterable[tuple[str, str]], ids: "pa.ChunkedArray") -> "pa.Table":
+    """The same of annotated mentions, each once however often it was annotated."""
+    times = Counter(precedents)
+    texts, concepts = [text for text, _ in times], [concept for _, concept in times]
+    return _rows(concepts, [MENTION] * len(times), texts, ids.combine_chunks(), list(times.values()))
+
+
+def _rows(concepts: Any, scopes: Any, texts: Any, known: "pa.Array", times: Any) -> "pa.Table":
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = pa.array(texts, pa.large_string()) if isinstance(texts, list) else texts.cast(pa.large_string())
+    concepts = pa.array(concepts, pa.large_string()) if isinstance(concepts, list) else concepts
+    names = [normalise(text) for text in texts.to_pylist()]
+    table = pa.table(
+        {
+            "concept": pc.index_in(concepts.cast(pa.large_string()), known).cast(pa.int32()),
+            "scope": pa.array(scopes, pa.int8()) if isinstance(scopes, list) else scopes.cast(pa.int8()),
+            "text": texts,
+            "name": pa.array(names, pa.large_string()),
+            "times": pa.array(np.broadcast_to(np.asarray(times, np.int32), len(names))),
+            "hash": pa.array(hashes(names)),
+        }
+    )
+    return table.filter(pc.and_(pc.is_valid(table["concept"]), pc.not_equal(table["name"], "")))
+
+
+def _differs(column: "pa.ChunkedArray") -> np.ndarray:
+    """Bool (n,): whether a value is another than the one before; the first is."""
+    import pyarrow.compute as pc
+
+    if not len(column):
+        return np.empty(0, bool)
+    return np.append(True, pc.not_equal(column[1:], column[:-1]).to_numpy())
+
+
+def _lists(names: "pa.Array | pa.ChunkedArray") -> Iterator[list[str]]:
+    for start in range(0, len(names), _BATCH):
+        yield names.slice(start, _BATCH).to_pylist()
+
+
+def _by_letters(names: Iterable[list[str]]) -> tuple[np.ndarray, np.ndarray]:
+    """uint64 (n,), the hashes of names without their blanks, ascending; int32 (n,), the rows of those names."""
+    found = np.concatenate([np.empty(0, np.uint64), *(hashes([n.replace(" ", "") for n in some]) for some in names)])
+    order = np.argsort(found, kind="stable")
+    return found[order], order.astype(np.int32)
+
+
+def _ranges(starts: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two int64 (m,): positions in ``rows``, ascending, and the numbers from starts[row] up to starts[row + 1]."""
+    begins = starts[rows]
+    counts = starts[rows + 1] - begins
+    which = np.repeat(np.arange(len(rows)), counts)
+    within = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return which, begins[which] + within
+
+
+def _write(path: Path, table: "pa.Table") -> None:
+    import pyarrow as pa
+
+    table = table.combine_chunks()
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=max(len(table), 1))
+
+
+def _open(path: Path) -> dict[str, Any]:
+    import pyarrow as pa
+
+    with pa.ipc.open_file(pa.memory_map(str(path))) as reader:
+        table = reader.read_all().combine_chunks()
+    return {name: table[name].chunk(0) if table[name].num_chunks else table[name] for name in table.column_names}
+
+
+class NameTable:
+    """A table that :func:`build` wrote, opened for reading."""
+
+    def __init__(self, folder: Path) -> None:
+        self._names = _open(folder / "names.arrow")["name"]
+        self._hashes = np.load(folder / "name-hashes.npy", mmap_mode="r")  # uint64 (n_names,), ascending
+        self._folder = folder
+        self._starts = np.load(folder / "name-owners.npy", mmap_mode="r")  # int64 (n_names + 1,) into the owners
+        owners = _open(folder / "owners.arrow")
+        self.owner_concept: np.ndarray = owners["concept"].to_numpy()  # int32 (n_owners,)
+        self.owner_scope: np.ndarray = owners["scope"].to_numpy()  # int8 (n_owners,), of SCOPES
+        self.owner_times: np.ndarray = owners["times"].to_numpy()  # int32 (n_owners,), mentions annotated so
+        self._owner_text = owners["text"]
+        self._of_concept = np.load(folder / "concept-owners.npy", mmap_mode="r")  # int32 (n_owners,), owner rows
+        self._concept_starts = np.load(folder / "concept-starts.npy", mmap_mode="r")  # int64 (n_concepts + 1,)
+        self._concepts = _open(folder / "concepts.arrow")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        return cls(folder)
+
+    @property
+    def n_names(self) -> int:
+        return len(self._hashes)
+
+    @property
+    def n_concepts(self) -> int:
+        return len(self._concepts["id"])
+
+    def names(self, rows: np.ndarray | None = None) -> Iterator[str]:
+        """The normalised names, all of them or those in ``rows``, in that order."""
+        chosen = self._names if rows is None else self._names.take(rows)
+        for some in _lists(chosen):
+            yield from some
+
+    @cached_property
+    def kind_meant(self) -> np.ndarray:
+        """float64 (n_concepts,): how readily annotators mean concepts whose ids are of this kind, 0 or less.
+
+        The logarithm of distinct annotated texts (and one more) for each concept of the kind, relative to the kind that
+        has the most; 0 for all where there are no precedents. Of one kind are ids that share their prefix and the
+        letters after it: ``MESH:D…``, ``MESH:C…``, ``OMIM:…``.
+        """
+        import pyarrow.compute as pc
+
+        precedents = self.owner_concept[self.owner_scope == MENTION]
+        if not len(precedents):
+            return np.zeros(self.n_concepts)
+        kinds = pc.replace_substring_regex(self._concepts["id"], r"^([^:]*:[A-Za-z_]*).*$", r"\1").dictionary_encode()
+        kind = kinds.indices.to_numpy()
+        texts = np.bincount(kind[precedents], minlength=len(kinds.dictionary)) + 1
+        rate = np.log(texts / np.bincount(kind))
+        return np.asarray((rate - rate.max())[kind])
+
+    @cached_property
+    def _letters(self) -> tuple[np.ndarray, np.ndarray]:
+        """See :func:`_by_letters`; tables of belink 0.1's first indices come without."""
+        if not (self._folder / _LETTERS[0]).exists():
+            return _by_letters(_lists(self._names))
+        letters, rows = (np.load(self._folder / file, mmap_mode="r") for file in _LETTERS)
+        return letters, rows
+
+    def find(self, names: Sequence[str]) -> np.ndarray:
+        """int64 (n,): the row of each normalised name, -1 where the table does not hold it."""
+        rows = np.full(len(names), -1, np.int64)
+        if not len(names) or not self.n_names:
+            return rows
+        asked = hashes(names)
+        for i, row in enumerate(np.searchsorted(self._hashes, asked)):
+            while row < self.n_names and self._hashes[row] == asked[i]:  # more than one only where hashes collide
+                if self._names[int(row)].as_py() == names[i]:
+                    rows[i] = row
+                    break
+                row += 1
+        return rows
+
+    def find_spelled(self, names: Sequence[str]) -> np.ndarray:
+        """int64 (n,): as :meth:`find`, and of a name that is not held the only one that has the same letters.
+
+        "simvastatin hydroxy acid" is found as "simvastatin hydroxyacid"; names of four characters and less are not.
+        """
+        rows = self.find(names)
+        spelled = {i: names[i].replace(" ", "") for i in np.flatnonzero(rows < 0).tolist()}
+        missing = {i: letters for i, letters in spelled.items() if len(letters) >= _SAME_LETTERS}
+        if not missing or not self.n_names:
+            return rows
+        known, of = self._letters
+        asked = hashes(list(missing.values()))
+        first, last = (np.searchsorted(known, asked, side=side) for side in ("left", "right"))
+        for (i, letters), start, end in zip(missing.items(), first.tolist(), last.tolist(), strict=True):
+            same = [row for row in of[start:end].tolist() if self._names[row].as_py().replace(" ", "") == letters]
+            if len(same) == 1:
+                rows[i] = same[0]
+        return rows
+
+    def shared(self, other: "NameTable") -> tuple[np.ndarray, np.ndarray]:
+        """Two int64 (n,): the rows here and the rows in ``other`` of the names that both hold, ascending."""
+        import pyarrow.compute as pc
+
+        if not other.n_names or not self.n_names:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        at = np.minimum(np.searchsorted(other._hashes, self._hashes), other.n_names - 1)
+        here = np.flatnonzero(other._hashes[at] == self._hashes)
+        # Of names whose hashes collide the first is compared; should it be the other one, a vector is made again.
+        same = pc.equal(self._names.take(here), other._names.take(at[here])).to_numpy(zero_copy_only=False)
+        return here[same], at[here][same]
+
+    def owners(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Two int64 (m,): positions in ``rows``, ascending, and the owner rows of the names there."""
+        return _ranges(self._starts, rows)
+
+    def owner_names(self, owners: np.ndarray) -> np.ndarray:
+        """int64 (n,): the name rows of ``owners`` (owner rows)."""
+        return np.searchsorted(self._starts, owners, side="right") - 1
+
+    def of_concepts(self, concepts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Two int64 (m,): positions in ``concepts`` (rows), ascending, and the owner rows of their names."""
+        which, at = _ranges(self._concept_starts, concepts)
+        return which, self._of_concept[at].astype(np.int64)
+
+    def owner_texts(self, owners: np.ndarray) -> list[str]:
+        """The names of ``owners`` (owner rows) as their source writes them."""
+        texts: list[str] = self._owner_text.take(owners).to_pylist()
+        return texts
+
+    def concept_row(self, concept_id: str) -> int:
+        """The row of a concept, -1 where the table does not hold it."""
+        import pyarrow.compute as pc
+
+        row: int = pc.index(self._concepts["id"], concept_id).as_py()
+        return row
+
+    def concepts(self, rows: np.ndarray) -> list[dict[str, str]]:
+        """id, label ("" where there is none), ontology and release of the concepts in ``rows``."""
+        columns = {name: column.take(rows).to_pylist() for name, column in self._concepts.items()}
+        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]

@@ -1,0 +1,280 @@
+"""The command line is an interface: names, JSON keys, exit codes, one line for what a user can mend."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from belink.cli.main import belink
+from tests.support import small
+
+FIRST, SECOND = small.RELEASES
+TEXT = "He has type 2 diabetes mellitus and asthma."
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """Standard output, which must be exactly one JSON document."""
+        return json.loads(self.out)
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, empty_registry: Path) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "home").mkdir()
+    (folder / "home" / "mlflow.db").write_bytes(empty_registry.read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(folder: Path) -> Run:
+    """``belink …`` in ``folder``: a refresh in a process of its own, as Prefect wants it; the rest in this one."""
+
+    def run(*arguments: str | Path, home: str = "home") -> Ran:
+        given = ["--home", str(folder / home), *map(str, arguments)]
+        if "refresh" in given:
+            command = [sys.executable, "-m", "belink.cli.main", *given]
+            done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False, env=os.environ)
+            return Ran(done.returncode, done.stdout, done.stderr)
+        with contextlib.chdir(folder):
+            ran = CliRunner().invoke(belink, given)
+        if ran.exception is not None and not isinstance(ran.exception, SystemExit):
+            raise ran.exception
+        return Ran(ran.exit_code, ran.stdout, ran.stderr)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def files(folder: Path) -> list[Path]:
+    return [small.release(folder / "files", version) for version in (FIRST, SECOND)]
+
+
+@pytest.fixture(scope="module")
+def story(run: Run, folder: Path, files: list[Path], models: dict[str, str]) -> list[Ran]:
+    """Two refreshes of the small linker."""
+    toml = small.linker(folder, models)
+    return [run("refresh", toml, "--file", f"{small.ONTOLOGY}={file}", "--json") for file in files]
+
+
+def test_ingest_and_diff(run: Run, files: list[Path]) -> None:
+    ingested = [run("ingest", small.ONTOLOGY, "--file", file, "--json", home="other") for file in files]
+    assert [each.code for each in ingested] == [0, 0], ingested[0].err
+    first = ingested[0].document
+    assert {
+        "ontology",
+        "version",
+        "release",
+        "sha256",
+        "concepts",
+        "obsolete",
+        "names",
+        "rejected",
+        "new",
+    } <= first.keys()
+    assert (first["ontology"], first["version"], first["new"]) == (small.ONTOLOGY, FIRST, True)
+    assert Path(first["release"]).is_dir()
+    assert not run("ingest", small.ONTOLOGY, "--file", files[0], "--json", home="other").document["new"]
+    found = run("diff", small.ONTOLOGY, FIRST, SECOND, "--json", home="other").document
+    counts = ("added", "removed", "obsoleted", "merged", "relabelled", "names_added", "names_removed", "names_moved")
+    assert all(isinstance(found[name], int) for name in counts)
+    assert found["added"] > 0
+
+
+def test_refresh(story: list[Ran]) -> None:
+    assert [ran.code for ran in story] == [0, 0], story[0].err
+    for number, ran in enumerate(story, 1):
+        document = ran.document
+        assert {"outcome", "version", "champion", "encoded", "reused", "gates"} <= document.keys()
+        assert (document["outcome"], document["version"], document["champion"]) == (
+            "promoted",
+            str(number),
+            str(number),
+        )
+        assert all({"name", "value", "bound", "passed"} <= gate.keys() for gate in document["gates"])
+
+
+def test_status(run: Run, story: list[Ran], folder: Path) -> None:
+    document = run("status", "--json").document
+    assert {"home", "tracking_uri", "linkers"} <= document.keys()
+    (linker,) = document["linkers"]
+    assert {"name", "champion", "previous", "releases", "updated"} <= linker.keys()
+    assert (linker["name"], linker["champion"], linker["previous"]) == ("small", "2", "1")
+    assert linker["releases"] == {small.ONTOLOGY: SECOND}
+
+
+def test_link_a_text_and_files(run: Run, story: list[Ran], folder: Path) -> None:
+    document = run("link", TEXT, "--json").document
+    keys = {"text", "start", "end", "id", "label", "ontology", "release", "probability", "candidates"}
+    for link in document["links"]:
+        assert keys <= link.keys()
+        assert TEXT[link["start"] : link["end"]] == link["text"]
+    (folder / "notes.txt").write_text(TEXT, encoding="utf-8")
+    ran = run("link", "--input", "notes.txt", "--output", "links.jsonl", "--linker", "small@champion", "--json")
+    assert ran.code == 0, ran.err
+    written = [json.loads(line) for line in (folder / "links.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(written) == 1
+    assert isinstance(ran.document, dict)
+
+
+def test_search(run: Run, story: list[Ran]) -> None:
+    ran = run("search", "type 2 diabetes", "--linker", "small", "--json")
+    assert ran.code == 0, ran.err
+    assert isinstance(ran.document, dict)
+
+
+def test_evaluate(run: Run, story: list[Ran], folder: Path) -> None:
+    from belink import settings
+
+    corpus = settings.shipped_ontologies() / "samples" / "corpus.jsonl"
+    ran = run("evaluate", "small", "--corpus", corpus, "--predictions", "p.jsonl", "--report", "r.html", "--json")
+    assert ran.code == 0, ran.err
+    document = ran.document
+    wanted = {
+        "n",
+        "accuracy_at_1",
+        "accuracy_ci95",
+        "recall_at_1",
+        "recall_at_10",
+        "recall_at_20",
+        "mentions_per_second",
+    }
+    assert wanted <= document.keys()
+    low, high = document["accuracy_ci95"]
+    assert 0 <= low <= document["accuracy_at_1"] <= high <= 1
+    lines = (folder / "p.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == document["n"]
+    assert {"doc", "start", "end", "text", "gold", "predicted", "probability", "candidates"} <= json.loads(
+        lines[0]
+    ).keys()
+    assert "<html" in (folder / "r.html").read_text(encoding="utf-8").lower()
+    again = run("evaluate", "small@champion", "--corpus", corpus, "--against", "p.jsonl", "--json")
+    assert again.code == 0, again.err
+
+
+def test_index_and_train(run: Run, story: list[Ran], folder: Path) -> None:
+    document = run("index", "small.toml", "--json").document
+    assert {"names", "encoded", "reused", "recall_at_10"} <= document.keys()
+    assert document["encoded"] == 0
+    ran = run("train", "small.toml", "--json")
+    assert ran.code == 0, ran.err
+    assert {"examples", "seconds", "adapter"} <= ran.document.keys()
+    assert Path(ran.document["adapter"]).is_dir()
+
+
+def test_a_dry_run_of_training_says_what_it_takes_and_fails_where_there_is_less(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = run("train", "small.toml", "--dry-run", "--json")
+    assert ran.code == 0, ran.err
+    wide = {"float32": 4, "bfloat16": 2}[ran.document["dtype"]]  # as the machine computes natively
+    assert ran.document["total"] > ran.document["weights"] > wide * ran.document["parameters"] > 0
+    assert "activations" in run("train", "small.toml", "--dry-run").out
+    monkeypatch.setattr("belink.training.footprint._available", lambda place: 1000)
+    ran = run("train", "small.toml", "--dry-run")
+    assert ran.code == 1 and "declare a smaller reranker.model" in ran.err and "Traceback" not in ran.err
+
+
+def test_migrate(run: Run, files: list[Path], folder: Path) -> None:
+    for file in files:
+        run("ingest", small.ONTOLOGY, "--file", file, "--json", home="other")
+    (folder / "ids.csv").write_text("id\nMONDO:0005148\nMONDO:9999999\n", encoding="utf-8")
+    asked = ("--from", FIRST, "--to", SECOND, "--input", "ids.csv", "--output", "new.csv", "--column", "id", "--json")
+    ran = run("migrate", small.ONTOLOGY, *asked, home="other")
+    assert ran.code == 0, ran.err
+    document = ran.document
+    assert {"unchanged", "migrated", "review", "unknown"} <= document.keys()
+    assert sum(document[name] for name in ("unchanged", "migrated", "review", "unknown")) == 2
+
+
+def test_promote_and_rollback(run: Run, story: list[Ran]) -> None:
+    assert run("rollback", "small", "--json").document["champion"] == "1"
+    assert run("promote", "small", "2", "--json").document["champion"] == "2"
+    ran = run("promote", "small", "99", "--json")
+    assert (ran.code, ran.out) == (1, "")
+
+
+def test_models_pull(run: Run, models: dict[str, str]) -> None:
+    ran = run("models", "pull", models["encoder"], "--json")
+    assert ran.code == 0, ran.err
+    assert Path(ran.document["path"]).is_dir()
+
+
+def test_a_gate_that_refuses_exits_with_3(run: Run, story: list[Ran], folder: Path, files: list[Path]) -> None:
+    half = folder / "half.obo"
+    kept = small.release(folder / "files", SECOND, keep=0.5).read_text(encoding="utf-8")
+    half.write_text(kept.replace(SECOND, "2025-10-01"), encoding="utf-8")
+    ran = run("refresh", "small.toml", "--file", f"{small.ONTOLOGY}={half}", "--json")
+    assert ran.code == 3
+    assert ran.document["outcome"] == "rejected"
+    assert [gate["name"] for gate in ran.document["gates"] if not gate["passed"]]
+    assert run("status", "--json").document["linkers"][0]["champion"] == "2"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("link", TEXT, "--linker", "nobody"),
+        ("ingest", "nothing-like-it"),
+        ("diff", small.ONTOLOGY, "1", "2"),
+        ("refresh", "nowhere.toml"),
+        ("evaluate", "nobody", "--corpus", "files"),
+        ("models", "pull", "path:/nowhere"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_what_a_user_can_mend_is_one_line_and_exit_code_1(
+    run: Run, files: list[Path], arguments: tuple[str, ...]
+) -> None:
+    ran = run(*arguments, "--json", home="empty")
+    assert (ran.code, ran.out) == (1, "")
+    (line,) = ran.err.strip().splitlines()
+    assert line.startswith("error: ")
+
+
+def test_a_refresh_of_a_file_without_a_version_is_one_line_too(
+    run: Run, story: list[Ran], folder: Path, files: list[Path]
+) -> None:
+    unversioned = folder / "unversioned.obo"
+    lines = files[0].read_text(encoding="utf-8").splitlines(keepends=True)
+    unversioned.write_text("".join(line for line in lines if not line.startswith("data-version")), encoding="utf-8")
+    ran = run("refresh", "small.toml", "--file", f"{small.ONTOLOGY}={unversioned}", "--json")
+    assert (ran.code, ran.out) == (1, "")
+    errors = [line for line in ran.err.splitlines() if " INFO " not in line]
+    assert len(errors) == 1
+    assert "--version" in errors[0]
+
+
+def test_wrong_use_exits_with_2(run: Run) -> None:
+    for arguments in (("link",), ("refresh",), ("refresh", "sample", "--file", "no-equals-sign"), ("nothing",)):
+        assert run(*arguments).code == 2
+
+
+def test_help_needs_nothing_heavy() -> None:
+    code = """
+import sys
+from click.testing import CliRunner
+from belink.cli.main import belink
+assert CliRunner().invoke(belink, ["--help"]).exit_code == 0
+heavy = ("torch", "transformers", "duckdb", "faiss", "mlflow", "prefect", "numpy")
+print([name for name in heavy if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,466 @@
+"""Corpora in four formats come in as the same Documents, and what does not fit is counted, never dropped in silence."""
+
+import gzip
+import json
+import os
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from belink.corpora.assemble import gold_ids
+from belink.corpora.files import CorpusReport, Format, read_corpus, write_corpus
+from belink.errors import CorpusError
+from belink.records import Candidate, Document, Link, Mention
+from belink.text.sentences import split
+
+DATA = os.environ.get("BELINK_DATA")
+SUFFIX: dict[Format, str] = {"bioc-xml": ".xml", "bioc-json": ".json", "pubtator": ".pubtator", "jsonl": ".jsonl"}
+
+TEXT = "Famotidine-associated delirium.\nBreast and ovarian cancer in β-thalassaemia. No cure."
+DOCUMENT = Document(
+    id="8701013",
+    text=TEXT,
+    sentences=((0, 31), (32, 76), (77, 85)),
+    mentions=(
+        Mention(text="delirium", start=22, end=30, gold=("MESH:D003693",), type="Disease"),
+        Mention(
+            text="Breast cancer", start=32, end=57, spans=((32, 38), (51, 57)), gold=("MESH:D001943", "OMIM:114480")
+        ),
+        Mention(text="β-thalassaemia", start=61, end=75, nil=True),
+    ),
+)
+BIOC_XML = """<?xml version="1.0"?>
+<!DOCTYPE collection SYSTEM "BioC.dtd">
+<collection><source>x</source><date/><key/>
+<document><id>8701013</id>
+<passage><infon key="type">title</infon><offset>0</offset><text>Famotidine-associated delirium.</text>
+<annotation id="0"><infon key="type">Disease</infon><infon key="concept_id">MESH:D003693</infon>
+<location offset="22" length="8"/><text>delirium</text></annotation></passage>
+<passage><offset>32</offset>
+<sentence><offset>32</offset><text>Breast and ovarian cancer in β-thalassaemia.</text>
+<annotation id="1"><infon key="concept_id">MESH:D001943|OMIM:114480</infon>
+<location offset="32" length="6"/><location offset="51" length="6"/><text>Breast cancer</text></annotation>
+<annotation id="2"><infon key="concept_id">-1</infon><location offset="61" length="14"/><text>β-thalassaemia</text>
+</annotation></sentence>
+<sentence><offset>77</offset><text>No cure.</text></sentence></passage>
+</document></collection>
+"""
+PUBTATOR = """8701013|t|Famotidine-associated delirium.
+8701013|a|Breast and ovarian cancer in β-thalassaemia. No cure.
+8701013	22	30	delirium	Disease	D003693
+8701013	32	57	Breast and ovarian cancer	CompositeMention	D001943|D010051	Breast cancer|ovarian cancer
+8701013	61	75	β-thalassaemia	Disease	-1
+8701013	CID	D015738	D003693
+
+99|t|Second.
+99|a|
+"""
+
+
+def filled(document: Document) -> Document:
+    """``document`` with the context that reading adds to its mentions."""
+    mentions = []
+    for mention in document.mentions:
+        start, end = next(s for s in document.sentences if s[0] <= mention.start < s[1])
+        mentions.append(replace(mention, sentence=document.text[start:end], sentence_start=start, document=document.id))
+    return replace(document, mentions=tuple(mentions))
+
+
+def read(path: Path, content: str | bytes, **options: str) -> tuple[list[Document], CorpusReport]:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    report = CorpusReport()
+    return list(read_corpus(path, report=report, **options)), report  # type: ignore[arg-type]
+
+
+def test_bioc_xml_gives_text_sentences_and_mentions(tmp_path: Path) -> None:
+    documents, report = read(tmp_path / "x", BIOC_XML)
+    assert documents == [filled(DOCUMENT)]
+    assert (report.documents, report.mentions, report.nil, report.rejected, report.repaired) == (1, 3, 1, 0, 0)
+
+
+def test_bioc_json_says_the_same_as_bioc_xml(tmp_path: Path) -> None:
+    node = {
+        "id": "8701013",
+        "passages": [
+            {"offset": 0, "text": "Famotidine-associated delirium.", "annotations": [
+                {"infons": {"type": "Disease", "identifier": "MESH:D003693"}, "text": "delirium",
+                 "locations": [{"offset": 22, "length": 8}]}]},
+            {"offset": 32, "text": TEXT[32:], "sentences": [
+                {"offset": 32, "text": TEXT[32:76], "annotations": [
+                    {"infons": {"identifier": "MESH:D001943;OMIM:114480"}, "text": "Breast cancer",
+                     "locations": [{"offset": 32, "length": 6}, {"offset": 51, "length": 6}]},
+                    {"infons": {"identifier": "-"}, "text": "β-thalassaemia",
+                     "locations": [{"offset": 61, "length": 14}]}]},
+                {"offset": 77, "text": "No cure."}]},
+        ],
+    }  # fmt: skip
+    shapes = [{"documents": [node]}, [node], {"PubTator3": [node]}, node, [{"documents": [node]}]]
+    for shape in shapes:
+        assert read(tmp_path / "x", json.dumps(shape))[0] == [filled(DOCUMENT)]
+    assert read(tmp_path / "x", f"{json.dumps(node)}\n{json.dumps(node)}\n")[0] == [filled(DOCUMENT)] * 2
+
+
+def test_pubtator_gives_title_and_abstract_as_one_text(tmp_path: Path) -> None:
+    documents, report = read(tmp_path / "x", PUBTATOR, default_prefix="MESH")
+    assert [document.text for document in documents] == [TEXT, "Second."]
+    assert [(m.text, m.gold, m.nil) for m in documents[0].mentions] == [
+        ("delirium", ("MESH:D003693",), False),
+        ("Breast and ovarian cancer", ("MESH:D001943", "MESH:D010051"), False),
+        ("β-thalassaemia", (), True),
+    ]
+    assert report.rejected == 0
+
+
+def test_a_mention_without_ids_is_unannotated_and_not_nil(tmp_path: Path) -> None:
+    line = {"id": 1, "text": "Delirium.", "mentions": [{"start": 0, "end": 8, "text": "Delirium"}]}
+    (document,), _ = read(tmp_path / "x", json.dumps(line))
+    assert (document.mentions[0].gold, document.mentions[0].nil) == ((), False)
+
+
+@pytest.mark.parametrize(
+    ("written", "prefix", "expected"),
+    [
+        ("MESH:D003693", "", (("MESH:D003693",), False)),
+        ("D003693", "MESH", (("MESH:D003693",), False)),
+        ("D003693", "", (("D003693",), False)),
+        ("D001943|D010051", "MESH", (("MESH:D001943", "MESH:D010051"), False)),
+        ("MESH:D001943, OMIM:114480", "MESH", (("MESH:D001943", "OMIM:114480"), False)),
+        ("D001943+D001943;D010051", "MESH", (("MESH:D001943", "MESH:D010051"), False)),
+        ("-1", "MESH", ((), True)),
+        ("-", "MESH", ((), True)),
+        ("NIL", "", ((), True)),
+        ("MESH:-1", "", ((), True)),
+        ("CUI-less", "UMLS", ((), True)),
+        ("-1|D001943", "MESH", (("MESH:D001943",), False)),
+    ],
+)
+def test_gold_ids_are_read_as_corpora_write_them(
+    written: str, prefix: str, expected: tuple[tuple[str, ...], bool]
+) -> None:
+    assert gold_ids(written, prefix) == expected
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "text", "kept"),
+    [
+        (22, 30, "delirium", "delirium"),
+        (21, 30, "delirium", "delirium"),  # a blank (here a hyphen's side) too many
+        (19, 27, "delirium", "delirium"),
+        (25, 33, "delirium", "delirium"),
+        (22, 25, "delirium", "delirium"),
+        (22, 30, "DELIRIUM", "delirium"),
+        (0, 8, "delirium", None),
+        (22, 30, "dementia", None),
+        (90, 98, "delirium", None),
+        (30, 22, "delirium", None),
+        (-3, 8, "", None),
+        (22, 30, "", "delirium"),
+        (22, 22, "", None),
+    ],
+)
+def test_a_mention_is_kept_moved_or_set_aside_by_what_the_text_reads(
+    tmp_path: Path, start: int, end: int, text: str, kept: str | None
+) -> None:
+    mention = {"start": start, "end": end, "text": text, "ids": ["MESH:D003693"]}
+    (document,), report = read(tmp_path / "x", json.dumps({"id": "1", "text": TEXT, "mentions": [mention]}))
+    assert [m.text for m in document.mentions] == ([kept] if kept else [])
+    assert report.rejected == (0 if kept else 1)
+    assert report.repaired == (kept is not None and (start, end) != (22, 30))
+    assert len(report.rejections) == report.rejected + report.repaired
+
+
+def test_the_pieces_of_a_mention_move_together(tmp_path: Path) -> None:
+    mention = {"spans": [[35, 41], [54, 60]], "text": "Breast cancer", "ids": ["MESH:D001943"]}
+    (document,), report = read(tmp_path / "x", json.dumps({"id": "1", "text": TEXT, "mentions": [mention]}))
+    assert [(m.text, m.spans) for m in document.mentions] == [("Breast cancer", ((32, 38), (51, 57)))]
+    assert (report.repaired, report.rejected) == (1, 0)
+
+
+def test_a_passage_whose_offset_is_impossible_takes_its_mentions_along(tmp_path: Path) -> None:
+    for offset in (5, 99_999_999_999, -7):
+        second = {"text": "delirium", "locations": [{"offset": offset + 10, "length": 8}]}
+        passages = [
+            {"offset": 0, "text": "First."},
+            {"offset": offset, "text": "A case of delirium.", "annotations": [second]},
+        ]
+        (document,), report = read(tmp_path / "x", json.dumps({"id": "1", "passages": passages}))
+        assert document.text == "First.\nA case of delirium."
+        assert [(m.text, m.start) for m in document.mentions] == [("delirium", 17)]
+        assert report.rejected == report.repaired == 0
+
+
+def test_a_text_kept_in_sentences_alone_is_put_together(tmp_path: Path) -> None:
+    bare = BIOC_XML.replace("<text>Famotidine-associated delirium.</text>", "", 1)
+    bare = bare.replace(
+        '<annotation id="0">',
+        '<sentence><offset>0</offset><text>Famotidine-associated delirium.</text></sentence><annotation id="0">',
+    )
+    assert read(tmp_path / "x", bare)[0] == [filled(DOCUMENT)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"   \n",
+        b"\x00\x01\x02",
+        b"PK\x03\x04zip",
+        b"id,text\n1,x\n",
+        b"<html><body/></html>",
+        b"<collection><document>",
+        b"<collection><document><id>1</id></passage></document></collection>",
+        b'{"documents": [{"id": 1, "passages": [',
+        b'{"a": 1}',
+        b"[" * 100_000,
+        b'{"id": "1", "text": "x"}\n{"id": "2", "te',
+        b'{"id": "1", "text": "x"}\n' + b'{"id":' * 50_000,
+        b'{"id": "1", "text": "\xff\xfe"}\n',
+        b"1|t|title\n1|a|\xff\n",
+        b"1|t|title\n\n1\t0\t5\ttitle\tDisease\tD1\n",
+        gzip.compress(b'{"id": "1", "text": "x"}\n' * 50)[:-12],
+        b"\x1f\x8b\x08\x00garbage",
+    ],
+)
+def test_a_file_that_is_no_corpus_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "corpus"
+    path.write_bytes(content)
+    with pytest.raises(CorpusError) as caught:
+        list(read_corpus(path))
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="No such file"):
+        list(read_corpus(tmp_path / "none.xml"))
+
+
+def test_xml_entities_are_refused_before_they_are_followed(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("SECRET")
+    for declaration in (
+        f'<!ENTITY x SYSTEM "file://{secret}">',
+        '<!ENTITY x "laugh"><!ENTITY y "&x;&x;&x;">',
+        f'<!ENTITY % p SYSTEM "file://{secret}">',
+    ):
+        text = f"<!DOCTYPE collection [{declaration}]>{BIOC_XML.partition('BioC.dtd')[2][2:]}"
+        with pytest.raises(CorpusError, match="entities"):
+            read(tmp_path / "x", text.replace("delirium.</text>", "&x;</text>"))
+
+
+def test_an_external_dtd_is_never_loaded(tmp_path: Path) -> None:
+    (tmp_path / "BioC.dtd").write_text('<!ENTITY x "BOOM">')
+    assert read(tmp_path / "x", BIOC_XML)[0] == [filled(DOCUMENT)]
+
+
+def test_documents_stream_so_that_memory_does_not_follow_the_file(tmp_path: Path) -> None:
+    def peak(format: Format, copies: int) -> int:
+        path = tmp_path / f"x{SUFFIX[format]}.gz"
+        write_corpus((replace(DOCUMENT, id=str(i), text=TEXT * 10) for i in range(copies)), (), path)
+        tracemalloc.start()
+        assert sum(1 for _ in read_corpus(path)) == copies
+        return tracemalloc.get_traced_memory()[1]
+
+    for format in SUFFIX:
+        small, large = peak(format, 50), peak(format, 400)
+        tracemalloc.stop()
+        assert large < small * 1.5 + 100_000, format
+
+
+# --- writing ---
+
+
+def linked(mention: Mention, identifier: str | None) -> Link:
+    candidate = (
+        Candidate(id=identifier, label="Délire <b>", name="d", ontology="mesh", release="2025") if identifier else None
+    )
+    return Link(mention=mention, candidate=candidate, probability=0.91)
+
+
+@pytest.mark.parametrize("format", list(SUFFIX))
+def test_links_are_written_back_beside_their_mentions(tmp_path: Path, format: Format) -> None:
+    document = filled(DOCUMENT)
+    links = [linked(document.mentions[0], "MESH:D000001"), linked(document.mentions[2], None)]
+    path = tmp_path / f"out{SUFFIX[format]}.gz"
+    assert write_corpus([document], links, path) == 1
+    written = gzip.decompress(path.read_bytes()).decode()
+    assert "MESH:D000001" in written
+    assert ("<b>" in written) == (format in ("jsonl", "bioc-json"))  # PubTator has no place for labels
+    if format == "jsonl":
+        found = [m.get("link") for m in json.loads(written)["mentions"]]
+        assert found[0]["id"] == "MESH:D000001" and found[1] is None and found[2]["id"] is None
+        assert json.loads(written)["mentions"][0]["ids"] == ["MESH:D003693"]
+    else:
+        (again,) = read_corpus(path)
+        assert again.mentions[0].gold == ("MESH:D000001",)
+        assert again.mentions[2].nil
+
+
+def test_mentions_that_were_found_rather_than_given_are_added(tmp_path: Path) -> None:
+    bare = replace(DOCUMENT, mentions=())
+    mention = Mention(text="delirium", start=22, end=30, document=DOCUMENT.id)
+    write_corpus([bare], [linked(mention, "MESH:D003693")], tmp_path / "x.xml")
+    (again,) = read_corpus(tmp_path / "x.xml")
+    assert [(m.text, m.gold) for m in again.mentions] == [("delirium", ("MESH:D003693",))]
+
+
+def test_links_out_of_the_documents_order_are_refused_and_nothing_is_left(tmp_path: Path) -> None:
+    documents = [replace(DOCUMENT, id="1"), replace(DOCUMENT, id="2")]
+    links = [linked(replace(DOCUMENT.mentions[0], document=name), None) for name in ("2", "1")]
+    with pytest.raises(ValueError, match="order"):
+        write_corpus(documents, links, tmp_path / "x.jsonl")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_stands_for_no_format_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="expected a name ending"):
+        write_corpus([DOCUMENT], [], tmp_path / "x.docx")
+
+
+WORDS = st.lists(
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Zl", "Zp", "Zs", "Cs"]), min_size=1, max_size=8),
+    min_size=1,
+    max_size=12,
+)
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> Document:
+    words = draw(WORDS)
+    text = " ".join(words)
+    starts = [sum(len(w) + 1 for w in words[:at]) for at in range(len(words))]
+    chosen = draw(st.lists(st.integers(0, len(words) - 1), unique=True, max_size=4))
+    mentions = []
+    for at in sorted(chosen):
+        ids = draw(st.lists(st.sampled_from(["A:1", "A:2", "B_x:0003"]), unique=True, max_size=2))
+        last = draw(st.integers(at, len(words) - 1))
+        spans = tuple((starts[k], starts[k] + len(words[k])) for k in {at, last})
+        spans = tuple(sorted(spans))
+        mentions.append(
+            Mention(
+                text=" ".join(text[a:b] for a, b in spans),
+                start=spans[0][0],
+                end=spans[-1][1],
+                spans=spans if len(spans) > 1 else (),
+                gold=tuple(ids),
+                nil=not ids,
+                type=draw(st.sampled_from(["", "Disease"])),
+                sentence=text,
+                document="7",
+            )
+        )
+    mentions.sort(key=lambda m: (m.start, m.end))
+    return Document(id="7", text=text, sentences=((0, len(text)),), mentions=tuple(mentions))
+
+
+@pytest.mark.parametrize("format", ["bioc-xml", "bioc-json", "jsonl"])
+@given(document=documents())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_written_is_read_again(tmp_path: Path, format: Format, document: Document) -> None:
+    path = tmp_path / f"x{SUFFIX[format]}"
+    write_corpus([document], [], path)
+    assert list(read_corpus(path)) == [document]
+
+
+@given(document=documents())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_pubtator_keeps_text_and_covering_spans(tmp_path: Path, document: Document) -> None:
+    path = tmp_path / "x.pubtator"
+    write_corpus([document], [], path)
+    (again,) = read_corpus(path)
+    assert again.text == document.text
+    assert [(m.start, m.end, m.gold, m.nil) for m in again.mentions] == [
+        (m.start, m.end, m.gold, m.nil) for m in document.mentions
+    ]
+
+
+@pytest.mark.parametrize("format", list(SUFFIX))
+@given(data=st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_file_is_refused_or_its_mentions_fit(tmp_path: Path, format: Format, data: st.DataObject) -> None:
+    path = tmp_path / f"x{SUFFIX[format]}"
+    write_corpus([DOCUMENT, replace(DOCUMENT, id="2")], [], path)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 6))):
+        at = data.draw(st.integers(0, len(content)))
+        to = data.draw(st.integers(at, min(len(content), at + 30)))
+        content[at:to] = data.draw(
+            st.one_of(
+                st.binary(max_size=6), st.sampled_from([b"\t", b"-1", b"99999999999999", b'"', b"<", b"[]", b"null"])
+            )
+        )
+    path.write_bytes(bytes(content))
+    try:
+        found = list(read_corpus(path))
+    except CorpusError as error:
+        assert "\n" not in str(error)
+        return
+    for document in found:
+        assert all(0 <= start < end <= len(document.text) for start, end in document.sentences)
+        for mention in document.mentions:
+            pieces = mention.spans or ((mention.start, mention.end),)
+            assert mention.text == " ".join(document.text[start:end] for start, end in pieces)
+            assert mention.text.strip()
+            within = mention.start - mention.sentence_start
+            assert (
+                mention.sentence[within : within + mention.end - mention.start]
+                == document.text[mention.start : mention.end]
+            )
+
+
+# --- sentences ---
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        ("One. Two.", ["One.", "Two."]),
+        ("It rose (P < 0.05). Then it fell.", ["It rose (P < 0.05).", "Then it fell."]),
+        ("Cultures of E. coli, cf. Table 2, by Smith et al. 1998.", None),
+        ("Dr. Smith saw Fig. 3B.", None),
+        ("3. Results", None),
+        ("Title without stop\nAbstract begins. Ends", ["Title without stop", "Abstract begins.", "Ends"]),
+        ("Wrapped at the\ncolumn (as mail\nis). Next", ["Wrapped at the\ncolumn (as mail\nis).", "Next"]),
+        ("one\n\ntwo", ["one", "two"]),
+        ("“Is it?” He asked.", ["“Is it?”", "He asked."]),
+        ("Levels of 0. 015 mg/ml.", None),
+        ("The p. was fine.", None),
+        ("", []),
+        ("  \n ", []),
+    ],
+)
+def test_sentences_end_where_readers_stop(text: str, sentences: list[str] | None) -> None:
+    assert [text[a:b] for a, b in split(text)] == ([text] if sentences is None else sentences)
+
+
+@given(st.text(st.sampled_from('aA1.?! \n)"é'), max_size=60))
+def test_sentences_hold_every_character_that_is_not_blank(text: str) -> None:
+    spans = split(text)
+    assert "".join("".join(text[a:b].split()) for a, b in spans) == "".join(text.split())
+    assert all(a < b for a, b in spans) and list(spans) == sorted(spans)
+
+
+# --- real files ---
+
+
+@pytest.mark.data
+@pytest.mark.skipif(DATA is None, reason="BELINK_DATA is not set")
+@pytest.mark.parametrize(
+    ("name", "documents", "mentions", "ids", "moved"),
+    [
+        ("bc5cdr-disease/unseen_test", 500, 1095, 407, 0),
+        ("bc5cdr-disease/traindev", 1000, 8180, 872, 0),
+        ("bc5cdr-chemical/traindev", 1000, 10110, 935, 0),
+        ("ncbi-disease/traindev", 693, 5714, 625, 0),
+        ("nlm-chemical/traindev", 100, 24140, 1330, 1),
+    ],
+)
+def test_published_corpora_are_read_whole(name: str, documents: int, mentions: int, ids: int, moved: int) -> None:
+    report = CorpusReport()
+    path = Path(str(DATA)) / "corpora" / f"{name}.bioc.xml.gz"
+    gold = {i for document in read_corpus(path, report=report) for mention in document.mentions for i in mention.gold}
+    assert (report.documents, report.mentions, len(gold)) == (documents, mentions, ids)
+    assert (report.repaired, report.rejected) == (moved, 0)

@@ -1,0 +1,136 @@
+"""A loaded linker held against gold: what is asked, what is counted, what is kept."""
+
+import json
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from belink import settings
+from belink.corpora.files import read_corpus, write_corpus
+from belink.evaluation import run
+from belink.evaluation.predictions import TAKEN, Known, read_predictions
+from belink.lifecycle import promote, refresh, retrain
+from belink.linker import calibration as calibrate
+from belink.linker.linker import Linker
+from belink.records import Candidate, Document, Mention
+from belink.training.splits import Item
+from tests.support import small
+
+
+@pytest.fixture(scope="module")
+def linker(tmp_path_factory: pytest.TempPathFactory, models: dict[str, str]) -> Linker:
+    """A drafted linker without adapter, made by the steps alone."""
+    folder = tmp_path_factory.mktemp("measured")
+    here = settings.load(folder / "home")
+    begun = refresh.start(here, str(small.linker(folder, models)), retrain="never")
+    files = refresh.fetched(begun, small.ONTOLOGY, [small.release(folder / "files", small.RELEASES[1])])
+    release = {small.ONTOLOGY: refresh.ingested(begun, small.ONTOLOGY, files)}
+    index = refresh.indexed(begun, release, None).path
+    decision = retrain.decided(begun, release, None, {})
+    assert (decision.train, decision.adapter) == (False, None)
+    calibration = retrain.calibrated(begun, release, index, decision, None)
+    return Linker(promote.drafted(begun, release, index, decision, calibration).path, here.cache)
+
+
+def named(linker: Linker, n: int) -> list[tuple[str, str]]:
+    """(name, concept id) of names with one owner."""
+    found = ((name, _owners(linker, name)) for name in linker.index.names())
+    return list(islice(((name, owners[0].id) for name, owners in found if len(owners) == 1), n))
+
+
+def _owners(linker: Linker, name: str) -> list[Candidate]:
+    (found,) = linker.candidates([Mention(text=name)])
+    return [candidate for candidate in found if candidate.exact]
+
+
+def test_a_hidden_name_is_not_found_and_a_concept_taken_away_is_not_offered(linker: Linker) -> None:
+    (name, concept), *_ = named(linker, 1)
+    mention = Mention(text=name, gold=(concept,))
+    plain = Item(mention=mention, source="names")
+    items = [plain, replace(plain, hide_own_name=True), replace(plain, without=(concept,)), plain]
+    _, offered, seconds = run.asked(linker, items)
+    assert offered[0][0].id == concept
+    assert offered[0][0].exact
+    assert not any(candidate.exact for candidate in offered[1])
+    assert concept not in [candidate.id for candidate in offered[2]]
+    again, first = ([(c.id, c.name) for c in offered[at]] for at in (3, 0))
+    assert again == first, "items keep their order"
+    assert seconds > 0
+
+
+def test_predictions_name_what_they_come_from(linker: Linker) -> None:
+    (name, concept), *_ = named(linker, 1)
+    items = [
+        Item(mention=Mention(text=name, gold=(concept,)), source="names"),
+        Item(mention=Mention(text=name, nil=True), source="sample", without=(concept,)),
+    ]
+    sat = run.sit({"one": linker, "other": linker}, items, Known(new_concepts={concept}))
+    found, seconds = sat["one"]
+    assert sat["other"][0] == found
+    assert seconds > 0
+    assert [[s for s in prediction.strata if s.startswith("from ")] for prediction in found] == [
+        ["from names"], ["from sample"],
+    ]  # fmt: skip
+    assert "concept new in this release" in found[0].strata
+    assert [TAKEN in prediction.strata for prediction in found] == [False, True]
+
+
+def test_a_corpus_is_measured_on_every_annotated_mention(linker: Linker, tmp_path: Path) -> None:
+    known = named(linker, 6)
+    text = " and ".join(name for name, _ in known)
+    mentions, at = [], 0
+    for name, concept in known:
+        mentions.append(Mention(text=name, start=at, end=at + len(name), gold=(concept,)))
+        at += len(name) + len(" and ")
+    corpus = tmp_path / "corpus.jsonl"
+    missed = Mention(text=text[:3], start=0, end=3, gold=("MONDO:9999999",))
+    write_corpus([Document(id="d", text=text, mentions=(*mentions, missed))], [], corpus)
+    annotated = sum(bool(m.gold) for d in read_corpus(corpus) for m in d.mentions)
+    assert annotated == 7
+
+    answer = run.evaluate_corpus(linker, corpus, write=tmp_path / "predictions.jsonl")
+    keys = {"n", "accuracy_at_1", "accuracy_ci95", "recall_at_1", "recall_at_10", "recall_at_20", "mentions_per_second"}
+    assert keys <= answer.keys()
+    assert answer["n"] == 7
+    assert answer["recall_at_1"] == pytest.approx(6 / 7), "an id that no release knows counts as missed"
+    assert json.dumps(answer)
+    kept = read_predictions(tmp_path / "predictions.jsonl")
+    assert [prediction.text for prediction in kept if prediction.gold == (known[0][1],)] == [known[0][0]]
+
+    page = tmp_path / "report.html"
+    again = run.evaluate_corpus(linker, corpus, against=tmp_path / "predictions.jsonl", report=page)
+    assert again["comparison"]["difference"] == 0
+    assert "corpus.jsonl" in page.read_text(encoding="utf-8")
+
+
+def test_gold_that_a_release_replaced_counts_as_its_successor(linker: Linker, tmp_path: Path) -> None:
+    from belink.ontology.release import open_release
+
+    with open_release(linker.path / "releases" / small.ONTOLOGY) as release:
+        old, new = release.rows(
+            "SELECT concept_id, replacement_id FROM replaced_by JOIN concept ON concept.id = replacement_id "
+            "WHERE NOT obsolete LIMIT 1"
+        )[0]
+        label = release.concept(new).label
+    corpus = tmp_path / "corpus.jsonl"
+    mention = Mention(text=label, start=0, end=len(label), gold=(old,))
+    write_corpus([Document(id="d", text=label, mentions=(mention,))], [], corpus)
+    assert run.evaluate_corpus(linker, corpus)["recall_at_1"] == 1.0
+
+
+def test_nil_is_nil_however_many_candidates_there_are(linker: Linker) -> None:
+    mention = Mention(text="a thing that no ontology names")
+    candidates = linker.candidates([mention])
+    n_options = linker.declaration.reranker.options
+    assert len(candidates[0]) > n_options, "or there is nothing to mistake for NIL"
+    believing = replace(linker.calibration, alone=(0.0,) * len(linker.calibration.alone), none_above=0.0)
+    at = calibrate._NAMES.index("none.bias")
+    believing = replace(believing, alone=tuple(9.0 if i == at else w for i, w in enumerate(believing.alone)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linker, "calibration", believing)
+        (link,) = linker.choose([mention], candidates)
+    assert link.candidate is None
+    assert link.probability == link.nil_probability > 0.9
+    assert len(link.options) == n_options

@@ -1,0 +1,223 @@
+"""The flows of a team: an ontology's news reach its linkers once, and a person's word is waited for."""
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from belink import settings
+from belink.errors import GateRefused, RegistryError, ReleaseError
+from belink.lifecycle import ontology
+from belink.registry import aliases as registry
+from flows import deployed
+from flows.deployed import OntologyRefresh, Promotion, Retraining
+from tests.support import small
+
+FIRST, SECOND = small.RELEASES
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _prefect(prefect_server: Path) -> Iterator[None]:
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+class Team:
+    """A home, and the flows of the small linker in it."""
+
+    def __init__(self, folder: Path, models: dict[str, str], database: Path, more: str = "") -> None:
+        self.folder = folder
+        self.here = settings.load(folder / "home")
+        self.here.home.mkdir(parents=True)
+        (self.here.home / "mlflow.db").write_bytes(database.read_bytes())
+        self.toml = str(small.linker(folder, models, more=more))
+
+    def ingest(self, version: str, **cut: float) -> dict[str, Any]:
+        file = small.release(self.folder / "files", version, **cut)
+        return deployed.refresh_ontology(
+            OntologyRefresh(ontology=small.ONTOLOGY, files=[str(file)], linkers=[self.toml], home=str(self.here.home))
+        )
+
+    def retrain(self, **asked: Any) -> dict[str, Any]:
+        return deployed.retrain(Retraining(linker=self.toml, home=str(self.here.home), **asked))
+
+    def promote(self, version: str = "challenger") -> dict[str, Any]:
+        return deployed.evaluate_and_promote(Promotion(linker=self.toml, version=version, home=str(self.here.home)))
+
+    def aliases(self) -> dict[str, str]:
+        return registry.aliases(self.here, "small")
+
+
+@pytest.fixture
+def team(tmp_path: Path, models: dict[str, str], empty_registry: Path) -> Team:
+    return Team(tmp_path, models, empty_registry)
+
+
+@pytest.fixture
+def asking(tmp_path: Path, models: dict[str, str], empty_registry: Path) -> Team:
+    """A linker that asks for a person's approval; nobody answering for four seconds is an answer."""
+    return Team(tmp_path, models, empty_registry, more=f"[approval]\nrequired = true\nhours = {4 / 3600}")
+
+
+def events(name: str, resource: str, at_least: int = 1) -> list[dict[str, Any]]:
+    """The payloads that the server has of an event, waited for a while: they reach it after the flow has ended."""
+    from prefect.client.orchestration import get_client
+
+    asked = {"filter": {"event": {"name": [name]}, "resource": {"id": [resource]}}}
+    for _ in range(120):
+        with get_client(sync_client=True) as client:
+            found = client.request("POST", "/events/filter", json=asked).json()["events"]
+        if len(found) >= at_least:
+            break
+        time.sleep(0.25)
+    return [event["payload"] for event in found]
+
+
+def test_a_new_release_is_told_once_and_an_unchanged_one_never(team: Team) -> None:
+    before = len(events("ontology.refreshed", f"belink.ontology.{small.ONTOLOGY}", at_least=0))
+    assert team.ingest(FIRST)["announced"]
+    assert not team.ingest(FIRST)["announced"]
+    assert team.ingest(SECOND)["announced"]
+    told = events("ontology.refreshed", f"belink.ontology.{small.ONTOLOGY}", before + 2)
+    assert len(told) == before + 2
+    assert {payload["version"] for payload in told} == {FIRST, SECOND}
+
+
+def test_news_that_a_killed_run_did_not_tell_is_told_by_the_next(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(ontology, "announced", lambda *_: 1 / 0)  # dies between telling and remembering
+        with pytest.raises(ZeroDivisionError):
+            team.ingest(FIRST)
+    assert team.ingest(FIRST)["announced"]
+
+
+def test_half_a_release_is_refused_with_its_report_and_not_told(team: Team) -> None:
+    from prefect.client.orchestration import get_client
+
+    team.ingest(FIRST)
+    with pytest.raises(GateRefused, match="max_shrinkage"):
+        team.ingest(SECOND, keep=0.5)
+    with get_client(sync_client=True) as client:
+        reports = [a.data for a in client.read_artifacts() if a.key == f"release-gates-{small.ONTOLOGY}"]
+    assert any("| max_shrinkage |" in str(report) and "FAIL" in str(report) for report in reports)
+    begun = ontology.start(team.here, small.ONTOLOGY)
+    assert ontology._told(begun)["version"] == FIRST
+
+
+def test_retraining_takes_what_was_ingested_to_a_champion(team: Team) -> None:
+    with pytest.raises(ReleaseError, match="belink ingest makes one"):
+        team.retrain()
+    team.ingest(FIRST)
+    assert team.retrain()["outcome"] == "promoted"
+    assert team.retrain()["outcome"] == "unchanged"
+    team.ingest(SECOND)
+    second = team.retrain()
+    assert (second["outcome"], second["champion"]) == ("promoted", "2")
+    assert second["reused"] > second["encoded"]
+
+
+def test_retraining_and_the_command_line_agree_on_what_is_unchanged(team: Team) -> None:
+    from flows import refresh
+
+    team.ingest(FIRST)
+    team.retrain()
+    file = small.release(team.folder / "files", FIRST)
+    assert refresh.run(team.here, team.toml, {small.ONTOLOGY: [file]})["outcome"] == "unchanged"
+
+
+def test_a_version_is_judged_again_against_todays_champion(team: Team) -> None:
+    team.ingest(FIRST)
+    team.retrain()
+    team.ingest(SECOND)
+    team.retrain()
+    registry.rollback(team.here, "small")
+    refused = team.promote("2")
+    assert [gate["name"] for gate in refused["gates"] if not gate["passed"]] == ["not_withdrawn"]
+    assert "not_below_champion" in [gate["name"] for gate in refused["gates"]]
+    assert team.promote("1")["outcome"] == "unchanged"
+    with pytest.raises(RegistryError, match="no version 9"):
+        team.promote("9")
+
+
+def test_without_an_answer_the_champion_stays(asking: Team) -> None:
+    asking.ingest(FIRST)
+    waiting = asking.retrain()
+    assert waiting["outcome"] == "rejected"
+    assert [gate["name"] for gate in waiting["gates"] if not gate["passed"]] == ["approved"]
+    assert "champion" not in asking.aliases()
+    told = events("linker.awaits-approval", "belink.linker.small")
+    assert {"linker": asking.toml, "version": "1"} in told
+    late = asking.promote()
+    assert [gate["detail"] for gate in late["gates"] if gate["name"] == "approved"] == [
+        "nobody answered within 0.00111111 hours"
+    ]
+    assert "champion" not in asking.aliases()
+
+
+def answer_the_next_pause(approve: bool, answered: list[str]) -> None:
+    from prefect.client.orchestration import get_client
+
+    async def answer() -> None:
+        async with get_client() as client:
+            for _ in range(200):
+                for run in await client.read_flow_runs():
+                    if run.state is not None and run.state.is_paused() and str(run.id) not in answered:
+                        await asyncio.sleep(0.5)  # the form is saved after the state is set
+                        said = {"approve": approve, "by": "the head of the laboratory"}
+                        accepted = await client.resume_flow_run(run.id, run_input=said)
+                        if accepted.status.value == "ACCEPT":
+                            answered.append(str(run.id))
+                            return
+                await asyncio.sleep(0.1)
+
+    asyncio.run(answer())
+
+
+@pytest.mark.parametrize("approve", [True, False])
+def test_a_person_says_yes_or_no(tmp_path: Path, models: dict[str, str], empty_registry: Path, approve: bool) -> None:
+    team = Team(tmp_path, models, empty_registry, more="[approval]\nrequired = true\nhours = 0.05")
+    team.ingest(FIRST)
+    team.retrain()
+    answered: list[str] = []
+    person = threading.Thread(target=answer_the_next_pause, args=(approve, answered))
+    person.start()
+    outcome = team.promote()
+    person.join()
+    assert len(answered) == 1
+    assert outcome["outcome"] == ("promoted" if approve else "rejected")
+    assert team.aliases().get("champion") == ("1" if approve else None)
+    assert outcome["gates"][-1]["detail"] == "by the head of the laboratory"
+
+
+def test_what_a_crashed_run_left_is_swept_by_its_hook(team: Team) -> None:
+    from prefect.client.schemas.objects import FlowRun
+
+    left = [
+        team.here.indices / "small" / ".tmp-x-999999999-0",
+        team.here.releases / small.ONTOLOGY / ".tmp-y-999999999-0",
+    ]
+    for folder in left:
+        folder.mkdir(parents=True)
+    for flow, request in (
+        (deployed.retrain, {"linker": team.toml, "home": str(team.here.home)}),
+        (deployed.refresh_ontology, {"ontology": small.ONTOLOGY, "home": str(team.here.home)}),
+    ):
+        run = FlowRun.model_construct(parameters={"request": request})
+        for hook in (*flow.on_crashed_hooks, *flow.on_cancellation_hooks):
+            hook(flow=flow, flow_run=run, state=None)
+    assert not [folder for folder in left if folder.exists()]
+
+
+def test_only_what_asks_the_outside_is_retried() -> None:
+    from prefect import Task
+
+    tasks = {name: value for name, value in vars(deployed).items() if isinstance(value, Task)}
+    assert sorted(name for name, task in tasks.items() if task.retries) == ["announce", "fetch"]
+    assert all(task.fn.__module__.startswith("belink.") for name, task in tasks.items() if name != "announce")

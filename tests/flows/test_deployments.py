@@ -1,0 +1,189 @@
+"""What stands in the declarations is what a Prefect server is told; saying it twice changes nothing."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Completed, Crashed, Failed, State
+
+from belink.declarations import load_linker, load_source
+from belink.errors import ServerError
+from flows import deployed
+from flows.deploy import deploy
+from flows.deployments import CPU, GPU, Wanted, deployments, prefect_yaml
+from tests.support import small
+from tests.support.servers import PrefectServer
+
+ROOT = Path(__file__).parents[2]
+
+
+def by_entrypoint(flow: str, wanted: Wanted | None = None) -> dict[str, dict[str, Any]]:
+    return {
+        each["name"]: each for each in deployments(wanted or Wanted()) if each["entrypoint"] == f"flows.deployed.{flow}"
+    }
+
+
+def test_prefect_yaml_is_what_the_declarations_say() -> None:
+    assert (ROOT / "prefect.yaml").read_text(encoding="utf-8") == prefect_yaml(Wanted()), (
+        "write it anew: belink deploy --print > prefect.yaml"
+    )
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "ontologies").glob("*.toml")), ids=lambda path: path.stem)
+def test_every_ontology_has_a_refresh_that_only_one_run_at_a_time_makes(path: Path) -> None:
+    refresh = by_entrypoint("refresh_ontology")[path.stem]
+    source = load_source(path.stem)
+    assert [schedule["cron"] for schedule in refresh["schedules"]] == ([source.schedule] if source.schedule else [])
+    assert bool(source.schedule) == (source.url is not None or source.format == "umls"), "an address is asked by cron"
+    assert refresh["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+    assert refresh["work_pool"]["name"] == CPU
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "flows" / "linkers").glob("*.toml")), ids=lambda path: path.stem)
+def test_every_linker_is_retrained_when_one_of_its_own_ontologies_was_refreshed(path: Path) -> None:
+    retrain, declared = by_entrypoint("retrain")[path.stem], load_linker(path.stem)
+    (trigger,) = retrain["triggers"]
+    assert trigger["expect"] == ["ontology.refreshed"]
+    assert trigger["match"] == {"prefect.resource.id": [f"belink.ontology.{name}" for name in declared.ontologies]}
+    assert retrain["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
+    assert retrain["work_pool"]["name"] == GPU
+
+
+def test_linkers_of_ones_own_are_deployed_with_their_ontologies_alone(tmp_path: Path, models: dict[str, str]) -> None:
+    toml = str(small.linker(tmp_path, models))
+    wanted = Wanted(linkers=[toml], infrastructure="docker", image="registry/belink:1", share_restricted=["small"])
+    assert set(by_entrypoint("refresh_ontology", wanted)) == {small.ONTOLOGY}
+    (retrain,) = by_entrypoint("retrain", wanted).values()
+    assert retrain["parameters"] == {"request": {"linker": toml, "share_restricted": True}}
+    assert retrain["work_pool"]["job_variables"]["image"] == "registry/belink:1"
+
+
+def test_a_deployment_names_flows_and_parameters_that_there_are() -> None:
+    for each in deployments(Wanted()):
+        flow = getattr(deployed, each["entrypoint"].rpartition(".")[2])
+        if "parameters" in each:
+            flow.validate_parameters(each["parameters"])
+
+
+def test_parameters_explain_themselves() -> None:
+    for flow in (deployed.refresh_ontology, deployed.retrain, deployed.evaluate_and_promote):
+        (request,) = flow.parameters.definitions.values()
+        assert all(field.get("description") for field in request["properties"].values())
+
+
+def test_deploying_needs_a_server_that_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    with pytest.raises(ServerError, match="PREFECT_API_URL, found none"):
+        deploy(Wanted(linkers=["sample"]))
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    code = "from flows.deploy import deploy\nfrom flows.deployments import Wanted\ndeploy(Wanted(linkers=['sample']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert "ServerError: http://127.0.0.1:9/api: expected a Prefect server, found ConnectError" in done.stderr
+
+
+async def server_state() -> dict[str, Any]:
+    from prefect.client.orchestration import get_client
+
+    async with get_client() as client:
+        pools = {pool.name: (pool.type, pool.concurrency_limit) for pool in await client.read_work_pools()}
+        found = await client.read_deployments()
+        automations = [automation.name for automation in await client.read_automations()]
+    return {
+        "pools": pools,
+        "deployments": {
+            each.name: [each.entrypoint, each.parameters, [s.schedule.cron for s in each.schedules]] for each in found
+        },
+        "automations": sorted(automations),
+    }
+
+
+def test_deploying_twice_leaves_what_deploying_once_did(prefect_server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect.settings import PREFECT_API_URL
+
+    monkeypatch.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
+    wanted = Wanted(linkers=["sample", "mondo"])
+    answer = deploy(wanted)
+    once = asyncio.run(server_state())
+    assert deploy(wanted) == answer
+    assert asyncio.run(server_state()) == once
+    assert once["pools"] == {CPU: ("process", None), GPU: ("process", 1)}
+    assert set(once["deployments"]) == {"mondo", "mondo-sample", "sample", "belink"}
+    assert once["automations"] == [
+        "belink ask for approval",
+        "belink retrain mondo",
+        "belink retrain sample",
+        "belink: a run that crashed is started again",
+        "belink: a run without heartbeat has crashed",
+    ]
+    with pytest.raises(ServerError, match="expected one of the kind docker, found process"):
+        deploy(Wanted(linkers=["sample"], infrastructure="docker", image="belink"))
+
+
+def test_what_crashed_is_asked_for_again_until_it_has_crashed_too_often(tmp_path: Path) -> None:
+    server = PrefectServer(tmp_path)
+    server.start()
+    try:
+        environment = {**os.environ, **server.variables}
+        command = [str(Path(sys.executable).with_name("belink")), "deploy", "sample"]
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+        with SyncPrefectClient(server.variables["PREFECT_API_URL"]) as api:
+
+            def ended(name: str, request: dict[str, Any], state: State[Any]) -> None:
+                deployment = api.read_deployment_by_name(name)
+                run = api.create_flow_run_from_deployment(deployment.id, parameters={"request": request})
+                api.set_flow_run_state(run.id, state, force=True)
+
+            def waiting() -> FlowRun:
+                for _ in range(600):
+                    found = [run for run in api.read_flow_runs(limit=200) if run.state and run.state.is_scheduled()]
+                    if found:
+                        (run,) = found
+                        return run
+                    time.sleep(0.1)
+                pytest.fail("nothing was started again")
+
+            first = {"linker": "sample", "retrain": "always"}
+            ended("retrain/sample", first, Completed())
+            ended("retrain/sample", first, Failed())
+            ended("evaluate-and-promote/belink", {"linker": "sample", "version": "3"}, Crashed())
+            ended("retrain/sample", first, Crashed())
+            for restarts in (1, 2):
+                run = waiting()
+                assert run.parameters["request"] == {**first, "restarts": restarts}
+                api.set_flow_run_state(run.id, Crashed(), force=True)
+            ended("refresh-ontology/mondo-sample", {"ontology": "mondo-sample"}, Crashed())
+            after = waiting().parameters["request"]  # and no third retraining, which crashed before
+    finally:
+        server.kill()
+    assert after == {"ontology": "mondo-sample", "restarts": 1}
+
+
+@pytest.mark.parametrize("kind", ["docker", "kubernetes"])
+def test_prefect_knows_the_other_kinds_of_pool_and_that_they_take_an_image(prefect_server: Path, kind: str) -> None:
+    from prefect.workers.utilities import get_default_base_job_template_for_infrastructure_type
+
+    template = asyncio.run(get_default_base_job_template_for_infrastructure_type(kind))
+    assert {"image", "env"} <= set(template["variables"]["properties"])
+
+
+def test_the_command_line_prints_prefect_yaml_and_asks_for_an_image() -> None:
+    from click.testing import CliRunner
+
+    from belink.cli.main import belink
+
+    printed = CliRunner().invoke(belink, ["deploy", "sample", "--print"])
+    assert [each["name"] for each in yaml.safe_load(printed.output)["deployments"]] == [
+        "mondo-sample",
+        "sample",
+        "belink",
+    ]
+    assert CliRunner().invoke(belink, ["deploy", "--pools", "docker"]).exit_code == 2
+    assert "PREFECT_API_URL" not in os.environ

@@ -1,0 +1,456 @@
+"""A refresh leads from files to a champion, or says why not; again, it finds what is done."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from belink import artefacts, settings
+from belink.errors import DeclarationError, RegistryError
+from belink.lifecycle import refresh as refresh_steps
+from belink.lifecycle import retrain as retraining
+from belink.linker import bundle, calibration
+from belink.linker.linker import Linker
+from belink.records import Mention
+from belink.registry import aliases
+from belink.settings import Settings
+from belink.text import normalise
+from flows import refresh
+from tests.support import small
+
+FIRST, SECOND = small.RELEASES
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _prefect(prefect_server: Path) -> Iterator[None]:
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+class Bench:
+    """A home, and refreshes of the small linker in it."""
+
+    def __init__(self, folder: Path, models: dict[str, str], database: Path) -> None:
+        self.folder = folder
+        self.models = models
+        self.here = settings.load(folder / "home")
+        self.here.home.mkdir(parents=True)
+        (self.here.home / "mlflow.db").write_bytes(database.read_bytes())
+        self.toml = small.linker(folder, models)
+
+    def refresh(self, version: str, retrain: str = "auto", **cut: float) -> dict[str, Any]:
+        file = small.release(self.folder / "files", version, **cut)
+        return refresh.run(self.here, str(self.toml), {small.ONTOLOGY: [file]}, retrain)
+
+    def declare(self, **parts: str) -> None:
+        small.linker(self.folder, self.models, **parts)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, models: dict[str, str], empty_registry: Path) -> Bench:
+    return Bench(tmp_path, models, empty_registry)
+
+
+@pytest.fixture(scope="module")
+def told(
+    tmp_path_factory: pytest.TempPathFactory, models: dict[str, str], empty_registry: Path, prefect_server: Path
+) -> tuple[Bench, list[dict[str, Any]]]:
+    """The story that most tests read: a first release, a second one, the second again."""
+    bench = Bench(tmp_path_factory.mktemp("told"), models, empty_registry)
+    bench.declare(more="[adaptation]\nsteps = 4\nbatch_size = 16\nlearning_rate = 1e-3")
+    return bench, [bench.refresh(FIRST), bench.refresh(SECOND), bench.refresh(SECOND)]
+
+
+def test_the_first_release_becomes_champion(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+    first = told[1][0]
+    assert (first["outcome"], first["version"], first["champion"]) == ("promoted", "1", "1")
+    assert first["encoded"] > 500
+    assert first["reused"] == 0
+    assert first["trained"]
+    assert {"name", "value", "bound", "passed"} <= first["gates"][0].keys()
+
+
+def test_the_second_encodes_only_new_names_and_keeps_the_adapter(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+    first, second = told[1][:2]
+    assert (second["outcome"], second["version"], second["champion"]) == ("promoted", "2", "2")
+    assert 0 < second["encoded"] < 0.2 * first["encoded"]
+    assert second["reused"] > 0.9 * first["encoded"]
+    assert not second["trained"]
+    assert {gate["name"] for gate in second["gates"]} >= {"not_below_champion", "latency_ratio"}
+
+
+def test_unchanged_sources_change_nothing(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+    bench, (_, second, again) = told
+    assert (again["outcome"], again["version"], again["champion"]) == ("unchanged", "2", "2")
+    assert again["encoded"] == 0
+    assert again["reused"] == second["encoded"] + second["reused"]
+    assert aliases.aliases(bench.here, "small") == {"champion": "2", "previous": "1", "challenger": "2"}
+
+
+def test_nothing_new_is_found_out_without_prefect_or_models(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+    bench, _ = told
+    file = small.release(bench.folder / "files", SECOND)
+    code = f"""
+import json, sys
+from pathlib import Path
+from belink import settings
+from flows.refresh import run
+answer = run(settings.load(Path({str(bench.here.home)!r})), {str(bench.toml)!r},
+             {{{small.ONTOLOGY!r}: [Path({str(file)!r})]}})
+heavy = [name for name in ("torch", "transformers", "faiss", "prefect", "sklearn") if name in sys.modules]
+print(json.dumps([answer["outcome"], heavy]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == ["unchanged", []]
+
+
+@pytest.mark.parametrize(
+    ("rules", "fault"), [(calibration, "refresh the linker"), (normalise, "normalised by version")]
+)
+def test_a_champion_of_other_rules_is_refreshed_and_lends_its_parts(
+    told: tuple[Bench, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch, rules: ModuleType, fault: str
+) -> None:
+    bench, _ = told
+    begun = refresh_steps.start(bench.here, str(bench.toml))
+    file = small.release(bench.folder / "files", SECOND)
+    files = {small.ONTOLOGY: refresh_steps.fetched(begun, small.ONTOLOGY, [file])}
+    current = refresh_steps.champion(begun)
+    assert current is not None and refresh_steps.is_unchanged(begun, files, current)
+    monkeypatch.setattr(rules, "VERSION", rules.VERSION + 1)
+    assert not refresh_steps.is_unchanged(begun, files, current)
+    upgraded = refresh_steps.champion(begun)
+    assert upgraded is not None and fault in upgraded.fault
+    assert refresh_steps.sound(upgraded) is None
+
+    # An upgrade of belink costs a calibration, not a training.
+    releases = refresh_steps.newest_releases(begun)
+    decision = retraining.decided(begun, releases, upgraded, refresh_steps.compared(upgraded, releases))
+    assert not decision.train
+    assert decision.adapter is not None and decision.adapter.name == current.manifest["adapter"]
+    assert decision.drift == current.manifest["inputs"]["adapter"]["drift"] > 0
+    assert retraining._kept_calibration(begun, decision, upgraded) is None
+
+
+def test_what_a_question_must_win_is_calibrated_for_without_training_again(
+    told: tuple[Bench, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    bench, _ = told
+    toml = tmp_path / bench.toml.name
+    toml.write_text(bench.toml.read_text().replace("options = 4", "options = 4\nmin_gain = 0.5"))
+    begun = refresh_steps.start(bench.here, str(toml))
+    releases, current = refresh_steps.newest_releases(begun), refresh_steps.champion(begun)
+    decision = retraining.decided(begun, releases, current, {})
+    assert not decision.train
+    index = refresh_steps.indexed(begun, releases, current, decision.encoder).path
+    with mock.patch.object(calibration, "fit", wraps=calibration.fit) as fit:
+        retraining.calibrated(begun, releases, index, decision, current)
+    assert [call.kwargs for call in fit.call_args_list] == [{"min_gain": 0.5}]
+
+
+def test_the_bundle_tells_what_it_was_made_of(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+    bench, _ = told
+    path, version = aliases.bundle_path(bench.here, "small")
+    manifest = bundle.check(path)
+    assert version == "2"
+    assert manifest["releases"][small.ONTOLOGY]["version"] == SECOND
+    assert manifest["lineage"]["releases"] == f"{small.ONTOLOGY} {SECOND}"
+    assert "names_added" in (path / "diffs" / f"{small.ONTOLOGY}.md").read_text().replace(" ", "_")
+    evaluation = json.loads((path / bundle.EVALUATION).read_text())
+    assert evaluation["champion"]["n"] == evaluation["challenger"]["n"]
+    assert {"from names", "from sample"} <= evaluation["challenger"]["strata"].keys()
+    assert not [file for file in path.rglob("*") if file.suffix in (".pkl", ".pt", ".pth", ".bin")]
+
+
+def test_the_bundle_carries_the_encoder_that_was_adapted_for_the_first_release(
+    told: tuple[Bench, list[dict[str, Any]]],
+) -> None:
+    bench, _ = told
+    (adapted,) = (path for path in (bench.here.home / "encoders" / "small").iterdir() if path.is_dir())
+    for version in ("1", "2"):
+        path, _ = aliases.bundle_path(bench.here, "small", version)
+        assert bundle.check(path)["encoder"]["adapted"] == adapted.name
+        weights = [folder / "model.safetensors" for folder in (path / bundle.ENCODER, adapted)]
+        assert artefacts.sha256(weights[0]) == artefacts.sha256(weights[1])
+    linker = Linker(path, bench.here.cache)
+    assert linker.encoder.fingerprint == linker.index.manifest["encoder"]
+    assert linker.link_text("Type 2 diabetes mellitus runs in families.") is not None
+
+
+def test_status_names_the_release_in_use(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+    bench, _ = told
+    (linker,) = aliases.status(bench.here)["linkers"]
+    assert linker["releases"] == {small.ONTOLOGY: SECOND}
+    # The third refresh found the second release again.
+    last = linker["last_refresh"]
+    assert (last["outcome"], last["version"], last["failed_gates"]) == ("unchanged", "2", [])
+    assert {"index", "adapter"} <= linker["built_from"].keys()
+    assert linker["newer"] == {}
+
+
+def test_a_version_describes_itself(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+    from belink.registry.store import setup
+
+    bench, (_, second, _) = told
+    client = setup(bench.here)
+    version = client.get_model_version("small", "2")
+    for said in (SECOND, "CC BY 4.0", "Vasilevsky", "accuracy_at_1", "not_below_champion", "95 % interval"):
+        assert said in version.description
+    path, _ = aliases.bundle_path(bench.here, "small")
+    files = artefacts.read_manifest(path)["files"]
+    assert version.tags["belink.adapter.sha256"] == files["adapter/adapter_model.safetensors"]["sha256"]
+    assert version.tags["belink.index.sha256"] in {file["sha256"] for file in files.values()}
+    experiment = client.get_experiment_by_name("belink").experiment_id
+    (model,) = client.search_logged_models([experiment], filter_string=f"source_run_id = '{version.run_id}'")
+    accuracy = {metric.key: metric.value for metric in model.metrics}["accuracy_at_1"]
+    (gate,) = [gate for gate in second["gates"] if gate["name"] == "not_below_champion"]
+    assert 0 <= accuracy <= 1 and gate["value"] is not None
+    inputs = client.get_run(version.run_id).inputs
+    assert {entry.dataset.name for entry in inputs.dataset_inputs} == {f"{small.ONTOLOGY} {SECOND}", "sample"}
+    assert {entry.model_id for entry in inputs.model_inputs} == {model.model_id}
+
+
+def test_reports_are_kept_as_prefect_artifacts(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        keys = {artifact.key for artifact in client.read_artifacts()}
+    assert {f"diff-{small.ONTOLOGY}", "index-small", "gates-small"} <= keys
+
+
+@pytest.mark.parametrize(("shown", "answered"), [(True, 2), (False, 1)])
+def test_what_a_batch_repeats_is_answered_once(
+    told: tuple[Bench, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch, shown: bool, answered: int
+) -> None:
+    bench, _ = told
+    linker = Linker(aliases.bundle_path(bench.here, "small")[0], bench.here.cache)
+    assert linker.reranker is not None
+    reranker = linker.declaration.reranker.model_copy(update={"sentence": shown})
+    linker.declaration = linker.declaration.model_copy(update={"reranker": reranker})
+    asked: list[Mention] = []
+    find = linker.candidates
+    monkeypatch.setattr(linker, "candidates", lambda mentions: (asked.extend(mentions), find(mentions))[1])
+    mentions = [Mention(text="fever", sentence=sentence) for sentence in ("A fever.", "No fever.", "No fever.")]
+    assert [link.mention for link in linker.link(mentions)] == mentions
+    assert len(asked) == answered
+
+
+def test_a_process_that_knows_only_mlflow_links_with_the_champion(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+    bench, _ = told
+    names = _names(bench)
+    normalise = f"Two siblings had {names[0]}."
+    code = f"""
+import json, mlflow
+mlflow.set_tracking_uri({bench.here.tracking_uri!r})
+model = mlflow.pyfunc.load_model("models:/small@champion")
+found, marked = model.predict([
+    {{"text": {normalise!r}}},
+    {{"text": {normalise!r}, "mentions": [{{"start": 4, "end": 12}}], "min_probability": 0.0}},
+])
+print(json.dumps([found, marked]))
+"""
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    found, marked = json.loads(done.stdout.splitlines()[-1])
+    (link,) = found["links"]
+    assert normalise[link["start"] : link["end"]] == link["text"] == names[0]
+    assert link["id"].startswith("MONDO:")
+    assert link["release"] == SECOND
+    assert 0 <= link["probability"] <= 1
+    assert link["candidates"]
+    assert found["lineage"]["releases"] == f"{small.ONTOLOGY} {SECOND}"
+    assert [link["text"] for link in marked["links"]] == ["siblings"]
+
+
+def test_a_table_of_documents_is_linked_to_a_table_of_links(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from belink.cli import commands
+
+    bench, _ = told
+    names = _names(bench)[:3]
+    documents, links = bench.folder / "docs.parquet", bench.folder / "links.parquet"
+    pq.write_table(pa.table({"id": ["a", "b", "c"], "text": [f"a case of {name}" for name in names]}), documents)
+    answer = commands.link(bench.here, "small", None, documents, links, None)
+    assert (answer["documents"], answer["output"]) == (3, str(links))
+    rows = pq.read_table(links).to_pylist()
+    assert answer["mentions"] == len(rows) >= 3
+    assert {(row["document"], row["text"]) for row in rows} >= set(zip("abc", names, strict=True))
+    assert {row["model_version"] for row in rows} == {"2"}
+    assert {row["releases"] for row in rows} == {f"{small.ONTOLOGY} {SECOND}"}
+
+
+@pytest.mark.slow
+def test_mlflow_serves_the_champion(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+    import signal
+    import socket
+    import time
+
+    import httpx
+
+    bench, _ = told
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # MLflow starts uvicorn by name, so the environment's programs must be found.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    variables = {**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": bench.here.tracking_uri}
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", "models:/small@champion"]
+    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
+    with (bench.folder / "serve.log").open("wb") as log:
+        process = subprocess.Popen(command, env=variables, stdout=log, stderr=log, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 250
+        while time.monotonic() < deadline:
+            try:
+                if httpx.get(f"http://127.0.0.1:{port}/ping").status_code == 200:
+                    break
+            except httpx.TransportError:
+                assert process.poll() is None, (bench.folder / "serve.log").read_text()
+            time.sleep(0.2)
+        name = _names(bench)[0]
+        asked = {"inputs": [{"text": f"a case of {name}"}, {"text": "of it", "mentions": [{"start": 3, "end": 5}]}]}
+        said = httpx.post(f"http://127.0.0.1:{port}/invocations", json=asked, timeout=120).raise_for_status().json()
+        found, marked = said["predictions"]
+        assert [link["text"] for link in found["links"]] == [name]
+        assert [link["text"] for link in marked["links"]] == ["it"]
+        assert found["lineage"]["releases"] == f"{small.ONTOLOGY} {SECOND}"
+        wrong = httpx.post(f"http://127.0.0.1:{port}/invocations", json={"inputs": [{"body": "x"}]}, timeout=120)
+        assert wrong.status_code == 400
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _names(bench: Bench) -> list[str]:
+    """Unambiguous labels of two words or more, as the champion's release has them."""
+    from belink.ontology.release import open_release
+
+    path, _ = aliases.bundle_path(bench.here, "small")
+    with open_release(path / "releases" / small.ONTOLOGY) as release:
+        labels = release.concepts_table()["label"].to_pylist()
+    return sorted(label for label in labels if label and label.replace(" ", "").isalpha() and label.count(" ") == 1)
+
+
+def test_a_gate_that_fails_keeps_the_champion_and_says_which(bench: Bench) -> None:
+    bench.refresh(FIRST)
+    bench.declare(gates="min_accuracy_at_1 = 1.0")
+    refused = bench.refresh(SECOND)
+    assert (refused["outcome"], refused["version"], refused["champion"]) == ("rejected", "2", "1")
+    assert [gate["name"] for gate in refused["gates"] if not gate["passed"]] == ["accuracy_at_1"]
+    (linker,) = aliases.status(bench.here)["linkers"]
+    assert (linker["champion"], linker["challenger"]) == ("1", "2")
+    last = linker["last_refresh"]
+    assert (last["outcome"], last["version"], last["failed_gates"]) == ("rejected", "2", ["accuracy_at_1"])
+    again = bench.refresh(SECOND)
+    assert (again["outcome"], again["version"]) == ("rejected", "2"), "the same challenger is no new version"
+
+
+def test_a_release_that_lost_its_half_is_refused_before_anything_is_built(bench: Bench) -> None:
+    bench.refresh(FIRST)
+    refused = bench.refresh(SECOND, keep=0.5)
+    assert (refused["outcome"], refused["version"], refused["champion"]) == ("rejected", None, "1")
+    assert "max_shrinkage" in [gate["name"] for gate in refused["gates"] if not gate["passed"]]
+    assert aliases.aliases(bench.here, "small")["champion"] == "1"
+    assert bench.refresh(SECOND)["outcome"] == "promoted", "the whole release is taken afterwards"
+
+
+def test_what_was_rolled_back_is_not_promoted_again_by_itself(bench: Bench) -> None:
+    bench.refresh(FIRST)
+    bench.refresh(SECOND)
+    aliases.rollback(bench.here, "small")
+    refused = bench.refresh(SECOND)
+    assert (refused["outcome"], refused["champion"]) == ("rejected", "1")
+    assert [gate["name"] for gate in refused["gates"] if not gate["passed"]] == ["not_withdrawn"]
+    aliases.promote(bench.here, "small", "2")
+    assert bench.refresh(SECOND)["outcome"] == "unchanged"
+
+
+def test_retraining_can_be_ruled_out_and_asked_for(bench: Bench) -> None:
+    first = bench.refresh(FIRST, "never")
+    assert not first["trained"]
+    assert bundle.check(aliases.bundle_path(bench.here, "small")[0])["adapter"] is None
+    second = bench.refresh(SECOND, "always")
+    assert second["trained"]
+    assert bundle.check(aliases.bundle_path(bench.here, "small")[0])["adapter"] is not None
+
+
+def test_many_new_names_or_another_recipe_ask_for_training(bench: Bench) -> None:
+    bench.refresh(FIRST)
+    bench.declare(more="[retrain]\nnames_changed = 0.001")
+    assert bench.refresh(SECOND)["trained"]
+    bench.declare(more="[retrain]\nnames_changed = 1.0", name="small")
+    toml = bench.toml.read_text().replace("questions = 16", "questions = 17")
+    bench.toml.write_text(toml)
+    third = bench.refresh(SECOND)
+    assert third["trained"]
+    assert "declared training" in third["why"]
+
+
+def test_only_one_refresh_of_a_linker_at_a_time(bench: Bench) -> None:
+    begun = refresh_steps.start(bench.here, str(bench.toml))
+    with refresh_steps.exclusive(begun), pytest.raises(RegistryError, match="another refresh"):
+        bench.refresh(FIRST)
+
+
+def test_files_must_be_for_an_ontology_of_the_linker(bench: Bench) -> None:
+    file = small.release(bench.folder / "files", FIRST)
+    with pytest.raises(DeclarationError, match="expected files for one of its ontologies mondo-sample, found hp"):
+        refresh.run(bench.here, str(bench.toml), {"hp": [file]})
+
+
+def test_a_missing_corpus_says_where_to_get_it(here: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BELINK_DATA", raising=False)
+    with pytest.raises(DeclarationError, match=r"BELINK_DATA unset; get it from https://"):
+        refresh_steps.start(settings.load(here.home), "disease")
+
+
+@pytest.mark.parametrize("name", ["sample", "mondo", "chemical", "disease"])
+def test_every_shipped_linker_can_be_read(name: str) -> None:
+    from belink.declarations import load_linker, load_source
+
+    declared = load_linker(name)
+    assert [load_source(ontology).name for ontology in declared.ontologies]
+
+
+def test_tasks_are_functions_of_the_library_and_only_fetching_is_retried() -> None:
+    from prefect import Task
+
+    from flows import pipeline
+
+    tasks = {name: value for name, value in vars(pipeline).items() if isinstance(value, Task)}
+    assert len(tasks) >= 12
+    assert all(task.fn.__module__.startswith("belink.") for task in tasks.values())
+    assert [name for name, task in tasks.items() if task.retries] == ["fetch"]
+
+
+def test_leftovers_of_killed_builds_are_swept(bench: Bench) -> None:
+    stale = bench.here.indices / "small" / ".tmp-abc-999999999-0123abcd"
+    stale.mkdir(parents=True)
+    with refresh_steps.exclusive(refresh_steps.start(bench.here, str(bench.toml))):
+        assert not stale.exists()
+
+
+def test_a_damaged_champion_is_replaced_without_being_compared(bench: Bench) -> None:
+    bench.refresh(FIRST)
+    path, _ = aliases.bundle_path(bench.here, "small")
+    (path / bundle.CALIBRATION).unlink()
+    repaired = bench.refresh(FIRST)
+    assert (repaired["outcome"], repaired["champion"]) == ("promoted", "2")
+    assert "not_below_champion" not in [gate["name"] for gate in repaired["gates"]]
+    bundle.check(aliases.bundle_path(bench.here, "small")[0])
+
+
+def test_a_linker_whose_name_no_registry_takes_is_refused(bench: Bench) -> None:
+    odd = bench.toml.rename(bench.toml.with_name("o'brien@home.toml"))
+    with pytest.raises(DeclarationError, match="name: String should match pattern"):
+        refresh.run(bench.here, str(odd))

@@ -1,0 +1,168 @@
+"""A refresh killed at any moment: the champion links on, nothing half-made is visible, the next refresh finishes."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from belink import artefacts, settings
+from belink.linker import bundle
+from belink.registry import aliases
+from belink.settings import Settings
+from flows import environment
+from tests.support import small
+
+PROGRAM = """
+import json, sys
+from pathlib import Path
+from belink import settings
+from flows.refresh import run
+home, toml, file = map(Path, sys.argv[1:4])
+print(json.dumps(run(settings.load(home), str(toml), {"mondo-sample": [file]}, "always")))
+"""
+
+
+class Rounds:
+    """A home with a champion, and one release after another to refresh it with."""
+
+    def __init__(self, folder: Path, models: dict[str, str], variables: dict[str, str]) -> None:
+        self.folder = folder
+        self.here = settings.load(folder / "home")
+        self.toml = small.linker(folder, models)
+        self.variables = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
+        started = time.monotonic()
+        assert self.finish(self.release(0))["outcome"] == "promoted"
+        self.seconds = time.monotonic() - started  # what an undisturbed refresh takes, the very first being the longest
+
+    def release(self, number: int) -> Path:
+        """A release of its own: another version, and a name more."""
+        path = small.release(self.folder / "files", small.RELEASES[1])
+        text = path.read_text(encoding="utf-8").replace("2025-09-02", f"round-{number}", 1)
+        made = path.with_name(f"round-{number}.obo")
+        made.write_text(text.rstrip() + f'\nsynonym: "disease of round {number}" EXACT []\n', encoding="utf-8")
+        return made
+
+    def start(self, file: Path, out: int = subprocess.PIPE) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", PROGRAM, str(self.here.home), str(self.toml), str(file)]
+        return subprocess.Popen(command, env=self.variables, stdout=out, stderr=out, text=True, cwd=self.folder)
+
+    def finish(self, file: Path) -> dict[str, Any]:
+        process = self.start(file)
+        out, err = process.communicate(timeout=900)  # of a busy machine's, too
+        assert process.returncode == 0, err
+        answer: dict[str, Any] = json.loads(out)
+        return answer
+
+    def kill_after(self, seconds: float, file: Path) -> bool:
+        """Whether the refresh was still running then."""
+        process = self.start(file, subprocess.DEVNULL)  # a pipe would stay open: the server it started outlives it
+        try:
+            process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+        process.wait()
+        return process.returncode == -signal.SIGKILL
+
+
+def check_champion(here: Settings) -> str:
+    """The champion's version, once its bundle was read through and has linked a text."""
+    from belink.linker.linker import Linker
+
+    path, version = aliases.bundle_path(here, "small")
+    bundle.check(path)
+    linker = Linker(path, here.cache)
+    name = max(linker.index.names(), key=len)
+    assert any(link.mention.text == name for link in linker.link_text(f"a case of {name} was seen"))
+    return version
+
+
+def check_whole(here: Settings) -> None:
+    """Whatever has a name that others look for is complete."""
+    for kind in ("releases", "indices", "adapters", "calibrations", "drafts", "evaluations", "bundles"):
+        for folder in (here.home / kind).glob("*/[!.]*"):
+            manifest = artefacts.read_manifest(folder)
+            if kind in ("drafts", "bundles"):
+                assert bundle.check(folder)["key"] == folder.name
+            if kind == "releases":
+                assert artefacts.sha256(folder / "release.duckdb") == manifest["database_sha256"]
+
+
+def rounds(made: Rounds, kills: int, seed: int) -> None:
+    draw = random.Random(seed)
+    killed = 0
+    for number in range(1, kills + 1):
+        file = made.release(number)
+        before = aliases.champion(made.here, "small")
+        was_running = made.kill_after(draw.uniform(0.05, 0.95) * made.seconds, file)
+        killed += was_running
+        after = check_champion(made.here)
+        assert after == before or not was_running or int(after) == int(before or 0) + 1
+        check_whole(made.here)
+        answer = made.finish(file)
+        assert answer["outcome"] in ("promoted", "unchanged")
+        assert answer["champion"] == check_champion(made.here)
+        check_whole(made.here)
+        assert not list(made.here.home.rglob(".tmp-*")), "leftovers are swept by the next refresh"
+    assert killed >= kills // 2, "too few were killed while running to show anything"
+
+
+@pytest.mark.timeout(600)
+def test_a_killed_refresh_costs_nothing(tmp_path: Path, models: dict[str, str], prefect_server: Path) -> None:
+    from prefect.settings import PREFECT_API_URL
+
+    rounds(Rounds(tmp_path, models, {"PREFECT_API_URL": str(PREFECT_API_URL.value())}), kills=2, seed=11)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_fifty_killed_refreshes_cost_nothing_and_leave_no_server_behind(tmp_path: Path, models: dict[str, str]) -> None:
+    rounds(Rounds(tmp_path, models, {}), kills=50, seed=int(os.environ.get("BELINK_SEED", "20")))
+    assert environment.end_abandoned_servers() == []
+
+
+def servers_of(pid: int) -> list[psutil.Process]:
+    return [
+        process
+        for process in psutil.process_iter()
+        if process.status() != psutil.STATUS_ZOMBIE
+        and "prefect.server.api.server:create_app" in process.cmdline()
+        and process.environ().get("BELINK_STARTED_BY", "").startswith(f"{pid}:")
+    ]
+
+
+@pytest.mark.timeout(600)
+def test_the_server_of_a_killed_flow_is_ended_and_that_of_a_living_one_is_not(tmp_path: Path) -> None:
+    program = """
+import sys, time
+from pathlib import Path
+from flows import environment
+with environment.prepared(Path(sys.argv[1])):
+    from prefect import flow
+    flow(lambda: time.sleep(600), name="waits")()
+"""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
+    process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], env=variables, cwd=tmp_path)
+    try:
+        deadline = time.monotonic() + 300
+        while not servers_of(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert environment.end_abandoned_servers() == [], "its flow is alive"
+        (server,) = servers_of(process.pid)
+        process.kill()
+        process.wait()
+        assert servers_of(process.pid), "a killed flow cannot end its server"
+        assert environment.end_abandoned_servers() == [server.pid]
+        assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
+    finally:
+        process.kill()
+        process.wait()
+        for left in servers_of(process.pid):
+            left.kill()

@@ -1,0 +1,178 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from belink import weights as model_references
+from belink.declarations import Reranker as Config
+from belink.errors import ModelError
+from belink.linker import reranker as rerank
+from belink.linker.reranker import Reranker
+from belink.records import Candidate, Mention
+from belink.weights import ResolvedModel
+
+NAMES = (
+    "breast carcinoma",
+    "type 2 diabetes mellitus",
+    "β-thalassaemia major",
+    "Alzheimer disease, early onset",
+    "1->4 linked = A\nglucan",
+    "DM",
+)
+
+
+def options(n: int, shift: int = 0) -> list[Candidate]:
+    names = [NAMES[(i + shift) % len(NAMES)] for i in range(n)]
+    return [Candidate(id=f"X:{i}", label=name, name=name, ontology="x", release="1") for i, name in enumerate(names)]
+
+
+ASKED = [
+    (Mention(text="melanoma", sentence="Two patients had melanoma.", start=17, end=25), options(3)),
+    (Mention(text="DM", long_form="diabetes mellitus"), options(9)),
+    (Mention(text="nothing at all"), []),
+    (Mention(text="breast cancer", sentence="Hereditary breast cancer " * 8, start=11, end=24), options(6, shift=2)),
+    (Mention(text="x"), options(1)),
+]
+MENTIONS = [mention for mention, _ in ASKED]
+CANDIDATES = [candidates for _, candidates in ASKED]
+
+
+@pytest.fixture(scope="module")
+def base(models: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> ResolvedModel:
+    return model_references.resolve(models["reranker"], tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _float32():
+    """Comparisons of answers need the precision that a test machine with bfloat16 would not take."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("belink.weights._cpu_bf16", lambda: False)
+        yield
+
+
+def load(base: ResolvedModel, **config: object) -> Reranker:
+    return Reranker.load(base, None, Config.model_validate({"orders": 1, **config}), device="cpu")
+
+
+@pytest.mark.parametrize("format", ["letter-last", "letter-first"])
+def test_letters_have_the_logits_that_the_whole_model_gives_them(base, format):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    reranker = load(base, format=format)
+    whole = AutoModelForCausalLM.from_pretrained(base.path, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(base.path)
+    space = "" if format == "letter-first" else " "
+    for (mention, candidates), found in zip(ASKED, reranker.logits(MENTIONS, CANDIDATES), strict=True):
+        if not candidates:
+            continue
+        tokens = reranker.form.tokens(mention, candidates)
+        with torch.inference_mode():
+            everything = whole(torch.tensor([tokens])).logits[0, -1]
+        letters = [tokenizer(f"{space}{letter}", add_special_tokens=False)["input_ids"][-1] for letter in "ABCDEFGHIJ"]
+        expected = everything[letters[: len(candidates) + 1]].numpy()
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_batch_answers_as_its_questions_would_one_by_one(base):
+    together = load(base, batch_tokens=100_000).logits(MENTIONS, CANDIDATES)
+    reranker = load(base, batch_tokens=1)
+    for mention, candidates, found in zip(MENTIONS, CANDIDATES, together, strict=True):
+        (alone,) = reranker.logits([mention], [candidates])
+        assert found.dtype == np.float32
+        assert found.shape == (len(candidates) + 1,)
+        np.testing.assert_allclose(found, alone, atol=1e-4)
+
+
+def test_what_is_padded_on_the_right_does_not_reach_the_answer(base):
+    import torch
+
+    reranker = load(base)
+    tokens = reranker.form.tokens(*ASKED[0])
+    ids, last = rerank.pad([tokens, tokens + [5] * 40])
+    assert ids.shape == (2, len(tokens) + 40)
+    assert last.tolist() == [len(tokens) - 1, len(tokens) + 39]
+    with torch.inference_mode():
+        padded = reranker.model(input_ids=ids).logits[0, last[0]]
+        other = ids.clone()
+        other[0, len(tokens) :] = 7
+        assert torch.allclose(padded, reranker.model(input_ids=other).logits[0, last[0]], atol=1e-5)
+
+
+def test_a_mention_without_candidates_has_one_option_and_no_forward_pass(base):
+    reranker = load(base)
+    reranker.model = None
+    assert [found.tolist() for found in reranker.logits([MENTIONS[2]], [[]])] == [[0.0]]
+    assert reranker.logits([], []) == []
+
+
+def test_a_question_asked_twice_in_a_batch_is_answered_once(base):
+    reranker = load(base)
+    rows = []
+    model = reranker.model
+
+    def counted(input_ids, **more):
+        rows.append(len(input_ids))
+        return model(input_ids=input_ids, **more)
+
+    reranker.model = counted
+    found = reranker.logits([MENTIONS[0]] * 5 + [MENTIONS[1]], [CANDIDATES[0]] * 5 + [CANDIDATES[1]])
+    assert sum(rows) == 2
+    assert all(np.array_equal(found[0], again) for again in found[1:5])
+
+
+def test_over_several_orders_the_answer_does_not_depend_on_the_order_given(base):
+    once, all_orders = load(base), load(base, orders=2)
+    two = options(2)
+    (given,), (turned,) = once.logits([MENTIONS[0]], [two]), once.logits([MENTIONS[0]], [two[::-1]])
+    (mean,) = all_orders.logits([MENTIONS[0]], [two])
+    (mean_turned,) = all_orders.logits([MENTIONS[0]], [two[::-1]])
+    np.testing.assert_allclose(mean, mean_turned[[1, 0, 2]], atol=1e-5)
+    assert not np.allclose(given - given[2], turned[[1, 0, 2]] - turned[2], atol=1e-5)
+    expected = (given - np.logaddexp.reduce(given) + (turned - np.logaddexp.reduce(turned))[[1, 0, 2]]) / 2
+    np.testing.assert_allclose(mean, expected, atol=1e-5)
+
+
+def test_more_options_than_the_declaration_allows_are_a_mistake_of_the_caller(base):
+    with pytest.raises(ValueError, match="at most 3 options, found 4"):
+        load(base, options=3).logits([MENTIONS[0]], [options(4)])
+    with pytest.raises(ValueError, match="one list of candidates a mention"):
+        load(base).logits(MENTIONS, [])
+
+
+@pytest.mark.parametrize(
+    ("lengths", "tokens", "expected"),
+    [
+        ([], 10, []),
+        ([50], 10, [[0]]),
+        ([5, 5, 5], 10, [[0, 1], [2]]),
+        ([9, 4, 4, 4], 12, [[0], [1, 2, 3]]),
+        ([4, 4, 9], 12, [[0, 1], [2]]),
+    ],
+)
+def test_batches_stay_within_the_padded_tokens(lengths, tokens, expected):
+    assert [list(batch) for batch in rerank.batches(lengths, tokens)] == expected
+
+
+def test_the_fingerprint_tells_apart_what_answers_differently(base):
+    same = load(base).fingerprint
+    assert load(base, batch_tokens=77).fingerprint == same
+    assert load(base, sentence=False).fingerprint != same
+    assert load(base, orders=2).fingerprint != same
+
+
+def test_a_folder_without_a_language_model_is_refused(base, tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match="expected a"):
+        Reranker.load(ResolvedModel(path=tmp_path / "empty", reference="path:x", sha256="0"), None, Config())
+
+
+def test_bfloat16_keeps_the_letters_apart_as_float32_does(base):
+    import torch
+
+    reranker = load(base)
+    exact = reranker.logits(MENTIONS, CANDIDATES)
+    rerank.rounded(reranker.model, torch.bfloat16)
+    assert reranker.model.get_output_embeddings().weight.dtype == torch.float32
+    for one, other in zip(exact, reranker.logits(MENTIONS, CANDIDATES), strict=True):
+        np.testing.assert_allclose(one - one.mean(), other - other.mean(), atol=0.02)

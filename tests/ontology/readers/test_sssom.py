@@ -1,0 +1,173 @@
+"""SSSOM mapping sets: into a release's cross-references, and out of them."""
+
+from pathlib import Path
+
+import pytest
+
+from belink.errors import SourceError
+from belink.ontology.ingest import ingest
+from belink.ontology.readers import sssom
+from belink.ontology.release import open_release
+from belink.ontology.release_writer import ReleaseWriter
+from belink.records import Rejection
+from belink.settings import Settings
+from tests.support.made_releases import concept, obo, release, source
+from tests.support.read_sources import write
+
+HEAD = (
+    "#curie_map:\n#  X: https://example.org/X_\n#mapping_set_id: https://example.org/set\n"
+    "#license: https://creativecommons.org/publicdomain/zero/1.0/\n"
+)
+COLUMNS = ("subject_id", "subject_label", "predicate_id", "predicate_modifier", "object_id", "mapping_justification")
+
+
+def row(subject: str, predicate: str, other: str, modifier: str = "") -> str:
+    return (
+        "\t".join((subject, "label, with\u2028text", predicate, modifier, other, "semapv:ManualMappingCuration")) + "\n"
+    )
+
+
+def mapped(
+    folder: Path, text: str | bytes, name: str = "m.sssom.tsv", *, packed: bool = False
+) -> dict[str, list[tuple]]:  # type: ignore[type-arg]
+    """A release of X:1 to X:3 (X:1 with one xref) after the mappings were read."""
+    folder.mkdir(exist_ok=True)
+    path = write(folder / name, text, packed=packed)
+    with ReleaseWriter(folder / "release.duckdb", source()) as into:
+        into.concepts([concept(1, "a", xrefs=("A:1",)), concept(2, "b"), concept(3, "c")])
+        added = sssom.read([path], into)
+        tables = {t: into.sql(f"SELECT * FROM {t} ORDER BY rowid") for t in ("xref", "relationship", "rejection")}
+    assert added == len(tables["xref"]) + len(tables["relationship"]) - 1
+    assert {p.name for p in folder.iterdir()} == {name, "release.duckdb"}
+    return tables
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_mappings_of_sameness_become_xrefs_from_both_ends(tmp_path: Path, packed: bool) -> None:
+    text = HEAD + "\t".join(COLUMNS) + "\n"
+    text += row("X:2", "skos:exactMatch", "B:7") + row("B:8", "oboInOwl:hasDbXref", "X:3")
+    text += (
+        row("X:2", "owl:equivalentClass", "X:3")
+        + row("X:1", "skos:exactMatch", "A:1")
+        + row("X:2", "skos:closeMatch", "B:7")
+    )
+    text += row("X:3", "skos:exactMatch", "X:3")
+    found = mapped(tmp_path / "r", text, packed=packed)
+    assert found["xref"] == [
+        ("X:1", "A:1"), ("X:2", "B:7"), ("X:3", "B:8"), ("X:2", "X:3"), ("X:3", "X:2"),
+    ]  # fmt: skip
+    assert found["rejection"] == []
+
+
+def test_broader_and_narrower_mappings_keep_their_predicate(tmp_path: Path) -> None:
+    text = "\t".join(COLUMNS) + "\n" + row("X:1", "skos:broadMatch", "B:1") * 2 + row("B:2", "skos:narrowMatch", "X:2")
+    found = mapped(tmp_path / "r", text)
+    assert found["relationship"] == [("X:1", "skos:broadMatch", "B:1")]
+    assert len(found["xref"]) == 1
+
+
+def test_negated_mappings_and_those_to_nothing_are_left_out(tmp_path: Path) -> None:
+    text = "\t".join(COLUMNS) + "\n" + row("X:1", "skos:exactMatch", "B:1", "Not")
+    text += row("X:2", "skos:exactMatch", "sssom:NoTermFound") + row("sssom:NoTermFound", "skos:exactMatch", "X:2")
+    found = mapped(tmp_path / "r", text)
+    assert found["xref"] == [("X:1", "A:1")]
+    assert found["rejection"] == []
+
+
+def test_what_does_not_fit_is_set_aside_with_its_reason(tmp_path: Path) -> None:
+    text = (
+        "\t".join(COLUMNS)
+        + "\n"
+        + row("B:1", "skos:exactMatch", "B:2")
+        + row("X:1", "skos:exactMatch", "https://a.org/b")
+    )
+    text += "X:1\tskos:exactMatch\n" + row("X:1", "skos:exactMatch", "") + row("no curie", "skos:exactMatch", "X:1")
+    text += row("X:1", "skos:exactMatch", "B:9")
+    found = mapped(tmp_path / "r", text.encode() + row("X:1", "skos:exactMatch", "?:1").encode().replace(b"?", b"\xe9"))
+    assert found["xref"] == [("X:1", "A:1"), ("X:1", "B:9")]
+    assert sorted(
+        (line, reason.removeprefix("m.sssom.tsv: ")) for line, _, reason, _ in found["rejection"] if line
+    ) == [
+        (4, "expected 6 columns, found 2"),
+        (5, "expected a value in object_id, found none"),
+        (8, "expected UTF-8, found other bytes"),
+    ]
+    assert sorted(reason for line, _, reason, _ in found["rejection"] if line is None) == [
+        "m.sssom.tsv: expected two CURIEs",
+        "m.sssom.tsv: expected two CURIEs",
+        "m.sssom.tsv: neither end is a concept of the release",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "found ''"),
+        (HEAD, "found ''"),
+        ("subject_id\tobject_id\nX:1\tB:1\n", "with predicate_id, found"),
+        ("subject_id,predicate_id,object_id\nX:1,skos:exactMatch,B:1\n", "expected SSSOM, a tab-separated table"),
+    ],
+)
+def test_what_is_no_mapping_set_is_one_clear_error(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(SourceError, match=complaint):
+        mapped(tmp_path / "r", text)
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    made = release(
+        tmp_path / "2025-01",
+        concept(1, "one\twith a tab", xrefs=("A:1", "https://a.org/1", "B:2")),
+        concept(2, None, relationships=(("skos:broadMatch", "B:3"), ("part_of", "X:1"))),
+        concept(3, "gone", xrefs=("A:3",), obsolete=True),
+        concept("Y:1", "another ontology's", xrefs=("A:4",)),
+        rejections=[Rejection(line=1, text="x", reason="y")],
+    )
+    target = tmp_path / "x.sssom.tsv"
+    with open_release(made) as opened:
+        assert sssom.write(opened, target) == 3
+    lines = target.read_text().splitlines()
+    assert [line.split("\t") for line in lines if not line.startswith("#")] == [
+        ["subject_id", "subject_label", "predicate_id", "object_id", "mapping_justification"],
+        ["X:1", "one with a tab", "oboInOwl:hasDbXref", "A:1", "semapv:UnspecifiedMatching"],
+        ["X:1", "one with a tab", "oboInOwl:hasDbXref", "B:2", "semapv:UnspecifiedMatching"],
+        ["X:2", "", "skos:broadMatch", "B:3", "semapv:UnspecifiedMatching"],
+    ]
+    with ReleaseWriter(tmp_path / "again.duckdb", source()) as into:
+        into.concepts([concept(1, "one"), concept(2, "two")])
+        assert sssom.read([target], into) == 3
+        assert into.sql("FROM xref") == [("X:1", "A:1"), ("X:1", "B:2")]
+        assert into.sql("FROM relationship") == [("X:2", "skos:broadMatch", "B:3")]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
+def test_the_header_is_yaml_that_declares_every_prefix(tmp_path: Path) -> None:
+    import yaml
+
+    made = release(tmp_path / "2025-01", concept(1, "one", xrefs=("A:1",)))
+    with open_release(made) as opened:
+        sssom.write(opened, tmp_path / "x.tsv")
+    comments = [line[1:] for line in (tmp_path / "x.tsv").read_text().splitlines() if line.startswith("#")]
+    header = yaml.safe_load("\n".join(comments))
+    assert header["curie_map"].keys() == {"A", "X", "oboInOwl"}
+    assert header["mapping_set_version"] == "2025-01"
+    assert header["mapping_set_id"] and header["license"].startswith("https://")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("m.sssom.tsv", True), ("m.SSSOM.tsv.gz", True), ("m.tsv", False), ("sssom.tsv.bak", False)]
+)
+def test_mapping_sets_are_told_by_their_name(name: str, told: bool) -> None:
+    assert sssom.is_mapping_set(Path(name)) is told
+
+
+def test_mapping_sets_beside_an_ontology_are_ingested_with_it(tmp_path: Path, here: Settings) -> None:
+    ontology = write(tmp_path / "x.obo", obo(concept(1, "one"), concept(2, "two")))
+    rows = "\t".join(COLUMNS) + "\n" + row("X:1", "skos:exactMatch", "B:1") + row("C:1", "skos:exactMatch", "B:1")
+    mappings = write(tmp_path / "x.sssom.tsv.gz", rows, packed=True)
+    first = ingest(source(), [ontology], here)
+    both = ingest(source(), [ontology, mappings], here, version="2025-01-01-mapped", refuse=False)
+    assert (both.new, both.concepts, both.rejected) == (True, first.concepts, 1)
+    assert not ingest(source(), [mappings, ontology], here, version="2025-01-01-mapped").new
+    with open_release(both.path) as opened:
+        found = opened.concept("X:1")
+    assert found and found.xrefs == ("B:1",)

@@ -1,0 +1,299 @@
+"""MLflow holds bundles as versions; aliases move only as promote and rollback say."""
+
+import json
+import multiprocessing
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from belink import artefacts
+from belink.errors import RegistryError
+from belink.linker import bundle
+from belink.records import GateResult
+from belink.registry import aliases
+from belink.registry.store import RunRecord, create_database, setup
+from belink.settings import Settings
+from tests.support.handmade import parts
+
+RECORD = RunRecord(
+    params={"encoder.model": "path:/encoder", "training.seed": 13},
+    metrics={"accuracy_at_1": 0.75},
+    reports={"gates.md": "| gate |", "diff-mondo-sample.md": "| added | 3 |"},
+    datasets={"mondo-sample": ("/somewhere/mondo.obo", "c" * 64)},
+    tags={"outcome": "pending"},
+    description="# sample",
+)
+
+
+def made(here: Settings, number: int = 1, name: str = "sample") -> Path:
+    """A bundle that differs from one made with another ``number``."""
+    gates = [GateResult(name="min_accuracy_at_1", value=number / 10, bound=0.0, passed=True)]
+    return bundle.assemble(parts(here.home / "parts", name=name, gates=gates), here.bundles / name)
+
+
+def registered(here: Settings, number: int = 1) -> str:
+    return aliases.register(here, made(here, number), RECORD)
+
+
+def test_asking_an_empty_home_makes_nothing(here: Settings) -> None:
+    assert aliases.status(here) == {"home": str(here.home), "tracking_uri": here.tracking_uri, "linkers": []}
+    assert aliases.champion(here, "sample") is None
+    with pytest.raises(RegistryError, match="sample@champion"):
+        aliases.bundle_path(here, "sample")
+    assert not here.home.exists()
+
+
+def test_a_version_holds_the_whole_bundle_and_tells_its_story(registry_home: Settings) -> None:
+    here = registry_home
+    assert registered(here) == "1"
+    client = setup(here)
+    version = client.get_model_version("sample", "1")
+    assert version.tags["belink.release.mondo-sample"] == "2025-02-04"
+    run = client.get_run(version.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics == {"accuracy_at_1": 0.75}
+    assert run.data.params["training.seed"] == "13"
+    assert run.inputs.dataset_inputs[0].dataset.name == "mondo-sample"
+    assert {file.path for file in client.list_artifacts(version.run_id)} >= {"gates.md", "diff-mondo-sample.md"}
+    path, number = aliases.bundle_path(here, "sample", "1")
+    assert number == "1"
+    assert bundle.check(path)["key"] == artefacts.read_manifest(made(here))["key"]
+    assert path.is_relative_to(here.home / "artifacts")
+    assert not list(here.home.rglob("*.pkl"))
+
+
+def test_a_bundle_is_registered_once(registry_home: Settings) -> None:
+    assert registered(registry_home) == registered(registry_home) == "1"
+    assert registered(registry_home, 2) == "2"
+
+
+def test_a_bundle_that_the_store_has_lost_is_registered_anew(registry_home: Settings) -> None:
+    registered(registry_home)
+    path, _ = aliases.bundle_path(registry_home, "sample", "1")
+    shutil.rmtree(path.parents[1])
+    with pytest.raises(RegistryError, match="found 0"):
+        aliases.bundle_path(registry_home, "sample", "1")
+    assert registered(registry_home) == "2"
+    assert bundle.check(aliases.bundle_path(registry_home, "sample", "2")[0])
+
+
+def test_what_a_killed_registration_left_is_removed(registry_home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = registry_home
+    client = setup(here)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(client), "create_model_version", lambda *_, **__: os.abort.missing)  # dies after logging
+        with pytest.raises(AttributeError):
+            registered(here)
+    experiment = client.get_experiment_by_name("belink").experiment_id
+    (left,) = client.search_runs([experiment])
+    assert registered(here) == "1"
+    (kept,) = client.search_runs([experiment])
+    assert kept.info.run_id != left.info.run_id
+    assert len(list((here.home / "artifacts" / "models").iterdir())) == 1
+
+
+def test_a_draft_is_not_registered(registry_home: Settings) -> None:
+    here = registry_home
+    draft = bundle.assemble(parts(here.home / "parts", evaluation=None), here.bundles / "sample")
+    with pytest.raises(RegistryError, match="draft"):
+        aliases.register(here, draft, RECORD)
+
+
+def test_promotion_moves_champion_and_remembers_the_one_before(registry_home: Settings) -> None:
+    here = registry_home
+    registered(here, 1)
+    registered(here, 2)
+    assert aliases.promote(here, "sample", "1", expect=None) == {
+        "linker": "sample", "champion": "1", "previous": None,
+    }  # fmt: skip
+    assert aliases.promote(here, "sample", "2", expect="1")["previous"] == "1"
+    assert aliases.aliases(here, "sample") == {"champion": "2", "previous": "1"}
+
+
+def test_promoting_the_champion_again_changes_nothing(registry_home: Settings) -> None:
+    here = registry_home
+    registered(here, 1)
+    registered(here, 2)
+    aliases.promote(here, "sample", "1")
+    aliases.promote(here, "sample", "2")
+    aliases.promote(here, "sample", "2")
+    assert aliases.aliases(here, "sample") == {"champion": "2", "previous": "1"}
+
+
+def test_a_champion_that_moved_meanwhile_is_left_alone(registry_home: Settings) -> None:
+    here = registry_home
+    for number in (1, 2, 3):
+        registered(here, number)
+    aliases.promote(here, "sample", "1")
+    aliases.promote(here, "sample", "2")
+    with pytest.raises(RegistryError, match="expected version 1 as champion, found 2"):
+        aliases.promote(here, "sample", "3", expect="1")
+    assert aliases.champion(here, "sample") == "2"
+
+
+def test_rollback_goes_back_and_forth_and_withdraws_what_it_leaves(registry_home: Settings) -> None:
+    here = registry_home
+    registered(here, 1)
+    registered(here, 2)
+    aliases.promote(here, "sample", "1")
+    aliases.promote(here, "sample", "2")
+    assert aliases.rollback(here, "sample") == {"linker": "sample", "champion": "1", "previous": "2"}
+    assert aliases.is_withdrawn(here, "sample", "2")
+    assert not aliases.is_withdrawn(here, "sample", "1")
+    aliases.promote(here, "sample", "2")
+    assert not aliases.is_withdrawn(here, "sample", "2")
+
+
+def test_there_must_be_something_to_roll_back_to(registry_home: Settings) -> None:
+    here = registry_home
+    with pytest.raises(RegistryError, match="expected a champion to roll back"):
+        aliases.rollback(here, "sample")
+    registered(here)
+    aliases.promote(here, "sample", "1")
+    with pytest.raises(RegistryError, match="expected a version before 1"):
+        aliases.rollback(here, "sample")
+
+
+@pytest.mark.parametrize("which", ["7", "champion", "nonsense"])
+def test_what_is_not_there_is_said_in_one_line(registry_home: Settings, which: str) -> None:
+    here = registry_home
+    registered(here)
+    with pytest.raises(RegistryError) as raised:
+        aliases.bundle_path(here, "sample", which)
+    assert "\n" not in str(raised.value)
+    with pytest.raises(RegistryError, match="no version 7; registered: 1"):
+        aliases.promote(here, "sample", "7")
+
+
+def test_status_names_champion_releases_and_the_gate_that_failed(registry_home: Settings) -> None:
+    here = registry_home
+    registered(here, 1)
+    aliases.promote(here, "sample", "1")
+    registered(here, 2)
+    aliases.settle(here, "sample", "2", "rejected", ("max_ece",))
+    (linker,) = aliases.status(here)["linkers"]
+    assert (linker["name"], linker["champion"], linker["previous"]) == ("sample", "1", None)
+    assert linker["releases"] == {"mondo-sample": "2025-02-04"}
+    assert linker["updated"].startswith("20")
+    assert linker["challenger"] == "2"
+    assert linker["last_refresh"] | {"outcome": "rejected", "failed_gates": ["max_ece"]} == linker["last_refresh"]
+    assert json.dumps(aliases.status(here))
+
+
+def test_a_model_of_somebody_else_is_not_touched(registry_home: Settings) -> None:
+    here = registry_home
+    setup(here).create_registered_model("sample")
+    with pytest.raises(RegistryError, match="somebody else's model"):
+        registered(here)
+    assert aliases.linkers(here) == []
+
+
+def test_a_file_that_is_no_database_is_said_in_one_line(here: Settings) -> None:
+    here.home.mkdir()
+    (here.home / "mlflow.db").write_text("not a database at all, but long enough to look at" * 20)
+    with pytest.raises(RegistryError) as raised:
+        aliases.status(here)
+    assert "\n" not in str(raised.value)
+
+
+def _set_up(home: str) -> None:
+    from belink import settings
+
+    setup(settings.load(Path(home)))
+
+
+@pytest.mark.slow
+def test_a_cold_store_bears_several_processes_at_once(here: Settings) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_set_up, args=(str(here.home),)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert registered(here) == "1"
+
+
+def _create(database: str) -> None:
+    create_database(Path(database))
+
+
+def test_a_migration_killed_half_way_leaves_no_database(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=_create, args=(str(tmp_path / "mlflow.db"),))
+    process.start()
+    while not list(tmp_path.glob(".tmp-*")) and process.is_alive():
+        time.sleep(0.01)
+    time.sleep(0.5)
+    process.kill()
+    process.join()
+    assert not (tmp_path / "mlflow.db").exists()
+    assert list(tmp_path.glob(".tmp-*"))
+    create_database(tmp_path / "mlflow.db")
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+
+
+@pytest.fixture
+def server(registry_home: Settings) -> Iterator[Settings]:
+    """An MLflow server on loopback that keeps artifacts itself, as a team has one."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    store = registry_home.home / "server"
+    store.mkdir()
+    (registry_home.home / "mlflow.db").rename(store / "mlflow.db")
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{store}/mlflow.db", "--artifacts-destination", str(store / "files")]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (store / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        uri = f"http://127.0.0.1:{port}"
+        for _ in range(600):
+            try:
+                if httpx.get(f"{uri}/health").status_code == 200:
+                    break
+            except httpx.TransportError:
+                assert process.poll() is None, (store / "log").read_text()
+            time.sleep(0.1)
+        yield replace(registry_home, tracking_uri=uri)
+    finally:
+        os.killpg(process.pid, 15)
+        process.wait()
+
+
+def test_a_server_elsewhere_serves_bundles_that_are_fetched_once(
+    server: Settings, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert registered(server, 1) == registered(server, 1) == "1"
+    assert registered(server, 2) == "2"
+    assert capfd.readouterr().out == "", "standard output is for the one JSON document"
+    aliases.promote(server, "sample", "1", expect=None)
+    aliases.promote(server, "sample", "2", expect="1")
+    path, version = aliases.bundle_path(server, "sample")
+    assert version == "2"
+    assert bundle.check(path)["linker"] == "sample"
+    assert path.is_relative_to(server.home / "fetched")
+    made_at = (path / "manifest.json").stat().st_mtime_ns
+    assert aliases.bundle_path(server, "sample")[0] == path
+    assert (path / "manifest.json").stat().st_mtime_ns == made_at
+    assert aliases.rollback(server, "sample")["champion"] == "1"
+    assert aliases.status(server)["linkers"][0]["champion"] == "1"
+
+
+def test_a_server_that_is_gone_is_said_in_one_line(here: Settings) -> None:
+    gone = replace(here, tracking_uri="http://127.0.0.1:9")
+    with pytest.raises(RegistryError) as raised:
+        aliases.status(gone)
+    assert "\n" not in str(raised.value)

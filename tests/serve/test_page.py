@@ -1,0 +1,257 @@
+"""The page, in a real browser: what a reader sees, clicks, types and shares."""
+
+import shutil
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from belink.registry import aliases
+from tests.support import small
+from tests.support.serving import EVIL, Made, Server, serving
+
+CHROMIUM = shutil.which("chromium")
+expect.set_options(timeout=60_000)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+
+
+@pytest.fixture(scope="module")
+def server(served_home: Made) -> Iterator[Server]:
+    here, name = served_home.here, "page"
+    first, second = (served_home.register(name, release) for release in small.RELEASES)
+    aliases.settle(here, name, first, "rejected", ("min_accuracy_at_1",))
+    aliases.promote(here, name, first)
+    aliases.settle(here, name, second, "promoted")
+    aliases.promote(here, name, second)
+    with serving(here, name) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(browser: Browser, server: Server) -> Iterator[Page]:
+    """The page, opened; anything that the browser complains of, or asks of another host, fails the test."""
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    opened = context.new_page()
+    opened.set_default_timeout(60_000)
+    complaints: list[str] = []
+    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("request", lambda request: request.url.startswith(server.url) or complaints.append(request.url))
+    opened.goto(server.url)
+    expect(opened.locator("#serving")).to_contain_text("version 2")
+    yield opened
+    context.close()
+    assert not [said for said in complaints if "status of 413" not in said]
+
+
+def names(server: Server, n: int = 3) -> list[str]:
+    """Labels that the detector finds, none of which holds another."""
+    release = server.follower.current.releases[0]
+    rows = release.rows("SELECT label FROM concept WHERE NOT obsolete AND own AND length(label) > 14 ORDER BY label")
+    found = [label for (label,) in rows if label.replace(" ", "").isalpha()]
+    return [label for label in found if len(server.follower.linker.link_text(f"A {label}."))][:: len(found) // n][:n]
+
+
+def ask(page: Page, text: str) -> None:
+    page.fill("#text", text)
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#go")).to_have_text("Link")
+    expect(page.locator("#made")).to_contain_text("version 2")
+    assert page.locator("#reading").text_content() == text
+
+
+def test_mentions_are_marked_where_they_stand_and_nil_is_shown_as_such(page: Page, server: Server) -> None:
+    one, two, three = names(server)
+    text = f"😀 First {one}; 𝛃 then {two}, and\nat last {three}."
+    ask(page, text)
+    links = server.post(text=text, min_probability=0).json()["links"]
+    assert page.locator(".mention").all_text_contents() == [found["text"] for found in links]
+    nil = [found["text"] for found in links if found["id"] is None]
+    assert page.locator(".mention.nil").all_text_contents() == nil
+    kept = sum(found["id"] is not None for found in links)
+    assert page.locator("#kept").text_content() == f"{kept} of {len(links)} kept"
+    assert small.ONTOLOGY in page.locator("#legend").text_content() or not kept
+
+
+def test_a_mention_shows_its_candidates_its_concept_and_its_release(page: Page, server: Server) -> None:
+    (label, *_) = names(server)
+    ask(page, f"A case of {label}.")
+    (found,) = server.post(text=f"A case of {label}.", min_probability=0, candidates=25).json()["links"]
+    page.click(".mention")
+    panel = page.locator("#panel-content")
+    panel.locator(f"text={small.RELEASES[1]}").first.wait_for()
+    assert panel.locator("h3").text_content() == (found["label"] if found["id"] else "NIL")
+    shown = panel.locator(".options .name").all_text_contents()
+    assert sorted(shown) == sorted([*(c["label"] for c in found["candidates"]), "None of these (NIL)"])
+    probabilities = [float(p) for p in panel.locator(".options .number").all_text_contents()]
+    assert probabilities == sorted(probabilities, reverse=True)
+    last = panel.locator("button.option").last
+    last.click()
+    assert last.get_attribute("aria-expanded") == "true"
+    parents = server.get(f"/concepts/{found['candidates'][-1]['id']}").json()["parents"]
+    if parents:
+        panel.locator(".more", has_text=parents[0]["label"] or parents[0]["id"]).wait_for()
+
+
+def test_what_the_text_sets_beside_a_mention_is_told(page: Page, server: Server) -> None:
+    one, other, _ = names(server)
+    ask(page, f"A {one} ({other}) was seen.")
+    page.locator(".mention", has_text=one).first.click()
+    expect(page.locator(".said")).to_contain_text(f"in brackets {other}")
+
+
+def test_the_threshold_decides_what_is_kept(page: Page, server: Server) -> None:
+    text = ". ".join(f"A case of {name}" for name in names(server, 12))
+    ask(page, text)
+    links = server.post(text=text, min_probability=0).json()["links"]
+    for bound in (0, 0.5, 0.9, 1):
+        page.locator("#threshold").fill(str(bound))
+        kept = [found["text"] for found in links if found["id"] and found["probability"] >= bound]
+        below = [found["text"] for found in links if found["id"] and found["probability"] < bound]
+        assert page.locator("#kept").text_content() == f"{len(kept)} of {len(links)} kept"
+        assert page.locator(".mention.below").all_text_contents() == below
+
+
+def test_a_shared_link_shows_the_same_result_and_its_text_reaches_no_log(page: Page, server: Server) -> None:
+    one, two, _ = names(server)
+    text = f"{one} & {two} = 100 % #1 + 😀"
+    ask(page, text)
+    page.locator("#threshold").fill("0.3")
+    page.locator(".mention").nth(1).click()
+    page.click("#share")
+    expect(page.locator("#share")).to_have_text("Copied")
+    address = page.evaluate("navigator.clipboard.readText()")
+    assert "#" in address and quote(one) not in address.partition("#")[0]
+    again = page.context.new_page()
+    again.goto(address)
+    again.wait_for_selector(".mention[aria-pressed=true]")
+    assert again.locator("#text").input_value() == text
+    assert again.locator("#threshold").input_value() == "0.3"
+    assert again.locator(".mention[aria-pressed=true]").text_content() == page.locator(".mention").nth(1).text_content()
+
+
+def test_everything_can_be_done_with_the_keyboard(page: Page, server: Server) -> None:
+    one, two, _ = names(server)
+    ask(page, f"First {one}, then {two}.")
+    page.locator(".mention").first.focus()
+    page.keyboard.press("Enter")
+    assert page.locator(".mention").first.get_attribute("aria-pressed") == "true"
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".mention").nth(1).get_attribute("aria-pressed") == "true"
+    assert page.evaluate("document.activeElement.dataset.mention") == "1"
+    page.keyboard.press("Escape")
+    assert page.locator("#panel-empty").is_visible()
+    assert page.evaluate("document.activeElement.dataset.mention") == "1"
+    page.locator("#tab-history").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#versions table")
+
+
+def test_a_name_that_is_html_is_shown_as_text(page: Page, server: Server) -> None:
+    document = {"text": f"{EVIL} fever"}
+    ask(page, document["text"])
+    page.wait_for_selector("#reading")
+    assert page.locator("#reading").text_content() == document["text"]
+    page.locator(".mention").last.click()
+    panel = page.locator("#panel-content")
+    panel.locator(f"text={small.RELEASES[1]}").first.wait_for()
+    labels = panel.locator(".options .name").all_text_contents()
+    assert f"{EVIL} fever" in labels
+    panel.locator("button.option", has_text="onerror").first.click()
+    panel.locator("text=A fever made for testing").first.wait_for()
+    assert page.locator("main img").count() == 0
+    assert "evil" not in page.title()
+    page.click("#tab-history")
+    page.wait_for_selector("#versions table")
+    page.click("#compare button")
+    page.locator("summary", has_text="added").first.click()
+    assert page.locator("#diff").text_content().count(EVIL) >= 1
+    assert page.locator("main img").count() == 0
+
+
+def test_the_second_view_tells_versions_gates_releases_and_changes(page: Page, server: Server) -> None:
+    page.click("#tab-history")
+    page.wait_for_selector("#versions table")
+    versions = page.locator("#versions").text_content()
+    assert "champion" in versions and "previous" in versions
+    assert "rejected: min_accuracy_at_1" in versions
+    assert "min accuracy at 1" in page.locator("#gates-2").text_content()
+    assert page.locator("#gates-1").is_hidden()
+    page.locator("#versions button", has_text="1").click()
+    assert page.locator("#gates-1").is_visible()
+    for release in small.RELEASES:
+        assert release in page.locator("#releases").text_content()
+    page.click("#compare button")
+    page.wait_for_selector(".counts")
+    diff = server.get("/diff", ontology=small.ONTOLOGY, old=small.RELEASES[0], new=small.RELEASES[1]).json()
+    assert f"added{diff['added']:,}" in page.locator(".counts").text_content()
+    page.reload()
+    page.wait_for_selector("#versions table")
+
+
+def test_a_refusal_is_said_in_words(page: Page, served_home: Made) -> None:
+    page.fill("#text", "x" * (1 << 20))
+    page.click("#go")
+    page.wait_for_selector("#notice:not([hidden])")
+    assert "too long" in page.locator("#notice").text_content()
+
+
+@pytest.mark.parametrize(("scheme", "dark"), [("light", False), ("dark", True)])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_both_schemes_are_readable_and_no_width_scrolls_sideways(
+    browser: Browser, server: Server, scheme: str, dark: bool, width: int
+) -> None:
+    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})
+    page = context.new_page()
+    page.goto(server.url)
+    ask(page, ". ".join(f"A case of {name}" for name in names(server, 5)))
+    page.locator(".mention").first.click()
+    background, ink = page.evaluate(
+        "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]"
+    )
+    assert (luminance(background) < luminance(ink)) is dark
+    assert contrast(background, ink) > 7
+    mention = page.evaluate(
+        "(e => [getComputedStyle(e).backgroundColor, getComputedStyle(e).color])(document.querySelector('.mention'))"
+    )
+    if "rgba" not in mention[0]:
+        assert contrast(*mention) > 7
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.click("#tab-history")
+    page.wait_for_selector("#versions table")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    context.close()
+
+
+def test_a_guarded_service_asks_for_its_token(browser: Browser, served_home: Made, server: Server) -> None:
+    with serving(served_home.here, "page", token="geheim") as guarded:
+        page = browser.new_page()
+        page.goto(guarded.url)
+        page.wait_for_selector("#token-form:not([hidden])")
+        page.fill("#token", "geheim")
+        page.keyboard.press("Enter")
+        expect(page.locator("#serving")).to_contain_text("version 2")
+        assert page.locator("#token-form").is_hidden()
+        ask(page, names(server)[0])
+        page.close()
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance, 0 to 1, as WCAG 2 defines it."""
+    channels = [int(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)

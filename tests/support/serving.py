@@ -1,0 +1,128 @@
+"""Real bundles of tiny models, registered, and a real server over them on loopback."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from belink import settings
+from belink.declarations import Storage
+from belink.lifecycle import promote, refresh, retrain
+from belink.linker import bundle
+from belink.records import GateResult
+from belink.registry import aliases
+from belink.registry.store import RunRecord
+from belink.serve.application import Limits, application
+from belink.serve.following import Follower
+from belink.serve.metrics import Metrics
+from belink.settings import Settings
+from tests.support import small
+
+EVIL = "<img src=x onerror=document.title='evil'>"
+_TERM = f"""
+[Term]
+id: MONDO:9000001
+name: {EVIL} fever
+def: "A fever made for testing, {EVIL}." [belink:test]
+is_a: MONDO:0000001 ! disease
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A home, and the parts of a bundle for each release."""
+
+    here: Settings
+    parts: dict[str, bundle.Parts]
+
+    def register(
+        self, linker: str, version: str = small.RELEASES[0], number: int = 1, *, by_reference: bool = False
+    ) -> str:
+        """A version of ``linker`` built from the release ``version``; another ``number`` gives another bundle."""
+        parts = self.parts[version]
+        storage = Storage(by_reference_above_mib=0 if by_reference else None)
+        parts = replace(
+            parts,
+            linker=parts.linker.model_copy(update={"name": linker, "storage": storage}),
+            evaluation={"challenger": {"metrics": {"accuracy_at_1": {"value": 0.5 + number / 100}}}, "champion": None},
+            gates=[GateResult(name="min_accuracy_at_1", value=0.5 + number / 100, bound=0.5, passed=True)],
+        )
+        made = bundle.assemble(parts, self.here.bundles / linker)
+        return aliases.register(self.here, made, RunRecord(description=f"# {linker}"))
+
+
+def made(folder: Path, models: dict[str, str], database: Path) -> Made:
+    """A home with two releases, of which the second holds a concept whose name is HTML; one adapter for both."""
+    here = settings.load(folder / "home")
+    here.home.mkdir(parents=True)
+    (here.home / "mlflow.db").write_bytes(database.read_bytes())
+    begun = refresh.start(here, str(small.linker(folder, models)))
+    parts = {}
+    decision = None
+    for version in small.RELEASES:
+        file = small.release(folder / "files", version)
+        if version == small.RELEASES[1]:
+            file.write_text(file.read_text(encoding="utf-8") + _TERM, encoding="utf-8")
+        files = refresh.fetched(begun, small.ONTOLOGY, [file])
+        release = {small.ONTOLOGY: refresh.ingested(begun, small.ONTOLOGY, files)}
+        index = refresh.indexed(begun, release, None).path
+        if decision is None:
+            report = retrain.trained(begun, release, index)
+            decision = retrain.Decision(train=True, reason="", adapter=report.path)
+        calibration = retrain.calibrated(begun, release, index, decision, None)
+        parts[version] = promote.drafted(begun, release, index, decision, calibration).parts
+    return Made(here=here, parts=parts)
+
+
+@dataclass(kw_only=True)
+class Server:
+    """A server that listens."""
+
+    url: str
+    follower: Follower
+    metrics: Metrics
+
+    def post(self, **body: Any) -> httpx.Response:
+        return httpx.post(f"{self.url}/link", json=body, timeout=120)
+
+    def ask(self, *texts: str) -> httpx.Response:
+        """Each of ``texts`` as a mention, so that there is something to link whatever the detector knows."""
+        return self.post(documents=[{"text": text, "mentions": [{"start": 0, "end": len(text)}]} for text in texts])
+
+    def get(self, path: str, **query: Any) -> httpx.Response:
+        return httpx.get(f"{self.url}{path}", params=query, timeout=120)
+
+
+@contextmanager
+def serving(here: Settings, linker: str, *, every: float = 0.2, wait: bool = False, **limits: Any) -> Iterator[Server]:
+    """The service of ``linker`` in this process, on a port of its own."""
+    import uvicorn
+
+    name, _, alias = linker.partition("@")
+    metrics = Metrics()
+    follower = Follower(here, name, alias or "champion", every=every, happened=metrics.happened)
+    follower.start(wait=wait)
+    app = application(here, follower, Limits(**limits), metrics)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", access_log=False))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    until(lambda: server.started)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield Server(url=f"http://127.0.0.1:{port}", follower=follower, metrics=metrics)
+    finally:
+        server.should_exit = True
+        thread.join(timeout=20)
+
+
+def until(true: Any, seconds: float = 120) -> None:
+    """Wait for it."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "waited for nothing"
+        time.sleep(0.02)

@@ -1,0 +1,111 @@
+"""What training is said to take is what it takes, on architectures small enough to count."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from belink import weights as model_references
+from belink.declarations import Linker, Reranker, Training
+from belink.errors import DeclarationError, ModelError
+from belink.linker import prompts
+from belink.linker import reranker as rerank
+from belink.training import footprint as footprints
+from belink.training import lora
+from belink.training.footprint import Footprint, footprint
+from belink.weights import ResolvedModel
+from tests.support.tiny import tiny_causal_lm
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _float32():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("belink.weights._cpu_bf16", lambda: False)
+        yield
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["tied", "untied"])
+def deep(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ResolvedModel:
+    """Five layers instead of two, so that what is said of them is no repetition of what was measured."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    folder = tiny_causal_lm(tmp_path_factory.mktemp("deep"))
+    config = AutoConfig.from_pretrained(folder)
+    config.num_hidden_layers, config.tie_word_embeddings = 5, request.param
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    return model_references.resolve(f"path:{folder}", folder)
+
+
+def declared(base: ResolvedModel, max_length: int = 96, **training: object) -> Linker:
+    reranker = Reranker(model=base.reference, max_length=max_length)
+    return Linker(name="x", title="X", ontologies=("x",), reranker=reranker, training=Training(**training))
+
+
+def said(linker: Linker, tmp_path: Path) -> Footprint:
+    return footprint(linker, tmp_path, "cpu")
+
+
+def counted(base: ResolvedModel, linker: Linker) -> tuple[int, int, int]:
+    """Parameters, trained parameters and saved bytes of the whole model's whole batch."""
+    form = prompts.form(rerank.load_tokenizer(base), linker.reranker)
+    model = rerank.rounded(rerank.load_model(base, form), torch.float32)
+    head = model.get_output_embeddings()
+    parameters = sum(p.numel() for p in model.parameters()) - head.weight.numel()
+    model = lora.adapted(model, linker.training).train()
+    batch = torch.zeros((linker.training.batch_size, linker.reranker.max_length), dtype=torch.long)
+    saved = footprints.saved(model, batch)
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    return parameters, trained, saved
+
+
+@pytest.mark.parametrize(
+    "training", [{"batch_size": 3}, {"batch_size": 2, "lora_layers": 2}, {"lora_targets": ("q_proj", "v_proj")}]
+)
+def test_what_is_said_is_what_a_step_of_the_whole_model_holds(
+    deep: ResolvedModel, tmp_path: Path, training: dict[str, object]
+) -> None:
+    linker = declared(deep, **training)
+    told, (parameters, trained, saved) = said(linker, tmp_path), counted(deep, linker)
+    assert (told.parameters, told.trained) == (parameters, trained)
+    assert told.activations == pytest.approx(saved, rel=0.05)
+    assert told.weights == 4 * (parameters + 32 * 11) and told.adapter == 16 * trained
+    assert told.total == told.weights + told.adapter + told.activations and told.advice == ""
+
+
+def test_checkpointing_keeps_what_goes_into_each_layer_and_one_layer(deep: ResolvedModel, tmp_path: Path) -> None:
+    whole = said(declared(deep, batch_size=4), tmp_path)
+    lighter = said(declared(deep, batch_size=4, gradient_checkpointing=True), tmp_path)
+    entries = 4 * 5 * 96 * 32 * 4
+    assert entries < lighter.activations < whole.activations / 2
+    assert lighter.total - lighter.activations == whole.total - whole.activations
+
+
+def test_what_does_not_fit_is_told_how_it_would(
+    deep: ResolvedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    halved = said(declared(deep, batch_size=4), tmp_path).total
+    monkeypatch.setattr(footprints, "_available", lambda place: halved)
+    told = said(declared(deep, batch_size=8), tmp_path)
+    assert told.advice == "batch_size = 4 or gradient_checkpointing = true"
+    assert said(declared(deep, batch_size=4), tmp_path).advice == ""
+    assert said(declared(deep, batch_size=8, gradient_checkpointing=True), tmp_path).advice == ""
+    monkeypatch.setattr(footprints, "_available", lambda place: told.weights)
+    assert said(declared(deep), tmp_path).advice == "a smaller reranker.model"
+
+
+def test_a_configuration_that_cannot_be_trained_is_refused(deep: ResolvedModel, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="max_length = 4096 tokens, found 2048"):
+        said(declared(deep, max_length=4096), tmp_path)
+    with pytest.raises(DeclarationError, match="lora_targets"):
+        said(declared(deep, lora_targets=("c_attn",)), tmp_path)
+
+
+def test_an_encoder_and_decoder_is_no_causal_language_model(deep: ResolvedModel, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer, T5Config
+
+    T5Config(num_layers=1).save_pretrained(tmp_path / "t5")
+    AutoTokenizer.from_pretrained(deep.path).save_pretrained(tmp_path / "t5")
+    (tmp_path / "t5" / "model.safetensors").touch()
+    base = ResolvedModel(path=tmp_path / "t5", reference=f"path:{tmp_path / 't5'}", sha256="")
+    with pytest.raises(ModelError, match="causal language model"):
+        said(declared(base), tmp_path)

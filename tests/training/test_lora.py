@@ -1,0 +1,259 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from belink import artefacts
+from belink import weights as model_references
+from belink.declarations import Reranker as RerankerConfig
+from belink.declarations import Training
+from belink.errors import DeclarationError, ModelError
+from belink.linker.reranker import Reranker
+from belink.records import Candidate, Mention, Question
+from belink.training import checkpoints, lora
+from belink.weights import ResolvedModel
+
+NAMES = ("breast carcinoma", "type 2 diabetes mellitus", "β-thalassaemia major", "melanoma", "Alzheimer disease")
+CONFIG = RerankerConfig(options=4, sentence=False, orders=1)
+TRAINING = Training(batch_size=4, lora_rank=4, learning_rate=5e-3, checkpoint_every=4, residual=0.0)
+
+
+def make_questions(n: int, right: int | None = None) -> list[Question]:
+    """The mention is one of the names shown, at random or always at the place ``right``."""
+    rng = np.random.default_rng(0)
+    made = []
+    for _ in range(n):
+        shown = [NAMES[i] for i in rng.permutation(len(NAMES))[: rng.integers(2, 5)]]
+        answer = int(rng.integers(len(shown))) if right is None else right
+        candidates = tuple(
+            Candidate(id=name, label=name, name=name, ontology="x", release="1", score=1 / (i + 1), lexical=0.5)
+            for i, name in enumerate(shown)
+        )
+        made.append(Question(mention=Mention(text=shown[answer]), candidates=candidates, answer=answer))
+    return made
+
+
+@pytest.fixture(scope="module")
+def base(models: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> ResolvedModel:
+    return model_references.resolve(models["reranker"], tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _float32():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("belink.weights._cpu_bf16", lambda: False)
+        yield
+
+
+@pytest.fixture(scope="module")
+def trained(base: ResolvedModel, tmp_path_factory: pytest.TempPathFactory) -> lora.TrainReport:
+    training = TRAINING.model_copy(update={"epochs": 6.0})
+    return lora.train(
+        make_questions(40, right=1), base, training, CONFIG, tmp_path_factory.mktemp("adapters") / "key", device="cpu"
+    )
+
+
+def ask(reranker: Reranker, questions: list[Question]) -> list[np.ndarray]:
+    return reranker.logits([q.mention for q in questions], [q.candidates for q in questions])
+
+
+def test_training_lowers_the_loss_and_says_how(trained):
+    assert trained.new
+    assert trained.steps == 60
+    assert trained.examples == 40
+    assert trained.loss < 0.9 * trained.first_loss  # the letters of a tiny random model cannot go far apart
+    assert [step for step, _ in trained.history] == [10, 20, 30, 40, 50, 60]
+    assert trained.seconds > 0
+    assert trained.resumed_at == 0
+
+
+def test_the_adapter_folder_holds_what_its_manifest_says_and_nothing_of_this_machine(trained, base):
+    manifest = artefacts.read_manifest(trained.path)
+    assert sorted(p.name for p in trained.path.iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "manifest.json",
+    ]
+    for name, digest in manifest["sha256"].items():
+        assert artefacts.sha256(trained.path / name) == digest
+    assert manifest["base"] == {"reference": base.reference, "sha256": base.sha256}
+    assert manifest["questions"]["n"] == 40
+    assert manifest["training"]["lora_rank"] == 4
+    assert manifest["platform"]["device"] == "cpu"
+    config = json.loads((trained.path / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == base.reference
+    assert not list(trained.path.parent.glob(".work-*"))
+    assert not list(trained.path.parent.glob(".tmp-*"))
+
+
+def test_a_reloaded_adapter_gives_the_logits_of_the_model_that_was_trained(base, tmp_path, monkeypatch):
+    import torch
+
+    kept = {}
+    save = lora._save
+
+    def spy(model, folder, of):
+        kept["model"] = model
+        save(model, folder, of)
+
+    monkeypatch.setattr(lora, "_save", spy)
+    questions = make_questions(24)
+    report = lora.train(questions, base, TRAINING, CONFIG, tmp_path / "adapter", device="cpu")
+    reloaded = Reranker.load(base, report.path, CONFIG, device="cpu")
+    for question, found in zip(questions, ask(reloaded, questions), strict=True):
+        ids = torch.tensor([reloaded.form.tokens(question.mention, question.candidates)])
+        with torch.inference_mode():
+            expected = kept["model"].eval()(input_ids=ids).logits[0, -1, : len(question.candidates) + 1]
+        np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)
+    fresh = Reranker.load(base, None, CONFIG, device="cpu")
+    assert not np.allclose(ask(fresh, questions)[0], ask(reloaded, questions)[0], atol=1e-2)
+    assert fresh.fingerprint != reloaded.fingerprint
+
+
+@pytest.mark.parametrize("change", [{}, {"lora_layers": 1}, {"lora_targets": ("q_proj", "v_proj")}])
+def test_a_fresh_adapter_answers_as_the_base_model_does(base, change):
+    import torch
+
+    reranker = Reranker.load(base, None, CONFIG, device="cpu")
+    questions = make_questions(6)
+    before = ask(reranker, questions)
+    reranker.model = lora.adapted(reranker.model, TRAINING.model_copy(update=change))
+    with torch.no_grad():
+        for one, other in zip(before, ask(reranker, questions), strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-6)
+    trainable = [name for name, p in reranker.model.named_parameters() if p.requires_grad]
+    assert trainable
+    assert all("lora_" in name for name in trainable)
+    assert not any("lm_head" in name for name in trainable)
+    if "lora_layers" in change:
+        assert all(".layers.1." in name for name in trainable)
+    if "lora_targets" in change:
+        assert all("q_proj" in name or "v_proj" in name for name in trainable)
+
+
+def test_what_is_there_already_is_not_trained_again(trained, base):
+    before = (trained.path / "manifest.json").stat().st_mtime_ns
+    again = lora.train(make_questions(40), base, TRAINING, CONFIG, trained.path)
+    assert not again.new
+    assert again.history == trained.history
+    assert (trained.path / "manifest.json").stat().st_mtime_ns == before
+
+
+def test_the_same_questions_train_the_same_adapter(base, tmp_path):
+    made = [lora.train(make_questions(16), base, TRAINING, CONFIG, tmp_path / n, device="cpu").path for n in "ab"]
+    assert artefacts.sha256(made[0] / "adapter_model.safetensors") == artefacts.sha256(
+        made[1] / "adapter_model.safetensors"
+    )
+
+
+def test_no_questions_are_refused(base, tmp_path):
+    with pytest.raises(DeclarationError, match="at least one question, found none"):
+        lora.train([], base, TRAINING, CONFIG, tmp_path / "adapter")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lora_targets_that_the_model_lacks_are_refused(base, tmp_path):
+    training = TRAINING.model_copy(update={"lora_targets": ("query_key_value",)})
+    with pytest.raises(DeclarationError, match="query_key_value"):
+        lora.train(make_questions(4), base, training, CONFIG, tmp_path / "adapter", device="cpu")
+
+
+def test_an_adapter_is_refused_by_another_base_model_and_by_another_question(trained, base):
+    other = ResolvedModel(path=base.path, reference="path:/other", sha256="0" * 64)
+    with pytest.raises(ModelError, match="expected an adapter of path:/other"):
+        Reranker.load(other, trained.path, CONFIG)
+    with pytest.raises(ModelError, match="expected an adapter trained on questions"):
+        Reranker.load(base, trained.path, CONFIG.model_copy(update={"format": "letter-first"}))
+    with pytest.raises(ModelError, match=r"manifest\.json"):
+        Reranker.load(base, trained.path.parent, CONFIG)
+
+
+def test_with_the_residual_nothing_is_left_to_learn_where_retrieval_is_right():
+    priors, loss = lora._priors(make_questions(200), share=1.0)
+    lengths = [len(q.candidates) + 1 for q in make_questions(200)]
+    assert [len(prior) for prior in priors] == lengths
+    assert all(np.exp(prior).sum() == pytest.approx(1, abs=1e-6) for prior in priors)
+    none, same_loss = lora._priors(make_questions(200), share=0.0)
+    assert same_loss == loss
+    assert all(set(prior) == {0.0} for prior in none)
+    first = [Question(mention=q.mention, candidates=q.candidates, answer=0) for q in make_questions(200)]
+    assert lora._priors(first, share=1.0)[1] < 0.1
+
+
+def test_letters_that_a_question_does_not_offer_take_no_part_in_its_loss(base, tmp_path):
+    """Questions of one option: cross-entropy over two letters cannot exceed what 26 random ones would give."""
+    one = [Question(mention=q.mention, candidates=q.candidates[:1], answer=0) for q in make_questions(16)]
+    report = lora.train(
+        one, base, TRAINING.model_copy(update={"learning_rate": 0.0}), CONFIG, tmp_path / "a", device="cpu"
+    )
+    found = ask(Reranker.load(base, None, CONFIG, device="cpu"), one)
+    expected = np.mean([np.logaddexp(*letters) - letters[0] for letters in found])
+    assert report.loss == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("epochs", [0.5, 1.0, 2.25])
+def test_every_question_is_taken_as_often_as_declared(epochs):
+    training = TRAINING.model_copy(update={"epochs": epochs, "batch_size": 8})
+    planned = lora._plan(list(range(100)), training)
+    taken = np.bincount([i for batch in planned for i in batch], minlength=100)
+    assert taken.sum() == round(100 * epochs)
+    assert taken.max() - taken.min() <= 1
+    assert all(len(batch) <= 8 for batch in planned)
+    padded = sum(max(batch) * len(batch) for batch in planned)
+    assert padded < 1.2 * sum(sum(batch) for batch in planned), "questions of like length stay together"
+
+
+def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint(base, tmp_path, monkeypatch):
+    questions = make_questions(64)
+    training = TRAINING.model_copy(update={"epochs": 2.0})
+    script = textwrap.dedent(f"""
+        import sys
+        sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+        from pathlib import Path
+        from belink.linker import reranker as rerank
+        from belink.training import lora as train
+        from belink import weights
+        from belink.weights import ResolvedModel
+        from tests.training.test_lora import CONFIG, TRAINING, make_questions
+        weights._cpu_bf16 = lambda: False
+        base = ResolvedModel(path=Path({str(base.path)!r}), reference={base.reference!r}, sha256={base.sha256!r})
+        training = TRAINING.model_copy(update={{"epochs": 2.0}})
+        train.train(make_questions(64), base, training, CONFIG, Path({str(tmp_path)!r}) / "killed", device="cpu")
+    """)
+    work = tmp_path / ".work-killed"
+    process = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 120
+    while len(list(work.glob("checkpoint-*"))) < 2 and process.poll() is None:  # so that the first one is whole
+        assert time.monotonic() < deadline, "no checkpoints were written"
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not artefacts.exists(tmp_path / "killed")
+    (work / "checkpoint-999").mkdir()  # what a kill in the middle of saving leaves
+    (work / "checkpoint-999" / "adapter_model.safetensors").write_bytes(b"half")
+    collate, taken = lora._collate, []
+    monkeypatch.setattr(lora, "_collate", lambda items: taken.append(1) or collate(items))
+    report = lora.train(questions, base, training, CONFIG, tmp_path / "killed", device="cpu")
+    assert report.resumed_at >= 4
+    assert len(taken) == 32 - report.resumed_at, "only what was left is trained on"
+    assert report.steps == 32
+    assert [step for step, _ in report.history] == [10, 20, 30]
+    assert not work.exists()
+    straight = lora.train(questions, base, training, CONFIG, tmp_path / "straight", device="cpu")
+    found = [ask(Reranker.load(base, r.path, CONFIG, device="cpu"), questions[:8]) for r in (report, straight)]
+    for resumed, whole in zip(*found, strict=True):
+        np.testing.assert_allclose(resumed, whole, atol=1e-3)
+
+
+def test_leftovers_of_another_run_are_not_continued(base, tmp_path):
+    work = checkpoints.workplace(tmp_path / "work", "one")
+    (work / "checkpoint-4").mkdir()
+    assert (checkpoints.workplace(work, "one") / "checkpoint-4").is_dir()
+    assert not (checkpoints.workplace(work, "two") / "checkpoint-4").exists()
