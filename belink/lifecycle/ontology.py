@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from belink import artefacts, declarations
-from belink.declarations import Linker, Source
+from belink.declarations import LinkerConfig, SourceConfig
 from belink.errors import DeclarationError
 from belink.lifecycle.refresh import SourceFiles
 from belink.ontology import ingest
@@ -35,8 +35,8 @@ class OntologyStart:
     """What the refresh of an ontology starts from."""
 
     settings: Settings
-    source: Source
-    linkers: tuple[Linker, ...] = ()  # whose corpora a gate watches
+    source: SourceConfig
+    linkers: tuple[LinkerConfig, ...] = ()  # whose corpora a gate watches
     version: str | None = None
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from belink import artefacts, declarations
-from belink.declarations import Linker, Source
+from belink.declarations import LinkerConfig, SourceConfig
 from belink.errors import BundleError, DeclarationError, RegistryError, ReleaseError
 from belink.linker import bundle, calibration
 from belink.records import GateResult
@@ -28,7 +28,7 @@ from belink.text import normalise
 from belink.training import splits
 
 if TYPE_CHECKING:
-    from belink.declarations import Encoder as EncoderConfig
+    from belink.declarations import EncoderConfig
     from belink.ontology.diff import Diff
     from belink.records import Candidate, Mention
     from belink.retrieval.encoder import Encoder
@@ -58,8 +58,8 @@ class Start:
     """What a refresh starts from, before any file is looked at."""
 
     settings: Settings
-    linker: Linker
-    sources: Mapping[str, Source]  # by the ontology's name
+    linker: LinkerConfig
+    sources: Mapping[str, SourceConfig]  # by the ontology's name
     corpora: Mapping[str, str]  # name → sha256 of the file
     retrain: RetrainRule = "auto"
     share_restricted: bool = False  # a licensee said that a server elsewhere may hold what the licence keeps to them

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from belink import artefacts
-from belink.declarations import Linker
+from belink.declarations import LinkerConfig
 from belink.lifecycle.refresh import (
     Champion,
     Start,
@@ -74,7 +74,7 @@ def decided(
     return replace(kept, reason=reason, drift=drift)
 
 
-def _trains(linker: Linker) -> bool:
+def _trains(linker: LinkerConfig) -> bool:
     return linker.training.questions > 0 or any(corpus.use != "evaluate" for corpus in linker.corpora)
 
 
@@ -281,7 +281,7 @@ def _kept(begun: Start, current: Champion | None) -> tuple[Decision | None, str]
         trained=made.get("trained", ""),
         encoder=encoder,
     )
-    before = Linker.model_validate_json((current.path / bundle.LINKER).read_text(encoding="utf-8"))
+    before = LinkerConfig.model_validate_json((current.path / bundle.LINKER).read_text(encoding="utf-8"))
     if linker.adaptation != before.adaptation or (linker.adaptation.steps and linker.encoder != before.encoder):
         return kept, "the encoder is adapted otherwise than the champion's"
     if manifest["training"] != linker.training.model_dump(mode="json"):
@@ -308,7 +308,7 @@ def _changed(releases: Mapping[str, Path], diffs: Mapping[str, "Diff"]) -> float
     return sum(diff.names_added + diff.names_removed for diff in diffs.values()) / max(names, 1)
 
 
-def _asking(linker: Linker) -> dict[str, Any]:
+def _asking(linker: LinkerConfig) -> dict[str, Any]:
     """What of a declaration a calibration depends on, besides index and adapter."""
     return {
         "reranker": linker.reranker.model_dump(mode="json", exclude={"batch_tokens"}),
@@ -327,7 +327,7 @@ def _kept_calibration(begun: Start, decision: Decision, current: Champion | None
         return None
     if current.manifest["adapter"] != decision.adapter.name:
         return None
-    before = Linker.model_validate_json((current.path / bundle.LINKER).read_text(encoding="utf-8"))
+    before = LinkerConfig.model_validate_json((current.path / bundle.LINKER).read_text(encoding="utf-8"))
     found = json.loads((current.path / bundle.CALIBRATION).read_text(encoding="utf-8"))
     if _asking(before) != _asking(begun.linker) or not calibration.follows(found):
         return None

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from belink import artefacts, weights
-from belink.declarations import Linker
+from belink.declarations import LinkerConfig
 from belink.errors import BelinkError, BundleError, ModelError
 from belink.linker.calibration import Calibration
 from belink.records import GateResult
@@ -49,7 +49,7 @@ class ModelReference:
 class Parts:
     """What a bundle is put together from; folders are complete artefacts."""
 
-    linker: Linker
+    linker: LinkerConfig
     releases: Mapping[str, Path]  # ontology → release folder
     index: Path
     calibration: Path  # calibration.json

@@ -37,7 +37,7 @@ class Form:
     """How one tokenizer is asked: the question's tokens, and the token of each letter."""
 
     tokenizer: Any
-    config: "declarations.Reranker"
+    config: "declarations.RerankerConfig"
     letter_ids: tuple[int, ...]  # token of option 0, 1, …; one more than ``config.options``, for None of the above
     chat: bool = field(default=False)  # the question goes through the tokenizer's chat template
 
@@ -93,7 +93,7 @@ def question(
     return "\n".join([*lines, *(f"{letter}: {option}" for letter, option in named), "Answer:"])
 
 
-def form(tokenizer: Any, config: "declarations.Reranker") -> Form:
+def form(tokenizer: Any, config: "declarations.RerankerConfig") -> Form:
     """The way to ask a model that has this tokenizer.
 
     ``letter-first`` goes through the chat template where the tokenizer has one; ``letter-last`` is plain text, which
@@ -145,7 +145,11 @@ def _templated(tokenizer: Any, text: str) -> str:
 
 
 def _text(
-    mention: Mention, candidates: Sequence[Candidate], config: "declarations.Reranker", sentence: bool, characters: int
+    mention: Mention,
+    candidates: Sequence[Candidate],
+    config: "declarations.RerankerConfig",
+    sentence: bool,
+    characters: int,
 ) -> str:
     words = config.sentence_words if sentence else 0
     return question(mention, candidates, config.format, sentence_words=words, characters=characters)

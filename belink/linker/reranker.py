@@ -35,7 +35,12 @@ class Reranker:
     """A base model with its adapter merged, ready to be asked."""
 
     def __init__(
-        self, model: Any, form: prompts.Form, config: "declarations.Reranker", device: "torch.device", fingerprint: str
+        self,
+        model: Any,
+        form: prompts.Form,
+        config: "declarations.RerankerConfig",
+        device: "torch.device",
+        fingerprint: str,
     ) -> None:
         self.model = model
         self.form = form
@@ -48,7 +53,7 @@ class Reranker:
         cls,
         base: "ResolvedModel",
         adapter: Path | None,
-        config: "declarations.Reranker",
+        config: "declarations.RerankerConfig",
         device: str | None = None,
     ) -> "Reranker":
         """The re-ranker made of ``base`` and, where there is one, the adapter that ``train`` wrote.
@@ -202,12 +207,12 @@ def batches(lengths: Sequence[int], tokens: int) -> Iterator[range]:
         yield range(start, len(lengths))
 
 
-def asking(config: "declarations.Reranker") -> dict[str, Any]:
+def asking(config: "declarations.RerankerConfig") -> dict[str, Any]:
     """The settings that an adapter must be asked with as it was trained."""
     return config.model_dump(include={"format", "sentence", "sentence_words"})
 
 
-def _asking(config: "declarations.Reranker") -> dict[str, Any]:
+def _asking(config: "declarations.RerankerConfig") -> dict[str, Any]:
     return config.model_dump(include={"format", "sentence", "sentence_words", "max_length", "orders"})
 
 
@@ -221,7 +226,7 @@ def _orders(n: int, wanted: int) -> list[list[int]]:
     return [list(order) for order in list(distinct)[:wanted]]
 
 
-def _checked(adapter: Path, base: "ResolvedModel", config: "declarations.Reranker") -> str:
+def _checked(adapter: Path, base: "ResolvedModel", config: "declarations.RerankerConfig") -> str:
     """The sha256 of the adapter's weights, once it is known to belong to this base model and question."""
     try:
         manifest = artefacts.read_manifest(adapter)

@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from belink import weights
-from belink.declarations import Detection
+from belink.declarations import DetectorConfig
 from belink.errors import ModelError
 from belink.records import Mention
 from belink.text import abbreviations
@@ -43,14 +43,14 @@ class _Word:
 class Tagger:
     """A token classifier that finds mentions. One thread at a time."""
 
-    def __init__(self, model: Any, tokenizer: Any, config: Detection) -> None:
+    def __init__(self, model: Any, tokenizer: Any, config: DetectorConfig) -> None:
         self._model, self._tokenizer, self._config = model, tokenizer, config
         self._labels = {int(number): str(label) for number, label in model.config.id2label.items()}
         longest = min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", 512))
         self._length = max(2, min(config.max_length, longest))
 
     @classmethod
-    def load(cls, config: Detection, resolved: weights.ResolvedModel) -> Self:
+    def load(cls, config: DetectorConfig, resolved: weights.ResolvedModel) -> Self:
         """The model that ``config`` names, at ``resolved``.
 
         :raises ModelError: the folder holds no token classifier with a fast tokenizer.

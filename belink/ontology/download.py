@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit
 
 from belink import artefacts, progress
-from belink.declarations import Source
+from belink.declarations import SourceConfig
 from belink.errors import DeclarationError, SourceError
 from belink.ontology.readers.files import fingerprint, plain_errors
 from belink.settings import Settings
@@ -73,7 +73,7 @@ class _Interrupted(Exception):
         self.wait = wait  # seconds that the server asks for
 
 
-def fetch(source: Source, settings: Settings, version: str | None = None) -> Fetched:
+def fetch(source: SourceConfig, settings: Settings, version: str | None = None) -> Fetched:
     """The files of ``source``, downloaded where they are not here or have changed.
 
     :param version: filled in for ``{version}`` in the address.
@@ -109,7 +109,7 @@ def local_files(paths: Sequence[Path]) -> list[Path]:
     return list(paths)
 
 
-def addresses(source: Source, version: str | None) -> list[str]:
+def addresses(source: SourceConfig, version: str | None) -> list[str]:
     """The addresses of the source's files, the version filled in.
 
     :raises DeclarationError: there are none, a version is needed, or one is not https.
@@ -131,7 +131,7 @@ def addresses(source: Source, version: str | None) -> list[str]:
     return urls
 
 
-def _summary(source: Source, fetched: list[tuple[Path, _State, bool]]) -> Fetched:
+def _summary(source: SourceConfig, fetched: list[tuple[Path, _State, bool]]) -> Fetched:
     paths = [path for path, _, _ in fetched]
     state = fetched[0][1]
     found = fingerprint(paths, source.format)

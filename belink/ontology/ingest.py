@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from belink import artefacts
-from belink.declarations import Format, Source
+from belink.declarations import Format, SourceConfig
 from belink.errors import GateRefused, ReleaseError, SourceError
 from belink.ontology import release
 from belink.ontology.readers.files import SUFFIXES, Fingerprint, fingerprint, plain_errors, unpacked
@@ -29,7 +29,7 @@ READING = ("prefixes", "branches", "names", "columns", "comment", "header")  # o
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 log = logging.getLogger(__name__)
-Reader = Callable[[Sequence[Path], Source, release.ReleaseWriter], None]
+Reader = Callable[[Sequence[Path], SourceConfig, release.ReleaseWriter], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Ingested:
 
 
 def ingest(
-    source: Source,
+    source: SourceConfig,
     files: Sequence[Path],
     settings: Settings,
     version: str | None = None,
@@ -85,7 +85,7 @@ def ingest(
 class _Attempt(NamedTuple):
     """One call of :func:`ingest`, with everything it was given."""
 
-    source: Source
+    source: SourceConfig
     files: list[Path]
     settings: Settings
     version: str | None
@@ -291,7 +291,7 @@ def tidy_version(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._+\-]+", "-", parts[-1]).strip("-._+")[:100]
 
 
-def _reading(source: Source) -> str:
+def _reading(source: SourceConfig) -> str:
     """Names what of a declaration decides the content of a release."""
     return artefacts.key(source.model_dump(mode="json", include=set(READING)))
 

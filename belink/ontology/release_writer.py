@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from belink.declarations import Source
+from belink.declarations import SourceConfig
 from belink.errors import ReleaseError, SourceError, first_line
 from belink.records import Concept, Name, Rejection
 
@@ -115,7 +115,7 @@ class ReleaseWriter:
     :attr:`version` where the source names one.
     """
 
-    def __init__(self, path: Path, source: Source, version_hint: str | None = None, memory: str = "3GiB") -> None:
+    def __init__(self, path: Path, source: SourceConfig, version_hint: str | None = None, memory: str = "3GiB") -> None:
         import duckdb
 
         self.path = path

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from belink import artefacts
-from belink.declarations import Linker
+from belink.declarations import LinkerConfig
 from belink.errors import BundleError, RegistryError, first_line
 from belink.linker import bundle
 from belink.ontology import release as releases
@@ -59,7 +59,7 @@ def register(settings: Settings, folder: Path, record: RunRecord) -> str:
     if bundle.is_draft(manifest):
         raise RegistryError(f"{folder}: expected an evaluated bundle, found a draft; only those are registered")
     linker, key = str(manifest["linker"]), str(manifest["key"])
-    declared = Linker.model_validate_json((folder / bundle.LINKER).read_text(encoding="utf-8"))
+    declared = LinkerConfig.model_validate_json((folder / bundle.LINKER).read_text(encoding="utf-8"))
     restricted = restricted_releases(folder, manifest)
     check_sharing(settings, declared, restricted, allowed=record.share_restricted)
     client = setup(settings)
@@ -207,7 +207,7 @@ def version_of(settings: Settings, linker: str, which: str) -> str:
     return version
 
 
-def check_sharing(settings: Settings, linker: Linker, restricted: Sequence[str], *, allowed: bool) -> None:
+def check_sharing(settings: Settings, linker: LinkerConfig, restricted: Sequence[str], *, allowed: bool) -> None:
     """Keep what a licence keeps to the licensee off servers, unless the licensee says otherwise.
 
     :param restricted: ontologies of the linker that are not redistributable.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from belink import artefacts
-from belink.declarations import Storage
+from belink.declarations import StorageConfig
 from belink.errors import BundleError, RegistryError
 from belink.linker import bundle
 from belink.registry.store import download, download_model, local_folder, upload
@@ -24,7 +24,7 @@ REFERENCE = "reference.json"
 
 
 @contextmanager
-def stored(settings: Settings, folder: Path, manifest: Mapping[str, Any], storage: Storage) -> Iterator[Path]:
+def stored(settings: Settings, folder: Path, manifest: Mapping[str, Any], storage: StorageConfig) -> Iterator[Path]:
     """The folder that MLflow is given for the bundle at ``folder``: itself, or one with a reference to it."""
     size = sum(int(file["size"]) for file in manifest["files"].values())
     if storage.by_reference_above_mib is None or size <= storage.by_reference_above_mib * 2**20:

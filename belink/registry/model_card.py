@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from belink import artefacts
-from belink.declarations import Linker, Source
+from belink.declarations import LinkerConfig, SourceConfig
 from belink.linker import bundle
 from belink.records import GateResult
 
@@ -15,7 +15,9 @@ METHOD = "Shlyk, Montanelli, Hunter, SIGIR 2026, BeLink. arXiv:2605.22501"
 _MEASURED = ("accuracy_at_1", "recall_at_1", "recall_at_10", "nil_f1", "ece", "mentions_per_second")
 
 
-def model_card(folder: Path, linker: Linker, sources: Mapping[str, Source], gates: Sequence[GateResult]) -> str:
+def model_card(
+    folder: Path, linker: LinkerConfig, sources: Mapping[str, SourceConfig], gates: Sequence[GateResult]
+) -> str:
     """The card of the bundle at ``folder``: what it is made of, how good it is, and under which licences.
 
     :param sources: the declarations of its ontologies.
@@ -56,7 +58,7 @@ def gate_table(gates: Sequence[GateResult]) -> str:
     return "\n".join(lines)
 
 
-def _ontologies(releases: Mapping[str, Mapping[str, Any]], sources: Mapping[str, Source]) -> str:
+def _ontologies(releases: Mapping[str, Mapping[str, Any]], sources: Mapping[str, SourceConfig]) -> str:
     lines = ["| ontology | release | concepts | licence |", "| --- | --- | ---: | --- |"]
     for name, release in releases.items():
         held_back = "" if release.get("redistributable", True) else " **Not to be passed on.**"
@@ -66,7 +68,7 @@ def _ontologies(releases: Mapping[str, Mapping[str, Any]], sources: Mapping[str,
     return "\n".join(lines)
 
 
-def _corpora(linker: Linker) -> str:
+def _corpora(linker: LinkerConfig) -> str:
     if not linker.corpora:
         return "Trained and measured on the ontologies' own names; no annotated corpus."
     lines = ["| corpus | used to | licence |", "| --- | --- | --- |"]
@@ -103,7 +105,7 @@ def _made_with(manifest: Mapping[str, Any]) -> str:
     return "\n".join(f"- {name}: {value}" for name, value in rows.items())
 
 
-def _cite(releases: Mapping[str, Mapping[str, Any]], sources: Mapping[str, Source]) -> str:
+def _cite(releases: Mapping[str, Mapping[str, Any]], sources: Mapping[str, SourceConfig]) -> str:
     cited = [
         release.get("citation") or (sources[name].citation if name in sources else "")
         for name, release in releases.items()

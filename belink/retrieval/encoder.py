@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from belink import artefacts, progress, weights
-from belink.declarations import Encoder as Config
+from belink.declarations import EncoderConfig
 from belink.errors import ModelError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _TRACKED_FROM = 20_000  # texts from which on progress is reported
 class Encoder:
     """A sentence encoder. Its weights are loaded when the first text is encoded; one per process is enough."""
 
-    def __init__(self, config: Config, resolved: weights.ResolvedModel) -> None:
+    def __init__(self, config: EncoderConfig, resolved: weights.ResolvedModel) -> None:
         self._config = config
         self._folder = resolved.path
         self._loading = Lock()
@@ -34,7 +34,7 @@ class Encoder:
         )
 
     @classmethod
-    def load(cls, config: Config, cache: Path) -> Self:
+    def load(cls, config: EncoderConfig, cache: Path) -> Self:
         """The encoder that a linker declares; it runs on CUDA, MPS or the CPU, whichever is there.
 
         :raises ModelError: the reference cannot be resolved, or (once it is used) the folder holds no encoder.
@@ -42,7 +42,7 @@ class Encoder:
         return cls(config, weights.resolve(config.model, cache))
 
     @classmethod
-    def adapted(cls, config: Config, folder: Path) -> Self:
+    def adapted(cls, config: EncoderConfig, folder: Path) -> Self:
         """The encoder that adaptation left in ``folder``: it pools as it says itself."""
         return cls(config.model_copy(update={"pooling": "model"}), weights.resolve(f"path:{folder}", folder))
 
@@ -115,7 +115,7 @@ def _precision(device: str) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
-def load_model(folder: Path, config: Config) -> "SentenceTransformer":
+def load_model(folder: Path, config: EncoderConfig) -> "SentenceTransformer":
     """The encoder in ``folder``, on the best device there is, its pooling and length as declared.
 
     :raises ModelError: the folder does not say how it pools, nor does the declaration.

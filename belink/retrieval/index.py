@@ -21,7 +21,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from belink import artefacts
-from belink.declarations import Linker
+from belink.declarations import LinkerConfig
 from belink.errors import IndexMismatch, ReleaseError
 from belink.ontology.release import Release, open_release
 from belink.records import Candidate
@@ -64,7 +64,7 @@ class IndexReport:
 
 def build_index(
     releases: Sequence[Path],
-    linker: Linker,
+    linker: LinkerConfig,
     encoder: Encodes,
     target_parent: Path,
     previous: Path | None = None,
@@ -97,7 +97,7 @@ def build_index(
 
 
 def _about(
-    releases: Sequence[Path], linker: Linker, encoder: Encodes, precedents: Sequence[tuple[str, str]]
+    releases: Sequence[Path], linker: LinkerConfig, encoder: Encodes, precedents: Sequence[tuple[str, str]]
 ) -> dict[str, Any]:
     """Everything that determines an index."""
     manifests = [artefacts.read_manifest(path) for path in releases]
@@ -134,7 +134,7 @@ def _lender(previous: Path | None, about: dict[str, Any]) -> "Index | None":
 def _fill(
     folder: Path,
     releases: Sequence[Path],
-    linker: Linker,
+    linker: LinkerConfig,
     encoder: Encodes,
     lender: "Index | None",
     work: Path,

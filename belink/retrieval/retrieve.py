@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from belink.declarations import Retrieval
+from belink.declarations import RetrievalConfig
 from belink.records import Candidate, Mention
 from belink.retrieval.index import Encodes, Index
 from belink.retrieval.name_table import MENTION, SCOPES
@@ -87,7 +87,7 @@ def retrieve(
     index: Index,
     encoder: Encodes,
     mentions: Sequence[Mention],
-    config: Retrieval,
+    config: RetrievalConfig,
     *,
     hide_own_name: bool = False,
     hide_precedent: bool = False,
@@ -115,7 +115,12 @@ def retrieve(
 
 
 def _retrieve(
-    index: Index, encoder: Encodes, mentions: Sequence[Mention], config: Retrieval, hidden: Sequence[str], limit: int
+    index: Index,
+    encoder: Encodes,
+    mentions: Sequence[Mention],
+    config: RetrievalConfig,
+    hidden: Sequence[str],
+    limit: int,
 ) -> list[list[Candidate]]:
     """:param hidden: scopes in which a mention's own text does not count as a name."""
     keys = [_keys(mention) for mention in mentions]
@@ -211,7 +216,7 @@ def _propose(
     queries: Sequence[str],
     own: np.ndarray,
     searched: np.ndarray,
-    config: Retrieval,
+    config: RetrievalConfig,
 ) -> _Proposed:
     """What the sources propose for each query, each name with the evidence of all of them.
 

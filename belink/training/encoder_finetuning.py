@@ -81,8 +81,8 @@ def adapt(
     names: Names,
     mentions: Sequence[Mention],
     base: ResolvedModel,
-    encoder: "declarations.Encoder",
-    config: "declarations.Adaptation",
+    encoder: "declarations.EncoderConfig",
+    config: "declarations.AdaptationConfig",
     target: Path,
 ) -> AdaptReport:
     """The adapted encoder as a folder at ``target`` that sentence-transformers loads; one that is there is kept.
@@ -127,7 +127,7 @@ def found(path: Path) -> AdaptReport:
     return _report(path, new=False)
 
 
-def plan(names: Names, config: "declarations.Adaptation") -> list[list[Pair]]:
+def plan(names: Names, config: "declarations.AdaptationConfig") -> list[list[Pair]]:
     """The batches of all steps in order: pairs of one concept, no concept twice in a batch, lengths alike.
 
     :raises DeclarationError: fewer than two concepts have two names, so that no batch has a wrong answer.
@@ -209,7 +209,7 @@ def recall(model: Any, names: Names, mentions: Sequence[Mention]) -> float | Non
 
 
 def _columns(
-    model: Any, batches: Sequence[Sequence[Pair]], names: Names, config: "declarations.Adaptation"
+    model: Any, batches: Sequence[Sequence[Pair]], names: Names, config: "declarations.AdaptationConfig"
 ) -> dict[str, list[str]]:
     """What the loss reads, a row a pair: a text, what is meant, and, where they are declared, what is not."""
     pairs = [pair for batch in batches for pair in batch]
@@ -226,7 +226,7 @@ def _run(
     model: Any,
     batches: Sequence[Sequence[Pair]],
     columns: Mapping[str, list[str]],
-    config: "declarations.Adaptation",
+    config: "declarations.AdaptationConfig",
     work: Path,
     place: Any,
     bf16: bool,

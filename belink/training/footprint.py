@@ -21,7 +21,7 @@ from belink.weights import placement
 if TYPE_CHECKING:
     import torch
 
-    from belink.declarations import Linker, Reranker, Training
+    from belink.declarations import LinkerConfig, RerankerConfig, TrainingConfig
 
 _TRAINED = 16  # bytes a trained parameter: itself, its gradient and AdamW's two moments, all in float32
 
@@ -74,7 +74,7 @@ class _Held:
         return self.outside + self.layers * self.layer
 
 
-def footprint(linker: "Linker", cache: Path, device: str | None = None) -> Footprint:
+def footprint(linker: "LinkerConfig", cache: Path, device: str | None = None) -> Footprint:
     """What training ``linker``'s re-ranker as declared would take; of its model only configuration and tokenizer are
     fetched.
 
@@ -113,7 +113,7 @@ def footprint(linker: "Linker", cache: Path, device: str | None = None) -> Footp
     )
 
 
-def _config(base: models.ResolvedModel, reranker: "Reranker") -> Any:
+def _config(base: models.ResolvedModel, reranker: "RerankerConfig") -> Any:
     from transformers import AutoConfig
 
     try:
@@ -131,7 +131,7 @@ def _config(base: models.ResolvedModel, reranker: "Reranker") -> Any:
     return config
 
 
-def _shape(config: Any, training: "Training") -> _Shape:
+def _shape(config: Any, training: "TrainingConfig") -> _Shape:
     import torch
 
     with torch.device("meta"):
@@ -151,7 +151,7 @@ def _shape(config: Any, training: "Training") -> _Shape:
 
 
 def _kept(
-    config: Any, form: prompts.Form, linker: "Linker", place: "torch.device", dtype: "torch.dtype"
+    config: Any, form: prompts.Form, linker: "LinkerConfig", place: "torch.device", dtype: "torch.dtype"
 ) -> tuple[int, int]:
     """Bytes a question that are kept outside the layers, and in each of them."""
     import torch
@@ -205,7 +205,7 @@ def saved(model: Any, questions: "torch.Tensor") -> int:
     return found
 
 
-def _advice(training: "Training", held: _Held, room: int) -> str:
+def _advice(training: "TrainingConfig", held: _Held, room: int) -> str:
     """What to declare so that the activations fit into ``room`` bytes; "" where they do."""
     if training.batch_size * held.question(training.gradient_checkpointing) <= room:
         return ""

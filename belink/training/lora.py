@@ -67,8 +67,8 @@ class _Example:
 def train(
     questions: "Sequence[Question]",
     base: "ResolvedModel",
-    training: "declarations.Training",
-    reranker: "declarations.Reranker",
+    training: "declarations.TrainingConfig",
+    reranker: "declarations.RerankerConfig",
     target: Path,
     *,
     work: Path | None = None,
@@ -122,7 +122,7 @@ def train(
     return _report(target, manifest, resumed_at=resumed_at, new=True)
 
 
-def adapted(model: Any, training: "declarations.Training") -> Any:
+def adapted(model: Any, training: "declarations.TrainingConfig") -> Any:
     """``model`` with a fresh LoRA adapter (B = 0, so that it answers as before), only the adapter trainable, float32.
 
     :raises DeclarationError: no linear layer of the model has one of the declared names.
@@ -157,7 +157,7 @@ def adapted(model: Any, training: "declarations.Training") -> Any:
 
 
 def _run(
-    model: Any, examples: Sequence[_Example], training: "declarations.Training", work: Path, place: "torch.device"
+    model: Any, examples: Sequence[_Example], training: "declarations.TrainingConfig", work: Path, place: "torch.device"
 ) -> dict[str, Any]:
     """Train in place; what the manifest says of it."""
     from transformers import TrainingArguments
@@ -239,7 +239,7 @@ def _collate(items: "list[list[_Example]]") -> "dict[str, torch.Tensor]":
     }
 
 
-def _plan(lengths: Sequence[int], training: "declarations.Training") -> list[list[int]]:
+def _plan(lengths: Sequence[int], training: "declarations.TrainingConfig") -> list[list[int]]:
     """The batches of all epochs in order: shuffled by the seed, questions of like length together."""
     rng = np.random.default_rng(training.seed)
     wanted = round(training.epochs * len(lengths))
@@ -275,8 +275,8 @@ def _priors(questions: "Sequence[Question]", share: float) -> "tuple[list[tuple[
 def _identity(
     examples: Sequence[_Example],
     base: "ResolvedModel",
-    training: "declarations.Training",
-    reranker: "declarations.Reranker",
+    training: "declarations.TrainingConfig",
+    reranker: "declarations.RerankerConfig",
 ) -> str:
     """16 hex digits of everything that training depends on."""
     asked = [(example.tokens, example.answer, [round(p, 6) for p in example.prior]) for example in examples]

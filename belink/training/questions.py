@@ -18,7 +18,7 @@ from belink.training.holdout import is_held_out, uniform
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from belink.declarations import Training
+    from belink.declarations import TrainingConfig
 
 _ONLY_SYNONYMS = ("exact",)  # scopes whose names mean what the concept means; others only where there are none of these
 _SPARE = 3  # names drawn for each question wanted: some are ambiguous, held out or not found
@@ -33,7 +33,7 @@ class Retrieve(Protocol):
 
 
 def ontology_questions(
-    names: "pa.Table", retrieve: Retrieve, *, training: "Training", options: int, n: int | None = None
+    names: "pa.Table", retrieve: Retrieve, *, training: "TrainingConfig", options: int, n: int | None = None
 ) -> list[Question]:
     """Training questions from an ontology's own names, at most ``n`` (``training.questions``), never a held-out one.
 
@@ -59,7 +59,7 @@ def ontology_questions(
 
 
 def held_out_questions(
-    names: "pa.Table", retrieve: Retrieve, *, training: "Training", options: int, n: int
+    names: "pa.Table", retrieve: Retrieve, *, training: "TrainingConfig", options: int, n: int
 ) -> list[Question]:
     """Questions to measure with, at most ``n``: held-out names, options in retrieval's order, nothing put in.
 
@@ -82,7 +82,7 @@ def corpus_questions(
     documents: Iterable[Document],
     retrieve: Retrieve,
     *,
-    training: "Training",
+    training: "TrainingConfig",
     options: int,
     held_out: bool,
     limit: int | None = None,
@@ -220,7 +220,7 @@ def _without_held_out(share: float):  # type: ignore[no-untyped-def]
 
 
 def _training_question(
-    item: _Hidden, candidates: Sequence[Candidate], training: "Training", options: int, rng: np.random.Generator
+    item: _Hidden, candidates: Sequence[Candidate], training: "TrainingConfig", options: int, rng: np.random.Generator
 ) -> Question | None:
     """``None`` where nothing can be asked: no option, or a miss that is not among those filled in."""
     mention = item.mention

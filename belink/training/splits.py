@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from belink import declarations
 from belink.corpora import files
-from belink.declarations import Corpus, Evaluation, Linker
+from belink.declarations import CorpusConfig, EvaluationConfig, LinkerConfig
 from belink.ontology import release as releases
 from belink.ontology.gold_ids import migrate_gold, successors
 from belink.records import Candidate, Document, Mention, Question
@@ -60,7 +60,7 @@ def concept_ids(folders: Iterable[Path]) -> set[str]:
 
 
 def training_questions(
-    linker: Linker, folders: Sequence[Path], data: Path | None, retrieve: Retrieve
+    linker: LinkerConfig, folders: Sequence[Path], data: Path | None, retrieve: Retrieve
 ) -> list[Question]:
     """Questions from the ontologies' names and from the corpora that train, never a held-out one."""
     training, options = linker.training, linker.reranker.options
@@ -73,7 +73,7 @@ def training_questions(
 
 
 def calibration_questions(
-    linker: Linker, folders: Sequence[Path], data: Path | None, retrieve: Retrieve
+    linker: LinkerConfig, folders: Sequence[Path], data: Path | None, retrieve: Retrieve
 ) -> list[Question]:
     """Held-out questions that nothing is examined by: what authors wrote, and names where there is too little of it.
 
@@ -101,13 +101,13 @@ def calibration_questions(
     return asked
 
 
-def held_out_mentions(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[Mention]:
+def held_out_mentions(linker: LinkerConfig, folders: Sequence[Path], data: Path | None) -> list[Mention]:
     """The mentions of :func:`calibration_questions` that have a concept."""
     asked = calibration_questions(linker, folders, data, _anything)
     return [question.mention for question in asked if question.mention.gold]
 
 
-def exam(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[Item]:
+def exam(linker: LinkerConfig, folders: Sequence[Path], data: Path | None) -> list[Item]:
     """What challenger and champion are both measured on: mentions of held-out documents, and held-out names where
     there are too few of those.
 
@@ -127,7 +127,7 @@ def exam(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[Ite
     return [item for mention in of_names for item in _name_items(mention, training.nil_share)] + items
 
 
-def _of_corpus(linker: Linker, corpus: Corpus, folders: Sequence[Path], data: Path | None) -> list[Item]:
+def _of_corpus(linker: LinkerConfig, corpus: CorpusConfig, folders: Sequence[Path], data: Path | None) -> list[Item]:
     """The mentions of a corpus's held-out documents; of all documents, where it only evaluates."""
     all_held_out, training, wanted = corpus.use == "evaluate", linker.training, linker.evaluation
     asked = training.model_copy(update={"nil_share": 0.0, **({"held_out": 1.0} if all_held_out else {})})
@@ -143,7 +143,7 @@ def _of_corpus(linker: Linker, corpus: Corpus, folders: Sequence[Path], data: Pa
     return [item for mention in asked_of for item in _document_items(mention, corpus.name, training.nil_share)]
 
 
-def gold_ids(linker: Linker, data: Path | None) -> set[str]:
+def gold_ids(linker: LinkerConfig, data: Path | None) -> set[str]:
     """Every concept id that the linker's corpora use."""
     return {
         gold
@@ -154,12 +154,12 @@ def gold_ids(linker: Linker, data: Path | None) -> set[str]:
     }
 
 
-def training_mentions(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[Mention]:
+def training_mentions(linker: LinkerConfig, folders: Sequence[Path], data: Path | None) -> list[Mention]:
     """The annotated mentions that training may use: those of documents that are not held out."""
     return [m for document in training_documents(linker, folders, data) for m in document.mentions]
 
 
-def training_documents(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[Document]:
+def training_documents(linker: LinkerConfig, folders: Sequence[Path], data: Path | None) -> list[Document]:
     """The annotated documents that training may use: those that are not held out."""
     return [
         document
@@ -170,7 +170,7 @@ def training_documents(linker: Linker, folders: Sequence[Path], data: Path | Non
     ]
 
 
-def precedents(linker: Linker, folders: Sequence[Path], data: Path | None) -> list[tuple[str, str]]:
+def precedents(linker: LinkerConfig, folders: Sequence[Path], data: Path | None) -> list[tuple[str, str]]:
     """Text and concept id of the annotated mentions that training may use, one a mention; for the index.
 
     An abbreviation counts as what it stands for; a mention of several concepts names none of them.
@@ -179,7 +179,7 @@ def precedents(linker: Linker, folders: Sequence[Path], data: Path | None) -> li
     return [(mention.long_form or mention.text, mention.gold[0]) for mention in mentions if len(mention.gold) == 1]
 
 
-def documents(corpus: Corpus, folders: Sequence[Path], data: Path | None) -> list[Document]:
+def documents(corpus: CorpusConfig, folders: Sequence[Path], data: Path | None) -> list[Document]:
     """The corpus, its abbreviations spelled out and its gold ids brought to these releases.
 
     An id that a release replaced becomes its successors; a mention none of whose ids is left counts as unannotated.
@@ -220,7 +220,7 @@ def _anything(
     return [[Candidate(id="", label="", name="", ontology="", release="")] for _ in mentions]
 
 
-def _examines(mention: Mention, wanted: Evaluation) -> bool:
+def _examines(mention: Mention, wanted: EvaluationConfig) -> bool:
     """Which part of what is held out: a document as a whole, a name wherever it stands.
 
     What examines at one share does so at any larger one.

@@ -23,7 +23,7 @@ from bench_accuracy import FILES, asked_for, asking
 
 from belink import artefacts, declarations, settings, weights
 from belink.cli import commands
-from belink.declarations import Linker
+from belink.declarations import LinkerConfig
 from belink.linker import calibration
 from belink.linker import reranker as rerank
 from belink.linker.reranker import Reranker
@@ -67,7 +67,7 @@ class Answered:
 class Setting:
     """What all folds of a linker share."""
 
-    linker: Linker
+    linker: LinkerConfig
     folders: Sequence[Path]
     encoder: Encoder
     read: dict[str, list[Document]]

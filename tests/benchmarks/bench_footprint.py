@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from belink import settings, weights
-from belink.declarations import Linker, Reranker, Training
+from belink.declarations import LinkerConfig, RerankerConfig, TrainingConfig
 from belink.linker import reranker
 from belink.records import Candidate, Mention, Question
 from belink.training.footprint import footprint
@@ -32,12 +32,12 @@ HEAD = (
 )
 
 
-def declared(model: str, batch: int, checkpointing: bool, layers: int) -> Linker:
-    training = Training(batch_size=batch, gradient_checkpointing=checkpointing, lora_layers=layers, residual=0)
-    return Linker(name="x", title="X", ontologies=("x",), reranker=Reranker(model=model), training=training)
+def declared(model: str, batch: int, checkpointing: bool, layers: int) -> LinkerConfig:
+    training = TrainingConfig(batch_size=batch, gradient_checkpointing=checkpointing, lora_layers=layers, residual=0)
+    return LinkerConfig(name="x", title="X", ontologies=("x",), reranker=RerankerConfig(model=model), training=training)
 
 
-def trained(linker: Linker, cache: Path) -> int:
+def trained(linker: LinkerConfig, cache: Path) -> int:
     """Peak resident bytes of two steps, less what the libraries held before."""
     import peft  # noqa: F401
     import sklearn  # noqa: F401
@@ -63,7 +63,7 @@ def main() -> None:
         print(trained(declared(*json.loads(sys.argv[2])), here.cache))  # noqa: T201
         return
     print(HEAD)  # noqa: T201
-    for model in sys.argv[1:] or [Reranker().model]:
+    for model in sys.argv[1:] or [RerankerConfig().model]:
         for asked in SETTINGS:
             said = footprint(declared(model, *asked), here.cache, "cpu").total
             command = [sys.executable, __file__, "--measure", json.dumps([model, *asked])]

@@ -19,7 +19,7 @@ import numpy as np
 
 from belink import settings
 from belink.corpora import files
-from belink.declarations import Linker, Retrieval, load_source
+from belink.declarations import LinkerConfig, RetrievalConfig, load_source
 from belink.ontology.ingest import ingest
 from belink.ontology.release import open_release
 from belink.records import Mention
@@ -58,7 +58,7 @@ def annotated(path: Path) -> Asked:
 
 def recall(index: Index, encoder: Encoder, asked: Asked, *, hide: bool) -> dict[str, float]:
     start = time.perf_counter()
-    found = retrieve(index, encoder, [mention for mention, _ in asked], Retrieval(), hide_own_name=hide)
+    found = retrieve(index, encoder, [mention for mention, _ in asked], RetrievalConfig(), hide_own_name=hide)
     seconds = time.perf_counter() - start
     ranks = [
         next((rank for rank, candidate in enumerate(of_one) if candidate.id in gold), 1000)
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cache", type=Path)
     chosen = parser.parse_args(arguments)
     here = settings.load(chosen.home)
-    mondo = Linker(name="mondo", title="Mondo", ontologies=("mondo",))
+    mondo = LinkerConfig(name="mondo", title="Mondo", ontologies=("mondo",))
     encoder = Encoder.load(mondo.encoder, chosen.cache or here.cache)
     previous = None
     for version in ("2025-02-04", "2025-05-06", "2025-09-02"):
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     source = load_source("ctd-diseases")
     release = ingest(source, [DATA / "ctd/CTD_diseases.tsv.gz"], here, version="2025").path
-    disease = Linker(name="ctd", title="CTD", ontologies=("ctd-diseases",))
+    disease = LinkerConfig(name="ctd", title="CTD", ontologies=("ctd-diseases",))
     index = Index.load(build_index([release], disease, encoder, here.indices / "ctd", None).path)
     found = recall(index, encoder, annotated(release), hide=False)
     print(json.dumps({"asked": "BC5CDR disease, traindev", **found}), flush=True)  # noqa: T201

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from belink.declarations import Reranker
+from belink.declarations import RerankerConfig
 from belink.errors import ModelError
 from belink.linker import prompts
 from belink.records import Candidate, Mention
@@ -97,7 +97,7 @@ def test_there_are_as_many_letters_as_the_alphabet_has(n: int):
 
 @pytest.mark.parametrize("format", ["letter-last", "letter-first"])
 def test_the_letter_is_the_one_token_that_follows_the_question(tokenizer, format):
-    form = prompts.form(tokenizer, Reranker(format=format))
+    form = prompts.form(tokenizer, RerankerConfig(format=format))
     assert len(set(form.letter_ids)) == 11
     options = [candidate(name) for name in ("cold", "flu")]
     tokens = form.tokens(mention("influenza"), options)
@@ -119,16 +119,16 @@ def test_a_tokenizer_whose_letters_are_several_tokens_is_refused(tmp_path: Path)
     wordless = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(alphabet)}, merges=[]))
     wordless.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     with pytest.raises(ModelError, match="one token for each of the letters A to D"):
-        prompts.form(PreTrainedTokenizerFast(tokenizer_object=wordless), Reranker(options=3))
+        prompts.form(PreTrainedTokenizerFast(tokenizer_object=wordless), RerankerConfig(options=3))
 
 
 def test_what_exceeds_the_token_bound_gives_up_the_sentence_then_names_and_keeps_the_mention(tokenizer):
     options = [candidate("hereditary breast and ovarian cancer syndrome " * 3, "x" * 90) for _ in range(6)]
     asked = mention("DM", SENTENCE)
-    whole = prompts.form(tokenizer, Reranker(max_length=5000)).tokens(asked, options)
+    whole = prompts.form(tokenizer, RerankerConfig(max_length=5000)).tokens(asked, options)
     assert "One of five" in tokenizer.decode(whole)
     for bound in (len(whole) - 1, 250, 130, 20):
-        tokens = prompts.form(tokenizer, Reranker(max_length=bound)).tokens(asked, options)
+        tokens = prompts.form(tokenizer, RerankerConfig(max_length=bound)).tokens(asked, options)
         assert len(tokens) <= bound
         text = tokenizer.decode(tokens)
         assert "One of five" not in text

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from belink import weights as model_references
-from belink.declarations import Reranker as Config
+from belink.declarations import RerankerConfig
 from belink.errors import ModelError
 from belink.linker import reranker as rerank
 from belink.linker.reranker import Reranker
@@ -51,7 +51,7 @@ def _float32():
 
 
 def load(base: ResolvedModel, **config: object) -> Reranker:
-    return Reranker.load(base, None, Config.model_validate({"orders": 1, **config}), device="cpu")
+    return Reranker.load(base, None, RerankerConfig.model_validate({"orders": 1, **config}), device="cpu")
 
 
 @pytest.mark.parametrize("format", ["letter-last", "letter-first"])
@@ -164,7 +164,7 @@ def test_the_fingerprint_tells_apart_what_answers_differently(base):
 def test_a_folder_without_a_language_model_is_refused(base, tmp_path: Path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match="expected a"):
-        Reranker.load(ResolvedModel(path=tmp_path / "empty", reference="path:x", sha256="0"), None, Config())
+        Reranker.load(ResolvedModel(path=tmp_path / "empty", reference="path:x", sha256="0"), None, RerankerConfig())
 
 
 def test_bfloat16_keeps_the_letters_apart_as_float32_does(base):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from belink import weights
-from belink.declarations import Detection
+from belink.declarations import DetectorConfig
 from belink.errors import ModelError
 from belink.linker import bundle
 from belink.linker.linker import Linker
@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tagger(folder: Path, **config: object) -> Tagger:
-    declared = Detection(model=f"path:{folder}", min_score=0.0, **config)
+    declared = DetectorConfig(model=f"path:{folder}", min_score=0.0, **config)
     return Tagger.load(declared, weights.resolve(declared.model, folder))
 
 
@@ -121,7 +121,7 @@ def detecting(made: Made, folder: Path, tmp_path: Path, **config: object) -> Pat
     """A draft whose linker finds mentions with the classifier."""
     parts = made.parts[small.RELEASES[1]]
     reference = weights.resolve(f"path:{folder}", folder)
-    declared = Detection(model=reference.reference, min_score=0.0, **config)
+    declared = DetectorConfig(model=reference.reference, min_score=0.0, **config)
     parts = replace(
         parts,
         linker=parts.linker.model_copy(update={"detector": declared}),

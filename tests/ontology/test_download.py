@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from belink.declarations import Source, load_source
+from belink.declarations import SourceConfig, load_source
 from belink.errors import DeclarationError, SourceError
 from belink.ontology import download
 from belink.ontology.download import addresses, local_files
@@ -106,9 +106,9 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         yield running
 
 
-def source_of(*urls: str, version: str = "header") -> Source:
+def source_of(*urls: str, version: str = "header") -> SourceConfig:
     url = urls[0] if len(urls) == 1 else urls
-    return Source(
+    return SourceConfig(
         name="sample", title="Sample", format="obo", url=url, version=version, prefixes=("X",), licence="CC0 1.0"
     )
 

@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 
 from belink import artefacts, settings
-from belink.declarations import Source, Storage
+from belink.declarations import SourceConfig, StorageConfig
 from belink.errors import BundleError, RegistryError
 from belink.linker import bundle
 from belink.records import GateResult
@@ -27,7 +27,7 @@ __all__ = ["server"]  # a fixture
 
 def large(here: Settings, address: str = "", **changes: Any) -> Path:
     """A bundle whose linker stores every bundle by reference."""
-    declared = linker(storage=Storage(by_reference_above_mib=0.0, address=address))
+    declared = linker(storage=StorageConfig(by_reference_above_mib=0.0, address=address))
     return bundle.assemble(parts(here.home / "parts", linker=declared, **changes), here.bundles / "sample")
 
 
@@ -47,7 +47,7 @@ def test_a_large_bundle_is_stored_once_and_found_by_its_reference(registry_home:
 
 
 def test_small_bundles_are_stored_whole(registry_home: Settings) -> None:
-    declared = linker(storage=Storage(by_reference_above_mib=1.0))
+    declared = linker(storage=StorageConfig(by_reference_above_mib=1.0))
     made = bundle.assemble(parts(registry_home.home / "parts", linker=declared), registry_home.bundles / "sample")
     aliases.register(registry_home, made, RECORD)
     assert not list(registry_home.home.rglob("reference.json"))
@@ -120,7 +120,9 @@ def test_a_refresh_says_so_before_it_works(here: Settings) -> None:
     begun = refresh.Start(
         settings=away,
         linker=linker(),
-        sources={"umls": Source(name="umls", title="", format="umls", prefixes=(), licence="", redistributable=False)},
+        sources={
+            "umls": SourceConfig(name="umls", title="", format="umls", prefixes=(), licence="", redistributable=False)
+        },
         corpora={},
     )
     with pytest.raises(RegistryError, match="say --share-restricted"):
@@ -262,7 +264,7 @@ def test_a_card_says_what_it_is_made_of_how_good_and_under_which_licences(here: 
     }
     gates = [GateResult(name="accuracy_at_1", value=0.81, bound=0.5, passed=True, detail="200 mentions")]
     made = bundle.assemble(parts(here.home / "parts", evaluation=evaluation, gates=gates), here.bundles / "sample")
-    source = Source(
+    source = SourceConfig(
         name="mondo-sample", title="Mondo, sample", format="obo", prefixes=("MONDO",), licence="CC BY 4.0",
         citation="Vasilevsky et al. 2022",
     )  # fmt: skip

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from belink.declarations import Encoder as Config
+from belink.declarations import EncoderConfig
 from belink.errors import ModelError
 from belink.retrieval.encoder import Encoder
 from tests.support.tiny import ENCODER_DIMENSION, tiny_encoder
@@ -20,7 +20,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def load(weights: Path, **changes: object) -> Encoder:
-    return Encoder.load(Config.model_validate({"model": f"path:{weights}", "pooling": "mean", **changes}), weights)
+    return Encoder.load(
+        EncoderConfig.model_validate({"model": f"path:{weights}", "pooling": "mean", **changes}), weights
+    )
 
 
 def test_vectors_are_float32_unit_rows_in_the_order_asked(weights: Path) -> None:

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from belink import artefacts
-from belink.declarations import Encoder as EncoderConfig
-from belink.declarations import Linker
+from belink.declarations import EncoderConfig, LinkerConfig
 from belink.errors import IndexMismatch, ReleaseError
 from belink.ontology.release import open_release
 from belink.retrieval import index, name_table, vectors
@@ -51,8 +50,8 @@ def encoder(models: dict[str, str], tmp_path_factory: pytest.TempPathFactory) ->
     return Encoder.load(EncoderConfig(model=models["encoder"], pooling="mean"), tmp_path_factory.mktemp("cache"))
 
 
-def linker(**changes: Any) -> Linker:
-    return Linker(name="x", title="X", ontologies=("x",), **changes)
+def linker(**changes: Any) -> LinkerConfig:
+    return LinkerConfig(name="x", title="X", ontologies=("x",), **changes)
 
 
 def concept_ids(opened: Index, name: str) -> list[str]:

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from belink.declarations import Encoder as EncoderConfig
-from belink.declarations import Linker, Retrieval
+from belink.declarations import EncoderConfig, LinkerConfig, RetrievalConfig
 from belink.errors import IndexMismatch
 from belink.records import Candidate, Mention, Name
 from belink.retrieval.encoder import Encoder
@@ -28,7 +27,7 @@ CONCEPTS = [
     concept(8, "eczema"),
     concept(9, "dermatitis", "eczema"),
 ]
-EVERYTHING = Retrieval(candidates=20)
+EVERYTHING = RetrievalConfig(candidates=20)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +36,7 @@ def encoder(models: dict[str, str], tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def built(folder: Path, encoder: Encoder, *concepts: Any) -> Index:
-    declared = Linker(name="x", title="X", ontologies=("x",))
+    declared = LinkerConfig(name="x", title="X", ontologies=("x",))
     return Index.load(build_index([release(folder / "1", *concepts)], declared, encoder, folder / "index").path)
 
 
@@ -85,12 +84,12 @@ def test_candidates_are_distinct_live_concepts_best_first_and_no_more_than_asked
         assert len(set(ids(found))) == len(found) == 8 and "X:5" not in ids(found)
         scores = [candidate.score for candidate in found]
         assert scores == sorted(scores, reverse=True)
-    assert [len(found) for found in retrieve(index, encoder, mentions, Retrieval(candidates=3))] == [3] * 4
+    assert [len(found) for found in retrieve(index, encoder, mentions, RetrievalConfig(candidates=3))] == [3] * 4
     assert [len(found) for found in retrieve(index, encoder, mentions, EVERYTHING, candidates=2)] == [2] * 4
 
 
 def test_every_candidate_has_the_evidence_of_both_sources(index: Index, encoder: Encoder) -> None:
-    few = Retrieval(candidates=20, lexical=3, dense=3)
+    few = RetrievalConfig(candidates=20, lexical=3, dense=3)
     (found,) = retrieve(index, encoder, [Mention(text="juvenile diabetes mellitus")], few)
     asked = "juvenile diabetes mellitus"
     vector, trigrams = encoder.encode([asked])[0], index.lexical.vectors([asked])
@@ -112,7 +111,7 @@ def test_hiding_a_name_answers_as_an_index_that_never_had_it(
         for each in CONCEPTS
     ]
     never = built(tmp_path, encoder, *without)
-    dense = Retrieval(lexical=0)  # the weights of trigrams would know of the hidden name
+    dense = RetrievalConfig(lexical=0)  # the weights of trigrams would know of the hidden name
     mention = [Mention(text=hidden)]
     (found,) = retrieve(index, encoder, mention, dense, hide_own_name=True)
     (expected,) = retrieve(never, encoder, mention, dense)
@@ -145,7 +144,7 @@ def test_a_long_form_is_asked_besides_the_text_and_says_what_is_meant(index: Ind
 
 @pytest.mark.parametrize("switched_off", ["lexical", "dense"])
 def test_one_source_is_enough(index: Index, encoder: Encoder, switched_off: str) -> None:
-    only = Retrieval.model_validate({switched_off: 0})
+    only = RetrievalConfig.model_validate({switched_off: 0})
     (found,) = retrieve(index, encoder, [Mention(text="melanoma of the skin diabetes")], only)
     other = "dense" if switched_off == "lexical" else "lexical"
     assert found
@@ -232,7 +231,7 @@ def test_an_abbreviation_stands_only_for_what_the_document_spells_out(
 
 def test_what_an_abbreviation_resembles_is_not_asked_where_it_is_spelled_out(index: Index, encoder: Encoder) -> None:
     resembling = Mention(text="IDDMX", long_form="eczema")
-    lexical = Retrieval(dense=0)
+    lexical = RetrievalConfig(dense=0)
     spelled_out, long_form = retrieve(index, encoder, [resembling, Mention(text="eczema")], lexical)
     assert spelled_out == long_form
 
@@ -275,7 +274,7 @@ PRECEDENTS = [("sugar sickness", "X:1")] * 3 + [("sugar sickness", "X:2"), ("itc
 @pytest.fixture(scope="module")
 def annotated(tmp_path_factory: pytest.TempPathFactory, encoder: Encoder) -> Index:
     folder = tmp_path_factory.mktemp("precedents")
-    declared = Linker(name="x", title="X", ontologies=("x",))
+    declared = LinkerConfig(name="x", title="X", ontologies=("x",))
     path = release(folder / "1", *CONCEPTS)
     known = [*PRECEDENTS, ("of a concept that is not here", "X:99"), ("obsolete", "X:5")]
     return Index.load(build_index([path], declared, encoder, folder / "index", precedents=known).path)
@@ -304,7 +303,7 @@ def test_a_precedent_that_is_a_name_too_leaves_the_name_as_it_was(annotated: Ind
 def test_hiding_a_precedent_answers_as_if_nobody_had_annotated_the_text(
     annotated: Index, index: Index, encoder: Encoder
 ) -> None:
-    dense = Retrieval(lexical=0)
+    dense = RetrievalConfig(lexical=0)
     for text in ("sugar sickness", "eczema"):
         (found,) = retrieve(annotated, encoder, [Mention(text=text)], dense, hide_precedent=True)
         assert text == "eczema" or text not in {candidate.name for candidate in found}
@@ -333,7 +332,7 @@ def test_how_readily_a_kind_of_id_is_meant(tmp_path: Path, encoder: Encoder) -> 
     names = ("measles", "mumps", "rubella", "measles virus infection", "mumps meningitis", "rubella syndrome", "ulcer")
     called = zip(("X:D1", "X:D2", "X:D3", "X:C1", "X:C2", "X:C3", "X:7"), names, strict=True)
     path = release(tmp_path / "1", *(replace(concept(0, name), id=curie) for curie, name in called))
-    declared = Linker(name="x", title="X", ontologies=("x",))
+    declared = LinkerConfig(name="x", title="X", ontologies=("x",))
     meant = [("rash of childhood", "X:D1")] * 5 + [("german measles", "X:D3"), ("swollen face", "X:D2"), ("x", "X:C1")]
     table = Index.load(build_index([path], declared, encoder, tmp_path / "index", precedents=meant).path).table
     kinds = dict(zip((of["id"] for of in table.concepts(np.arange(7))), table.kind_meant, strict=True))
@@ -351,20 +350,20 @@ def test_a_salt_an_ion_a_mirror_image_and_a_plural_are_asked_for_by_the_name_tha
     tmp_path: Path, encoder: Encoder, text: str
 ) -> None:
     known = built(tmp_path, encoder, concept(1, "Clomiphene"), concept(2, "citrate"), concept(3, "cleft palate"))
-    (found,) = retrieve(known, encoder, [Mention(text=text)], Retrieval(dense=0))
+    (found,) = retrieve(known, encoder, [Mention(text=text)], RetrievalConfig(dense=0))
     assert (found[0].id, found[0].score, found[0].exact) == ("X:1", pytest.approx(0.96), False)
 
 
 def test_a_mention_is_asked_for_with_the_kind_that_the_vocabulary_adds(tmp_path: Path, encoder: Encoder) -> None:
     known = built(tmp_path, encoder, concept(1, "Nephrotic Syndrome"), concept(2, "nephritis"))
-    (found,) = retrieve(known, encoder, [Mention(text="nephrotic")], Retrieval(dense=0))
+    (found,) = retrieve(known, encoder, [Mention(text="nephrotic")], RetrievalConfig(dense=0))
     assert (found[0].id, found[0].score, found[0].exact) == ("X:1", pytest.approx(0.96), False)
 
 
 @pytest.mark.parametrize("text", ["renal damage", "renal disorder", "Renal dysfunctions"])
 def test_a_mention_is_asked_for_by_its_class(tmp_path: Path, encoder: Encoder, text: str) -> None:
     known = built(tmp_path, encoder, concept(1, "Renal Disease"), concept(2, "damage"), concept(3, "renal cyst"))
-    (found,) = retrieve(known, encoder, [Mention(text=text)], Retrieval(dense=0))
+    (found,) = retrieve(known, encoder, [Mention(text=text)], RetrievalConfig(dense=0))
     assert (found[0].id, found[0].score, found[0].exact) == ("X:1", pytest.approx(0.96), False)
 
 
@@ -401,7 +400,7 @@ def test_what_the_document_sets_beside_a_mention_is_asked_for_too(index: Index, 
 def test_what_a_code_resembles_is_not_asked_where_the_document_gives_another_name(
     index: Index, encoder: Encoder
 ) -> None:
-    lexical = Retrieval(dense=0)
+    lexical = RetrievalConfig(dense=0)
     names = {"IDDMX": ("eczema",), "eczema": ("IDDMX",), "IDDM": ("eczema",)}
     mentions = [Mention(text=text, also=also) for text, also in names.items()]
     code, name, known = retrieve(index, encoder, mentions, lexical)
@@ -416,7 +415,7 @@ def test_what_a_code_resembles_is_not_asked_where_the_document_gives_another_nam
 
 def test_a_formula_is_asked_for_by_its_name(tmp_path: Path, encoder: Encoder) -> None:
     known = built(tmp_path, encoder, concept(1, "Ferric Chloride"), concept(2, "CCL4 protein"), concept(3, "carbon"))
-    iron, shouted = retrieve(known, encoder, [Mention(text="FeCl3"), Mention(text="FECL3")], Retrieval(dense=0))
+    iron, shouted = retrieve(known, encoder, [Mention(text="FeCl3"), Mention(text="FECL3")], RetrievalConfig(dense=0))
     assert (iron[0].id, iron[0].score, iron[0].exact) == ("X:1", pytest.approx(0.96), False)
     assert shouted[0].score < 0.9, "letters count"
 
@@ -424,5 +423,5 @@ def test_a_formula_is_asked_for_by_its_name(tmp_path: Path, encoder: Encoder) ->
 @pytest.mark.parametrize("text", ["GlcNAc", "NAG(H)"])
 def test_a_symbol_and_a_bracket_inside_a_word_are_read(tmp_path: Path, encoder: Encoder, text: str) -> None:
     known = built(tmp_path, encoder, concept(1, "N-Acetylglucosamine", "NAG"), concept(2, "Glc"), concept(3, "HNA"))
-    (found,) = retrieve(known, encoder, [Mention(text=text)], Retrieval(dense=0))
+    (found,) = retrieve(known, encoder, [Mention(text=text)], RetrievalConfig(dense=0))
     assert (found[0].id, found[0].score, found[0].exact) == ("X:1", pytest.approx(0.96, abs=0.002), False)

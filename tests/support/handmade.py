@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from belink import artefacts
-from belink.declarations import Linker
+from belink.declarations import LinkerConfig
 from belink.linker import bundle
 from belink.linker import calibration as calibrate
 from belink.records import GateResult
@@ -17,8 +17,8 @@ NAMES, DIMENSION = 5, 4
 SHA = "c0ffee" + "0" * 58
 
 
-def linker(name: str = "sample", **changes: Any) -> Linker:
-    return Linker(name=name, title="A sample", ontologies=("mondo-sample",), **changes)
+def linker(name: str = "sample", **changes: Any) -> LinkerConfig:
+    return LinkerConfig(name=name, title="A sample", ontologies=("mondo-sample",), **changes)
 
 
 def release(folder: Path, version: str = "2025-02-04", sha256: str = SHA) -> Path:

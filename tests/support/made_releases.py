@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from belink import artefacts, settings
-from belink.declarations import Source, load_source
+from belink.declarations import SourceConfig, load_source
 from belink.ontology.release import DATABASE, FORMAT, ReleaseWriter
 from belink.records import Concept, Name, Rejection
 
@@ -25,9 +25,9 @@ def _id(local: int | str) -> str:
     return local if isinstance(local, str) and ":" in local else f"X:{local}"
 
 
-def source(name: str = "x", **changes: Any) -> Source:
+def source(name: str = "x", **changes: Any) -> SourceConfig:
     given: dict[str, Any] = {"title": name, "format": "obo", "prefixes": ("X",), "licence": "CC0"}
-    return Source(name=name, **{**given, **changes})
+    return SourceConfig(name=name, **{**given, **changes})
 
 
 def release(

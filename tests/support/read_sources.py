@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from belink.declarations import Source
+from belink.declarations import SourceConfig
 from belink.ontology.release_writer import SCHEMA, ReleaseWriter
 
 DATA = Path(os.environ.get("BELINK_DATA", "/nonexistent"))
@@ -31,9 +31,9 @@ class Read:
 
 
 def read(
-    reader: Callable[[Sequence[Path], Source, ReleaseWriter], None],
+    reader: Callable[[Sequence[Path], SourceConfig, ReleaseWriter], None],
     paths: Sequence[Path],
-    source: Source,
+    source: SourceConfig,
     version: str | None = None,
 ) -> Read:
     """What ``reader`` makes of ``paths``; rows in the order in which they were written."""
@@ -46,7 +46,7 @@ def read(
 
 
 def counts(
-    reader: Callable[[Sequence[Path], Source, ReleaseWriter], None], paths: Sequence[Path], source: Source
+    reader: Callable[[Sequence[Path], SourceConfig, ReleaseWriter], None], paths: Sequence[Path], source: SourceConfig
 ) -> dict[str, Any]:
     """Only the counts, for files of real size."""
     with tempfile.TemporaryDirectory() as folder:

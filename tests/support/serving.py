@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from belink import settings
-from belink.declarations import Storage
+from belink.declarations import StorageConfig
 from belink.lifecycle import promote, refresh, retrain
 from belink.linker import bundle
 from belink.records import GateResult
@@ -45,7 +45,7 @@ class Made:
     ) -> str:
         """A version of ``linker`` built from the release ``version``; another ``number`` gives another bundle."""
         parts = self.parts[version]
-        storage = Storage(by_reference_above_mib=0 if by_reference else None)
+        storage = StorageConfig(by_reference_above_mib=0 if by_reference else None)
         parts = replace(
             parts,
             linker=parts.linker.model_copy(update={"name": linker, "storage": storage}),

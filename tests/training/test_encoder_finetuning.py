@@ -11,22 +11,22 @@ import pytest
 
 from belink import artefacts
 from belink import weights as model_references
-from belink.declarations import Adaptation, Encoder
+from belink.declarations import AdaptationConfig, EncoderConfig
 from belink.errors import DeclarationError
 from belink.records import Mention
-from belink.retrieval.encoder import Encoder as Loaded
+from belink.retrieval.encoder import EncoderConfig as Loaded
 from belink.retrieval.encoder import encoded, load_model
 from belink.training import checkpoints, encoder_finetuning, hard_negatives
 from belink.training.encoder_finetuning import Names
 from belink.training.holdout import is_held_out
 from belink.weights import ResolvedModel
 
-CONFIG = Encoder(pooling="mean")
+CONFIG = EncoderConfig(pooling="mean")
 PARTS = ("cardiac", "renal", "hepatic", "pulmonary", "gastric", "dermal", "neural", "ocular", "osseous", "vascular")
 TWINS = ("heart", "kidney", "liver", "lung", "stomach", "skin", "nerve", "eye", "bone", "vessel")
 KINDS = ("tumour", "failure", "infection", "fibrosis")
 SAME = ("neoplasm", "insufficiency", "contagion", "scarring")
-ADAPTATION = Adaptation(steps=12, batch_size=16, learning_rate=2e-3, checkpoint_every=3)
+ADAPTATION = AdaptationConfig(steps=12, batch_size=16, learning_rate=2e-3, checkpoint_every=3)
 
 
 def table() -> pa.Table:

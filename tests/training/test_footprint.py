@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from belink import weights as model_references
-from belink.declarations import Linker, Reranker, Training
+from belink.declarations import LinkerConfig, RerankerConfig, TrainingConfig
 from belink.errors import DeclarationError, ModelError
 from belink.linker import prompts
 from belink.linker import reranker as rerank
@@ -36,16 +36,16 @@ def deep(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return model_references.resolve(f"path:{folder}", folder)
 
 
-def declared(base: ResolvedModel, max_length: int = 96, **training: object) -> Linker:
-    reranker = Reranker(model=base.reference, max_length=max_length)
-    return Linker(name="x", title="X", ontologies=("x",), reranker=reranker, training=Training(**training))
+def declared(base: ResolvedModel, max_length: int = 96, **training: object) -> LinkerConfig:
+    reranker = RerankerConfig(model=base.reference, max_length=max_length)
+    return LinkerConfig(name="x", title="X", ontologies=("x",), reranker=reranker, training=TrainingConfig(**training))
 
 
-def said(linker: Linker, tmp_path: Path) -> Footprint:
+def said(linker: LinkerConfig, tmp_path: Path) -> Footprint:
     return footprint(linker, tmp_path, "cpu")
 
 
-def counted(base: ResolvedModel, linker: Linker) -> tuple[int, int, int]:
+def counted(base: ResolvedModel, linker: LinkerConfig) -> tuple[int, int, int]:
     """Parameters, trained parameters and saved bytes of the whole model's whole batch."""
     form = prompts.form(rerank.load_tokenizer(base), linker.reranker)
     model = rerank.rounded(rerank.load_model(base, form), torch.float32)

@@ -12,8 +12,7 @@ import pytest
 
 from belink import artefacts
 from belink import weights as model_references
-from belink.declarations import Reranker as RerankerConfig
-from belink.declarations import Training
+from belink.declarations import RerankerConfig, TrainingConfig
 from belink.errors import DeclarationError, ModelError
 from belink.linker.reranker import Reranker
 from belink.records import Candidate, Mention, Question
@@ -22,7 +21,7 @@ from belink.weights import ResolvedModel
 
 NAMES = ("breast carcinoma", "type 2 diabetes mellitus", "β-thalassaemia major", "melanoma", "Alzheimer disease")
 CONFIG = RerankerConfig(options=4, sentence=False, orders=1)
-TRAINING = Training(batch_size=4, lora_rank=4, learning_rate=5e-3, checkpoint_every=4, residual=0.0)
+TRAINING = TrainingConfig(batch_size=4, lora_rank=4, learning_rate=5e-3, checkpoint_every=4, residual=0.0)
 
 
 def make_questions(n: int, right: int | None = None) -> list[Question]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from belink.declarations import Training
+from belink.declarations import TrainingConfig
 from belink.records import Candidate, Document, Mention, Question
 from belink.text.normalise import normalise
 from belink.training import questions
@@ -66,7 +66,7 @@ class Retriever:
         return sorted(best.values(), key=lambda c: -c.score)[:20]
 
 
-TRAINING = Training(questions=60, held_out=0.2, min_options=3, seed=5)
+TRAINING = TrainingConfig(questions=60, held_out=0.2, min_options=3, seed=5)
 
 
 @pytest.fixture(scope="module")

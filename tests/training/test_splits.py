@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from belink import settings
-from belink.declarations import Linker, load_linker, load_source
+from belink.declarations import LinkerConfig, load_linker, load_source
 from belink.ontology import ingest
 from belink.records import Candidate, Document, Mention
 from belink.settings import Settings
@@ -34,7 +34,7 @@ def folders(home: Settings) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def linker(tmp_path_factory: pytest.TempPathFactory) -> Linker:
+def linker(tmp_path_factory: pytest.TempPathFactory) -> LinkerConfig:
     declared = load_linker(str(small.linker(tmp_path_factory.mktemp("declared"), {"encoder": "", "reranker": ""})))
     return declared.model_copy(
         update={"evaluation": declared.evaluation.model_copy(update={"items": 200, "corpus_items": 200})}
@@ -52,7 +52,7 @@ def everything(
     ]
 
 
-def test_no_name_and_no_document_is_in_two_of_the_three_sets(linker: Linker, folders: dict[str, Path]) -> None:
+def test_no_name_and_no_document_is_in_two_of_the_three_sets(linker: LinkerConfig, folders: dict[str, Path]) -> None:
     where = [folders[FIRST]]
     examined = splits.exam(linker, where, None)
     of_names = {normalise(item.mention.text) for item in examined if item.source == splits.NAMES}
@@ -67,11 +67,11 @@ def test_no_name_and_no_document_is_in_two_of_the_three_sets(linker: Linker, fol
     assert others.isdisjoint(q.mention.document for q in training if q.mention.document)
 
 
-def test_a_smaller_share_leaves_more_to_calibrate_on(linker: Linker, folders: dict[str, Path]) -> None:
+def test_a_smaller_share_leaves_more_to_calibrate_on(linker: LinkerConfig, folders: dict[str, Path]) -> None:
     where = [folders[FIRST]]
     few = linker.model_copy(update={"evaluation": linker.evaluation.model_copy(update={"share": 0.2})})
 
-    def texts(of: Linker) -> tuple[set[str], set[str]]:
+    def texts(of: LinkerConfig) -> tuple[set[str], set[str]]:
         calibrating = [q.mention for q in splits.calibration_questions(of, where, None, everything)]
         examined = [item.mention for item in splits.exam(of, where, None)]
         names = [{normalise(m.text) for m in mentions if not m.document} for mentions in (examined, calibrating)]
@@ -83,7 +83,7 @@ def test_a_smaller_share_leaves_more_to_calibrate_on(linker: Linker, folders: di
     assert fifth.isdisjoint(rest)
 
 
-def test_the_exam_has_names_documents_and_none_of_the_above(linker: Linker, folders: dict[str, Path]) -> None:
+def test_the_exam_has_names_documents_and_none_of_the_above(linker: LinkerConfig, folders: dict[str, Path]) -> None:
     items = splits.exam(linker, [folders[FIRST]], None)
     names = [item for item in items if item.source == splits.NAMES]
     assert 120 < len(names) < 280, "about half of twice the declared number"
@@ -97,7 +97,7 @@ def test_the_exam_has_names_documents_and_none_of_the_above(linker: Linker, fold
     assert all(item.mention.sentence for item in documents)
 
 
-def test_the_exam_of_the_next_release_asks_mostly_the_same(linker: Linker, folders: dict[str, Path]) -> None:
+def test_the_exam_of_the_next_release_asks_mostly_the_same(linker: LinkerConfig, folders: dict[str, Path]) -> None:
     first, second = (
         {(item.mention.text, item.mention.document, item.mention.start) for item in splits.exam(linker, [path], None)}
         for path in folders.values()
@@ -106,7 +106,7 @@ def test_the_exam_of_the_next_release_asks_mostly_the_same(linker: Linker, folde
     assert splits.exam(linker, [folders[FIRST]], None) == splits.exam(linker, [folders[FIRST]], None)
 
 
-def test_gold_follows_the_release_in_use(linker: Linker, folders: dict[str, Path]) -> None:
+def test_gold_follows_the_release_in_use(linker: LinkerConfig, folders: dict[str, Path]) -> None:
     (corpus,) = linker.corpora
     ids = {gold for d in splits.documents(corpus, [folders[SECOND]], None) for m in d.mentions for gold in m.gold}
     assert ids <= splits.concept_ids([folders[SECOND]])
@@ -126,7 +126,7 @@ def test_successors_are_those_of_the_first_release_that_knows_any(folders: dict[
 
 
 def test_training_mentions_are_those_of_documents_that_are_not_held_out(
-    linker: Linker, folders: dict[str, Path]
+    linker: LinkerConfig, folders: dict[str, Path]
 ) -> None:
     mentions = splits.training_mentions(linker, [folders[FIRST]], None)
     share = linker.training.held_out

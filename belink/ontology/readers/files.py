@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from belink import artefacts
-from belink.declarations import Format, Source
+from belink.declarations import Format, SourceConfig
 from belink.errors import ReleaseError, SourceError
 
 SUFFIXES: dict[Format, str] = {"obo": ".obo", "owl": ".owl", "obograph": ".json"}  # of the OBO family
@@ -33,7 +33,7 @@ class Unpacked(NamedTuple):
     """Files as their reader wants them."""
 
     files: list[Path]
-    source: Source  # the declaration, with the format that was found
+    source: SourceConfig  # the declaration, with the format that was found
     sha256: str  # of the content, so that a file and its .gz are the same
 
 
@@ -60,7 +60,7 @@ def fingerprint(files: Sequence[Path], format: Format) -> Fingerprint:
     return Fingerprint(hashlib.sha256("".join(listed).encode()).hexdigest(), sources)
 
 
-def unpacked(files: list[Path], source: Source, work: Path) -> Unpacked:
+def unpacked(files: list[Path], source: SourceConfig, work: Path) -> Unpacked:
     """The files, ready to be read; what is unpacked goes into the folder ``work``.
 
     Files of the OBO family are told by content and unpacked here; the other readers unpack what they read.

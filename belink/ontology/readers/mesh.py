@@ -15,7 +15,7 @@ from typing import Any
 
 from lxml import etree
 
-from belink.declarations import Source
+from belink.declarations import SourceConfig
 from belink.errors import SourceError
 from belink.ontology.readers.columns import Columns
 from belink.ontology.readers.mesh_records import File, Record, look_into, records
@@ -28,7 +28,7 @@ BATCH = 100_000  # names handed to DuckDB at once
 _UI = re.compile(r"[A-Z]\d{3,12}")
 
 
-def read(paths: Sequence[Path], source: Source, into: ReleaseWriter) -> None:
+def read(paths: Sequence[Path], source: SourceConfig, into: ReleaseWriter) -> None:
     """Write the descriptors and supplementary records of ``paths`` (plain or .gz) into a release.
 
     With ``branches`` (tree-number prefixes: C, F03, D) only descriptors below them are kept, and the supplementary
@@ -67,7 +67,7 @@ def _version(files: Iterable[File], into: ReleaseWriter) -> str | None:
 class _Mesh:
     """Records on their way into a release."""
 
-    def __init__(self, source: Source, into: ReleaseWriter, columns: Columns) -> None:
+    def __init__(self, source: SourceConfig, into: ReleaseWriter, columns: Columns) -> None:
         self._source = source
         self._into = into
         self._columns = columns

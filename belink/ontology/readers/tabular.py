@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from belink.declarations import Columns, Source
+from belink.declarations import Columns, SourceConfig
 from belink.errors import DeclarationError, SourceError
 from belink.ontology.readers.archive import opened
 from belink.ontology.readers.delimited import Layout, Sieve, scan, sifted, text_lines
@@ -31,7 +31,7 @@ _CURIE_OF = "if(contains({0}, ':') OR {1} = '', {0}, {1} || ':' || {0})"  # CTD 
 _LISTS = ("synonyms", "parents", "alt_ids", "xrefs", "tree_numbers")
 
 
-def read(paths: Sequence[Path], source: Source, into: ReleaseWriter) -> None:
+def read(paths: Sequence[Path], source: SourceConfig, into: ReleaseWriter) -> None:
     """Write the tables at ``paths``, all of the declared columns, into a release.
 
     Ids without a prefix, also of parents and alternative ids, get the declaration's first one.
@@ -66,7 +66,7 @@ class _Shape(NamedTuple):
     created: str  # what its comments say of its date, as YYYY-MM-DD; "" for nothing
 
 
-def _stage_text(path: Path, source: Source, columns: Columns, into: ReleaseWriter, scratch: Path) -> None:
+def _stage_text(path: Path, source: SourceConfig, columns: Columns, into: ReleaseWriter, scratch: Path) -> None:
     shape = _shape(path, source, columns)
     if shape.created:
         into.version = shape.created
@@ -87,7 +87,7 @@ def _stage_text(path: Path, source: Source, columns: Columns, into: ReleaseWrite
     _stage(rows, at, set(), plain, columns, into)
 
 
-def _stage_parquet(path: Path, source: Source, columns: Columns, into: ReleaseWriter, scratch: Path) -> None:
+def _stage_parquet(path: Path, source: SourceConfig, columns: Columns, into: ReleaseWriter, scratch: Path) -> None:
     found = {
         name: kind for name, kind, *_ in into.sql("DESCRIBE SELECT * FROM read_parquet($path)", {"path": str(path)})
     }
@@ -136,7 +136,7 @@ def _stage(rows: str, at: dict[str, str], as_list: set[str], path: Path, columns
     )
 
 
-def _shape(path: Path, source: Source, columns: Columns) -> _Shape:
+def _shape(path: Path, source: SourceConfig, columns: Columns) -> _Shape:
     """Delimiter and columns, from the declaration and the first row.
 
     :raises SourceError: the first row has not the declared columns under any delimiter.
@@ -235,7 +235,7 @@ def _set_aside_ids(into: ReleaseWriter) -> None:
     into.sql("DELETE FROM cell WHERE NOT regexp_full_match(id, $shape) OR label = ''", shape)
 
 
-def _write(source: Source, into: ReleaseWriter) -> None:
+def _write(source: SourceConfig, into: ReleaseWriter) -> None:
     """temp.cell → the tables of the release, in the order in which ids first stand in the file."""
     into.sql(
         """
@@ -276,7 +276,7 @@ def _write(source: Source, into: ReleaseWriter) -> None:
         )
 
 
-def _keep_branches(source: Source, into: ReleaseWriter) -> None:
+def _keep_branches(source: SourceConfig, into: ReleaseWriter) -> None:
     """Keep what stands at or below the declared CURIEs and tree numbers."""
     if not source.branches:
         return

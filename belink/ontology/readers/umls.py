@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from belink.declarations import Source
+from belink.declarations import SourceConfig
 from belink.errors import DeclarationError, SourceError
 from belink.ontology.readers import archive
 from belink.ontology.readers.delimited import Layout, scan, sifted
@@ -75,7 +75,7 @@ _GROUPS = {
 }
 
 
-def read(paths: Sequence[Path], source: Source, into: ReleaseWriter) -> None:
+def read(paths: Sequence[Path], source: SourceConfig, into: ReleaseWriter) -> None:
     """Write the Metathesaurus at ``paths`` into a release.
 
     :param paths: a folder, a zip, or the RRF files themselves.
@@ -105,7 +105,7 @@ def read(paths: Sequence[Path], source: Source, into: ReleaseWriter) -> None:
             into.sql(f"DROP TABLE IF EXISTS temp.{table}")
 
 
-def _semantic_types(source: Source) -> list[str]:
+def _semantic_types(source: SourceConfig) -> list[str]:
     """The TUIs that the declaration's branches name; none where every concept is kept."""
     types: list[str] = []
     for branch in source.branches:
@@ -175,7 +175,7 @@ class _Load:
     """One Metathesaurus on its way into a release."""
 
     files: Mapping[str, Path]
-    source: Source
+    source: SourceConfig
     into: ReleaseWriter
     scratch: Path
 

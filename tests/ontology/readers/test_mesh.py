@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from belink.declarations import NamesKept, Source, load_source
+from belink.declarations import NamesKept, SourceConfig, load_source
 from belink.errors import SourceError
 from belink.ontology.readers import mesh, mesh_records
 from tests.support.read_sources import DATA, Read, counts, read, write
@@ -19,8 +19,8 @@ HEAD = (
 )
 
 
-def source(**changes: Any) -> Source:
-    return Source(name="mesh", title="MeSH", format="mesh", prefixes=("MESH",), licence="NLM", **changes)
+def source(**changes: Any) -> SourceConfig:
+    return SourceConfig(name="mesh", title="MeSH", format="mesh", prefixes=("MESH",), licence="NLM", **changes)
 
 
 def descriptors(*records: str, year: str = "2025") -> str:

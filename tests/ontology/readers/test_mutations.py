@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from belink.declarations import Columns, NamesKept, Source, load_source
+from belink.declarations import Columns, NamesKept, SourceConfig, load_source
 from belink.errors import SourceError
 from belink.ontology.readers import mesh, sssom, tabular, umls
 from belink.ontology.release_writer import SCHEMA, ReleaseWriter
@@ -83,7 +83,7 @@ def packed(content: bytes, packing: str) -> bytes:
     return whole if packing == "gzip" else whole[: int(len(whole) * 0.9)]
 
 
-def outcome(reader: Any, name: str, content: bytes, packing: str, source: Source) -> Read | None:
+def outcome(reader: Any, name: str, content: bytes, packing: str, source: SourceConfig) -> Read | None:
     """What was read; nothing where one clear error was raised, which a truncated file must."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
@@ -211,7 +211,7 @@ def test_a_quoted_table_never_loses_the_rows_after_a_fault(n: int) -> None:
     rows = [line.split("\t") for line in TABLE.decode().splitlines() if not line.startswith("#")]
     lines = {f'"{row[0]}",{row[1]},"{row[7]}"': row[1] for row in rows}
     base = ("\n".join(["label,id,also", *lines]) + "\n").encode()
-    declared = Source(
+    declared = SourceConfig(
         name="t",
         title="t",
         format="table",
@@ -292,7 +292,7 @@ MAPPINGS = (
 def test_sssom_keeps_every_sound_mapping_and_counts_the_others(n: int) -> None:
     concepts = [concept(k, f"name {k}") for k in range(40)]
 
-    def read_mappings(paths: Any, source: Source, into: ReleaseWriter) -> None:
+    def read_mappings(paths: Any, source: SourceConfig, into: ReleaseWriter) -> None:
         into.concepts(concepts)
         sssom.read(paths, into)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from belink.declarations import Columns, NamesKept, Source, load_source
+from belink.declarations import Columns, NamesKept, SourceConfig, load_source
 from belink.errors import DeclarationError, SourceError
 from belink.ontology.readers import tabular
 from tests.support.read_sources import DATA, Read, counts, read, write
@@ -19,9 +19,9 @@ HEADER = ("code", "name", "also", "meaning", "above", "old", "see", "tree", "unu
 SMALL = Columns(id="code", label="name", synonyms="also")
 
 
-def source(columns: Columns | None = COLUMNS, **changes: Any) -> Source:
+def source(columns: Columns | None = COLUMNS, **changes: Any) -> SourceConfig:
     given = {"title": "T", "format": "table", "prefixes": ("X", "Y"), "licence": "CC0", "columns": columns}
-    return Source(name="t", **{**given, **changes})
+    return SourceConfig(name="t", **{**given, **changes})
 
 
 def read_text(path: Path, text: str | bytes, **given: Any) -> Read:

@@ -14,17 +14,17 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from belink.declarations import NamesKept, Source, load_source
+from belink.declarations import NamesKept, SourceConfig, load_source
 from belink.errors import DeclarationError, SourceError
 from belink.ontology import download_umls
 from belink.ontology.readers import umls
 from tests.support.read_sources import DATA, counts, read, write
 
 
-def source(**changes: Any) -> Source:
+def source(**changes: Any) -> SourceConfig:
     names = changes.pop("names", NamesKept(languages=("ENG",)))
     given = {"title": "UMLS", "format": "umls", "prefixes": ("UMLS",), "licence": "UMLS", "names": names}
-    return Source(name="umls", **{**given, **changes})
+    return SourceConfig(name="umls", **{**given, **changes})
 
 
 def atom(cui: str, text: str, **given: str) -> str:

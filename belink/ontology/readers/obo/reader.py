@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from belink.declarations import Source
+from belink.declarations import SourceConfig
 from belink.errors import SourceError
 from belink.ontology.readers.archive import opened
 from belink.ontology.readers.files import sniff
@@ -37,7 +37,7 @@ _HAND_WRITTEN = 1 << 16  # bytes; a larger file was written by a program, which 
 log = logging.getLogger(__name__)
 
 
-def read(paths: Sequence[Path], source: Source, into: "ReleaseWriter") -> None:
+def read(paths: Sequence[Path], source: SourceConfig, into: "ReleaseWriter") -> None:
     """Read one file, plain or .gz, whatever of the three formats it is, into ``into``; sets its version.
 
     :raises SourceError: not an ontology, cut off, damaged, or without a term that can be read.
