@@ -4,19 +4,27 @@ A declaration is data: adding an ontology or a linker is adding one file. Unknow
 mistake cannot switch a gate off.
 """
 
+import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from belink import settings
-from belink.errors import DeclarationError
+from belink.errors import DeclarationError, first_line
 from belink.records import Scope
 
 Model = TypeVar("Model", bound="Declaration")
 Share = Annotated[float, Field(ge=0, le=1)]
 Format = Literal["obo", "owl", "obograph", "mesh", "umls", "table"]
+
+
+REMOVED_OPTIONS: dict[str, str] = {}
+"""Options of a linker that earlier versions had, as ``section.key``, each with the reason for its removal.
+
+A user's TOML that has one is refused in these words. A bundle made before still loads: there the option is ignored.
+"""
 
 
 class Declaration(BaseModel):
@@ -279,6 +287,25 @@ def load_linker(name_or_path: str) -> LinkerConfig:
     return linker.model_copy(update={"corpora": corpora, "ontologies": ontologies})
 
 
+def read_stored_linker(path: Path) -> LinkerConfig:
+    """The declaration that a bundle holds as JSON; options that belink no longer has are left out of it.
+
+    :raises DeclarationError: the file is not the declaration of a linker.
+    """
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(stored, dict):
+            raise ValueError("no JSON object")
+        for option in _removed_options(stored):
+            section, key = option.split(".")
+            del stored[section][key]
+        return LinkerConfig.model_validate(stored)
+    except (ValueError, OSError) as error:  # pydantic's and json's errors are ValueErrors
+        raise DeclarationError(
+            f"{path}: expected the declaration of a linker, found {first_line(error)}; refresh again"
+        ) from error
+
+
 def corpus_file(corpus: CorpusConfig, data: Path | None) -> Path:
     """Where the corpus lies on this machine; ``data`` is the folder that ``$BELINK_DATA`` stands for.
 
@@ -318,10 +345,22 @@ def _names(folder: Path) -> str:
 
 def _read(path: Path, model: type[Model], **fixed: object) -> Model:
     try:
-        return model.model_validate({**fixed, **tomllib.loads(path.read_text(encoding="utf-8"))})
+        declared = tomllib.loads(path.read_text(encoding="utf-8"))
+        for option in _removed_options(declared) if model is LinkerConfig else ():
+            raise DeclarationError(
+                f"{path}: {option}: expected an option of this belink, found one that was removed "
+                f"({REMOVED_OPTIONS[option]}); delete the line"
+            )
+        return model.model_validate({**fixed, **declared})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DeclarationError(f"{path}: not TOML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise DeclarationError(f"{path}: {where}: {first['msg']} (found {first.get('input')!r})") from error
+
+
+def _removed_options(declared: dict[str, Any]) -> list[str]:
+    """Those of ``REMOVED_OPTIONS`` that the declaration of a linker has."""
+    present = {f"{section}.{key}" for section, keys in declared.items() if isinstance(keys, dict) for key in keys}
+    return [option for option in REMOVED_OPTIONS if option in present]

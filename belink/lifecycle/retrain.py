@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from belink import artefacts
-from belink.declarations import LinkerConfig
+from belink.declarations import LinkerConfig, read_stored_linker
 from belink.lifecycle.refresh import (
     Champion,
     Start,
@@ -281,7 +281,7 @@ def _kept(begun: Start, current: Champion | None) -> tuple[Decision | None, str]
         trained=made.get("trained", ""),
         encoder=encoder,
     )
-    before = LinkerConfig.model_validate_json((current.path / bundle.LINKER).read_text(encoding="utf-8"))
+    before = read_stored_linker(current.path / bundle.LINKER)
     if linker.adaptation != before.adaptation or (linker.adaptation.steps and linker.encoder != before.encoder):
         return kept, "the encoder is adapted otherwise than the champion's"
     if manifest["training"] != linker.training.model_dump(mode="json"):
@@ -327,7 +327,7 @@ def _kept_calibration(begun: Start, decision: Decision, current: Champion | None
         return None
     if current.manifest["adapter"] != decision.adapter.name:
         return None
-    before = LinkerConfig.model_validate_json((current.path / bundle.LINKER).read_text(encoding="utf-8"))
+    before = read_stored_linker(current.path / bundle.LINKER)
     found = json.loads((current.path / bundle.CALIBRATION).read_text(encoding="utf-8"))
     if _asking(before) != _asking(begun.linker) or not calibration.follows(found):
         return None

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from belink import weights
-from belink.declarations import LinkerConfig
+from belink.declarations import read_stored_linker
 from belink.linker import bundle
 from belink.linker.calibration import Calibration
 from belink.linker.name_finder import NOTHING_LEARNED, Detector, Lexicon
@@ -40,7 +40,7 @@ class Linker:
         manifest = bundle.check(path)
         self.path = path
         self.cache = cache
-        self.declaration = LinkerConfig.model_validate(json.loads((path / "linker.json").read_text("utf-8")))
+        self.declaration = read_stored_linker(path / bundle.LINKER)
         self.index = Index.load(path / "index")
         self.calibration = Calibration.from_dict(json.loads((path / "calibration.json").read_text("utf-8")))
         self.lineage: dict[str, str] = {**manifest["lineage"], "model_version": model_version}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from belink import artefacts
-from belink.declarations import LinkerConfig
+from belink.declarations import LinkerConfig, read_stored_linker
 from belink.errors import BundleError, RegistryError, first_line
 from belink.linker import bundle
 from belink.ontology import release as releases
@@ -59,7 +59,7 @@ def register(settings: Settings, folder: Path, record: RunRecord) -> str:
     if bundle.is_draft(manifest):
         raise RegistryError(f"{folder}: expected an evaluated bundle, found a draft; only those are registered")
     linker, key = str(manifest["linker"]), str(manifest["key"])
-    declared = LinkerConfig.model_validate_json((folder / bundle.LINKER).read_text(encoding="utf-8"))
+    declared = read_stored_linker(folder / bundle.LINKER)
     restricted = restricted_releases(folder, manifest)
     check_sharing(settings, declared, restricted, allowed=record.share_restricted)
     client = setup(settings)

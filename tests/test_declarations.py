@@ -1,0 +1,40 @@
+"""Declarations: what belink no longer offers is refused in a user's TOML and ignored in a bundle."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from belink import declarations
+from belink.declarations import LinkerConfig, load_linker, read_stored_linker
+from belink.errors import DeclarationError
+
+
+@pytest.fixture
+def removed(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setitem(declarations.REMOVED_OPTIONS, "training.patience", "it won nothing")
+    return "training.patience"
+
+
+def test_a_removed_option_in_a_users_toml_is_refused_with_its_reason(tmp_path: Path, removed: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('title = "Mine"\nontologies = ["x"]\n[training]\npatience = 3\n')
+    with pytest.raises(DeclarationError, match=rf"{removed}.*removed \(it won nothing\); delete the line"):
+        load_linker(str(path))
+
+
+@pytest.mark.usefixtures("removed")
+def test_a_removed_option_stored_in_a_bundle_is_ignored(tmp_path: Path) -> None:
+    stored = LinkerConfig(name="mine", title="Mine", ontologies=("x",)).model_dump(mode="json")
+    stored["training"]["patience"] = 3
+    path = tmp_path / "linker.json"
+    path.write_text(json.dumps(stored))
+    assert read_stored_linker(path) == LinkerConfig(name="mine", title="Mine", ontologies=("x",))
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"name": "mine"}', '{"training": 3}'])
+def test_a_damaged_stored_declaration_is_refused_in_words(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "linker.json"
+    path.write_text(content)
+    with pytest.raises(DeclarationError, match="expected the declaration of a linker"):
+        read_stored_linker(path)
