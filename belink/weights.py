@@ -62,7 +62,7 @@ def resolve(reference: str, cache: Path) -> ResolvedModel:
     return ResolvedModel(path=folder, reference=reference, sha256=_folder_sha256(folder))
 
 
-def described(reference: str, cache: Path) -> ResolvedModel:
+def resolve_config(reference: str, cache: Path) -> ResolvedModel:
     """As :func:`resolve`, but no weights are read, nor fetched from the hub; ``sha256`` is "".
 
     :raises ModelError: as there.
@@ -231,7 +231,7 @@ def _convert_gguf(file: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    with without_bars():
+    with hide_progress_bars():
         try:
             tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
             model: Any = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
@@ -256,7 +256,7 @@ def _convert_gguf(file: Path, folder: Path) -> None:
 
 
 @contextmanager
-def without_bars() -> Iterator[None]:
+def hide_progress_bars() -> Iterator[None]:
     """Progress bars of transformers switched off for a while."""
     from transformers.utils import logging
 
@@ -302,7 +302,7 @@ def _first_line(error: Exception) -> str:
     return json.dumps((str(error).strip() or type(error).__name__).splitlines()[0], ensure_ascii=False)
 
 
-def placement(device: str | None = None) -> "tuple[torch.device, torch.dtype]":
+def choose_device(device: str | None = None) -> "tuple[torch.device, torch.dtype]":
     """Where the model runs and in what precision: bfloat16 where the machine computes it natively, else float32."""
     import torch
 

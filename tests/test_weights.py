@@ -167,7 +167,7 @@ def test_of_a_hub_model_that_is_only_described_no_weights_are_fetched(
         return str(encoder)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    assert models.described("hf:org/tiny@main", tmp_path).path == encoder
+    assert models.resolve_config("hf:org/tiny@main", tmp_path).path == encoder
     assert not [pattern for pattern in asked[-1]["allow_patterns"] if "safetensors" in pattern]
     models.resolve("hf:org/tiny@main", tmp_path)
     assert "*.safetensors" in asked[-1]["allow_patterns"]
@@ -179,7 +179,7 @@ def test_a_hub_model_that_was_only_described_is_still_fetched_to_be_used(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     snapshot = hub_snapshot(tmp_path, encoder)
     (snapshot / "model.safetensors").unlink()
-    assert models.described("hf:org/tiny", tmp_path).path == snapshot
+    assert models.resolve_config("hf:org/tiny", tmp_path).path == snapshot
     with pytest.raises(ModelError, match="safetensors, found none"):
         models.resolve("hf:org/tiny", tmp_path)
 

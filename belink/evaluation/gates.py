@@ -32,7 +32,7 @@ from belink.records import GateResult
 _ROUNDING = 1e-9
 
 
-def linker_gates(
+def check_linker_gates(
     declared: LinkerGates,
     challenger: Evaluation,
     champion: Evaluation | None = None,
@@ -59,7 +59,7 @@ def linker_gates(
     return [result for result in results if result is not None]
 
 
-def failed(results: list[GateResult]) -> list[str]:
+def failed_gates(results: list[GateResult]) -> list[str]:
     """The names of the gates that refuse, in order."""
     return [result.name for result in results if not result.passed]
 

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from belink.errors import CorpusError
-from belink.evaluation.predictions import STRATA, TAKEN, Prediction, keyed, leniently_right, strictly_right
+from belink.evaluation.predictions import CONCEPT_REMOVED, STRATA, Prediction, keyed, leniently_right, strictly_right
 
 BINS = 15
 RESAMPLES = 1000
@@ -75,11 +75,11 @@ def evaluate(
 ) -> Evaluation:
     """All figures of ``predictions``; the same ones give the same figures.
 
-    :param seconds: what linking them took, those with the stratum ``TAKEN`` included.
+    :param seconds: what linking them took, those with the stratum ``CONCEPT_REMOVED`` included.
     :raises CorpusError: there are none, or none whose concept was not taken away.
     """
     every, speed = predictions, len(predictions) / seconds if seconds else None
-    predictions = [prediction for prediction in every if TAKEN not in prediction.strata]
+    predictions = [prediction for prediction in every if CONCEPT_REMOVED not in prediction.strata]
     if not predictions:
         raise CorpusError("expected annotated mentions to measure on, found none; does the corpus carry concept ids?")
     columns = _columns(predictions)

@@ -18,7 +18,9 @@ from belink.records import Candidate, Link, Mention
 from belink.text.normalise import normalise
 
 _TIE = 1e-9
-TAKEN = "concept taken away"  # in an exam, to see whether NIL is known; as often as the exam wants, not as text has it
+CONCEPT_REMOVED = (
+    "concept taken away"  # in an exam, to see whether NIL is known; as often as the exam wants, not as text has it
+)
 STRATA = (
     "exact match",
     "no exact match",
@@ -60,7 +62,7 @@ class Prediction:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class Seen:
     """What a linker has seen, for strata; ``None`` where that is not known."""
 
     mentions: Set[str] | None = None  # texts of training mentions, normalised
@@ -68,10 +70,10 @@ class Known:
     new_concepts: Set[str] | None = None  # ids of the release in use that the one before had not
 
 
-def predictions_from(
+def predictions_from_links(
     links: Sequence[Link],
     candidates: Sequence[Sequence[Candidate]] | None = None,
-    known: Known | None = None,
+    known: Seen | None = None,
 ) -> list[Prediction]:
     """Predictions of the annotated mentions among ``links``; the others have nothing to be held against.
 
@@ -79,13 +81,13 @@ def predictions_from(
     """
     offered = candidates if candidates is not None else [_by_score(link) for link in links]
     return [
-        _prediction(link, of_one, known or Known())
+        _prediction(link, of_one, known or Seen())
         for link, of_one in zip(links, offered, strict=True)
         if link.mention.gold or link.mention.nil
     ]
 
 
-def strata(mention: Mention, candidates: Sequence[Candidate], known: Known) -> tuple[str, ...]:
+def strata(mention: Mention, candidates: Sequence[Candidate], known: Seen) -> tuple[str, ...]:
     """The strata that ``mention`` belongs to, each named in words."""
     n_exact = sum(candidate.exact for candidate in candidates)
     found = ["exact match" if n_exact else "no exact match"]
@@ -145,7 +147,7 @@ def keyed(predictions: Iterable[Prediction]) -> Iterator[tuple[tuple[object, ...
         yield (*key, counts[key]), prediction
 
 
-def _prediction(link: Link, candidates: Sequence[Candidate], known: Known) -> Prediction:
+def _prediction(link: Link, candidates: Sequence[Candidate], known: Seen) -> Prediction:
     mention = link.mention
     probability = {candidate.id: share for candidate, share in link.options}
     return Prediction(

@@ -11,18 +11,18 @@ from belink.corpora import files
 from belink.errors import BelinkError
 from belink.evaluation import predictions
 from belink.evaluation.metrics import as_json, evaluate, paired_bootstrap
-from belink.evaluation.predictions import TAKEN, Known, Prediction, predictions_from
+from belink.evaluation.predictions import CONCEPT_REMOVED, Prediction, Seen, predictions_from_links
 from belink.linker.linker import Linker
 from belink.ontology.gold_ids import migrate_gold, successors
 from belink.records import Candidate, Link, Mention
 from belink.text.normalise import normalise
 from belink.training import splits
-from belink.training.splits import Item
+from belink.training.splits import EvaluationItem
 
 _TURN = 32  # items that a linker answers before the other one has its turn
 
 
-def asked(linker: Linker, items: Sequence[Item]) -> tuple[list[Link], list[list[Candidate]], float]:
+def link_items(linker: Linker, items: Sequence[EvaluationItem]) -> tuple[list[Link], list[list[Candidate]], float]:
     """The linker's answers, what retrieval offered for each, and the seconds that took.
 
     A name is hidden from the linker's own names, and concepts taken away from what it finds, as the item says.
@@ -38,8 +38,8 @@ def asked(linker: Linker, items: Sequence[Item]) -> tuple[list[Link], list[list[
     return links, offered, time.perf_counter() - started
 
 
-def sit(
-    linkers: Mapping[str, Linker], items: Sequence[Item], known: Known
+def predict_in_turns(
+    linkers: Mapping[str, Linker], items: Sequence[EvaluationItem], known: Seen
 ) -> dict[str, tuple[list[Prediction], float]]:
     """For each of ``linkers`` its predictions, with the stratum ``from <source>``, and the seconds that they took.
 
@@ -52,14 +52,14 @@ def sit(
     for start in range(0, len(items), _TURN):
         part = items[start : start + _TURN]
         belongs = [
-            (f"from {item.source}", *([TAKEN] if item.without else []))
+            (f"from {item.source}", *([CONCEPT_REMOVED] if item.without else []))
             for item in part
             if item.mention.gold or item.mention.nil
         ]
         for who, linker in linkers.items():
-            links, offered, took = asked(linker, part)
+            links, offered, took = link_items(linker, part)
             seconds[who] += took
-            for prediction, more in zip(predictions_from(links, offered, known), belongs, strict=True):
+            for prediction, more in zip(predictions_from_links(links, offered, known), belongs, strict=True):
                 found[who].append(replace(prediction, strata=(*prediction.strata, *more)))
     return {who: (found[who], seconds[who]) for who in linkers}
 
@@ -95,10 +95,12 @@ def evaluate_corpus(
     items = []
     for document in map(linker.prepare, (d for d in documents if d.mentions)):
         gold, _ = migrate_gold(document.mentions, moved)
-        items += [Item(mention=mention, source=corpus.name) for mention in gold if mention.gold or mention.nil]
+        items += [
+            EvaluationItem(mention=mention, source=corpus.name) for mention in gold if mention.gold or mention.nil
+        ]
     _warmed(linker)
-    links, offered, seconds = asked(linker, items)
-    found = predictions_from(links, offered, _known(linker, folders, data))
+    links, offered, seconds = link_items(linker, items)
+    found = predictions_from_links(links, offered, _known(linker, folders, data))
     evaluation = evaluate(found, seconds=seconds)
     if write is not None:
         predictions.write_predictions(found, write)
@@ -116,21 +118,21 @@ def evaluate_corpus(
     return answer
 
 
-def trained_on(mentions: Iterable[Mention]) -> Known:
+def seen_in_training(mentions: Iterable[Mention]) -> Seen:
     """What a linker trained on ``mentions`` has seen."""
     seen = list(mentions)
-    return Known(
+    return Seen(
         mentions={normalise(mention.text) for mention in seen},
         concepts={concept for mention in seen for concept in mention.gold},
     )
 
 
-def _known(linker: Linker, folders: Sequence[Path], data: Path | None) -> Known:
+def _known(linker: Linker, folders: Sequence[Path], data: Path | None) -> Seen:
     """What the linker has seen in training; nothing where its corpora are not on this machine."""
     try:
-        return trained_on(splits.training_mentions(linker.declaration, folders, data))
+        return seen_in_training(splits.training_mentions(linker.declaration, folders, data))
     except BelinkError:
-        return Known()
+        return Seen()
 
 
 def _default_prefix(linker: Linker) -> str:

@@ -142,7 +142,7 @@ def _watched(begun: OntologyStart) -> set[str]:
     ids: set[str] = set()
     for linker in begun.linkers:
         try:
-            ids |= set(splits.gold_ids(linker, begun.settings.data))
+            ids |= set(splits.corpus_gold_ids(linker, begun.settings.data))
         except DeclarationError as error:
             log.warning("%s: no gate watches over the corpora of %s: %s", begun.source.name, linker.name, error)
     return ids

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from belink import artefacts
 from belink.errors import GateRefused
 from belink.evaluation import run
-from belink.evaluation.gates import failed, linker_gates
+from belink.evaluation.gates import check_linker_gates, failed_gates
 from belink.evaluation.metrics import Evaluation, as_json, evaluate, paired_bootstrap
-from belink.evaluation.predictions import Known, read_predictions, write_predictions
+from belink.evaluation.predictions import Seen, read_predictions, write_predictions
 from belink.lifecycle.refresh import Champion, Start, inputs, load_encoder, outcome, sound
 from belink.lifecycle.retrain import Decision, base_model, learned
 from belink.linker import bundle
@@ -89,7 +89,7 @@ def evaluated(begun: Start, challenger: Challenger, current: Champion | None) ->
     same two have sat the same exam before.
     """
     folders, current = [challenger.path / "releases" / name for name in challenger.parts.releases], sound(current)
-    items = splits.exam(begun.linker, folders, begun.settings.data)
+    items = splits.evaluation_items(begun.linker, folders, begun.settings.data)
     sitting = {"challenger": challenger.path, **({"champion": current.path} if current else {})}
     key = artefacts.key(
         {"bundles": {who: path.name for who, path in sitting.items()}, "items": [asdict(item) for item in items]}
@@ -100,7 +100,7 @@ def evaluated(begun: Start, challenger: Challenger, current: Champion | None) ->
     known = _known(begun, challenger, current, folders)
     with artefacts.build(target) as folder:
         seconds, figures = {}, {}
-        for who, (predictions, took) in run.sit(_opened(begun, challenger, sitting), items, known).items():
+        for who, (predictions, took) in run.predict_in_turns(_opened(begun, challenger, sitting), items, known).items():
             write_predictions(predictions, folder / f"{who}.jsonl")
             seconds[who], figures[who] = took, as_json(evaluate(predictions, seconds=took))
         text = json.dumps({"champion": None, **figures}, indent=1, ensure_ascii=False)
@@ -114,7 +114,7 @@ def judged(begun: Start, challenger: Challenger, exam_folder: Path) -> list[Gate
     recall = artefacts.read_manifest(challenger.parts.index)["recall_at_10"]
     seconds = artefacts.read_manifest(exam_folder)["seconds"]
     sat = {who: evaluate(read_predictions(exam_folder / f"{who}.jsonl"), seconds=took) for who, took in seconds.items()}
-    return linker_gates(begun.linker.gates, sat["challenger"], sat.get("champion"), index_recall_at_10=recall)
+    return check_linker_gates(begun.linker.gates, sat["challenger"], sat.get("champion"), index_recall_at_10=recall)
 
 
 def assembled(
@@ -232,10 +232,10 @@ def settled(
     if aliases.is_withdrawn(settings, name, version):
         detail = f"version {version} was rolled back; belink promote {name} {version} takes it all the same"
         gates = [*gates, GateResult(name=NOT_WITHDRAWN, value=1.0, bound=0.0, passed=False, detail=detail)]
-    if begun.linker.approval.required and not failed(list(gates)):
+    if begun.linker.approval.required and not failed_gates(list(gates)):
         nobody = f"a person decides: the deployment evaluate-and-promote asks, belink promote {name} {version} answers"
         gates = [*gates, approval or approval_gate(False, nobody)]
-    refused = failed(list(gates))
+    refused = failed_gates(list(gates))
     verdict: Verdict = "rejected" if refused else "promoted"
     aliases.settle(settings, name, version, verdict, tuple(refused))
     champion = current.version if current else None
@@ -312,9 +312,9 @@ def _opened(begun: Start, challenger: Challenger, folders: Mapping[str, Path]) -
     return linkers
 
 
-def _known(begun: Start, challenger: Challenger, current: Champion | None, folders: Sequence[Path]) -> Known:
+def _known(begun: Start, challenger: Challenger, current: Champion | None, folders: Sequence[Path]) -> Seen:
     """What the challenger has seen, and what is new in its releases."""
-    seen = run.trained_on(splits.training_mentions(begun.linker, folders, begun.settings.data))
+    seen = run.seen_in_training(splits.training_mentions(begun.linker, folders, begun.settings.data))
     if current is None:
         return seen
     before = [current.path / "releases" / name for name in current.manifest["releases"]]

@@ -263,7 +263,7 @@ def ingested(begun: Start, ontology: str, files: SourceFiles) -> Path:
     """
     from belink.ontology.ingest import ingest
 
-    ids = splits.gold_ids(begun.linker, begun.settings.data)
+    ids = splits.corpus_gold_ids(begun.linker, begun.settings.data)
     return ingest(begun.sources[ontology], files.paths, begun.settings, files.version, corpus_ids=ids).path
 
 

@@ -87,14 +87,16 @@ def adapted(begun: Start, releases: Mapping[str, Path], decision: Decision) -> D
 
     linker, folders, data = begun.linker, list(releases.values()), begun.settings.data
     if not artefacts.exists(decision.encoder):
-        known = encoder_finetuning.Names.read(
-            splits.names(folders, linker.prefixes), splits.precedents(linker, folders, data), linker.training.held_out
+        known = encoder_finetuning.ConceptNames.read(
+            splits.concept_names(folders, linker.prefixes),
+            splits.precedents(linker, folders, data),
+            linker.training.held_out,
         )
         base = resolve(linker.encoder.model, begun.settings.cache)
         held_out = splits.held_out_mentions(linker, folders, data)
-        report = encoder_finetuning.adapt(known, held_out, base, linker.encoder, linker.adaptation, decision.encoder)
+        report = encoder_finetuning.finetune(known, held_out, base, linker.encoder, linker.adaptation, decision.encoder)
     else:
-        report = encoder_finetuning.found(decision.encoder)
+        report = encoder_finetuning.read_report(decision.encoder)
     if not report.kept:
         log.warning("the adapted encoder finds less than the declared one, which is used instead: %s", report.path)
     return decision if report.kept else replace(decision, encoder=None)

@@ -17,7 +17,7 @@ from belink import weights as models
 from belink.errors import BelinkError, ModelError, first_line
 from belink.linker import prompts
 from belink.records import Candidate, Mention
-from belink.weights import placement
+from belink.weights import choose_device
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +65,7 @@ class Reranker:
         fingerprint = {"base": base.sha256, "prompts": prompts.VERSION, "adapter": None, **_asking(config)}
         if adapter is not None:
             fingerprint["adapter"] = _checked(adapter, base, config)
-        place, dtype = placement(device)
+        place, dtype = choose_device(device)
         form = prompts.form(load_tokenizer(base), config)
         model = load_model(base, form)
         if adapter is not None:
@@ -148,7 +148,7 @@ def load_model(base: "ResolvedModel", form: prompts.Form) -> Any:
     from transformers import AutoModelForCausalLM
 
     try:
-        with models.without_bars():
+        with models.hide_progress_bars():
             model: Any = AutoModelForCausalLM.from_pretrained(base.path, dtype="auto")
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
@@ -256,5 +256,5 @@ def _merged(model: Any, adapter: Path) -> Any:
 
     if sum(p.numel() for p in model.parameters()) <= _MERGED_EXACTLY:
         model = model.to(torch.float32)
-    with models.without_bars():
+    with models.hide_progress_bars():
         return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()

@@ -22,7 +22,7 @@ from belink.retrieval import encoder as encode
 from belink.text.normalise import normalise
 from belink.training import checkpoints, hard_negatives
 from belink.training.holdout import is_held_out
-from belink.weights import ResolvedModel, placement
+from belink.weights import ResolvedModel, choose_device
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,14 +41,14 @@ Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Names:
+class ConceptNames:
     """What the concepts are called; normalised, without held-out names."""
 
     of_concept: Mapping[str, tuple[str, ...]]  # of the ontologies
     precedents: tuple[tuple[str, str], ...]  # (annotated text, concept), each once
 
     @classmethod
-    def read(cls, table: "pa.Table", precedents: Sequence[tuple[str, str]], held_out: float) -> "Names":
+    def read(cls, table: "pa.Table", precedents: Sequence[tuple[str, str]], held_out: float) -> "ConceptNames":
         """:param table: columns concept_id, text; ``precedents``: text and concept id, which may repeat."""
         found: dict[str, dict[str, None]] = {}
         for concept, text in zip(table["concept_id"].to_pylist(), table["text"].to_pylist(), strict=True):
@@ -60,7 +60,7 @@ class Names:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdaptReport:
+class FinetuningReport:
     """One adaptation, as its manifest records it."""
 
     path: Path
@@ -77,29 +77,29 @@ class AdaptReport:
         return self.recall_before is None or self.recall_after is None or self.recall_after >= self.recall_before
 
 
-def adapt(
-    names: Names,
+def finetune(
+    names: ConceptNames,
     mentions: Sequence[Mention],
     base: ResolvedModel,
     encoder: "declarations.EncoderConfig",
     config: "declarations.AdaptationConfig",
     target: Path,
-) -> AdaptReport:
+) -> FinetuningReport:
     """The adapted encoder as a folder at ``target`` that sentence-transformers loads; one that is there is kept.
 
     A killed run is continued from its last checkpoint.
 
     :param mentions: held-out ones with gold concepts, to measure with.
-    :raises DeclarationError: see :func:`plan`.
+    :raises DeclarationError: see :func:`plan_batches`.
     :raises ModelError: ``base`` is no encoder.
     """
     if artefacts.exists(target):
-        return found(target)
-    batches = plan(names, config)
+        return read_report(target)
+    batches = plan_batches(names, config)
     identity = artefacts.key([base.sha256, encoder.model_dump(mode="json"), config.model_dump(mode="json"), batches])
     work = checkpoints.workplace(target.with_name(f".work-{target.name}"), identity)
     model = encode.load_model(base.path, encoder)
-    place, dtype = placement()
+    place, dtype = choose_device()
     before = recall(model, names, mentions)
     columns = _columns(model, batches, names, config)
     outcome = _run(model, batches, columns, config, work, place, str(dtype) == "torch.bfloat16")
@@ -122,12 +122,12 @@ def adapt(
     return _report(target, new=True)
 
 
-def found(path: Path) -> AdaptReport:
+def read_report(path: Path) -> FinetuningReport:
     """What the manifest at ``path`` says of the adaptation that left it."""
     return _report(path, new=False)
 
 
-def plan(names: Names, config: "declarations.AdaptationConfig") -> list[list[Pair]]:
+def plan_batches(names: ConceptNames, config: "declarations.AdaptationConfig") -> list[list[Pair]]:
     """The batches of all steps in order: pairs of one concept, no concept twice in a batch, lengths alike.
 
     :raises DeclarationError: fewer than two concepts have two names, so that no batch has a wrong answer.
@@ -178,7 +178,7 @@ def _other(known: Sequence[str], text: str, rng: np.random.Generator) -> str:
     return others[int(rng.integers(len(others)))]
 
 
-def recall(model: Any, names: Names, mentions: Sequence[Mention]) -> float | None:
+def recall(model: Any, names: ConceptNames, mentions: Sequence[Mention]) -> float | None:
     """Share, 0 to 1, of ``mentions`` with a right concept among the ten nearest by their best name; ``None`` for none.
 
     They are looked for among the names of their own concepts and of others, about 20,000 in all.
@@ -209,7 +209,7 @@ def recall(model: Any, names: Names, mentions: Sequence[Mention]) -> float | Non
 
 
 def _columns(
-    model: Any, batches: Sequence[Sequence[Pair]], names: Names, config: "declarations.AdaptationConfig"
+    model: Any, batches: Sequence[Sequence[Pair]], names: ConceptNames, config: "declarations.AdaptationConfig"
 ) -> dict[str, list[str]]:
     """What the loss reads, a row a pair: a text, what is meant, and, where they are declared, what is not."""
     pairs = [pair for batch in batches for pair in batch]
@@ -295,8 +295,8 @@ def _planned_trainer(batches: Sequence[Sequence[Pair]]) -> Any:
     return PlannedTrainer
 
 
-def _report(path: Path, *, new: bool) -> AdaptReport:
+def _report(path: Path, *, new: bool) -> FinetuningReport:
     manifest = artefacts.read_manifest(path)
     told = {name: manifest[name] for name in ("steps", "seconds", "recall_before", "recall_after")}
     history = tuple((int(step), float(loss)) for step, loss in manifest["history"])
-    return AdaptReport(path=path, history=history, new=new, **told)
+    return FinetuningReport(path=path, history=history, new=new, **told)

@@ -15,8 +15,8 @@ from belink import weights as models
 from belink.errors import ModelError, first_line
 from belink.linker import prompts
 from belink.linker import reranker as rerank
-from belink.training.lora import LAYER, adapted
-from belink.weights import placement
+from belink.training.lora import LAYER, add_adapter
+from belink.weights import choose_device
 
 if TYPE_CHECKING:
     import torch
@@ -84,10 +84,10 @@ def footprint(linker: "LinkerConfig", cache: Path, device: str | None = None) ->
     :raises DeclarationError: LoRA targets that the model does not have.
     """
     reranker, training = linker.reranker, linker.training
-    base = models.described(reranker.model, cache)
+    base = models.resolve_config(reranker.model, cache)
     form = prompts.form(rerank.load_tokenizer(base), reranker)
     config = _config(base, reranker)
-    place, dtype = placement(device)
+    place, dtype = choose_device(device)
     shape = _shape(config, training)
     outside, layer = _kept(config, form, linker, place, dtype)
     entry = reranker.max_length * shape.hidden * dtype.itemsize
@@ -139,7 +139,7 @@ def _shape(config: Any, training: "TrainingConfig") -> _Shape:
         head = model.get_output_embeddings().weight
         tied = head is model.get_input_embeddings().weight
         parameters = sum(p.numel() for p in model.parameters()) - (0 if tied else head.numel())
-        with_adapter = adapted(model, training)
+        with_adapter = add_adapter(model, training)
     trained = {name: p.numel() for name, p in with_adapter.named_parameters() if p.requires_grad}
     adapted_layers = [int(found[1]) for name in trained if (found := LAYER.search(name))]
     return _Shape(
@@ -166,7 +166,7 @@ def _kept(
             small.layer_types = small.layer_types[:layers]
         # Of the vocabulary only the letters are looked up, and nothing of it is saved.
         small.vocab_size, small.pad_token_id = max(form.letter_ids) + 1, None
-        model = adapted(rerank.rounded(rerank.with_letters(_of(small), form), dtype), every)
+        model = add_adapter(rerank.rounded(rerank.with_letters(_of(small), form), dtype), every)
         kept.append(saved(model.to(place).train(), question))
     one, two = kept
     return max(2 * one - two, 0), two - one

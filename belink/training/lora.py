@@ -23,7 +23,7 @@ from belink.errors import DeclarationError
 from belink.linker import features, prompts
 from belink.linker import reranker as rerank
 from belink.training import checkpoints
-from belink.weights import placement
+from belink.weights import choose_device
 
 if TYPE_CHECKING:
     import torch
@@ -90,7 +90,7 @@ def train(
             "outside the held-out share, so declare a corpus, or set training.questions = 0 and train nothing"
         )
     form = prompts.form(rerank.load_tokenizer(base), reranker)
-    place, dtype = placement(device)
+    place, dtype = choose_device(device)
     priors, loss_retrieval = _priors(questions, training.residual)
     examples = [
         _Example(tokens=tuple(form.tokens(q.mention, q.candidates)), answer=q.answer, prior=prior)
@@ -98,7 +98,7 @@ def train(
     ]
     identity = _identity(examples, base, training, reranker)
     work = checkpoints.workplace(work or target.with_name(f".work-{target.name}"), identity)
-    model = adapted(rerank.rounded(rerank.load_model(base, form), dtype), training)
+    model = add_adapter(rerank.rounded(rerank.load_model(base, form), dtype), training)
     outcome = _run(model, examples, training, work, place)
     manifest = {
         "format": FORMAT,
@@ -122,7 +122,7 @@ def train(
     return _report(target, manifest, resumed_at=resumed_at, new=True)
 
 
-def adapted(model: Any, training: "declarations.TrainingConfig") -> Any:
+def add_adapter(model: Any, training: "declarations.TrainingConfig") -> Any:
     """``model`` with a fresh LoRA adapter (B = 0, so that it answers as before), only the adapter trainable, float32.
 
     :raises DeclarationError: no linear layer of the model has one of the declared names.

@@ -30,7 +30,7 @@ _ENOUGH = 500  # questions, or exam items, from annotated text; with fewer, name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Item:
+class EvaluationItem:
     """One mention that a linker is examined by."""
 
     mention: Mention  # ``gold`` or ``nil`` says what is right
@@ -39,7 +39,7 @@ class Item:
     without: tuple[str, ...] = ()  # concepts taken away, so that the right answer is NIL
 
 
-def names(folders: Iterable[Path], prefixes: Sequence[str] = ()) -> "pa.Table":
+def concept_names(folders: Iterable[Path], prefixes: Sequence[str] = ()) -> "pa.Table":
     """Columns concept_id, text, scope: every name that a linker over these releases offers."""
     import pyarrow as pa
 
@@ -64,10 +64,12 @@ def training_questions(
 ) -> list[Question]:
     """Questions from the ontologies' names and from the corpora that train, never a held-out one."""
     training, options = linker.training, linker.reranker.options
-    asked = questions.ontology_questions(names(folders, linker.prefixes), retrieve, training=training, options=options)
+    asked = questions.ontology_questions(
+        concept_names(folders, linker.prefixes), retrieve, training=training, options=options
+    )
     for corpus in linker.corpora:
         if corpus.use != "evaluate":
-            read = documents(corpus, folders, data)
+            read = corpus_documents(corpus, folders, data)
             asked += questions.corpus_questions(read, retrieve, training=training, options=options, held_out=False)
     return asked
 
@@ -84,7 +86,7 @@ def calibration_questions(
     for corpus in linker.corpora:
         if corpus.use == "both":
             asked += questions.corpus_questions(
-                documents(corpus, folders, data),
+                corpus_documents(corpus, folders, data),
                 retrieve,
                 training=training,
                 options=options,
@@ -95,7 +97,7 @@ def calibration_questions(
     if len(asked) < _ENOUGH:
         drawn = round(wanted.items / wanted.share)
         of_names = questions.held_out_questions(
-            names(folders, linker.prefixes), retrieve, training=training, options=options, n=drawn
+            concept_names(folders, linker.prefixes), retrieve, training=training, options=options, n=drawn
         )
         asked += [question for question in of_names if not _examines(question.mention, wanted)]
     return asked
@@ -107,7 +109,7 @@ def held_out_mentions(linker: LinkerConfig, folders: Sequence[Path], data: Path 
     return [question.mention for question in asked if question.mention.gold]
 
 
-def exam(linker: LinkerConfig, folders: Sequence[Path], data: Path | None) -> list[Item]:
+def evaluation_items(linker: LinkerConfig, folders: Sequence[Path], data: Path | None) -> list[EvaluationItem]:
     """What challenger and champion are both measured on: mentions of held-out documents, and held-out names where
     there are too few of those.
 
@@ -121,18 +123,24 @@ def exam(linker: LinkerConfig, folders: Sequence[Path], data: Path | None) -> li
     if len(items) >= _ENOUGH:
         return items
     drawn = questions.held_out_questions(
-        names(folders, linker.prefixes), _anything, training=every, options=1, n=round(wanted.items / wanted.share)
+        concept_names(folders, linker.prefixes),
+        _anything,
+        training=every,
+        options=1,
+        n=round(wanted.items / wanted.share),
     )
     of_names = [q.mention for q in drawn if _examines(q.mention, wanted)]
     return [item for mention in of_names for item in _name_items(mention, training.nil_share)] + items
 
 
-def _of_corpus(linker: LinkerConfig, corpus: CorpusConfig, folders: Sequence[Path], data: Path | None) -> list[Item]:
+def _of_corpus(
+    linker: LinkerConfig, corpus: CorpusConfig, folders: Sequence[Path], data: Path | None
+) -> list[EvaluationItem]:
     """The mentions of a corpus's held-out documents; of all documents, where it only evaluates."""
     all_held_out, training, wanted = corpus.use == "evaluate", linker.training, linker.evaluation
     asked = training.model_copy(update={"nil_share": 0.0, **({"held_out": 1.0} if all_held_out else {})})
     drawn = questions.corpus_questions(
-        documents(corpus, folders, data),
+        corpus_documents(corpus, folders, data),
         _anything,
         training=asked,
         options=1,
@@ -143,7 +151,7 @@ def _of_corpus(linker: LinkerConfig, corpus: CorpusConfig, folders: Sequence[Pat
     return [item for mention in asked_of for item in _document_items(mention, corpus.name, training.nil_share)]
 
 
-def gold_ids(linker: LinkerConfig, data: Path | None) -> set[str]:
+def corpus_gold_ids(linker: LinkerConfig, data: Path | None) -> set[str]:
     """Every concept id that the linker's corpora use."""
     return {
         gold
@@ -165,7 +173,7 @@ def training_documents(linker: LinkerConfig, folders: Sequence[Path], data: Path
         document
         for corpus in linker.corpora
         if corpus.use != "evaluate"
-        for document in documents(corpus, folders, data)
+        for document in corpus_documents(corpus, folders, data)
         if not is_held_out(document.id, "", linker.training.held_out)
     ]
 
@@ -179,7 +187,7 @@ def precedents(linker: LinkerConfig, folders: Sequence[Path], data: Path | None)
     return [(mention.long_form or mention.text, mention.gold[0]) for mention in mentions if len(mention.gold) == 1]
 
 
-def documents(corpus: CorpusConfig, folders: Sequence[Path], data: Path | None) -> list[Document]:
+def corpus_documents(corpus: CorpusConfig, folders: Sequence[Path], data: Path | None) -> list[Document]:
     """The corpus, its abbreviations spelled out and its gold ids brought to these releases.
 
     An id that a release replaced becomes its successors; a mention none of whose ids is left counts as unannotated.
@@ -198,17 +206,17 @@ def _documents(path: Path, changed: int, folders: tuple[Path, ...]) -> tuple[Doc
     )
 
 
-def _document_items(mention: Mention, source: str, nil_share: float) -> list[Item]:
-    item = Item(mention=mention, source=source)
+def _document_items(mention: Mention, source: str, nil_share: float) -> list[EvaluationItem]:
+    item = EvaluationItem(mention=mention, source=source)
     return [item, _taken(item)] if questions.is_made_nil(mention, nil_share) else [item]
 
 
-def _name_items(mention: Mention, nil_share: float) -> list[Item]:
-    item = Item(mention=mention, source=NAMES, hide_own_name=True)
+def _name_items(mention: Mention, nil_share: float) -> list[EvaluationItem]:
+    item = EvaluationItem(mention=mention, source=NAMES, hide_own_name=True)
     return [item, _taken(item)] if uniform("nil", normalise(mention.text)) < nil_share else [item]
 
 
-def _taken(item: Item) -> Item:
+def _taken(item: EvaluationItem) -> EvaluationItem:
     """The same question with its concept taken away."""
     return replace(item, mention=replace(item.mention, gold=(), nil=True), without=item.mention.gold)
 

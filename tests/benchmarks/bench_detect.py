@@ -68,7 +68,11 @@ def main() -> None:
     told = {
         corpus.name: measured(
             linker,
-            [d for d in splits.documents(corpus, folders, here.data) if questions.is_held_out(d.id, "", held_out)],
+            [
+                d
+                for d in splits.corpus_documents(corpus, folders, here.data)
+                if questions.is_held_out(d.id, "", held_out)
+            ],
         )
         for corpus in linker.declaration.corpora
     }

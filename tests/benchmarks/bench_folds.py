@@ -115,7 +115,7 @@ def letters(
     def ask(mentions: Sequence[Mention], **hidden: bool) -> list[list[Candidate]]:
         return retrieve(index, of.encoder, mentions, linker.retrieval, **hidden)
 
-    names = splits.names(of.folders, linker.prefixes)
+    names = splits.concept_names(of.folders, linker.prefixes)
     made = ontology_questions(names, ask, training=recipe, options=reranker.options)
     for documents in of.read.values():
         told = [document for document in documents if part(document.id, FOLDS, "f") != number]
@@ -183,7 +183,7 @@ def measured(here: settings.Settings, name: str, data: Path, *, model: bool) -> 
         linker=linker,
         folders=folders,
         encoder=encoder,
-        read={corpus.name: splits.documents(corpus, folders, data) for corpus in linker.corpora},
+        read={corpus.name: splits.corpus_documents(corpus, folders, data) for corpus in linker.corpora},
         home=home,
         names=build_index(folders, linker, encoder, home / "names").path,
         base=weights.resolve(linker.reranker.model, here.cache) if model else None,

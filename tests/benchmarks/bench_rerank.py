@@ -28,8 +28,8 @@ from belink.linker.linker import Linker
 from belink.records import Candidate
 from belink.registry.open import open_linker
 from belink.training import splits
-from belink.training.splits import Item
-from belink.weights import placement
+from belink.training.splits import EvaluationItem
+from belink.weights import choose_device
 
 TURN = 32
 Answers = list[str | None]
@@ -47,10 +47,10 @@ class Generates:
         self.form = prompts.form(self.tokenizer, config)
         whole: Any = AutoModelForCausalLM.from_pretrained(base.path, dtype=torch.float32)
         whole = PeftModel.from_pretrained(whole, str(linker.path / "adapter")).merge_and_unload()
-        place, dtype = placement()
+        place, dtype = choose_device()
         self.model = whole.eval().to(place, dtype)
 
-    def answer(self, item: Item, options: list[Candidate], tokens: int) -> str | None:
+    def answer(self, item: EvaluationItem, options: list[Candidate], tokens: int) -> str | None:
         """The id of the option whose letter comes first in what is written; None for NIL and for no letter at all."""
         asked = torch.tensor([self.form.tokens(item.mention, options)], device=self.model.device)
         with torch.inference_mode():
@@ -66,11 +66,11 @@ class Generates:
         return options[place].id if place < len(options) else None
 
 
-def ways(linker: Linker, tokens: int) -> dict[str, Callable[[list[Item]], Answers]]:
+def ways(linker: Linker, tokens: int) -> dict[str, Callable[[list[EvaluationItem]], Answers]]:
     """Each way of answering some items, the options' best being asked for."""
     generates, n_options = Generates(linker), linker.declaration.reranker.options
 
-    def offered(items: list[Item]) -> list[list[Candidate]]:
+    def offered(items: list[EvaluationItem]) -> list[list[Candidate]]:
         found: list[list[Candidate]] = [[]] * len(items)
         for hide in (False, True):
             at = [place for place, item in enumerate(items) if item.hide_own_name is hide]
@@ -82,18 +82,18 @@ def ways(linker: Linker, tokens: int) -> dict[str, Callable[[list[Item]], Answer
                 ]
         return found
 
-    def generation(items: list[Item], n: int = tokens) -> Answers:
+    def generation(items: list[EvaluationItem], n: int = tokens) -> Answers:
         return [generates.answer(item, options, n) for item, options in zip(items, offered(items), strict=True)]
 
-    def every(items: list[Item]) -> Answers:
+    def every(items: list[EvaluationItem]) -> Answers:
         assert linker.reranker is not None
         options = offered(items)
         logits = linker.reranker.logits([item.mention for item in items], options)
         best = (int(np.argmax(of)) for of in logits)
         return [of[at].id if at < len(of) else None for at, of in zip(best, options, strict=True)]
 
-    def cascade(items: list[Item]) -> Answers:
-        links, _, _ = run.asked(linker, items)
+    def cascade(items: list[EvaluationItem]) -> Answers:
+        links, _, _ = run.link_items(linker, items)
         return [link.candidate.id if link.candidate else None for link in links]
 
     return {
@@ -113,7 +113,7 @@ def main() -> None:
     given = parser.parse_args()
     here = settings.load(given.home)
     linker = open_linker(here, given.linker)
-    items = splits.exam(linker.declaration, sorted((linker.path / "releases").iterdir()), here.data)
+    items = splits.evaluation_items(linker.declaration, sorted((linker.path / "releases").iterdir()), here.data)
     chosen = np.random.default_rng(13).permutation(len(items))[: given.mentions]
     items = [items[at] for at in sorted(chosen)]
     by_way = ways(linker, given.tokens)
@@ -127,7 +127,7 @@ def main() -> None:
             answers[way] += answer(items[start : start + TURN])
             seconds[way] += time.perf_counter() - begun
     known = [at for at, item in enumerate(items) if item.mention.gold]
-    links, _, _ = run.asked(linker, items)
+    links, _, _ = run.link_items(linker, items)
     told: dict[str, Any] = {
         "model": artefacts.read_manifest(linker.path)["base_model"]["reference"],
         "mentions": len(items),

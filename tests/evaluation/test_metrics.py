@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from belink.errors import CorpusError
 from belink.evaluation.metrics import as_json, evaluate, paired_bootstrap, reliability, risk_coverage
 from belink.evaluation.predictions import (
-    TAKEN,
-    Known,
+    CONCEPT_REMOVED,
     Option,
     Prediction,
+    Seen,
     leniently_right,
-    predictions_from,
+    predictions_from_links,
     read_predictions,
     strata,
     strictly_right,
@@ -103,7 +103,7 @@ def test_figures_equal_those_computed_by_hand() -> None:
 
 
 def test_a_concept_taken_away_counts_for_nil_alone() -> None:
-    taken = [replace(prediction("", said, 0.9, "A 9 .9"), strata=(TAKEN,)) for said in ("A", None, None)]
+    taken = [replace(prediction("", said, 0.9, "A 9 .9"), strata=(CONCEPT_REMOVED,)) for said in ("A", None, None)]
     found, plain = evaluate([*BY_HAND, *taken], seconds=1), evaluate(BY_HAND, seconds=1)
     assert (found.n, found.predictions) == (plain.n, plain.predictions)
     own = ("nil_precision", "nil_recall", "mentions_per_second")
@@ -276,11 +276,11 @@ def test_predictions_keep_retrievals_order_and_leave_out_what_nobody_annotated()
     )
     unannotated = replace(link, mention=Mention(text="y"))
     nil = replace(link, mention=Mention(text="z", nil=True), candidate=None)
-    found = predictions_from([link, unannotated, nil])
+    found = predictions_from_links([link, unannotated, nil])
     assert [(p.text, p.gold, p.predicted) for p in found] == [("x", ("A",), "A"), ("z", (), None)]
     assert [o.id for o in found[0].candidates] == ["B", "C", "A"]
     assert [o.probability for o in found[0].candidates] == [0.1, 0.2, 0.7]
-    more = predictions_from([link], [[c, b, a, candidate("D", 0.5)]])
+    more = predictions_from_links([link], [[c, b, a, candidate("D", 0.5)]])
     assert [(o.id, o.probability) for o in more[0].candidates] == [("C", 0.2), ("B", 0.1), ("A", 0.7), ("D", 0.0)]
 
 
@@ -299,13 +299,13 @@ def test_predictions_keep_retrievals_order_and_leave_out_what_nobody_annotated()
     ],
 )  # fmt: skip
 def test_strata_say_what_is_hard_about_a_mention(mention: Mention, exact: int, expected: set[str]) -> None:
-    known = Known(mentions={"fever"}, concepts={"A"}, new_concepts={"N"})
+    known = Seen(mentions={"fever"}, concepts={"A"}, new_concepts={"N"})
     offered = [candidate(str(k), 1.0, exact=k < exact) for k in range(3)]
     assert set(strata(mention, offered, known)) == expected
 
 
 def test_strata_that_need_unknown_sets_are_left_out() -> None:
-    assert strata(Mention(text="Fever", gold=("A",)), [], Known()) == ("no exact match", "no abbreviation")
+    assert strata(Mention(text="Fever", gold=("A",)), [], Seen()) == ("no exact match", "no abbreviation")
 
 
 def test_strata_are_measured_by_themselves() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from belink.declarations import LinkerGates
-from belink.evaluation.gates import failed, linker_gates
+from belink.evaluation.gates import check_linker_gates, failed_gates
 from belink.evaluation.metrics import Evaluation, evaluate
 from belink.evaluation.predictions import Option, Prediction
 from belink.records import GateResult
@@ -56,7 +56,7 @@ def shares(n: int, right: int) -> list[bool]:
 
 
 def test_every_declared_gate_reports_value_bound_and_verdict() -> None:
-    results = linker_gates(ALL, measured(shares(100, 80)), measured(shares(100, 80)), index_recall_at_10=0.97)
+    results = check_linker_gates(ALL, measured(shares(100, 80)), measured(shares(100, 80)), index_recall_at_10=0.97)
     assert [(r.name, r.value, r.bound, r.passed) for r in results] == [
         ("accuracy_at_1", pytest.approx(0.8), 0.7, True),
         ("not_below_champion", 0.0, -0.02, True),
@@ -66,16 +66,16 @@ def test_every_declared_gate_reports_value_bound_and_verdict() -> None:
         ("ece", pytest.approx(0.18), 0.1, False),
         ("reranking_helps", 0.0, 0.0, True),
     ]
-    assert failed(results) == ["ece"]
+    assert failed_gates(results) == ["ece"]
     assert all(result.detail for result in results)
 
 
 def test_gates_that_are_switched_off_say_nothing() -> None:
-    assert linker_gates(NONE, measured(shares(10, 1)), measured(shares(10, 9))) == []
+    assert check_linker_gates(NONE, measured(shares(10, 1)), measured(shares(10, 9))) == []
 
 
 def test_without_a_champion_only_comparisons_are_left_out() -> None:
-    results = linker_gates(ALL, measured(shares(100, 80)), index_recall_at_10=1.0)
+    results = check_linker_gates(ALL, measured(shares(100, 80)), index_recall_at_10=1.0)
     assert [r.name for r in results] == [
         "accuracy_at_1",
         "recall_at_10",
@@ -89,10 +89,10 @@ def test_what_cannot_be_measured_fails() -> None:
     untimed = measured(shares(100, 90), seconds=None)
     bare = replace(untimed, predictions=tuple(replace(p, candidates=()) for p in untimed.predictions))
     elsewhere = replace(untimed, predictions=tuple(replace(p, document="other") for p in untimed.predictions))
-    results = linker_gates(ALL, bare, elsewhere)
+    results = check_linker_gates(ALL, bare, elsewhere)
     unmeasured = {r.name for r in results if r.value is None}
     assert unmeasured == {"not_below_champion", "index_recall_at_10", "latency_ratio", "reranking_helps"}
-    assert unmeasured <= set(failed(results))
+    assert unmeasured <= set(failed_gates(results))
     assert all(
         "expected" in one(results, name).detail or "measured" in one(results, name).detail for name in unmeasured
     )
@@ -100,7 +100,7 @@ def test_what_cannot_be_measured_fails() -> None:
 
 @pytest.mark.parametrize(("right", "passed"), [(70, True), (69, False), (71, True)])
 def test_a_bound_itself_passes(right: int, passed: bool) -> None:
-    assert one(linker_gates(ALL, measured(shares(100, right))), "accuracy_at_1").passed == passed
+    assert one(check_linker_gates(ALL, measured(shares(100, right))), "accuracy_at_1").passed == passed
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_bound_itself_passes(right: int, passed: bool) -> None:
 def test_a_loss_refuses_when_it_is_larger_than_tolerated_and_no_chance(
     challenger: list[bool], champion: list[bool], passed: bool
 ) -> None:
-    assert one(linker_gates(ALL, measured(challenger), measured(champion)), "not_below_champion").passed == passed
+    assert one(check_linker_gates(ALL, measured(challenger), measured(champion)), "not_below_champion").passed == passed
 
 
 def test_equal_challengers_are_refused_at_most_one_time_in_twenty_and_bad_ones_nearly_always() -> None:
@@ -128,7 +128,7 @@ def test_equal_challengers_are_refused_at_most_one_time_in_twenty_and_bad_ones_n
         count = 0
         for _ in range(30):
             kind = draw.choice(3, size=300, p=[0.05 - loss / 2, 0.05 + loss / 2, 0.9])  # won, lost, both right
-            result = linker_gates(
+            result = check_linker_gates(
                 NONE.model_copy(update={"max_accuracy_loss": 0.02}),
                 measured(list(kind != 1), resamples=2),
                 measured(list(kind != 0), resamples=2),
@@ -142,19 +142,21 @@ def test_equal_challengers_are_refused_at_most_one_time_in_twenty_and_bad_ones_n
 
 @pytest.mark.parametrize(("right", "passed"), [(80, True), (79, True), (70, False), (90, True)])
 def test_reranking_may_not_undo_what_retrieval_knew_by_more_than_chance(right: int, passed: bool) -> None:
-    result = one(linker_gates(ALL, measured(shares(100, right), retrieved=shares(100, 80))), "reranking_helps")
+    result = one(check_linker_gates(ALL, measured(shares(100, right), retrieved=shares(100, 80))), "reranking_helps")
     assert (result.value, result.passed) == (pytest.approx((right - 80) / 100), passed)
 
 
 def test_reranking_may_lose_as_much_as_is_tolerated() -> None:
     tolerant = ALL.model_copy(update={"reranking_helps": 0.1})
-    assert one(linker_gates(tolerant, measured(shares(100, 70), retrieved=shares(100, 80))), "reranking_helps").passed
+    assert one(
+        check_linker_gates(tolerant, measured(shares(100, 70), retrieved=shares(100, 80))), "reranking_helps"
+    ).passed
 
 
 def test_answering_nil_is_not_held_against_the_order_of_the_concepts() -> None:
     cautious = measured(shares(100, 80))
     silent = tuple(replace(p, predicted=None) if at < 30 else p for at, p in enumerate(cautious.predictions))
-    assert one(linker_gates(ALL, evaluate(silent)), "reranking_helps").value == 0
+    assert one(check_linker_gates(ALL, evaluate(silent)), "reranking_helps").value == 0
 
 
 @pytest.mark.parametrize(("n", "stated", "passed"), [(60, 0.7, True), (60, 0.99, False), (3000, 0.87, False)])
@@ -162,16 +164,16 @@ def test_miscalibration_refuses_where_luck_does_not_explain_it(n: int, stated: f
     draw = np.random.default_rng(3)
     answers = measured(list(draw.random(n) < 0.7), resamples=2)
     said = tuple(replace(p, probability=stated, candidates=()) for p in answers.predictions)
-    assert one(linker_gates(ALL, evaluate(said, resamples=2)), "ece").passed == passed
+    assert one(check_linker_gates(ALL, evaluate(said, resamples=2)), "ece").passed == passed
 
 
 def test_right_nil_answers_do_not_hide_what_reranking_spoils() -> None:
     spoiled = measured(shares(100, 70), retrieved=shares(100, 80))
     nil = tuple(replace(p, gold=(), predicted=None, document="nil") for p in measured(shares(100, 100)).predictions)
-    assert not one(linker_gates(ALL, evaluate([*spoiled.predictions, *nil])), "reranking_helps").passed
+    assert not one(check_linker_gates(ALL, evaluate([*spoiled.predictions, *nil])), "reranking_helps").passed
 
 
 def test_a_slower_challenger_is_refused_by_its_ratio() -> None:
     slow, fast = measured(shares(100, 80), seconds=8.0), measured(shares(50, 40), seconds=1.0)
-    result = one(linker_gates(ALL, slow, fast), "latency_ratio")
+    result = one(check_linker_gates(ALL, slow, fast), "latency_ratio")
     assert (result.value, result.passed) == (pytest.approx(4.0), False)

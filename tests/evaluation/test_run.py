@@ -10,12 +10,12 @@ import pytest
 from belink import settings
 from belink.corpora.files import read_corpus, write_corpus
 from belink.evaluation import run
-from belink.evaluation.predictions import TAKEN, Known, read_predictions
+from belink.evaluation.predictions import CONCEPT_REMOVED, Seen, read_predictions
 from belink.lifecycle import promote, refresh, retrain
 from belink.linker import calibration as calibrate
 from belink.linker.linker import Linker
 from belink.records import Candidate, Document, Mention
-from belink.training.splits import Item
+from belink.training.splits import EvaluationItem
 from tests.support import small
 
 
@@ -48,9 +48,9 @@ def _owners(linker: Linker, name: str) -> list[Candidate]:
 def test_a_hidden_name_is_not_found_and_a_concept_taken_away_is_not_offered(linker: Linker) -> None:
     (name, concept), *_ = named(linker, 1)
     mention = Mention(text=name, gold=(concept,))
-    plain = Item(mention=mention, source="names")
+    plain = EvaluationItem(mention=mention, source="names")
     items = [plain, replace(plain, hide_own_name=True), replace(plain, without=(concept,)), plain]
-    _, offered, seconds = run.asked(linker, items)
+    _, offered, seconds = run.link_items(linker, items)
     assert offered[0][0].id == concept
     assert offered[0][0].exact
     assert not any(candidate.exact for candidate in offered[1])
@@ -63,10 +63,10 @@ def test_a_hidden_name_is_not_found_and_a_concept_taken_away_is_not_offered(link
 def test_predictions_name_what_they_come_from(linker: Linker) -> None:
     (name, concept), *_ = named(linker, 1)
     items = [
-        Item(mention=Mention(text=name, gold=(concept,)), source="names"),
-        Item(mention=Mention(text=name, nil=True), source="sample", without=(concept,)),
+        EvaluationItem(mention=Mention(text=name, gold=(concept,)), source="names"),
+        EvaluationItem(mention=Mention(text=name, nil=True), source="sample", without=(concept,)),
     ]
-    sat = run.sit({"one": linker, "other": linker}, items, Known(new_concepts={concept}))
+    sat = run.predict_in_turns({"one": linker, "other": linker}, items, Seen(new_concepts={concept}))
     found, seconds = sat["one"]
     assert sat["other"][0] == found
     assert seconds > 0
@@ -74,7 +74,7 @@ def test_predictions_name_what_they_come_from(linker: Linker) -> None:
         ["from names"], ["from sample"],
     ]  # fmt: skip
     assert "concept new in this release" in found[0].strata
-    assert [TAKEN in prediction.strata for prediction in found] == [False, True]
+    assert [CONCEPT_REMOVED in prediction.strata for prediction in found] == [False, True]
 
 
 def test_a_corpus_is_measured_on_every_annotated_mention(linker: Linker, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from belink.records import Mention
 from belink.retrieval.encoder import EncoderConfig as Loaded
 from belink.retrieval.encoder import encoded, load_model
 from belink.training import checkpoints, encoder_finetuning, hard_negatives
-from belink.training.encoder_finetuning import Names
+from belink.training.encoder_finetuning import ConceptNames
 from belink.training.holdout import is_held_out
 from belink.weights import ResolvedModel
 
@@ -63,32 +63,37 @@ def still(base: ResolvedModel, tmp_path_factory: pytest.TempPathFactory) -> Reso
 
 
 @pytest.fixture(scope="module")
-def names() -> Names:
-    return Names.read(table(), PRECEDENTS, 0.0)
+def names() -> ConceptNames:
+    return ConceptNames.read(table(), PRECEDENTS, 0.0)
 
 
 @pytest.fixture(scope="module")
 def report(
-    base: ResolvedModel, names: Names, tmp_path_factory: pytest.TempPathFactory
-) -> encoder_finetuning.AdaptReport:
+    base: ResolvedModel, names: ConceptNames, tmp_path_factory: pytest.TempPathFactory
+) -> encoder_finetuning.FinetuningReport:
     longer = ADAPTATION.model_copy(update={"steps": 60})
-    return encoder_finetuning.adapt(names, HELD_OUT, base, CONFIG, longer, tmp_path_factory.mktemp("encoders") / "key")
+    return encoder_finetuning.finetune(
+        names, HELD_OUT, base, CONFIG, longer, tmp_path_factory.mktemp("encoders") / "key"
+    )
 
 
 def test_held_out_names_and_what_nobody_can_learn_from_are_left_out() -> None:
-    read = Names.read(table(), PRECEDENTS, 0.3)
+    read = ConceptNames.read(table(), PRECEDENTS, 0.3)
     every = {(concept, name) for concept, of in read.of_concept.items() for name in of}
     assert every
     assert not any(is_held_out(concept, name, 0.3) for concept, name in every)
     assert len(every) < table().num_rows
-    assert Names.read(table(), PRECEDENTS, 0.0).precedents == (("failing heart", "X:01"), ("sick kidney", "X:11"))
+    assert ConceptNames.read(table(), PRECEDENTS, 0.0).precedents == (
+        ("failing heart", "X:01"),
+        ("sick kidney", "X:11"),
+    )
 
 
-def test_batches_hold_pairs_of_one_concept_and_no_concept_twice(names: Names) -> None:
-    batches = encoder_finetuning.plan(names, ADAPTATION)
+def test_batches_hold_pairs_of_one_concept_and_no_concept_twice(names: ConceptNames) -> None:
+    batches = encoder_finetuning.plan_batches(names, ADAPTATION)
     assert len(batches) == 12
-    assert batches == encoder_finetuning.plan(names, ADAPTATION), "the same on every call"
-    assert batches != encoder_finetuning.plan(names, ADAPTATION.model_copy(update={"seed": 1}))
+    assert batches == encoder_finetuning.plan_batches(names, ADAPTATION), "the same on every call"
+    assert batches != encoder_finetuning.plan_batches(names, ADAPTATION.model_copy(update={"seed": 1}))
     owner = {name: concept for concept, of in names.of_concept.items() for name in of}
     owner.update(names.precedents)
     drawn: Counter[str] = Counter()
@@ -101,31 +106,31 @@ def test_batches_hold_pairs_of_one_concept_and_no_concept_twice(names: Names) ->
     assert drawn["failing heart"] and drawn["sick kidney"]
 
 
-def test_pairs_of_like_length_share_a_batch(names: Names) -> None:
-    lengths = [[max(map(len, pair)) for pair in batch] for batch in encoder_finetuning.plan(names, ADAPTATION)]
+def test_pairs_of_like_length_share_a_batch(names: ConceptNames) -> None:
+    lengths = [[max(map(len, pair)) for pair in batch] for batch in encoder_finetuning.plan_batches(names, ADAPTATION)]
     within = np.mean([np.std(of) for of in lengths])
     assert within < 0.6 * np.std([length for of in lengths for length in of])
 
 
 def test_an_ontology_of_single_names_is_refused() -> None:
-    alone = Names.read(pa.table({"concept_id": ["X:1"], "text": ["one"]}), [], 0.0)
+    alone = ConceptNames.read(pa.table({"concept_id": ["X:1"], "text": ["one"]}), [], 0.0)
     with pytest.raises(DeclarationError, match=r"two names.*adaptation\.steps = 0"):
-        encoder_finetuning.plan(alone, ADAPTATION)
-    one = Names.read(pa.table({"concept_id": ["X:1", "X:1"], "text": ["one", "single"]}), [], 0.0)
+        encoder_finetuning.plan_batches(alone, ADAPTATION)
+    one = ConceptNames.read(pa.table({"concept_id": ["X:1", "X:1"], "text": ["one", "single"]}), [], 0.0)
     with pytest.raises(DeclarationError, match=r"two names.*found 1"):
-        encoder_finetuning.plan(one, ADAPTATION)
+        encoder_finetuning.plan_batches(one, ADAPTATION)
 
 
 @pytest.mark.parametrize("searched", [100_000, 30])
 def test_a_hard_negative_is_near_and_means_nothing_that_its_batch_means(
-    base: ResolvedModel, names: Names, monkeypatch: pytest.MonkeyPatch, searched: int
+    base: ResolvedModel, names: ConceptNames, monkeypatch: pytest.MonkeyPatch, searched: int
 ) -> None:
     monkeypatch.setattr(hard_negatives, "_SEARCHED", searched)
     model = load_model(base.path, CONFIG)
     class_of = tuple(f"{part} {kind}" for part in PARTS[:5] for kind in KINDS)
     of_concept = {"Z:1": class_of, **names.of_concept}
     precedents = [*names.precedents, *(("failing heart", f"X:{i}{j}") for i in range(8) for j in range(4))]
-    batches = [[one for one, _ in batch] for batch in encoder_finetuning.plan(names, ADAPTATION)]
+    batches = [[one for one, _ in batch] for batch in encoder_finetuning.plan_batches(names, ADAPTATION)]
     mined = hard_negatives.mined(model, batches, of_concept, precedents, 3, 1)
     assert mined == hard_negatives.mined(model, batches, of_concept, precedents, 3, 1)
     assert mined != hard_negatives.mined(model, batches, of_concept, precedents, 3, 2)
@@ -150,9 +155,11 @@ def test_a_hard_negative_is_near_and_means_nothing_that_its_batch_means(
     assert len(set(mined)) <= searched
 
 
-def test_hard_negatives_are_wrong_answers_to_be_learned(base: ResolvedModel, names: Names, tmp_path: Path) -> None:
+def test_hard_negatives_are_wrong_answers_to_be_learned(
+    base: ResolvedModel, names: ConceptNames, tmp_path: Path
+) -> None:
     made = {
-        near: encoder_finetuning.adapt(
+        near: encoder_finetuning.finetune(
             names, HELD_OUT, base, CONFIG, ADAPTATION.model_copy(update={"hard_negatives": near}), tmp_path / f"{near}"
         )
         for near in (0, 5)
@@ -163,7 +170,7 @@ def test_hard_negatives_are_wrong_answers_to_be_learned(base: ResolvedModel, nam
 
 
 def test_adapting_finds_more_of_what_was_held_out(
-    report: encoder_finetuning.AdaptReport, base: ResolvedModel, names: Names
+    report: encoder_finetuning.FinetuningReport, base: ResolvedModel, names: ConceptNames
 ) -> None:
     assert report.new and report.kept
     assert report.steps == 60
@@ -177,7 +184,7 @@ def test_adapting_finds_more_of_what_was_held_out(
 
 
 def test_the_folder_holds_weights_and_nothing_that_is_pickled_or_of_this_machine(
-    report: encoder_finetuning.AdaptReport,
+    report: encoder_finetuning.FinetuningReport,
 ) -> None:
     files = [path for path in report.path.rglob("*") if path.is_file()]
     assert not [path for path in files if path.suffix in (".bin", ".pt", ".pkl", ".pth")]
@@ -188,20 +195,22 @@ def test_the_folder_holds_weights_and_nothing_that_is_pickled_or_of_this_machine
     assert not report.path.with_name(f".work-{report.path.name}").exists()
 
 
-def test_what_is_there_is_found(report: encoder_finetuning.AdaptReport, base: ResolvedModel, names: Names) -> None:
-    again = encoder_finetuning.adapt(names, HELD_OUT, base, CONFIG, ADAPTATION, report.path)
+def test_what_is_there_is_found(
+    report: encoder_finetuning.FinetuningReport, base: ResolvedModel, names: ConceptNames
+) -> None:
+    again = encoder_finetuning.finetune(names, HELD_OUT, base, CONFIG, ADAPTATION, report.path)
     assert not again.new
     assert (again.history, again.recall_after) == (report.history, report.recall_after)
 
 
 def test_a_killed_run_continues_from_its_last_checkpoint(
     still: ResolvedModel,
-    names: Names,
+    names: ConceptNames,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    whole = encoder_finetuning.adapt(names, HELD_OUT, still, CONFIG, ADAPTATION, tmp_path / "whole")
+    whole = encoder_finetuning.finetune(names, HELD_OUT, still, CONFIG, ADAPTATION, tmp_path / "whole")
     assert "widget" not in capfd.readouterr().err, "no bar of the trainer's own"
     real = checkpoints.clock
 
@@ -219,24 +228,24 @@ def test_a_killed_run_continues_from_its_last_checkpoint(
 
     monkeypatch.setattr(checkpoints, "clock", dying)
     with pytest.raises(KeyboardInterrupt):
-        encoder_finetuning.adapt(names, HELD_OUT, still, CONFIG, ADAPTATION, tmp_path / "killed")
+        encoder_finetuning.finetune(names, HELD_OUT, still, CONFIG, ADAPTATION, tmp_path / "killed")
     assert not artefacts.exists(tmp_path / "killed")
     begun: list[int] = []
     monkeypatch.setattr(
         checkpoints, "clock", lambda work, at, steps, what="": (begun.append(at), real(work, at, steps, what))[1]
     )
-    resumed = encoder_finetuning.adapt(names, HELD_OUT, still, CONFIG, ADAPTATION, tmp_path / "killed")
+    resumed = encoder_finetuning.finetune(names, HELD_OUT, still, CONFIG, ADAPTATION, tmp_path / "killed")
     assert begun == [6]
     assert resumed.steps == whole.steps
     one, other = (Loaded.adapted(CONFIG, made.path).encode(["cardiac tumour", "sick eye"]) for made in (whole, resumed))
     np.testing.assert_allclose(one, other, atol=1e-3)
 
 
-def test_one_that_finds_less_is_not_kept(report: encoder_finetuning.AdaptReport, tmp_path: Path) -> None:
+def test_one_that_finds_less_is_not_kept(report: encoder_finetuning.FinetuningReport, tmp_path: Path) -> None:
     folder = tmp_path / "worse"
     folder.mkdir()
     manifest = artefacts.read_manifest(report.path)
     (folder / artefacts.MANIFEST).write_text(json.dumps({**manifest, "recall_before": 0.9, "recall_after": 0.8}))
-    assert not encoder_finetuning.found(folder).kept
+    assert not encoder_finetuning.read_report(folder).kept
     (folder / artefacts.MANIFEST).write_text(json.dumps({**manifest, "recall_before": None, "recall_after": None}))
-    assert encoder_finetuning.found(folder).kept
+    assert encoder_finetuning.read_report(folder).kept

@@ -51,7 +51,7 @@ def counted(base: ResolvedModel, linker: LinkerConfig) -> tuple[int, int, int]:
     model = rerank.rounded(rerank.load_model(base, form), torch.float32)
     head = model.get_output_embeddings()
     parameters = sum(p.numel() for p in model.parameters()) - head.weight.numel()
-    model = lora.adapted(model, linker.training).train()
+    model = lora.add_adapter(model, linker.training).train()
     batch = torch.zeros((linker.training.batch_size, linker.reranker.max_length), dtype=torch.long)
     saved = footprints.saved(model, batch)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)

@@ -123,7 +123,7 @@ def test_a_fresh_adapter_answers_as_the_base_model_does(base, change):
     reranker = Reranker.load(base, None, CONFIG, device="cpu")
     questions = make_questions(6)
     before = ask(reranker, questions)
-    reranker.model = lora.adapted(reranker.model, TRAINING.model_copy(update=change))
+    reranker.model = lora.add_adapter(reranker.model, TRAINING.model_copy(update=change))
     with torch.no_grad():
         for one, other in zip(before, ask(reranker, questions), strict=True):
             np.testing.assert_allclose(one, other, atol=1e-6)

@@ -54,7 +54,7 @@ def everything(
 
 def test_no_name_and_no_document_is_in_two_of_the_three_sets(linker: LinkerConfig, folders: dict[str, Path]) -> None:
     where = [folders[FIRST]]
-    examined = splits.exam(linker, where, None)
+    examined = splits.evaluation_items(linker, where, None)
     of_names = {normalise(item.mention.text) for item in examined if item.source == splits.NAMES}
     of_documents = {item.mention.document for item in examined if item.mention.document}
     calibrating = splits.calibration_questions(linker, where, None, everything)
@@ -73,7 +73,7 @@ def test_a_smaller_share_leaves_more_to_calibrate_on(linker: LinkerConfig, folde
 
     def texts(of: LinkerConfig) -> tuple[set[str], set[str]]:
         calibrating = [q.mention for q in splits.calibration_questions(of, where, None, everything)]
-        examined = [item.mention for item in splits.exam(of, where, None)]
+        examined = [item.mention for item in splits.evaluation_items(of, where, None)]
         names = [{normalise(m.text) for m in mentions if not m.document} for mentions in (examined, calibrating)]
         return names[0], names[1]
 
@@ -84,7 +84,7 @@ def test_a_smaller_share_leaves_more_to_calibrate_on(linker: LinkerConfig, folde
 
 
 def test_the_exam_has_names_documents_and_none_of_the_above(linker: LinkerConfig, folders: dict[str, Path]) -> None:
-    items = splits.exam(linker, [folders[FIRST]], None)
+    items = splits.evaluation_items(linker, [folders[FIRST]], None)
     names = [item for item in items if item.source == splits.NAMES]
     assert 120 < len(names) < 280, "about half of twice the declared number"
     assert all(item.hide_own_name for item in names)
@@ -99,18 +99,27 @@ def test_the_exam_has_names_documents_and_none_of_the_above(linker: LinkerConfig
 
 def test_the_exam_of_the_next_release_asks_mostly_the_same(linker: LinkerConfig, folders: dict[str, Path]) -> None:
     first, second = (
-        {(item.mention.text, item.mention.document, item.mention.start) for item in splits.exam(linker, [path], None)}
+        {
+            (item.mention.text, item.mention.document, item.mention.start)
+            for item in splits.evaluation_items(linker, [path], None)
+        }
         for path in folders.values()
     )
     assert len(first & second) > 0.8 * len(first)
-    assert splits.exam(linker, [folders[FIRST]], None) == splits.exam(linker, [folders[FIRST]], None)
+    assert splits.evaluation_items(linker, [folders[FIRST]], None) == splits.evaluation_items(
+        linker, [folders[FIRST]], None
+    )
 
 
 def test_gold_follows_the_release_in_use(linker: LinkerConfig, folders: dict[str, Path]) -> None:
     (corpus,) = linker.corpora
-    ids = {gold for d in splits.documents(corpus, [folders[SECOND]], None) for m in d.mentions for gold in m.gold}
+    ids = {
+        gold for d in splits.corpus_documents(corpus, [folders[SECOND]], None) for m in d.mentions for gold in m.gold
+    }
     assert ids <= splits.concept_ids([folders[SECOND]])
-    of_first = {gold for d in splits.documents(corpus, [folders[FIRST]], None) for m in d.mentions for gold in m.gold}
+    of_first = {
+        gold for d in splits.corpus_documents(corpus, [folders[FIRST]], None) for m in d.mentions for gold in m.gold
+    }
     assert of_first <= splits.concept_ids([folders[FIRST]])
     assert ids - of_first, "the corpus names concepts that only the second release has"
 
