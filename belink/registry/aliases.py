@@ -18,6 +18,7 @@ from belink.errors import BundleError, RegistryError, first_line
 from belink.linker import bundle
 from belink.ontology import release as releases
 from belink.registry import bundles
+from belink.registry.lookup import lookup
 from belink.registry.store import (
     BUNDLE,
     KIND,
@@ -94,6 +95,9 @@ def settle(settings: Settings, linker: str, version: str, outcome: str, failed: 
 
 def aliases(settings: Settings, linker: str) -> dict[str, str]:
     """Alias → version; ``{}`` for a linker that was never registered."""
+    with lookup(settings.tracking_uri) as store:
+        if store is not None:
+            return store.aliases(linker)
     return _aliases(setup(settings), linker)
 
 
@@ -182,6 +186,10 @@ def bundle_path(settings: Settings, linker: str, which: str = CHAMPION) -> tuple
     :raises RegistryError: no such linker, alias or version.
     """
     version = version_of(settings, linker, which)
+    with lookup(settings.tracking_uri) as store:
+        address = store.location(linker, version) if store is not None else None
+    if address is not None and (local := local_folder(address)) is not None:
+        return bundles.bundle_in(settings, local, f"{linker} version {version}"), version
     client = setup(settings)
     with one_line(f"{linker}: the bundle of version {version} cannot be found"):
         _require(client, linker, version)
@@ -250,6 +258,9 @@ def linkers(settings: Settings) -> list[str]:
     """The names of the linkers that are registered, in alphabetical order."""
     if not may_hold_anything(settings):
         return []
+    with lookup(settings.tracking_uri) as store:
+        if store is not None:
+            return store.linkers(KIND)
     return sorted(model.name for model in _models(setup(settings)))
 
 

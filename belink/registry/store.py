@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlparse
 
 from belink import artefacts
 from belink.errors import RegistryError, first_line
+from belink.registry.lookup import sqlite_file
 from belink.settings import Settings, environment_restored, without_password
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def setup(settings: Settings) -> "MlflowClient":
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     uri = settings.tracking_uri
-    database = _sqlite_file(uri)
+    database = sqlite_file(uri)
     if database is not None and not database.exists():
         with locked(settings, "registry"):
             if not database.exists():
@@ -248,13 +249,9 @@ def create_database(database: Path) -> None:
     aside.rename(database)
 
 
-def _sqlite_file(uri: str) -> Path | None:
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
-
-
 def may_hold_anything(settings: Settings) -> bool:
     """Whether it is worth asking: a local database that was never made holds nothing, and reading makes none."""
-    database = _sqlite_file(settings.tracking_uri)
+    database = sqlite_file(settings.tracking_uri)
     return database is None or database.exists()
 
 
