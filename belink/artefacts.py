@@ -1,7 +1,15 @@
-"""Artefacts: folders built aside, finished by their manifest, and moved into place.
+"""Artefacts: folders named by what they depend on, built aside, finished by their manifest, and moved into place.
 
-A folder without ``manifest.json`` does not exist for belink. A process killed at any moment leaves at
-most a ``.tmp-…`` sibling, which the next build removes.
+A stage names everything that its result depends on, takes the ``key`` of it as the folder's name, and calls ``make``:
+
+    target = parent / artefacts.key({"index": index.name, **artefacts.content(linker, NOT_CONTENT)})
+    artefacts.make(target, fill)
+
+``content`` takes a whole configuration but for the fields that are listed, each with its reason, as not content. So a
+field that somebody adds and forgets makes a new artefact; it never finds an old one that was made without it.
+
+A folder without ``manifest.json`` does not exist for belink. A process killed at any moment leaves at most a
+``.tmp-…`` sibling, which the next build removes.
 """
 
 import hashlib
@@ -9,16 +17,39 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from belink.errors import BelinkError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 MANIFEST = "manifest.json"
 FULL = 2**20  # bytes left, or fewer, on a disk that is called full
 _ASIDE = ".tmp-"
+
+
+def make(target: Path, fill: Callable[[Path], Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the manifest of the artefact at ``target``; where none lies there yet, ``fill`` makes it.
+
+    :param fill: writes the artefact's files into the folder it is given, and returns the manifest.
+    """
+    if not exists(target):
+        with build(target) as folder:
+            write_manifest(folder, dict(fill(folder)))
+    return read_manifest(target)
+
+
+def adopt(source: Path, target: Path) -> Path:
+    """Return ``target``, an artefact with the files and the manifest of ``source``; one that is there is kept."""
+    if not exists(target):
+        with build(target) as folder:
+            for path in source.iterdir():
+                link_or_copy(path, folder / path.name)
+    return target
 
 
 @contextmanager
@@ -101,8 +132,8 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def whole_file(target: Path) -> Iterator[Path]:
-    """A path beside ``target`` to write one file to; it takes the place of ``target`` when the block ends well."""
+def atomic_write(target: Path) -> Iterator[Path]:
+    """A path beside ``target`` to write one file to; it replaces ``target`` when the block ends without an error."""
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.parent / f"{_ASIDE}{target.name}-{os.getpid()}-{secrets.token_hex(4)}"
     try:
@@ -188,6 +219,24 @@ def key(content: Any) -> str:
     """
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def content(config: "BaseModel", not_content: Mapping[str, str]) -> dict[str, Any]:
+    """Return the fields of ``config`` that decide the content of an artefact, for its :func:`key`.
+
+    :param not_content: dotted name of a field or section, such as ``encoder.batch_size`` → why it changes nothing.
+    :raises ValueError: a name leads to no field, so that a renamed field is noticed.
+    """
+    fields: dict[str, Any] = config.model_dump(mode="json")
+    for name in not_content:
+        *above, last = name.split(".")
+        section = fields
+        for part in above:
+            section = section.get(part, {})
+        if last not in section:
+            raise ValueError(f"{type(config).__name__}: expected a field {name}, listed as not content, found none")
+        del section[last]
+    return fields
 
 
 def link_or_copy(source: Path, target: Path) -> None:

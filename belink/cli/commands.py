@@ -156,7 +156,7 @@ def _batches(documents: Iterable[Document], size: int = 64) -> Iterator[list[Doc
 
 def _write(output: Path, linked: Iterable[tuple[Document, list[Link]]], lineage: dict[str, str]) -> Answer:
     """Written beside ``output`` and moved there, so that a reader never meets half a file."""
-    with artefacts.whole_file(output) as aside:
+    with artefacts.atomic_write(output) as aside:
         if output.suffix == ".parquet":
             from belink.corpora import parquet
 

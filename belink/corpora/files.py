@@ -162,7 +162,7 @@ def _sniff(stream: BinaryIO) -> Format:
 @contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
     """A stream into a sibling of ``path`` that takes its place when the block ends well."""
-    with artefacts.whole_file(path) as aside, aside.open("wb") as plain:
+    with artefacts.atomic_write(path) as aside, aside.open("wb") as plain:
         if path.name.endswith(".gz"):
             with gzip.GzipFile("", "wb", fileobj=plain, mtime=0) as zipped:  # no name, no time: same bytes again
                 yield cast(IO[bytes], zipped)

@@ -118,7 +118,7 @@ def leniently_right(prediction: Prediction) -> bool:
 
 def write_predictions(predictions: Iterable[Prediction], path: Path) -> None:
     """Write ``predictions`` to ``path`` (.gz if it says so), whole or not at all."""
-    with artefacts.whole_file(path) as aside, _text(aside, "wt", zipped=path.suffix == ".gz") as out:
+    with artefacts.atomic_write(path) as aside, _text(aside, "wt", zipped=path.suffix == ".gz") as out:
         for prediction in predictions:
             node = asdict(prediction)
             out.write(json.dumps({"doc": node.pop("document"), **node}, ensure_ascii=False) + "\n")

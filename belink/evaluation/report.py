@@ -135,7 +135,7 @@ def markdown(
 
 def write(path: Path, page: str) -> None:
     """Write ``page`` to ``path``, whole or not at all."""
-    with artefacts.whole_file(path) as aside:
+    with artefacts.atomic_write(path) as aside:
         aside.write_text(page, encoding="utf-8", errors="replace")
 
 

@@ -122,7 +122,7 @@ def _need(settings: Settings, needed: Needed, linker: str, version: versions.Ver
 
 def _scratch(settings: Settings, busy: Collection[str]) -> Iterator[Removal]:
     """What dead builds left, and training that could be resumed but was not for a week."""
-    for kind in (*BORROWED, "releases", "quarantine", "announced"):
+    for kind in (*BORROWED, "releases", "quarantine", "announced", "downloads"):
         folder = settings.home / kind
         for path in sorted((*folder.glob(".tmp-*"), *folder.glob("*/.tmp-*"))):
             if not artefacts.is_being_built(path) and path.parent.name not in busy:

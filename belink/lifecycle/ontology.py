@@ -115,7 +115,7 @@ def unannounced(begun: OntologyStart, release: Path) -> dict[str, Any] | None:
 
 def announced(begun: OntologyStart, news: Mapping[str, Any]) -> None:
     """Remember that ``news`` was told."""
-    with artefacts.whole_file(_memory(begun)) as aside:
+    with artefacts.atomic_write(_memory(begun)) as aside:
         aside.write_text(json.dumps(news, indent=1) + "\n", encoding="utf-8")
 
 

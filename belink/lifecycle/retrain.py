@@ -270,10 +270,12 @@ def _kept(begun: Start, current: Champion | None) -> tuple[Decision | None, str]
     asked_as = (manifest["base"]["sha256"], manifest["prompts"], manifest["asking"])
     if asked_as != (base_model(begun).sha256, prompts.VERSION, rerank.asking(linker.reranker)):
         return None, "the champion's belongs to another base model or another form of question"
-    target = _brought(source, begun.settings.adapters / linker.name / key)
+    target = artefacts.adopt(source, begun.settings.adapters / linker.name / key)
     encoder = None
     if adapted_as := current.manifest["encoder"].get("adapted"):
-        encoder = _brought(current.path / bundle.ENCODER, begun.settings.home / "encoders" / linker.name / adapted_as)
+        encoder = artefacts.adopt(
+            current.path / bundle.ENCODER, begun.settings.home / "encoders" / linker.name / adapted_as
+        )
     made = current.manifest["inputs"].get("adapter", {})
     kept = Decision(
         train=False,
@@ -293,15 +295,6 @@ def _kept(begun: Start, current: Champion | None) -> tuple[Decision | None, str]
     if is_due(begun, current.manifest):
         return kept, f"it is older than {begun.linker.retrain.every_days} days"
     return kept, ""
-
-
-def _brought(source: Path, target: Path) -> Path:
-    """A part of a bundle as an artefact of this home."""
-    if not artefacts.exists(target):
-        with artefacts.build(target) as folder:
-            for path in source.iterdir():
-                artefacts.link_or_copy(path, folder / path.name)
-    return target
 
 
 def _changed(releases: Mapping[str, Path], diffs: Mapping[str, "Diff"]) -> float:

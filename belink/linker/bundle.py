@@ -72,18 +72,20 @@ def assemble(parts: Parts, target_parent: Path) -> Path:
     """
     described = _describe(parts)
     target = target_parent / str(described["key"])
-    if artefacts.exists(target):
-        return target
-    with artefacts.build(target) as folder:
+
+    def fill(folder: Path) -> dict[str, Any]:
         _place(parts, folder)
         files = {
             str(path.relative_to(folder)): {"size": path.stat().st_size, "sha256": artefacts.sha256(path)}
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         }
-        created = datetime.now(UTC).isoformat(timespec="seconds")
-        artefacts.write_manifest(folder, {**described, "created": created, "files": files})
-        check(folder, deep=False)
+        manifest = {**described, "created": datetime.now(UTC).isoformat(timespec="seconds"), "files": files}
+        _check_parts(folder, manifest, deep=False)
+        check_rules(folder, manifest)
+        return manifest
+
+    artefacts.make(target, fill)
     return target
 
 
@@ -111,11 +113,15 @@ def check_parts(folder: Path, *, deep: bool = True) -> dict[str, Any]:
             f"{folder}: expected a bundle of format {FORMAT}, "
             f"found {manifest.get('kind')!r} of format {manifest.get('format')!r}; refresh again with this belink"
         )
+    _check_parts(folder, manifest, deep=deep)
+    return manifest
+
+
+def _check_parts(folder: Path, manifest: Mapping[str, Any], *, deep: bool) -> None:
     _check_files(folder, manifest["files"], deep=deep)
     _check_releases(folder, manifest)
     _check_index(folder, manifest)
     _check_adapter(folder, manifest)
-    return manifest
 
 
 def check_rules(folder: Path, manifest: Mapping[str, Any]) -> None:

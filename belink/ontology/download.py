@@ -339,9 +339,8 @@ def _begun(url: str, target: Path) -> _State | None:
 
 
 def _write(path: Path, state: _State) -> None:
-    aside = path.with_name(f"{path.name}.new")
-    aside.write_text(json.dumps(state._asdict(), indent=1) + "\n", encoding="utf-8")
-    os.replace(aside, path)
+    with artefacts.atomic_write(path) as aside:
+        aside.write_text(json.dumps(state._asdict(), indent=1) + "\n", encoding="utf-8")
 
 
 def _read(path: Path) -> _State | None:

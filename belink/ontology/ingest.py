@@ -223,11 +223,14 @@ class _Attempt(NamedTuple):
         else:
             if refused:
                 artefacts.remove(target)  # an earlier content of this version, refused too
-            with artefacts.build(target) as aside:
-                artefacts.link_or_copy(built / release.DATABASE, aside / release.DATABASE)
+
+            def fill(folder: Path) -> dict[str, Any]:
+                artefacts.link_or_copy(built / release.DATABASE, folder / release.DATABASE)
                 if refused:
-                    (aside / GATES).write_text(_json(report), encoding="utf-8")
-                artefacts.write_manifest(aside, manifest)
+                    (folder / GATES).write_text(_json(report), encoding="utf-8")
+                return manifest
+
+            artefacts.make(target, fill)
             artefacts.remove(built)
         if refused:
             raise GateRefused(_refusal(manifest, failed, target / GATES), report["gates"])

@@ -8,9 +8,7 @@ successor is put in its place; everything else stays as it is and goes to a revi
 import gzip
 import json
 import logging
-import os
 import re
-import secrets
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -264,10 +262,5 @@ def _write(path: Path, text: str) -> None:
     content = text.encode("utf-8", "surrogateescape")
     if path.name.endswith(".gz"):
         content = gzip.compress(content, mtime=0)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".tmp-{path.name}-{os.getpid()}-{secrets.token_hex(4)}")
-    try:
+    with artefacts.atomic_write(path) as aside:
         aside.write_bytes(content)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)

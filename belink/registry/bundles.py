@@ -35,10 +35,8 @@ def stored(settings: Settings, folder: Path, manifest: Mapping[str, Any], storag
     local = local_folder(address)
     if local is None:
         upload(settings, folder, address)
-    elif not artefacts.exists(local):
-        with artefacts.build(local) as aside:
-            for path in folder.iterdir():
-                artefacts.link_or_copy(path, aside / path.name)
+    else:
+        artefacts.adopt(folder, local)
     reference = {"uri": address, "sha256": artefacts.sha256(folder / artefacts.MANIFEST), "size": size}
     with tempfile.TemporaryDirectory() as temporary:
         named = Path(temporary) / str(manifest["key"])

@@ -87,11 +87,13 @@ def build_index(
             manifest = artefacts.read_manifest(target)
             return _report(target, {**manifest, "encoded": 0, "reused": manifest["names"]}, started)
         work = target_parent / f".work-{target.name}"
-        with artefacts.build(target) as folder:
-            manifest = {**about, **_fill(folder, releases, linker, encoder, _lender(previous, about), work, precedents)}
+
+        def fill(folder: Path) -> dict[str, Any]:
+            made = _fill(folder, releases, linker, encoder, _lender(previous, about), work, precedents)
             files = sorted(path for path in folder.iterdir() if path.is_file())
-            manifest["files"] = {path.name: artefacts.sha256(path) for path in files}
-            artefacts.write_manifest(folder, manifest)
+            return {**about, **made, "files": {path.name: artefacts.sha256(path) for path in files}}
+
+        manifest = artefacts.make(target, fill)
         shutil.rmtree(work, ignore_errors=True)
     return _report(target, manifest, started)
 
@@ -195,10 +197,8 @@ def _encoded(table: NameTable, rows: np.ndarray, encoder: Encodes, work: Path) -
             yield part, np.load(stored)
             continue
         shard = encoder.encode(names).astype(np.float16)
-        unfinished = stored.with_suffix(".part")
-        with unfinished.open("wb") as stream:
+        with artefacts.atomic_write(stored) as aside, aside.open("wb") as stream:
             np.save(stream, shard)
-        unfinished.rename(stored)
         log.info("encoded %d of %d names", part.stop, len(rows))
         yield part, shard
 

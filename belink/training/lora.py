@@ -114,10 +114,12 @@ def train(
         "platform": checkpoints.platform_of(place, dtype),
     }
     resumed_at = manifest.pop("resumed_at")
-    with artefacts.build(target) as folder:
+
+    def fill(folder: Path) -> dict[str, Any]:
         _save(model, folder, base)
-        manifest["sha256"] = {path.name: artefacts.sha256(path) for path in sorted(folder.iterdir())}
-        artefacts.write_manifest(folder, manifest)
+        return {**manifest, "sha256": {path.name: artefacts.sha256(path) for path in sorted(folder.iterdir())}}
+
+    manifest = artefacts.make(target, fill)
     shutil.rmtree(work, ignore_errors=True)
     return _report(target, manifest, resumed_at=resumed_at, new=True)
 
