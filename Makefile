@@ -1,10 +1,13 @@
 # Everything starts from nothing: each target makes the environment it needs. PYTHON picks another interpreter.
 PYTHON ?= python3
+# PyTorch's CPU index, as https://pytorch.org/get-started prints it for Pip and CPU. Left empty, pip takes the build of its
+# usual index: for Linux the one with CUDA and 4 GB of NVIDIA's packages.
+TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check stack-test bench bench-accuracy clean
+.PHONY: demo test check image-test stack-test bench bench-accuracy clean
 
 demo: $(READY)
 	$(BIN)/belink demo
@@ -20,6 +23,10 @@ check: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/test_readme.py
 
+# The images of docker/Dockerfile, built and used; needs root and Debian's buildah and debootstrap. Half an hour.
+image-test: $(READY)
+	$(BIN)/pytest -q -s -m docker tests/test_images.py
+
 # PostgreSQL, Prefect, MLflow, workers and the service on loopback; each of them killed in turn.
 stack-test: $(READY)
 	$(BIN)/pytest -q -s -m "" -o timeout=0 tests/stack
@@ -32,12 +39,13 @@ bench-accuracy: $(READY)
 	$(BIN)/python tests/benchmarks/bench_folds.py
 	$(BIN)/python tests/benchmarks/bench_accuracy.py
 
-# torch goes first and by version: left to a range, pip takes the newest build with gigabytes of CUDA libraries.
+# PyTorch goes first and from its own index: pip keeps what is installed and fits, so nothing replaces it afterwards.
+# --index-url, not --extra-index-url: where that index lacks the version, pip must fail rather than take the CUDA build.
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "belink needs Python 3.11 or newer, found " + sys.version.split()[0] + "; name another with make PYTHON=…")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
 	$(BIN)/pip install --quiet --editable ".[train,flows,serve,postgres]" --group dev
 	touch $@
 
