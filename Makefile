@@ -41,12 +41,14 @@ bench-accuracy: $(READY)
 
 # PyTorch goes first and from its own index: pip keeps what is installed and fits, so nothing replaces it afterwards.
 # --index-url, not --extra-index-url: where that index lacks the version, pip must fail rather than take the CUDA build.
+# setuptools gives a general warning at every editable installation; its other warnings are wanted.
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "belink needs Python 3.11 or newer, found " + sys.version.split()[0] + "; name another with make PYTHON=…")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
-	$(BIN)/pip install --quiet --editable ".[train,flows,serve,postgres]" --group dev
+	PYTHONWARNINGS="ignore:Editable installation" \
+	  $(BIN)/pip install --quiet --editable ".[train,flows,serve,postgres]" --group dev
 	touch $@
 
 clean:

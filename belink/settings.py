@@ -77,7 +77,7 @@ def shipped_ontologies() -> Path:
 
 def shipped_linkers() -> Path:
     """The folder of the linker declarations that come with belink."""
-    return Path(str(resources.files("flows"))) / "linkers"
+    return Path(str(resources.files("belink.flows"))) / "linkers"
 
 
 @contextmanager

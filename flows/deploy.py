@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from belink.errors import ServerError
-from flows.deployments import CPU, GPU, HEARTBEAT, Infrastructure, Wanted, deployments, prefect_yaml
+from belink.flows.deployments import CPU, GPU, HEARTBEAT, Infrastructure, Wanted, deployments, prefect_yaml
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -106,7 +106,7 @@ def _automations() -> "list[AutomationCore]":
 
     A worker or machine that dies can say nothing: a run whose heartbeats cease becomes Crashed, which frees its place
     in pool and deployment. A refresh or retraining that crashed is asked for again with all that it was asked for and
-    the number of its restarts, of which the server takes :data:`flows.deployed.RESTARTS`.
+    the number of its restarts, of which the server takes :data:`belink.flows.deployed.RESTARTS`.
     """
     from prefect.events.schemas.automations import AutomationCore
 

@@ -25,11 +25,11 @@ from pydantic import BaseModel, Field
 
 from belink import settings
 from belink.errors import BelinkError, GateRefused
+from belink.flows.pipeline import challenge_champion, evaluate, fetching, judge, publish
 from belink.lifecycle import ontology as ontology_refresh
 from belink.lifecycle import promote, refresh
 from belink.records import GateResult
 from belink.registry import aliases
-from flows.pipeline import challenge_champion, evaluate, fetching, judge, publish
 
 AWAITS_APPROVAL = "linker.awaits-approval"
 RESTARTS = 2  # runs in the place of one that crashed; what always crashes needs a person, not a third

@@ -64,7 +64,7 @@ def _refresh(name: str, source: SourceConfig, linkers: dict[str, LinkerConfig], 
     return {
         "name": source.name,
         "description": f"{source.title}: a new release, gated",
-        "entrypoint": "flows.deployed.refresh_ontology",
+        "entrypoint": "belink.flows.deployed.refresh_ontology",
         "parameters": {"request": {"ontology": name, **({"linkers": watched} if watched else {})}},
         "schedules": _schedules(source.schedule),
         "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
@@ -81,7 +81,7 @@ def _retraining(name: str, linker: LinkerConfig, wanted: Wanted) -> dict[str, An
     return {
         "name": linker.name,
         "description": f"{linker.title}: index, adapter, evaluation and gates over the newest releases",
-        "entrypoint": "flows.deployed.retrain",
+        "entrypoint": "belink.flows.deployed.retrain",
         "parameters": {"request": request},
         "schedules": _schedules(linker.schedule),
         "concurrency_limit": {"limit": 1, "collision_strategy": "ENQUEUE"},
@@ -103,7 +103,7 @@ def _promotion(wanted: Wanted) -> dict[str, Any]:
     return {
         "name": "belink",
         "description": "A registered version against the champion; asks a person where the linker says so",
-        "entrypoint": "flows.deployed.evaluate_and_promote",
+        "entrypoint": "belink.flows.deployed.evaluate_and_promote",
         "schedules": [],
         "tags": ["belink", "promote"],
         "triggers": [
@@ -127,7 +127,7 @@ def _work_pool(name: str, wanted: Wanted) -> dict[str, Any]:
     environment = {
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "7",  # four minutes: a registry that starts again must not cost a training
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT),  # without one nobody learns that a run's machine died
-        "PREFECT_LOGGING_EXTRA_LOGGERS": "belink,flows",  # the run's page shows belink's own lines too
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "belink",  # the run's page shows belink's own lines too
     }
     variables: dict[str, Any] = {"env": environment}
     if wanted.infrastructure != "process":

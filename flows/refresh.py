@@ -37,10 +37,10 @@ def run(
             if refresh_steps.is_unchanged(begun, found, current):
                 return refresh_steps.unchanged(begun, current)
 
-    from flows import environment
+    from belink.flows import environment
 
     with environment.prepared(settings.home):
-        from flows.pipeline import RefreshRequest, refresh
+        from belink.flows.pipeline import RefreshRequest, refresh
 
         request = RefreshRequest(
             linker=linker,

@@ -24,7 +24,16 @@ ROOT = Path(__file__).parent.parent
 TARGETS = ["worker", "gpu-worker", "serve"]
 SUITE = "bookworm"
 # What says where packages are; what else a pip.conf holds is about this machine's own environments.
-INDEX_SETTINGS = {"index-url", "extra-index-url", "find-links", "no-index", "constraint", "cert", "proxy", "trusted-host"}
+INDEX_SETTINGS = {
+    "index-url",
+    "extra-index-url",
+    "find-links",
+    "no-index",
+    "constraint",
+    "cert",
+    "proxy",
+    "trusted-host",
+}
 LEFTOVERS = re.compile(r"(^|/)\.cache/.|\.(whl|deb)$|^(src|wheels)/.|^tmp/.|^var/(cache/apt|lib/apt/lists)/.*[^/]$")
 
 pytestmark = [
@@ -93,8 +102,10 @@ def buildah(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buildah]:
 
 
 def pip_volumes(conf: Path) -> tuple[str, ...]:
-    """Write to ``conf`` where this machine's pip finds packages; return the volumes that a build needs to do likewise."""
-    listing = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True)
+    """Write to ``conf`` where this machine's pip finds packages; return the volumes with which a build finds them."""
+    listing = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
+    )
     found = re.findall(r"^(global|:env:)\.([\w-]+)=(.*)$", listing.stdout, flags=re.M)
     # Files first and the environment last, as in pip itself.
     settings = {name: ast.literal_eval(value) for _, name, value in sorted(found, key=lambda row: row[0] == ":env:")}
@@ -135,7 +146,8 @@ def test_no_layer_holds_what_only_the_build_needed(
 ) -> None:
     buildah("push", "--disable-compression", images[target], f"dir:{tmp_path}")
     base, *layers = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))["layers"]
-    print(f"{target}: {sum(layer['size'] for layer in (base, *layers)) / 1e9:.2f} GB, base {base['size'] / 1e9:.2f}")
+    size = sum(layer["size"] for layer in (base, *layers))
+    print(f"{target}: {size / 1e9:.2f} GB, of which base {base['size'] / 1e9:.2f}")  # noqa: T201
     for layer in layers:
         with tarfile.open(tmp_path / layer["digest"].removeprefix("sha256:")) as archive:
             assert [name for name in archive.getnames() if LEFTOVERS.search(name)] == []

@@ -26,7 +26,7 @@ def run(here: settings.Settings, *, say: Say) -> dict[str, Any]:
 
     Works in ``home/demo``, which each run makes anew.
     """
-    from flows.refresh import run as refresh
+    from belink.flows.refresh import run as refresh
 
     home = here.home / "demo"
     shutil.rmtree(home, ignore_errors=True)

@@ -137,7 +137,7 @@ def refresh(
 ) -> None:
     """Releases → index → (training) → evaluation → gates → registry → champion."""
     from belink.cli import show
-    from flows.refresh import run
+    from belink.flows.refresh import run
 
     outcome = run(here, linker, _files_by_ontology(files), retrain, share_restricted=share_restricted)
     show_answer(outcome, json_, show.refreshed)
@@ -324,7 +324,7 @@ def deploy(
 ) -> None:
     """Make the Prefect server at PREFECT_API_URL ready for LINKERS (all that are shipped): pools, limits, schedules."""
     from belink.cli import show
-    from flows.deployments import Wanted, prefect_yaml
+    from belink.flows.deployments import Wanted, prefect_yaml
 
     if pools != "process" and not image:
         raise click.UsageError(f"give --image: {pools} pools run flows in containers")
@@ -332,7 +332,7 @@ def deploy(
     if print_:
         click.echo(prefect_yaml(wanted), nl=False)
         return
-    from flows.deploy import deploy as run
+    from belink.flows.deploy import deploy as run
 
     show_answer(run(wanted), json_, show.deployed)
 

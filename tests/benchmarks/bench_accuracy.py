@@ -30,7 +30,7 @@ HEAD = (
 
 def trained(here: settings.Settings, linker: str, data: Path) -> float:
     """Seconds that the refresh took."""
-    from flows.refresh import run
+    from belink.flows.refresh import run
 
     started = time.monotonic()
     files = {ontology: [data / name for name in names] for ontology, names in FILES[linker].items()}

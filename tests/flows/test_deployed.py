@@ -12,10 +12,10 @@ import pytest
 
 from belink import settings
 from belink.errors import GateRefused, RegistryError, ReleaseError
+from belink.flows import deployed
+from belink.flows.deployed import OntologyRefresh, Promotion, Retraining
 from belink.lifecycle import ontology
 from belink.registry import aliases as registry
-from flows import deployed
-from flows.deployed import OntologyRefresh, Promotion, Retraining
 from tests.support import small
 
 FIRST, SECOND = small.RELEASES
@@ -124,7 +124,7 @@ def test_retraining_takes_what_was_ingested_to_a_champion(team: Team) -> None:
 
 
 def test_retraining_and_the_command_line_agree_on_what_is_unchanged(team: Team) -> None:
-    from flows import refresh
+    from belink.flows import refresh
 
     team.ingest(FIRST)
     team.retrain()

@@ -16,9 +16,9 @@ from prefect.states import Completed, Crashed, Failed, State
 
 from belink.declarations import load_linker, load_source
 from belink.errors import ServerError
-from flows import deployed
-from flows.deploy import deploy
-from flows.deployments import CPU, GPU, Wanted, deployments, prefect_yaml
+from belink.flows import deployed
+from belink.flows.deploy import deploy
+from belink.flows.deployments import CPU, GPU, Wanted, deployments, prefect_yaml
 from tests.support import small
 from tests.support.servers import PrefectServer
 
@@ -27,7 +27,9 @@ ROOT = Path(__file__).parents[2]
 
 def by_entrypoint(flow: str, wanted: Wanted | None = None) -> dict[str, dict[str, Any]]:
     return {
-        each["name"]: each for each in deployments(wanted or Wanted()) if each["entrypoint"] == f"flows.deployed.{flow}"
+        each["name"]: each
+        for each in deployments(wanted or Wanted())
+        if each["entrypoint"] == f"belink.flows.deployed.{flow}"
     }
 
 
@@ -84,7 +86,7 @@ def test_deploying_needs_a_server_that_stays(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ServerError, match="PREFECT_API_URL, found none"):
         deploy(Wanted(linkers=["sample"]))
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    code = "from flows.deploy import deploy\nfrom flows.deployments import Wanted\ndeploy(Wanted(linkers=['sample']))"
+    code = "from belink.flows import deploy, deployments as d; deploy.deploy(d.Wanted(linkers=['sample']))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert "ServerError: http://127.0.0.1:9/api: expected a Prefect server, found ConnectError" in done.stderr
 

@@ -14,6 +14,7 @@ import pytest
 
 from belink import artefacts, settings
 from belink.errors import DeclarationError, RegistryError
+from belink.flows import refresh
 from belink.lifecycle import refresh as refresh_steps
 from belink.lifecycle import retrain as retraining
 from belink.linker import bundle, calibration
@@ -22,7 +23,6 @@ from belink.records import Mention
 from belink.registry import aliases
 from belink.settings import Settings
 from belink.text import normalise
-from flows import refresh
 from tests.support import small
 
 FIRST, SECOND = small.RELEASES
@@ -103,7 +103,7 @@ def test_nothing_new_is_found_out_without_prefect_or_models(told: tuple[Bench, l
 import json, sys
 from pathlib import Path
 from belink import settings
-from flows.refresh import run
+from belink.flows.refresh import run
 answer = run(settings.load(Path({str(bench.here.home)!r})), {str(bench.toml)!r},
              {{{small.ONTOLOGY!r}: [Path({str(file)!r})]}})
 heavy = [name for name in ("torch", "transformers", "faiss", "prefect", "sklearn") if name in sys.modules]
@@ -425,7 +425,7 @@ def test_every_shipped_linker_can_be_read(name: str) -> None:
 def test_tasks_are_functions_of_the_library_and_only_fetching_is_retried() -> None:
     from prefect import Task
 
-    from flows import pipeline
+    from belink.flows import pipeline
 
     tasks = {name: value for name, value in vars(pipeline).items() if isinstance(value, Task)}
     assert len(tasks) >= 12

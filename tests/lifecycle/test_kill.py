@@ -14,17 +14,17 @@ import psutil
 import pytest
 
 from belink import artefacts, settings
+from belink.flows import environment
 from belink.linker import bundle
 from belink.registry import aliases
 from belink.settings import Settings
-from flows import environment
 from tests.support import small
 
 PROGRAM = """
 import json, sys
 from pathlib import Path
 from belink import settings
-from flows.refresh import run
+from belink.flows.refresh import run
 home, toml, file = map(Path, sys.argv[1:4])
 print(json.dumps(run(settings.load(home), str(toml), {"mondo-sample": [file]}, "always")))
 """
@@ -143,7 +143,7 @@ def test_the_server_of_a_killed_flow_is_ended_and_that_of_a_living_one_is_not(tm
     program = """
 import sys, time
 from pathlib import Path
-from flows import environment
+from belink.flows import environment
 with environment.prepared(Path(sys.argv[1])):
     from prefect import flow
     flow(lambda: time.sleep(600), name="waits")()
