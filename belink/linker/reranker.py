@@ -131,7 +131,7 @@ def load_tokenizer(base: "ResolvedModel") -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(base.path)
+        return AutoTokenizer.from_pretrained(base.path, **models.LOADING)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"{base.reference}: expected a tokenizer in {base.path}, found: {first_line(error)}"
@@ -149,7 +149,7 @@ def load_model(base: "ResolvedModel", form: prompts.Form) -> Any:
 
     try:
         with models.hide_progress_bars():
-            model: Any = AutoModelForCausalLM.from_pretrained(base.path, dtype="auto")
+            model: Any = AutoModelForCausalLM.from_pretrained(base.path, dtype="auto", **models.LOADING_WEIGHTS)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"{base.reference}: expected a causal language model in {base.path}, found: {first_line(error)}"

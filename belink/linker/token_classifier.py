@@ -58,10 +58,8 @@ class Tagger:
         from transformers import AutoModelForTokenClassification, AutoTokenizer
 
         try:
-            tokenizer = AutoTokenizer.from_pretrained(resolved.path, local_files_only=True)
-            model: Any = AutoModelForTokenClassification.from_pretrained(
-                resolved.path, local_files_only=True, use_safetensors=True
-            )
+            tokenizer = AutoTokenizer.from_pretrained(resolved.path, **weights.LOADING)
+            model: Any = AutoModelForTokenClassification.from_pretrained(resolved.path, **weights.LOADING_WEIGHTS)
         except (OSError, ValueError, KeyError) as error:
             first = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ModelError(

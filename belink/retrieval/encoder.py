@@ -15,6 +15,7 @@ from belink.declarations import EncoderConfig
 from belink.errors import ModelError
 
 if TYPE_CHECKING:
+    import torch
     from sentence_transformers import SentenceTransformer
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ def encoded(model: "SentenceTransformer", texts: Sequence[str], batch_size: int 
         batches = progress.track(batches, what="encoding", total=-(-len(asked) // batch_size), unit="batches")
     for start in batches:
         batch = asked[start : start + batch_size]
-        with _precision(model.device.type):
+        with _autocast(model.device):
             vectors[[distinct[text] for text in batch]] = model.encode(
                 batch,
                 batch_size=batch_size,
@@ -105,14 +106,12 @@ def _by_length(model: "SentenceTransformer", texts: list[str]) -> list[str]:
     return [texts[i] for i in sorted(range(len(texts)), key=lambda i: len(tokens[i]))]
 
 
-def _precision(device: str) -> AbstractContextManager[Any]:
-    """bfloat16 products where the hardware has them: twice as fast, cosine to float32's vectors above 0.9999."""
+def _autocast(device: "torch.device") -> AbstractContextManager[Any]:
+    """Multiply in bfloat16 if the device has it: twice as fast, cosine to float32's vectors above 0.9999."""
     import torch
 
-    capable: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    if device == "cuda" or (device == "cpu" and (capable.get("avx512_bf16") or capable.get("amx_bf16"))):
-        return torch.autocast(device, torch.bfloat16)
-    return nullcontext()
+    dtype = weights.native_dtype(device)
+    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
 
 
 def load_model(folder: Path, config: EncoderConfig) -> "SentenceTransformer":
@@ -120,22 +119,28 @@ def load_model(folder: Path, config: EncoderConfig) -> "SentenceTransformer":
 
     :raises ModelError: the folder does not say how it pools, nor does the declaration.
     """
-    import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
     from transformers.utils import logging as theirs
 
     theirs.disable_progress_bar()  # type: ignore[no-untyped-call]
-    device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    device = str(weights.choose_device()[0])
     if config.pooling == "model":
         if not (folder / "modules.json").is_file():
             raise ModelError(
                 f"{config.model}: expected modules.json, which says how the encoder pools, found none; "
                 'declare pooling = "cls" (SapBERT) or "mean"'
             )
-        model = SentenceTransformer(str(folder), device=device, trust_remote_code=False)
+        model = SentenceTransformer(
+            str(folder), device=device, model_kwargs={"use_safetensors": True}, **weights.LOADING
+        )
     else:
-        transformer = Transformer(str(folder))
+        transformer = Transformer(
+            str(folder),
+            model_kwargs=weights.LOADING_WEIGHTS,
+            processor_kwargs=weights.LOADING,
+            config_kwargs=weights.LOADING,
+        )
         pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode=config.pooling)
         model = SentenceTransformer(modules=[transformer, pooling], device=device)
     model.max_seq_length = min(config.max_length, model.max_seq_length or config.max_length)

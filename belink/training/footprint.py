@@ -117,7 +117,7 @@ def _config(base: models.ResolvedModel, reranker: "RerankerConfig") -> Any:
     from transformers import AutoConfig
 
     try:
-        config: Any = AutoConfig.from_pretrained(base.path)
+        config: Any = AutoConfig.from_pretrained(base.path, **models.LOADING)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"{base.reference}: expected the configuration of a model in {base.path}, found: {first_line(error)}"

@@ -46,7 +46,7 @@ def base(models: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Re
 def _float32():
     """Comparisons of answers need the precision that a test machine with bfloat16 would not take."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("belink.weights._cpu_bf16", lambda: False)
+        patch.setattr("belink.weights._cpu_has_bfloat16", lambda: False)
         yield
 
 

@@ -20,7 +20,7 @@ from tests.support.tiny import tiny_causal_lm
 @pytest.fixture(scope="module", autouse=True)
 def _float32():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("belink.weights._cpu_bf16", lambda: False)
+        patch.setattr("belink.weights._cpu_has_bfloat16", lambda: False)
         yield
 
 

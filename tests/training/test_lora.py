@@ -47,7 +47,7 @@ def base(models: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Re
 @pytest.fixture(scope="module", autouse=True)
 def _float32():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("belink.weights._cpu_bf16", lambda: False)
+        patch.setattr("belink.weights._cpu_has_bfloat16", lambda: False)
         yield
 
 
@@ -221,7 +221,7 @@ def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint(base, tmp_path, m
         from belink import weights
         from belink.weights import ResolvedModel
         from tests.training.test_lora import CONFIG, TRAINING, make_questions
-        weights._cpu_bf16 = lambda: False
+        weights._cpu_has_bfloat16 = lambda: False
         base = ResolvedModel(path=Path({str(base.path)!r}), reference={base.reference!r}, sha256={base.sha256!r})
         training = TRAINING.model_copy(update={{"epochs": 2.0}})
         train.train(make_questions(64), base, training, CONFIG, Path({str(tmp_path)!r}) / "killed", device="cpu")
