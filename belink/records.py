@@ -1,10 +1,10 @@
-"""The nouns that stages exchange: frozen, keyword-only, no behaviour, importing nothing of belink.
+"""The nouns that stages exchange: frozen, keyword-only, importing nothing of belink; and a link as JSON.
 
 Offsets are Unicode code points into the document's text, end exclusive. Concept ids are CURIEs (``MONDO:0005148``).
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Scope = Literal["label", "exact", "broad", "narrow", "related"]
 
@@ -120,7 +120,12 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Link:
-    """The answer for one mention."""
+    """The answer for one mention: a concept, or NIL.
+
+    >>> link = Link(mention=Mention(text="COPD", start=7, end=11), candidate=None, probability=0.5)
+    >>> link.text, link.start, link.end, link.id
+    ('COPD', 7, 11, None)
+    """
 
     mention: Mention
     candidate: Candidate | None  # None: NIL
@@ -129,6 +134,46 @@ class Link:
     nil_probability: float = 0.0
     decided_by: Literal["exact", "retrieval", "reranker", "nothing found"] = "reranker"
     lineage: dict[str, str] = field(default_factory=dict)  # releases, index, adapter, model version
+
+    @property
+    def document(self) -> str:
+        """The id of the document that the mention stands in; "" for a text without one."""
+        return self.mention.document
+
+    @property
+    def text(self) -> str:
+        """The mention as the document writes it."""
+        return self.mention.text
+
+    @property
+    def start(self) -> int:
+        """Offset of the mention's first character in the document, in code points."""
+        return self.mention.start
+
+    @property
+    def end(self) -> int:
+        """Offset after the mention's last character, in code points."""
+        return self.mention.end
+
+    @property
+    def id(self) -> str | None:
+        """The concept's CURIE; ``None`` for NIL."""
+        return self.candidate.id if self.candidate else None
+
+    @property
+    def label(self) -> str | None:
+        """The concept's preferred label; ``None`` for NIL."""
+        return self.candidate.label if self.candidate else None
+
+    @property
+    def ontology(self) -> str | None:
+        """The ontology that the concept belongs to; ``None`` for NIL."""
+        return self.candidate.ontology if self.candidate else None
+
+    @property
+    def release(self) -> str | None:
+        """The version of that ontology; ``None`` for NIL."""
+        return self.candidate.release if self.candidate else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,3 +185,50 @@ class GateResult:
     bound: float
     passed: bool
     detail: str = ""
+
+
+def link_json(link: Link, *, n_candidates: int | None = None) -> dict[str, Any]:
+    """Return ``link`` as every output writes it: command line, service, page, MLflow and files.
+
+    :param n_candidates: how many candidates to list, best first; ``None`` for all.
+    :returns: ``document``, ``text``, ``start``, ``end``, ``long_form``, ``also``, ``id``, ``label``, ``ontology``,
+        ``release`` (those four are ``None`` for NIL), ``probability`` of that answer, ``nil_probability``,
+        ``decided_by`` and ``candidates``. Probabilities have four decimals.
+    """
+    mention = link.mention
+    return {
+        "document": mention.document,
+        "text": mention.text,
+        "start": mention.start,
+        "end": mention.end,
+        "long_form": mention.long_form,
+        "also": list(mention.also),
+        "id": link.id,
+        "label": link.label,
+        "ontology": link.ontology,
+        "release": link.release,
+        "probability": _rounded(link.probability),
+        "nil_probability": _rounded(link.nil_probability),
+        "decided_by": link.decided_by,
+        "candidates": [
+            {**candidate_json(candidate), "probability": _rounded(probability)}
+            for candidate, probability in link.options[:n_candidates]
+        ],
+    }
+
+
+def candidate_json(candidate: Candidate) -> dict[str, Any]:
+    """Return ``candidate`` as a search or a link lists it; ``name`` is the name that matched, ``scope`` its scope."""
+    return {
+        "id": candidate.id,
+        "label": candidate.label,
+        "name": candidate.name,
+        "scope": candidate.scope,
+        "ontology": candidate.ontology,
+        "release": candidate.release,
+        "score": round(candidate.score, 4),
+    }
+
+
+def _rounded(probability: float) -> float:
+    return round(min(1.0, max(0.0, probability)), 4)  # a softmax can end a rounding error above 1

@@ -8,18 +8,15 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from belink import artefacts, declarations
 from belink.declarations import SourceConfig
 from belink.errors import DeclarationError, SourceError
 from belink.ontology import release
-from belink.records import Candidate, Document, Link
+from belink.records import Document, Link, candidate_json, link_json
 from belink.registry.open import open_linker
 from belink.settings import Settings
-
-if TYPE_CHECKING:
-    pass
 
 Answer = dict[str, Any]
 
@@ -123,7 +120,7 @@ def link(
         for document, links in opened.link_documents(batch, min_probability=min_probability)
     )
     if output is None:
-        return {"links": [as_json(link) for _, links in linked for link in links], "lineage": opened.lineage}
+        return {"links": [link_json(link) for _, links in linked for link in links], "lineage": opened.lineage}
     return _write(output, linked, opened.lineage)
 
 
@@ -160,7 +157,7 @@ def _write(output: Path, linked: Iterable[tuple[Document, list[Link]]], lineage:
         if output.suffix == ".parquet":
             from belink.corpora import parquet
 
-            rows = ((document.id, [as_json(link) for link in links]) for document, links in linked)
+            rows = ((document.id, [link_json(link) for link in links]) for document, links in linked)
             n_documents, n_mentions = parquet.write_links(aside, rows, lineage)
         else:
             n_documents, n_mentions = _write_lines(aside, linked, lineage)
@@ -171,55 +168,18 @@ def _write_lines(path: Path, linked: Iterable[tuple[Document, list[Link]]], line
     n_documents = n_mentions = 0
     with path.open("w", encoding="utf-8") as stream:
         for document, links in linked:
-            line = {"id": document.id, "links": [as_json(link) for link in links], "lineage": lineage}
+            line = {"id": document.id, "links": [link_json(link) for link in links], "lineage": lineage}
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
             n_documents += 1
             n_mentions += len(links)
     return n_documents, n_mentions
 
 
-def as_json(link: Link) -> Answer:
-    """A link as other programs read it; ``id`` is null for NIL."""
-    chosen = link.candidate
-    return {
-        "text": link.mention.text,
-        "start": link.mention.start,
-        "end": link.mention.end,
-        "id": chosen.id if chosen else None,
-        "label": chosen.label if chosen else None,
-        "ontology": chosen.ontology if chosen else None,
-        "release": chosen.release if chosen else None,
-        "probability": round(link.probability, 4),
-        "decided_by": link.decided_by,
-        "candidates": [_option(candidate, probability) for candidate, probability in link.options],
-    }
-
-
-def _option(candidate: Candidate, probability: float) -> Answer:
-    return {
-        "id": candidate.id,
-        "label": candidate.label,
-        "name": candidate.name,
-        "score": round(candidate.score, 4),
-        "probability": round(probability, 4),
-    }
-
-
 def search(here: Settings, linker: str | None, query: str, limit: int) -> Answer:
     """Concepts for a name, or for an id; an id that a release replaced answers with its successors."""
     opened = open_linker(here, linker)
-    found, notes = opened.search(query, limit)
-    concepts = [
-        {
-            "id": c.id,
-            "label": c.label,
-            "name": c.name,
-            "score": round(c.score, 4),
-            "ontology": c.ontology,
-            "release": c.release,
-        }
-        for c in found
-    ]
+    candidates, notes = opened.search(query, limit)
+    concepts = [candidate_json(candidate) for candidate in candidates]
     return {"query": query, "concepts": concepts, "notes": notes}
 
 

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from belink.corpora.assemble import Annotation, Passage, RawDocument, Spans, clean, gold_ids, whole_number
-from belink.records import Document, Link, Mention
+from belink.records import Document, Link, Mention, link_json
 
+_LINK_KEYS = ("id", "label", "ontology", "release", "probability")
 _LONGEST_LINE = 1 << 28  # bytes; a longer one is not a document
 
 
@@ -46,18 +47,6 @@ def document_line(document: Document, links: dict[Mention, Link]) -> bytes:
     return json.dumps(node, ensure_ascii=False).encode() + b"\n"
 
 
-def link_node(link: Link) -> dict[str, Any]:
-    """The answer for one mention as JSON writes it; ``id`` is null for NIL."""
-    chosen = link.candidate
-    return {
-        "id": chosen.id if chosen else None,
-        "label": chosen.label if chosen else None,
-        "ontology": chosen.ontology if chosen else None,
-        "release": chosen.release if chosen else None,
-        "probability": round(link.probability, 6),
-    }
-
-
 def _mention_node(mention: Mention, links: dict[Mention, Link]) -> dict[str, Any]:
     node: dict[str, Any] = {"start": mention.start, "end": mention.end, "text": mention.text}
     if mention.spans:
@@ -69,7 +58,8 @@ def _mention_node(mention: Mention, links: dict[Mention, Link]) -> dict[str, Any
     if mention.type:
         node["type"] = mention.type
     if mention in links:
-        node["link"] = link_node(links[mention])
+        written = link_json(links[mention], n_candidates=0)
+        node["link"] = {key: written[key] for key in _LINK_KEYS}
     return node
 
 

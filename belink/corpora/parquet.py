@@ -56,7 +56,7 @@ def write_links(
 ) -> tuple[int, int]:
     """One row a link; how many documents and links there were.
 
-    :param linked: a document's id, and its links as :func:`belink.cli.commands.as_json` writes them.
+    :param linked: a document's id, and its links as :func:`belink.records.link_json` writes them.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

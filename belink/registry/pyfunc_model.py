@@ -80,7 +80,7 @@ class BundleModel(PythonModel):
         return [self._answer(request, str(number)) for number, request in enumerate(model_input)]
 
     def _answer(self, request: LinkRequest, number: str) -> LinkResponse:
-        from belink.records import Document, Mention
+        from belink.records import Document, Mention, link_json
 
         mentions = tuple(
             Mention(text=request.text[span.start : span.end], start=span.start, end=span.end, document=number)
@@ -88,27 +88,11 @@ class BundleModel(PythonModel):
         )
         document = Document(id=number, text=request.text, mentions=mentions)
         ((_, links),) = self.linker.link_documents([document], min_probability=request.min_probability)
-        response = LinkResponse(links=[_linked(link) for link in links], lineage=self.linker.lineage)
+        response = LinkResponse(
+            links=[LinkedMention.model_validate(link_json(link)) for link in links], lineage=self.linker.lineage
+        )
         # Consumers (JSON, data frames, Spark) want dictionaries; the type hint gives MLflow the schema.
         return cast(LinkResponse, response.model_dump())
-
-
-def _linked(link: Any) -> LinkedMention:
-    chosen = link.candidate
-    return LinkedMention(
-        text=link.mention.text,
-        start=link.mention.start,
-        end=link.mention.end,
-        id=chosen.id if chosen else None,
-        label=chosen.label if chosen else None,
-        ontology=chosen.ontology if chosen else None,
-        release=chosen.release if chosen else None,
-        probability=link.probability,
-        candidates=[
-            Option(id=option.id, label=option.label, name=option.name, probability=probability)
-            for option, probability in link.options
-        ],
-    )
 
 
 set_model(BundleModel())

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from belink.corpora import bioc
 from belink.corpora.assemble import CorpusReport, RawDocument, assemble, laid_out_length
 from belink.ontology.release import Release
-from belink.records import Candidate, Concept, Document, Link
+from belink.records import Candidate, Concept, Document, Link, candidate_json, link_json
 from belink.serve.schemas import (
     LONGEST_MENTION,
     LONGEST_TEXT,
@@ -23,7 +23,6 @@ from belink.serve.schemas import (
     LinkedMention,
     LinkedText,
     Marked,
-    Option,
     SearchAnswer,
     Synonym,
     Text,
@@ -93,47 +92,12 @@ def answered(
 
 def linked_mention(link: Link, n_candidates: int) -> LinkedMention:
     """``link`` with its ``n_candidates`` best candidates."""
-    chosen = link.candidate
-    return LinkedMention(
-        text=link.mention.text,
-        start=link.mention.start,
-        end=link.mention.end,
-        long_form=link.mention.long_form,
-        also=link.mention.also,
-        id=chosen.id if chosen else None,
-        label=chosen.label if chosen else None,
-        ontology=chosen.ontology if chosen else None,
-        release=chosen.release if chosen else None,
-        probability=_probability(link.probability),
-        nil_probability=_probability(link.nil_probability),
-        decided_by=link.decided_by,
-        candidates=[_option(*option) for option in link.options[:n_candidates]],
-    )
-
-
-def _option(candidate: Candidate, probability: float) -> Option:
-    return Option(
-        id=candidate.id,
-        label=candidate.label,
-        name=candidate.name,
-        scope=candidate.scope,
-        ontology=candidate.ontology,
-        release=candidate.release,
-        score=round(candidate.score, 4),
-        probability=_probability(probability),
-    )
-
-
-def _probability(value: float) -> float:
-    return round(min(1.0, max(0.0, value)), 4)  # a softmax may end a rounding error above 1
+    return LinkedMention.model_validate(link_json(link, n_candidates=n_candidates))
 
 
 def found(query: str, candidates: Sequence[Candidate], notes: list[str], lineage: dict[str, str]) -> SearchAnswer:
     """What a search answers with."""
-    concepts = [
-        Found(id=c.id, label=c.label, name=c.name, ontology=c.ontology, release=c.release, score=round(c.score, 4))
-        for c in candidates
-    ]
+    concepts = [Found.model_validate(candidate_json(candidate)) for candidate in candidates]
     return SearchAnswer(query=query, concepts=concepts, notes=notes, lineage=lineage)
 
 

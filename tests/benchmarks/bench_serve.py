@@ -20,6 +20,7 @@ import httpx
 
 from belink import settings
 from belink.corpora.files import read_corpus
+from belink.records import link_json
 
 
 def bare(home: Path, name: str, port: int) -> None:
@@ -28,7 +29,6 @@ def bare(home: Path, name: str, port: int) -> None:
     from fastapi import FastAPI
     from pydantic import BaseModel
 
-    from belink.cli import commands
     from belink.registry.open import open_linker
 
     class Asked(BaseModel):
@@ -39,7 +39,7 @@ def bare(home: Path, name: str, port: int) -> None:
     app = FastAPI()
 
     def link(body: Asked) -> dict:
-        return {"links": [commands.as_json(found) for found in linker.link_text(body.text)]}
+        return {"links": [link_json(found) for found in linker.link_text(body.text)]}
 
     app.post("/link")(link)
     app.get("/ready")(lambda: {})
