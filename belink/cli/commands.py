@@ -4,17 +4,16 @@ They open what the command names (a release, a registered linker, a file), call 
 """
 
 import dataclasses
-import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from belink import artefacts, declarations
+from belink import declarations
 from belink.declarations import SourceConfig
 from belink.errors import DeclarationError, SourceError
 from belink.ontology import release
-from belink.records import Document, Link, candidate_json, link_json
+from belink.records import Document, candidate_json, link_json
 from belink.registry.open import open_linker
 from belink.settings import Settings
 
@@ -109,9 +108,11 @@ def link(
     output: Path | None,
     min_probability: float | None,
 ) -> Answer:
-    """Link a text, or the documents of ``input_``; with ``output``, they are written there: one JSON line a
-    document, or as Parquet one row a mention.
-    """
+    """Link a text, or the documents of ``input_``; ``output`` receives them in the format of its suffix."""
+    from belink.corpora.links import output_format, write_links
+
+    if output is not None:
+        output_format(output)  # refuses a name before anything is linked
     opened = open_linker(here, linker)
     documents = [Document(id="", text=text)] if text is not None else _documents(input_)
     linked = (
@@ -121,21 +122,18 @@ def link(
     )
     if output is None:
         return {"links": [link_json(link) for _, links in linked for link in links], "lineage": opened.lineage}
-    return _write(output, linked, opened.lineage)
+    n_documents, n_mentions = write_links(linked, output, opened.lineage)
+    return {
+        "documents": n_documents, "mentions": n_mentions, "output": str(output), "links": [], "lineage": opened.lineage,
+    }  # fmt: skip
 
 
 def _documents(path: Path | None) -> Iterable[Document]:
-    from belink.corpora import files as corpora
+    from belink.corpora.files import read_documents
 
     if path is None:
         raise ValueError("neither a text nor a file was given")
-    if path.suffix == ".parquet":
-        from belink.corpora import parquet
-
-        return parquet.read_documents(path)
-    if path.name.removesuffix(".gz").endswith(".txt"):
-        return [Document(id=path.name, text=path.read_text(encoding="utf-8"))]
-    return corpora.read_corpus(path)
+    return read_documents(path)
 
 
 def _batches(documents: Iterable[Document], size: int = 64) -> Iterator[list[Document]]:
@@ -149,30 +147,6 @@ def _batches(documents: Iterable[Document], size: int = 64) -> Iterator[list[Doc
             batch = []
     if batch:
         yield batch
-
-
-def _write(output: Path, linked: Iterable[tuple[Document, list[Link]]], lineage: dict[str, str]) -> Answer:
-    """Written beside ``output`` and moved there, so that a reader never meets half a file."""
-    with artefacts.atomic_write(output) as aside:
-        if output.suffix == ".parquet":
-            from belink.corpora import parquet
-
-            rows = ((document.id, [link_json(link) for link in links]) for document, links in linked)
-            n_documents, n_mentions = parquet.write_links(aside, rows, lineage)
-        else:
-            n_documents, n_mentions = _write_lines(aside, linked, lineage)
-    return {"documents": n_documents, "mentions": n_mentions, "output": str(output), "links": [], "lineage": lineage}
-
-
-def _write_lines(path: Path, linked: Iterable[tuple[Document, list[Link]]], lineage: dict[str, str]) -> tuple[int, int]:
-    n_documents = n_mentions = 0
-    with path.open("w", encoding="utf-8") as stream:
-        for document, links in linked:
-            line = {"id": document.id, "links": [link_json(link) for link in links], "lineage": lineage}
-            stream.write(json.dumps(line, ensure_ascii=False) + "\n")
-            n_documents += 1
-            n_mentions += len(links)
-    return n_documents, n_mentions
 
 
 def search(here: Settings, linker: str | None, query: str, limit: int) -> Answer:

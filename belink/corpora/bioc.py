@@ -7,7 +7,7 @@ as code points; annotations may stand in a sentence, a passage or the document, 
 import bisect
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO
 
 from lxml import etree
@@ -89,6 +89,23 @@ def _events(stream: BinaryIO) -> Iterator[tuple[int, str, Any]]:
         if depth > _DEEPEST:
             raise Unreadable(f"it is nested deeper than {_DEEPEST} levels")
         yield depth, event, value
+
+
+def xml_head(infons: Mapping[str, str]) -> bytes:
+    """Return the beginning of a BioC XML collection, up to its first document."""
+    head = etree.Element("collection")
+    for tag, text in (("source", "belink"), ("date", ""), ("key", "")):
+        _child(head, tag, text)
+    for key, value in infons.items():
+        _child(head, "infon", value).set("key", key)
+    opened = etree.tostring(head, encoding="unicode").removesuffix("</collection>")
+    return f"<?xml version='1.0' encoding='UTF-8'?>\n{opened}\n".encode()
+
+
+def json_head(infons: Mapping[str, str]) -> bytes:
+    """Return the beginning of a BioC JSON collection, up to its first document."""
+    head = json.dumps({"source": "belink", "date": "", "key": "", "infons": dict(infons)}, ensure_ascii=False)
+    return f'{head[:-1]}, "documents": [\n'.encode()
 
 
 def xml_document(document: Document, links: dict[Mention, Link]) -> bytes:

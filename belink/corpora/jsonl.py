@@ -1,10 +1,9 @@
-"""JSONL, the project's own form: one document a line.
+"""JSONL corpora: one document a line, the format to convert other corpora to.
 
 ``{"id": "8701013", "text": "…", "sentences": [[0, 31], …], "mentions": [{"start": 22, "end": 30, "text": "delirium",
-"ids": ["MESH:D003693"]}]}``. Offsets are code points, end exclusive. ``id`` and ``text`` must be there; ``sentences``
-may be left out (they are then found by rule). A mention may have ``"spans": [[s, e], …]`` where it is in pieces,
-``"type"``, and ``"nil": true`` with ``"ids": []`` where no concept fits it; without ``ids`` it is unannotated. Written
-back, a linked mention has ``"link": {"id", "label", "ontology", "release", "probability"}``, ``id`` null for NIL.
+"ids": ["MESH:D003693"]}]}``. Offsets are code points, end exclusive. ``id`` and ``text`` are required; without
+``sentences`` they are split by rule. A mention may have ``"spans": [[s, e], …]`` where it is in pieces, ``"type"``, and
+``"nil": true`` with ``"ids": []`` where no concept fits it; without ``ids`` it is unannotated.
 """
 
 import json
@@ -12,19 +11,19 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from belink.corpora.assemble import Annotation, Passage, RawDocument, Spans, clean, gold_ids, whole_number
-from belink.records import Document, Link, Mention, link_json
 
-_LINK_KEYS = ("id", "label", "ontology", "release", "probability")
-_LONGEST_LINE = 1 << 28  # bytes; a longer one is not a document
+_MAX_LINE = 1 << 28  # bytes; a longer line is not a document
 
 
 def read(stream: BinaryIO, default_prefix: str) -> Iterator[RawDocument]:
-    """The documents of a JSONL file, in order.
+    """Yield the documents of a JSONL file, in order.
 
+    :param stream: UTF-8 without byte order mark.
+    :param default_prefix: put before concept ids that have none.
     :raises ValueError: a line that is not such a document, named by its number.
     """
-    for number, line in enumerate(iter(lambda: stream.readline(_LONGEST_LINE), b""), 1):
-        text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+    for number, line in enumerate(iter(lambda: stream.readline(_MAX_LINE), b""), 1):
+        text = line.decode("utf-8").strip()
         if not text:
             continue
         try:
@@ -34,33 +33,6 @@ def read(stream: BinaryIO, default_prefix: str) -> Iterator[RawDocument]:
         if not (isinstance(node, dict) and isinstance(node.get("text"), str) and "id" in node):
             raise ValueError(f'line {number}: expected an object with "id" and "text", found {text[:60]!r}')
         yield _document(node, number, default_prefix)
-
-
-def document_line(document: Document, links: dict[Mention, Link]) -> bytes:
-    """``document`` as one line."""
-    node = {
-        "id": document.id,
-        "text": document.text,
-        "sentences": [list(span) for span in document.sentences],
-        "mentions": [_mention_node(mention, links) for mention in document.mentions],
-    }
-    return json.dumps(node, ensure_ascii=False).encode() + b"\n"
-
-
-def _mention_node(mention: Mention, links: dict[Mention, Link]) -> dict[str, Any]:
-    node: dict[str, Any] = {"start": mention.start, "end": mention.end, "text": mention.text}
-    if mention.spans:
-        node["spans"] = [list(span) for span in mention.spans]
-    if mention.gold or mention.nil:
-        node["ids"] = list(mention.gold)
-    if mention.nil:
-        node["nil"] = True
-    if mention.type:
-        node["type"] = mention.type
-    if mention in links:
-        written = link_json(links[mention], n_candidates=0)
-        node["link"] = {key: written[key] for key in _LINK_KEYS}
-    return node
 
 
 def _document(node: dict[str, Any], line: int, default_prefix: str) -> RawDocument:

@@ -1,8 +1,8 @@
 """PubTator: a title line, an abstract line, then one tab-separated line a mention; blank lines between documents.
 
 ``8701013|t|Famotidine-associated delirium.``, ``8701013|a|…``, then id, start, end, text, type and concept id of each
-mention. The abstract begins one character after the title's end. Relation lines are passed over. The format has no
-sentences and no discontinuous mentions: writing gives the span that covers all pieces.
+mention. The abstract begins one character after the title's end. Relation lines are skipped. The format has neither
+sentences nor discontinuous mentions: writing gives the span that covers all pieces.
 """
 
 import re
@@ -12,19 +12,22 @@ from typing import BinaryIO
 from belink.corpora.assemble import Annotation, Passage, RawDocument, gold_ids, whole_number
 from belink.records import Document, Link, Mention
 
+TITLE = re.compile(r"[^|\t\r\n]{1,200}\|[ta]\|")  # what a PubTator file begins with
 _TEXT = re.compile(r"([^|\t]{1,200})\|([a-z])\|(.*)", re.DOTALL)
 _RELATION = re.compile(r"[^\t]+\t[A-Za-z_-]+\t[^\t]+\t[^\t]+")
-_LONGEST_LINE = 1 << 28  # bytes
+_MAX_LINE = 1 << 28  # bytes; a longer line is not read as one
 
 
 def read(stream: BinaryIO, default_prefix: str) -> Iterator[RawDocument]:
-    """The documents of a PubTator file, in order.
+    """Yield the documents of a PubTator file, in order.
 
+    :param stream: UTF-8 without byte order mark.
+    :param default_prefix: put before concept ids that have none.
     :raises ValueError: a line outside any document.
     """
     identifier, passages, annotations = "", list[Passage](), list[Annotation]()
-    for number, raw in enumerate(iter(lambda: stream.readline(_LONGEST_LINE), b""), 1):
-        line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+    for number, raw in enumerate(iter(lambda: stream.readline(_MAX_LINE), b""), 1):
+        line = raw.decode("utf-8").rstrip("\r\n")
         text = _TEXT.fullmatch(line)
         ends = not line.strip() or (text is not None and text[1] != identifier)
         if ends and passages:
@@ -45,7 +48,10 @@ def read(stream: BinaryIO, default_prefix: str) -> Iterator[RawDocument]:
 
 
 def document_block(document: Document, links: dict[Mention, Link]) -> bytes:
-    """``document`` as PubTator lines; other line breaks and tabs in its text become blanks."""
+    """Return ``document`` as PubTator lines; other line breaks and tabs in its text become blanks.
+
+    :param links: of some of its mentions; their ids take the place of the mentions' own.
+    """
     title, _, abstract = document.text.partition("\n")
     identifier = re.sub(r"[|\t\r\n]", " ", document.id)[:200] or "-"
     lines = [f"{identifier}|t|{_flat(title)}", f"{identifier}|a|{_flat(abstract)}"]

@@ -1,21 +1,27 @@
 """Corpora in four formats come in as the same Documents, and what does not fit is counted, never dropped in silence."""
 
 import gzip
+import io
 import json
 import os
 import tracemalloc
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from belink.corpora.assemble import gold_ids
-from belink.corpora.files import CorpusReport, Format, read_corpus, write_corpus
+from belink.corpora.files import CorpusReport, Format, read_corpus, read_documents
+from belink.corpora.links import write_links
 from belink.errors import CorpusError
-from belink.records import Candidate, Document, Link, Mention
+from belink.records import Document, Mention
 from belink.text.sentences import split
+from tests.support.corpora import write_jsonl
 
 DATA = os.environ.get("BELINK_DATA")
 SUFFIX: dict[Format, str] = {"bioc-xml": ".xml", "bioc-json": ".json", "pubtator": ".pubtator", "jsonl": ".jsonl"}
@@ -74,6 +80,14 @@ def read(path: Path, content: str | bytes, **options: str) -> tuple[list[Documen
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     report = CorpusReport()
     return list(read_corpus(path, report=report, **options)), report  # type: ignore[arg-type]
+
+
+def write(documents: Iterable[Document], path: Path) -> None:
+    """Write an annotated corpus in the format that the suffix of ``path`` stands for."""
+    if path.suffix == ".jsonl":
+        write_jsonl(documents, path)
+    else:
+        write_links(((document, []) for document in documents), path, {})
 
 
 def test_bioc_xml_gives_text_sentences_and_mentions(tmp_path: Path) -> None:
@@ -218,8 +232,8 @@ def test_a_text_kept_in_sentences_alone_is_put_together(tmp_path: Path) -> None:
         b"[" * 100_000,
         b'{"id": "1", "text": "x"}\n{"id": "2", "te',
         b'{"id": "1", "text": "x"}\n' + b'{"id":' * 50_000,
-        b'{"id": "1", "text": "\xff\xfe"}\n',
-        b"1|t|title\n1|a|\xff\n",
+        '{"id": "1", "text": "β-thalassaemia in naïve \xe9tats"}\n'.encode() + b'{"id": "2", "text": "\xff"}\n',
+        b"1|t|title\n1|a|\x00\xff\n",
         b"1|t|title\n\n1\t0\t5\ttitle\tDisease\tD1\n",
         gzip.compress(b'{"id": "1", "text": "x"}\n' * 50)[:-12],
         b"\x1f\x8b\x08\x00garbage",
@@ -258,66 +272,18 @@ def test_an_external_dtd_is_never_loaded(tmp_path: Path) -> None:
 
 def test_documents_stream_so_that_memory_does_not_follow_the_file(tmp_path: Path) -> None:
     def peak(format: Format, copies: int) -> int:
-        path = tmp_path / f"x{SUFFIX[format]}.gz"
-        write_corpus((replace(DOCUMENT, id=str(i), text=TEXT * 10) for i in range(copies)), (), path)
+        path = tmp_path / f"x{SUFFIX[format]}"
+        write((replace(DOCUMENT, id=str(i), text=TEXT * 10) for i in range(copies)), path)
+        path.write_bytes(gzip.compress(path.read_bytes()))
         tracemalloc.start()
         assert sum(1 for _ in read_corpus(path)) == copies
-        return tracemalloc.get_traced_memory()[1]
+        highest = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return highest
 
     for format in SUFFIX:
         small, large = peak(format, 50), peak(format, 400)
-        tracemalloc.stop()
         assert large < small * 1.5 + 100_000, format
-
-
-# --- writing ---
-
-
-def linked(mention: Mention, identifier: str | None) -> Link:
-    candidate = (
-        Candidate(id=identifier, label="Délire <b>", name="d", ontology="mesh", release="2025") if identifier else None
-    )
-    return Link(mention=mention, candidate=candidate, probability=0.91)
-
-
-@pytest.mark.parametrize("format", list(SUFFIX))
-def test_links_are_written_back_beside_their_mentions(tmp_path: Path, format: Format) -> None:
-    document = filled(DOCUMENT)
-    links = [linked(document.mentions[0], "MESH:D000001"), linked(document.mentions[2], None)]
-    path = tmp_path / f"out{SUFFIX[format]}.gz"
-    assert write_corpus([document], links, path) == 1
-    written = gzip.decompress(path.read_bytes()).decode()
-    assert "MESH:D000001" in written
-    assert ("<b>" in written) == (format in ("jsonl", "bioc-json"))  # PubTator has no place for labels
-    if format == "jsonl":
-        found = [m.get("link") for m in json.loads(written)["mentions"]]
-        assert found[0]["id"] == "MESH:D000001" and found[1] is None and found[2]["id"] is None
-        assert json.loads(written)["mentions"][0]["ids"] == ["MESH:D003693"]
-    else:
-        (again,) = read_corpus(path)
-        assert again.mentions[0].gold == ("MESH:D000001",)
-        assert again.mentions[2].nil
-
-
-def test_mentions_that_were_found_rather_than_given_are_added(tmp_path: Path) -> None:
-    bare = replace(DOCUMENT, mentions=())
-    mention = Mention(text="delirium", start=22, end=30, document=DOCUMENT.id)
-    write_corpus([bare], [linked(mention, "MESH:D003693")], tmp_path / "x.xml")
-    (again,) = read_corpus(tmp_path / "x.xml")
-    assert [(m.text, m.gold) for m in again.mentions] == [("delirium", ("MESH:D003693",))]
-
-
-def test_links_out_of_the_documents_order_are_refused_and_nothing_is_left(tmp_path: Path) -> None:
-    documents = [replace(DOCUMENT, id="1"), replace(DOCUMENT, id="2")]
-    links = [linked(replace(DOCUMENT.mentions[0], document=name), None) for name in ("2", "1")]
-    with pytest.raises(ValueError, match="order"):
-        write_corpus(documents, links, tmp_path / "x.jsonl")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_name_that_stands_for_no_format_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="expected a name ending"):
-        write_corpus([DOCUMENT], [], tmp_path / "x.docx")
 
 
 WORDS = st.lists(
@@ -361,7 +327,7 @@ def documents(draw: st.DrawFn) -> Document:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_written_is_read_again(tmp_path: Path, format: Format, document: Document) -> None:
     path = tmp_path / f"x{SUFFIX[format]}"
-    write_corpus([document], [], path)
+    write([document], path)
     assert list(read_corpus(path)) == [document]
 
 
@@ -369,7 +335,7 @@ def test_what_is_written_is_read_again(tmp_path: Path, format: Format, document:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_pubtator_keeps_text_and_covering_spans(tmp_path: Path, document: Document) -> None:
     path = tmp_path / "x.pubtator"
-    write_corpus([document], [], path)
+    write([document], path)
     (again,) = read_corpus(path)
     assert again.text == document.text
     assert [(m.start, m.end, m.gold, m.nil) for m in again.mentions] == [
@@ -382,7 +348,7 @@ def test_pubtator_keeps_text_and_covering_spans(tmp_path: Path, document: Docume
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_file_is_refused_or_its_mentions_fit(tmp_path: Path, format: Format, data: st.DataObject) -> None:
     path = tmp_path / f"x{SUFFIX[format]}"
-    write_corpus([DOCUMENT, replace(DOCUMENT, id="2")], [], path)
+    write([DOCUMENT, replace(DOCUMENT, id="2")], path)
     content = bytearray(path.read_bytes())
     for _ in range(data.draw(st.integers(1, 6))):
         at = data.draw(st.integers(0, len(content)))
@@ -409,6 +375,63 @@ def test_a_damaged_file_is_refused_or_its_mentions_fit(tmp_path: Path, format: F
                 mention.sentence[within : within + mention.end - mention.start]
                 == document.text[mention.start : mention.end]
             )
+
+
+# --- any file that can be linked ---
+
+
+@pytest.mark.parametrize("name", ["CDR_Sample.PubTator.txt", "x", "x.TXT", "x.gz"])
+def test_an_annotated_file_is_recognised_whatever_its_name(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(PUBTATOR.encode()) if name.endswith(".gz") else PUBTATOR.encode())
+    assert [(document.id, document.text) for document in read_documents(path)] == [("8701013", TEXT), ("99", "Second.")]
+
+
+@pytest.mark.parametrize(
+    "note", ["He has COPD.\r\nAnd gout.\r\n", "[**Name**] has {COPD}.", "<p>asthma</p>", "see a\nb|t|c"]
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("name", ["NOTE.TXT", "note.txt.gz", "note"])
+def test_any_other_text_is_one_document_with_its_own_line_ends(
+    tmp_path: Path, note: str, encoding: str, name: str
+) -> None:
+    path, content = tmp_path / name, note.encode(encoding)
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    assert list(read_documents(path)) == [Document(id=name, text=note)]
+
+
+def test_standard_input_is_read_as_files_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(gzip.compress(PUBTATOR.encode()))))
+    assert [document.id for document in read_documents(Path("-"))] == ["8701013", "99"]
+
+
+def test_a_parquet_table_is_recognised_whatever_its_name(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": ["asthma", "gout"]}), tmp_path / "notes")
+    assert [document.text for document in read_documents(tmp_path / "notes")] == ["asthma", "gout"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b" \n", b"\x89PNG\r\n\x1a\n\x00\x00\xff", gzip.compress(b"COPD" * 9)[:-9], b"<html/>"]
+)
+def test_a_file_that_is_no_text_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "note.txt").write_bytes(content if content != b"<html/>" else b"<!DOCTYPE html><html/>")
+    with pytest.raises(CorpusError) as caught:
+        list(read_documents(tmp_path / "note.txt"))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("format", ["pubtator", "jsonl", "bioc-json"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_a_corpus_in_another_encoding_says_the_same(
+    tmp_path: Path, format: Format, encoding: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    document = replace(DOCUMENT, text=DOCUMENT.text.replace("β", "µ"), mentions=DOCUMENT.mentions[:1])
+    path = tmp_path / f"x{SUFFIX[format]}"
+    write([document], path)
+    expected = list(read_corpus(path))
+    path.write_bytes(path.read_bytes().decode().encode(encoding))
+    assert list(read_corpus(path)) == expected
+    assert ("Windows-1252" in caplog.text) == (encoding == "cp1252")
 
 
 # --- sentences ---

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from belink import settings
-from belink.corpora.files import read_corpus, write_corpus
+from belink.corpora.files import read_corpus
 from belink.evaluation import run
 from belink.evaluation.predictions import CONCEPT_REMOVED, Seen, read_predictions
 from belink.lifecycle import promote, refresh, retrain
@@ -17,6 +17,7 @@ from belink.linker.linker import Linker
 from belink.records import Candidate, Document, Mention
 from belink.training.splits import EvaluationItem
 from tests.support import small
+from tests.support.corpora import write_jsonl
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +87,7 @@ def test_a_corpus_is_measured_on_every_annotated_mention(linker: Linker, tmp_pat
         at += len(name) + len(" and ")
     corpus = tmp_path / "corpus.jsonl"
     missed = Mention(text=text[:3], start=0, end=3, gold=("MONDO:9999999",))
-    write_corpus([Document(id="d", text=text, mentions=(*mentions, missed))], [], corpus)
+    write_jsonl([Document(id="d", text=text, mentions=(*mentions, missed))], corpus)
     annotated = sum(bool(m.gold) for d in read_corpus(corpus) for m in d.mentions)
     assert annotated == 7
 
@@ -116,7 +117,7 @@ def test_gold_that_a_release_replaced_counts_as_its_successor(linker: Linker, tm
         label = release.concept(new).label
     corpus = tmp_path / "corpus.jsonl"
     mention = Mention(text=label, start=0, end=len(label), gold=(old,))
-    write_corpus([Document(id="d", text=label, mentions=(mention,))], [], corpus)
+    write_jsonl([Document(id="d", text=label, mentions=(mention,))], corpus)
     assert run.evaluate_corpus(linker, corpus)["recall_at_1"] == 1.0
 
 

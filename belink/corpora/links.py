@@ -1,0 +1,93 @@
+"""Links out: BioC XML and JSON, PubTator, JSON Lines or Parquet, chosen by the suffix of the file.
+
+Call :func:`output_format` first where linking takes long: it refuses a name that no writer knows. Then hand
+:func:`write_links` the pairs that ``Linker.link_documents`` returns::
+
+    linked = linker.link_documents(documents)
+    n_documents, n_links = write_links(linked, Path("links.jsonl.gz"), linker.lineage)
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from belink import artefacts, textfiles
+from belink.corpora import bioc, parquet, pubtator
+from belink.errors import CorpusError
+from belink.records import Document, Link, link_json
+
+OutputFormat = Literal["bioc-xml", "bioc-json", "pubtator", "jsonl", "parquet"]
+Linked = Iterable[tuple[Document, Sequence[Link]]]
+
+_SUFFIXES: dict[str, OutputFormat] = {
+    ".xml": "bioc-xml", ".json": "bioc-json", ".pubtator": "pubtator", ".jsonl": "jsonl", ".ndjson": "jsonl",
+    ".parquet": "parquet",
+}  # fmt: skip
+
+
+def output_format(path: Path) -> OutputFormat:
+    """Return the format that the suffix of ``path`` stands for. ``.gz`` after it packs the file; Parquet packs itself.
+
+    :raises CorpusError: the suffix stands for none.
+    """
+    suffix = Path(path.name.removesuffix(".gz")).suffix.casefold()
+    if suffix not in _SUFFIXES or (suffix == ".parquet" and path.name.endswith(".gz")):
+        raise CorpusError(
+            f"{path}: expected a name that ends in {', '.join(_SUFFIXES)} (all but .parquet also with .gz), "
+            f"found {''.join(path.suffixes[-2:]) or 'no suffix'}; name the output by its format"
+        )
+    return _SUFFIXES[suffix]
+
+
+def write_links(linked: Linked, path: Path, lineage: Mapping[str, str]) -> tuple[int, int]:
+    """Write ``linked`` to ``path`` as it comes, whole or not at all; return how many documents and links that were.
+
+    - ``.xml``, ``.json`` (BioC): text, sentences and mentions; the id of a link takes the place of the mention's own,
+      which becomes ``gold_id``. The collection's infons hold the lineage.
+    - ``.pubtator``: title, abstract and mentions with the linked id. The format has no place for the lineage.
+    - ``.jsonl``: one line a document: ``id``, ``links`` (see :func:`belink.records.link_json`) and ``lineage``.
+    - ``.parquet``: one row a link, see :mod:`belink.corpora.parquet`.
+
+    A mention without link keeps the ids it came with.
+
+    :param linked: documents, each with its links; the links belong to mentions of their document.
+    :param lineage: which linker, model version, releases and index the links come from.
+    :raises CorpusError: see :func:`output_format`.
+    """
+    chosen = output_format(path)
+    if chosen == "parquet":
+        rows = ((document.id, [link_json(link) for link in links]) for document, links in linked)
+        with artefacts.atomic_write(path) as aside:
+            return parquet.write_links(aside, rows, lineage)
+    before, between, after = _frame(chosen, lineage)
+    n_documents = n_links = 0
+    with textfiles.write_whole(path) as stream:
+        stream.write(before)
+        for document, links in linked:
+            stream.write((between if n_documents else b"") + _document(chosen, document, links, lineage))
+            n_documents += 1
+            n_links += len(links)
+        stream.write(after)
+    return n_documents, n_links
+
+
+def _frame(chosen: OutputFormat, lineage: Mapping[str, str]) -> tuple[bytes, bytes, bytes]:
+    """Return what stands before, between and after the documents of a file."""
+    if chosen == "bioc-xml":
+        return bioc.xml_head(lineage), b"", b"</collection>\n"
+    if chosen == "bioc-json":
+        return bioc.json_head(lineage), b",\n", b"\n]}\n"
+    return b"", b"", b""
+
+
+def _document(chosen: OutputFormat, document: Document, links: Sequence[Link], lineage: Mapping[str, str]) -> bytes:
+    if chosen == "jsonl":
+        line = {"id": document.id, "links": [link_json(link) for link in links], "lineage": dict(lineage)}
+        return json.dumps(line, ensure_ascii=False).encode() + b"\n"
+    by_mention = {link.mention: link for link in links}
+    if chosen == "bioc-xml":
+        return bioc.xml_document(document, by_mention)
+    if chosen == "bioc-json":
+        return bioc.json_document(document, by_mention)
+    return pubtator.document_block(document, by_mention)
