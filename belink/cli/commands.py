@@ -152,7 +152,7 @@ def _batches(documents: Iterable[Document], size: int = 64) -> Iterator[list[Doc
 def search(here: Settings, linker: str | None, query: str, limit: int) -> Answer:
     """Concepts for a name, or for an id; an id that a release replaced answers with its successors."""
     opened = open_linker(here, linker)
-    candidates, notes = opened.search(query, limit)
+    candidates, notes = opened.look_up(query, limit)
     concepts = [candidate_json(candidate) for candidate in candidates]
     return {"query": query, "concepts": concepts, "notes": notes}
 

@@ -7,7 +7,7 @@ A :class:`Linker` is a loaded bundle and nothing else: same bundle, same answers
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -21,8 +21,8 @@ from belink.linker.calibration import Calibration
 from belink.linker.name_finder import NOTHING_LEARNED, Detector, Lexicon
 from belink.linker.reranker import Reranker
 from belink.linker.token_classifier import Finds, Joined, Tagger
-from belink.ontology import release as releases
-from belink.records import Candidate, Document, Link, Mention
+from belink.ontology.release import Release, open_release
+from belink.records import Candidate, Concept, Document, Link, Mention
 from belink.retrieval.encoder import Encoder
 from belink.retrieval.index import Index
 from belink.retrieval.retrieve import retrieve
@@ -108,13 +108,28 @@ class Linker:
     def link_documents(
         self, documents: Sequence[Document], *, min_probability: float | None = None
     ) -> list[tuple[Document, list[Link]]]:
-        """Each document with one link a mention; mentions are looked for where a document marks none."""
+        """Return each document with one link for each of its mentions; where it marks none, they are looked for.
+
+        >>> documents = [belink.Document(id="1", text="She has schizophrenia."), belink.Document(id="2", text="Fine.")]
+        >>> for document, links in linker.link_documents(documents):
+        ...     print(document.id, [link.id for link in links])
+        1 ['MONDO:0005090']
+        2 []
+
+        :param min_probability: see :meth:`link`.
+        """
         marked = [self.prepare(document) for document in documents]
         links = iter(self.link([m for d in marked for m in d.mentions], min_probability=min_probability))
         return [(document, [next(links) for _ in document.mentions]) for document in marked]
 
     def link_text(self, text: str, *, min_probability: float | None = None) -> list[Link]:
-        """The links of the mentions that the dictionary finds in ``text``."""
+        """Return one link for each mention that the linker finds in ``text``, in order of their offsets.
+
+        >>> [(link.text, link.id) for link in linker.link_text("She has schizophrenia.")]
+        [('schizophrenia', 'MONDO:0005090')]
+
+        :param min_probability: see :meth:`link`.
+        """
         ((_, links),) = self.link_documents([Document(id="", text=text)], min_probability=min_probability)
         return links
 
@@ -129,24 +144,51 @@ class Linker:
         """Distinct concepts for each mention, best first; at most ``retrieval.candidates``."""
         return retrieve(self.index, self.encoder, mentions, self.declaration.retrieval, hide_own_name=hide_own_name)
 
-    def search(self, query: str, limit: int = 10) -> tuple[list[Candidate], list[str]]:
-        """Concepts for a name or an id, best first, and what there is to say of them.
+    def search(self, query: str, limit: int = 10) -> list[Candidate]:
+        """Return the concepts that a name or an id may mean, best first.
 
-        An id that is obsolete is answered with its successors: linking never returns it, so nor does looking it up.
+        An obsolete id gives its successors. :meth:`look_up` also returns the notes about them.
+
+        >>> [(concept.id, concept.label) for concept in linker.search("RA - rheumatoid arthritis", limit=1)]
+        [('MONDO:0008383', 'rheumatoid arthritis')]
         """
+        return self.look_up(query, limit)[0]
+
+    def look_up(self, query: str, limit: int = 10) -> tuple[list[Candidate], list[str]]:
+        """Return the concepts that a name or an id may mean, best first, and notes about them.
+
+        An obsolete id gives its successors, and a note that says so: linking never returns an obsolete id either.
+        """
+        for release in self._releases():
+            ids = release.successor(query)
+            concept = release.concept(query)
+            if not ids and concept is None:
+                continue
+            notes = []
+            if ids != (query,):
+                was = f"{query} ({concept.label})" if concept and concept.label else query
+                notes = [f"{was} is not used any more in {release.ontology} {release.version}"]
+            return [self.index.candidate(id) for id in ids if id in self.index], notes
+        (candidates,) = self.candidates([Mention(text=query)])
+        return candidates[:limit], []
+
+    def concept(self, concept_id: str) -> Concept | None:
+        """Return what the linker's releases say of a concept, obsolete ones included; ``None`` for an unknown id.
+
+        >>> concept = linker.concept("MONDO:0008383")
+        >>> concept.label, len(concept.synonyms) > 0
+        ('rheumatoid arthritis', True)
+        """
+        for release in self._releases():
+            if (concept := release.concept(concept_id)) is not None:
+                return concept
+        return None
+
+    def _releases(self) -> Iterator[Release]:
+        """The bundle's releases, each open while it is looked at."""
         for folder in sorted((self.path / "releases").iterdir()):
-            with releases.open_release(folder) as release:
-                ids = release.successor(query)
-                concept = release.concept(query)
-                if not ids and concept is None:
-                    continue
-                notes = []
-                if ids != (query,):
-                    was = f"{query} ({concept.label})" if concept and concept.label else query
-                    notes = [f"{was} is not used any more in {release.ontology} {release.version}"]
-                return [self.index.candidate(id) for id in ids if id in self.index], notes
-        (found,) = self.candidates([Mention(text=query)])
-        return found[:limit], []
+            with open_release(folder) as release:
+                yield release
 
     def probabilities(
         self, mentions: Sequence[Mention], candidates: Sequence[Sequence[Candidate]]

@@ -1,23 +1,72 @@
-"""A registered linker, opened: what every consumer of the registry but MLflow itself begins with."""
+"""A registered linker, opened: where every consumer of the registry but MLflow itself begins."""
 
-from belink import declarations
+from pathlib import Path
+
+from belink import artefacts, declarations, settings
 from belink.errors import RegistryError
 from belink.linker.linker import Linker
 from belink.registry import aliases
 from belink.settings import Settings
 
+_MODELS = "models:/"
+
+
+def load(reference: str | Path, *, home: str | Path | None = None) -> Linker:
+    """Return the linker that ``reference`` names, ready to link.
+
+    >>> import belink
+    >>> linker = belink.load("sample@champion")
+    >>> linker.link_text("She has schizophrenia.")[0].id
+    'MONDO:0005090'
+
+    :param reference: ``NAME``, ``NAME@ALIAS`` or ``NAME@VERSION`` of a registered linker (``NAME`` alone stands for
+        ``NAME@champion``), the same as MLflow writes it (``models:/NAME@champion``, ``models:/NAME/3``), or the folder
+        of a bundle.
+    :param home: the home to look in; ``BELINK_HOME``, or ``./.belink``, if left out.
+    :raises RegistryError: no such linker, alias or version.
+    :raises BundleError: the bundle is damaged, or made by another version of belink.
+    """
+    here = settings.load(Path(home) if home is not None else None)
+    if (folder := _bundle_folder(reference)) is not None:
+        return Linker(folder, here.cache)
+    return open_linker(here, _registered_name(str(reference)))
+
+
+def _bundle_folder(reference: str | Path) -> Path | None:
+    """The folder that ``reference`` names; ``None`` where it is the name of a registered linker.
+
+    :raises RegistryError: it is a path, but no bundle lies there.
+    """
+    path = Path(reference).expanduser()
+    if str(reference).startswith(_MODELS) or str(reference).endswith(".toml"):
+        return None
+    if artefacts.exists(path):
+        return path
+    if isinstance(reference, Path) or len(path.parts) > 1:
+        found = "a folder without manifest.json" if path.is_dir() else "nothing"
+        raise RegistryError(f"{reference}: expected the folder of a bundle, found {found}")
+    return None
+
+
+def _registered_name(reference: str) -> str:
+    """``models:/NAME@ALIAS`` and ``models:/NAME/VERSION`` as ``NAME@ALIAS``; other names as they are."""
+    if not reference.startswith(_MODELS):
+        return reference
+    name, separator, version = reference.removeprefix(_MODELS).partition("/")
+    return f"{name}@{version}" if separator else name
+
 
 def open_linker(here: Settings, name: str | None) -> Linker:
-    """The registered linker ``NAME[@ALIAS]``; the only one there is where ``name`` is ``None``.
+    """Return the registered linker ``NAME[@ALIAS]``; the only one there is where ``name`` is ``None``.
 
     :raises RegistryError: no such linker, alias or version, or several to choose from.
     """
     if name is None:
-        known = aliases.linkers(here)
-        if len(known) != 1:
-            there = ", ".join(known) or "none; belink refresh NAME makes one"
+        registered = aliases.linkers(here)
+        if len(registered) != 1:
+            there = ", ".join(registered) or "none; belink refresh NAME makes one"
             raise RegistryError(f"expected one registered linker, found {there}; name it with --linker")
-        (name,) = known
+        (name,) = registered
     plain, _, alias = name.partition("@")
     if plain.endswith(".toml"):
         plain = declarations.load_linker(plain).name

@@ -139,7 +139,7 @@ def _links(app: FastAPI, service: Service) -> None:
     async def search(q: _NAME, limit: Annotated[int, Query(ge=1, le=100)] = 10) -> Response:
         """Concepts for a name or an id; an obsolete id answers with its successor."""
         found = await _answer(
-            service.batcher.ask(lambda linker: answers.found(q, *linker.search(q, limit), linker.lineage))
+            service.batcher.ask(lambda linker: answers.found(q, *linker.look_up(q, limit), linker.lineage))
         )
         return _json(found)
 
