@@ -1,22 +1,22 @@
-"""What a file says → Documents whose mentions are known to fit the text.
+"""Raw documents, as a reader of a format gives them → Documents whose mentions fit the text.
 
 Files of the same format disagree on what offsets count from, and annotations drift by a character or two. So every
 mention is compared with the text: one that fits is kept, one whose words stand within a few characters is moved there
-and counted as repaired, any other is counted and set aside. Nothing is dropped in silence.
+and counted as repaired, any other is counted and set aside. Nothing is dropped silently.
 """
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from belink.records import Document, Mention, Rejection
 from belink.text import sentences
-from belink.text.sentences import marked
+from belink.text.sentences import make_mention
 
-DRIFT = 10  # characters by which a mention may stand off and still be taken for the same one
-_WIDEST_GAP = 10_000  # blanks between passages that offsets may ask for; more is a mistake, not a layout
-_KEPT_REJECTIONS = 1000
+DRIFT = 10  # characters by which the offsets of a mention may be wrong
+_MAX_GAP = 10_000  # blanks between passages; offsets that ask for more are mistaken
+_MAX_REJECTIONS = 1000  # kept in a report; the rest is only counted
 _NIL = frozenset({"", "-", "-1", "nil", "none", "null", "na", "n/a", "cui-less", "cuiless", "unknown"})
 _SEPARATORS = re.compile(r"[|,;+]")
 
@@ -25,7 +25,7 @@ Spans = tuple[tuple[int, int], ...]
 
 @dataclass(kw_only=True)
 class CorpusReport:
-    """What reading a corpus met; handed to ``read_corpus`` and filled while its documents are taken."""
+    """Counts of what reading a corpus kept, repaired and set aside; filled while the documents are read."""
 
     documents: int = 0
     mentions: int = 0  # kept, with NIL and unannotated ones
@@ -35,17 +35,18 @@ class CorpusReport:
     rejections: list[Rejection] = field(default_factory=list)  # the first thousand of both
 
     def note(self, rejection: Rejection) -> None:
+        """Count a mention that was repaired or set aside."""
         if rejection.repaired:
             self.repaired += 1
         else:
             self.rejected += 1
-        if len(self.rejections) < _KEPT_REJECTIONS:
+        if len(self.rejections) < _MAX_REJECTIONS:
             self.rejections.append(rejection)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Annotation:
-    """A marked span as its file gives it. Offsets count like those of its passage."""
+    """An annotated span as its file gives it. Offsets count from where those of its passage do."""
 
     spans: Spans
     text: str = ""  # "" where the file does not repeat it
@@ -53,12 +54,12 @@ class Annotation:
     nil: bool = False
     type: str = ""
     line: int | None = None
-    fault: str = ""  # why it cannot be used at all, found while reading
+    fault: str = ""  # why the reader could make no span of it; "" where it could
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Passage:
-    """A stretch of text at a document offset, with the sentences (offset, text) that the file marks in it."""
+    """A piece of text at a document offset, with the sentences (offset, text) that the file marks in it."""
 
     offset: int
     text: str
@@ -68,7 +69,7 @@ class Passage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RawDocument:
-    """A document before its text is put together; ``annotations`` are those that belong to no passage."""
+    """A document as its file gives it, in passages; ``annotations`` are those that belong to no passage."""
 
     id: str
     passages: tuple[Passage, ...]
@@ -76,14 +77,14 @@ class RawDocument:
 
 
 class Misfit(ValueError):
-    """A mention whose words do not stand where it says."""
+    """A mention whose words are not in the text where its offsets say."""
 
 
 def gold_ids(written: str, default_prefix: str) -> tuple[tuple[str, ...], bool]:
-    """(ids, nil) from one identifier field, in which ``| , ; +`` separate several.
+    """Return the ids in one identifier field, and whether it says that no concept fits. ``| , ; +`` separate ids.
 
-    ``D003920|OMIM:222100`` gives two ids, the first with ``default_prefix`` before it (where there is one). The usual
-    ways to write "no concept" give no id and nil; where they stand among ids, the ids count.
+    With the prefix ``MESH``, ``D003920|OMIM:222100`` gives ``MESH:D003920`` and ``OMIM:222100``. The usual ways to
+    write "no concept" give no id and NIL; beside ids they are ignored.
     """
     ids: list[str] = []
     for part in _SEPARATORS.split(written):
@@ -98,7 +99,7 @@ def gold_ids(written: str, default_prefix: str) -> tuple[tuple[str, ...], bool]:
 
 
 def whole_number(value: object) -> int:
-    """A count or offset as files write it.
+    """Return a count or offset, given as a number or in digits.
 
     :raises ValueError: it is not a whole number of at most 12 digits.
     """
@@ -114,23 +115,23 @@ def whole_number(value: object) -> int:
 
 
 def assemble(raw: RawDocument, report: CorpusReport) -> Document:
-    """One document with its text, sentences and those mentions that fit; the others are noted in ``report``."""
+    """Return the document with its text, sentences and the mentions that fit; ``report`` counts the others."""
     text, shifts = _lay_out(raw.passages)
     spans = tuple(_sentence_spans(text, raw.passages, shifts))
     starts = [start for start, _ in spans]
     mentions: list[Mention] = []
     placed = [(a, shift) for passage, shift in zip(raw.passages, shifts, strict=True) for a in passage.annotations]
     for annotation, shift in [*placed, *((a, 0) for a in raw.annotations)]:
-        asked = tuple((start + shift, end + shift) for start, end in annotation.spans)
+        given = tuple((start + shift, end + shift) for start, end in annotation.spans)
         try:
             if annotation.fault:
                 raise Misfit(annotation.fault)
-            fitted = fit(text, asked, annotation.text)
+            fitted = fit(text, given, annotation.text)
         except Misfit as misfit:
             report.note(Rejection(line=annotation.line, text=_shown(raw.id, annotation), reason=str(misfit)))
             continue
-        if fitted != asked:
-            reason = f"moved from {asked[0][0]} to {fitted[0][0]}, where the text reads so"
+        if fitted != given:
+            reason = f"moved from {given[0][0]} to {fitted[0][0]}, where the text reads so"
             shown = _shown(raw.id, annotation)
             report.note(Rejection(line=annotation.line, text=shown, reason=reason, repaired=True))
         mentions.append(_mention(raw.id, text, fitted, annotation, spans, starts))
@@ -141,15 +142,16 @@ def assemble(raw: RawDocument, report: CorpusReport) -> Document:
     return Document(id=raw.id, text=text, sentences=spans, mentions=tuple(mentions))
 
 
-def fit(text: str, spans: Spans, wanted: str) -> Spans:
-    """``spans``, moved by at most ``DRIFT`` characters so that ``wanted`` stands there; blanks do not count.
+def fit(text: str, spans: Spans, words: str) -> Spans:
+    """Return ``spans``, moved by at most ``DRIFT`` characters to where ``words`` stand. Blanks and case do not count.
 
+    :param words: text of the mention as its file repeats it; ``""`` leaves the spans where they are.
     :raises Misfit: they lie outside the text, or other words stand there.
     """
     spans = tuple(sorted(spans))
     if not spans or any(start >= end or start < -DRIFT for start, end in spans):
         raise Misfit("no location with a length")
-    bare = _bare(wanted)
+    bare = _bare(words)
     for shift in sorted(range(-DRIFT, DRIFT + 1), key=abs) if bare else (0,):
         moved = tuple((start + shift, end + shift) for start, end in spans)
         if moved[0][0] < 0 or moved[-1][1] > len(text):
@@ -160,23 +162,23 @@ def fit(text: str, spans: Spans, wanted: str) -> Spans:
             return _trimmed(text, moved)
     if len(spans) == 1 and bare:  # the length may be what is wrong
         begin = max(0, spans[0][0] - DRIFT)
-        found = [m.start() for m in re.finditer(re.escape(wanted), text[begin : spans[0][0] + DRIFT + len(wanted)])]
-        if found:
-            start = begin + min(found, key=lambda at: abs(begin + at - spans[0][0]))
-            return _trimmed(text, ((start, start + len(wanted)),))
+        starts = [m.start() for m in re.finditer(re.escape(words), text[begin : spans[0][0] + DRIFT + len(words)])]
+        if starts:
+            start = begin + min(starts, key=lambda at: abs(begin + at - spans[0][0]))
+            return _trimmed(text, ((start, start + len(words)),))
     if spans[-1][1] > len(text) or spans[0][0] < 0:
         raise Misfit(f"{spans[0][0]} to {spans[-1][1]} lies outside the text of {len(text)} characters")
-    there = " ".join(text[start:end] for start, end in spans)
-    raise Misfit(f"expected {wanted[:60]!r} at {spans[0][0]}, the text reads {there[:60]!r}")
+    actual = " ".join(text[start:end] for start, end in spans)
+    raise Misfit(f"expected {words[:60]!r} at {spans[0][0]}, the text reads {actual[:60]!r}")
 
 
 def clean(text: str) -> str:
-    """``text`` with lone surrogates, which no encoding can write, replaced one for one."""
+    """Return ``text`` with lone surrogates, which no encoding can write, replaced one for one."""
     return re.sub(r"[\ud800-\udfff]", "\ufffd", text)
 
 
 def laid_out_length(passages: Sequence[Passage]) -> int:
-    """Characters of the text that ``passages`` make, the blanks between them included."""
+    """Return how many characters the text of ``passages`` has, with the blanks between them."""
     length = 0
     for passage in passages:
         length += _gap(passage, length) + len(passage.text)
@@ -184,15 +186,15 @@ def laid_out_length(passages: Sequence[Passage]) -> int:
 
 
 def _gap(passage: Passage, length: int) -> int:
-    """Blanks between the text so far, of ``length``, and ``passage``."""
+    """Return the number of blanks between the text so far, of ``length``, and ``passage``."""
     gap = passage.offset - length
-    if not passage.text or not 0 <= gap <= _WIDEST_GAP:
+    if not passage.text or not 0 <= gap <= _MAX_GAP:
         return 1 if length and passage.text else 0
     return gap
 
 
 def _lay_out(passages: Sequence[Passage]) -> tuple[str, list[int]]:
-    """The document's text, and by how much each passage had to be moved to have a place in it."""
+    """Return the document's text, and by how many characters each passage was moved to fit into it."""
     pieces: list[str] = []
     shifts: list[int] = []
     length = 0
@@ -207,24 +209,22 @@ def _lay_out(passages: Sequence[Passage]) -> tuple[str, list[int]]:
 def _sentence_spans(text: str, passages: Sequence[Passage], shifts: Sequence[int]) -> Iterator[tuple[int, int]]:
     for passage, shift in zip(passages, shifts, strict=True):
         begin = passage.offset + shift
-        marked = [(offset + shift, offset + shift + len(words)) for offset, words in passage.sentences if words.strip()]
-        agree = all(text[at:end] == words for (at, end), words in zip(marked, _worded(passage), strict=True))
-        apart = all(first[1] <= second[0] for first, second in itertools.pairwise(marked))
-        if marked and agree and apart and marked[0][0] >= begin:
-            yield from (_trim(text, start, end) for start, end in marked)
+        marked = [(offset + shift, words) for offset, words in passage.sentences if words.strip()]
+        spans = [(start, start + len(words)) for start, words in marked]
+        agree = all(text[start : start + len(words)] == words for start, words in marked)
+        apart = all(first[1] <= second[0] for first, second in itertools.pairwise(spans))
+        # Marked sentences count only where they fit the text; offsets of many files do not.
+        if marked and agree and apart and spans[0][0] >= begin:
+            yield from (_trim(text, start, end) for start, end in spans)
         else:
             yield from ((begin + start, begin + end) for start, end in sentences.split(passage.text))
-
-
-def _worded(passage: Passage) -> Iterable[str]:
-    return (words for _, words in passage.sentences if words.strip())
 
 
 def _mention(
     document: str, text: str, fitted: Spans, annotation: Annotation, spans: Spans, starts: Sequence[int]
 ) -> Mention:
     return replace(
-        marked(document, text, fitted[0][0], fitted[-1][1], spans, starts),
+        make_mention(document, text, fitted[0][0], fitted[-1][1], spans, starts),
         text=" ".join(text[a:b] for a, b in fitted),
         spans=fitted if len(fitted) > 1 else (),
         gold=annotation.gold,

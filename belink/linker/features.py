@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from belink.records import Candidate, Mention
-from belink.text.normalise import american, normalise
+from belink.text.normalise import normalise
+from belink.text.variants import to_american
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -182,7 +183,8 @@ class _Words(NamedTuple):
 
 @lru_cache(maxsize=200_000)
 def _words(text: str) -> _Words:
-    every = frozenset(_ROMAN.get(word, _singular(word)) for word in american(normalise(text)).replace(",", " ").split())
+    words = to_american(normalise(text)).replace(",", " ").split()
+    every = frozenset(_ROMAN.get(word, _singular(word)) for word in words)
     numbers = frozenset(word for word in every if len(word) == 1 or any(map(str.isdigit, word)))
     return _Words(every, numbers, every - _LOOSE)
 

@@ -31,8 +31,10 @@ from dataclasses import dataclass
 
 from belink.records import Document, Mention
 from belink.text import abbreviations
-from belink.text.normalise import aligned_words, american, normalise
-from belink.text.sentences import marked, split
+from belink.text.abbreviations import Definitions
+from belink.text.normalise import aligned_words, normalise
+from belink.text.sentences import make_mention, split
+from belink.text.variants import to_american
 
 VERSION = 1  # of what learn() makes of a corpus; another one is learned again
 _SHORT = 5  # letters up to which a one-word name may be a plain word
@@ -98,18 +100,24 @@ class Detector:
         """
         within = tuple(sentences) or split(text)
         starts = [start for start, _ in within]
-        known = abbreviations.definitions(text)
+        definitions = abbreviations.find_definitions(text)
         found = []
-        for start, end in self._spans(text, starts, known):
-            mention = marked(document, text, start, end, within, starts)
-            found.append(abbreviations.spelled_out(mention, known))
+        for start, end in self._spans(text, starts, definitions):
+            mention = make_mention(document, text, start, end, within, starts)
+            found.append(abbreviations.expand_mention(mention, definitions))
         return found
 
-    def _spans(self, text: str, starts: Sequence[int], known: Mapping[str, str]) -> list[Span]:
-        meant = {short: self._denotes(long) for short, long in known.items()}
-        spans = [span for span in self._matches(text, starts) if meant.get(text[span[0] : span[1]], True)]
-        spans += _elsewhere(text, [short for short, counts in meant.items() if counts], spans)
-        return sorted(spans)
+    def _spans(self, text: str, starts: Sequence[int], definitions: Definitions) -> list[Span]:
+        """Return the spans of names, and of short forms where they stand for a name."""
+        names, others = list[Span](), set[Span]()
+        denotes = functools.cache(self._denotes)
+        for start, end, short in definitions.occurrences(text):
+            if denotes(definitions.long_form(short, start)):
+                names.append((start, end))
+            else:
+                others.add((start, end))  # "(AD)" after "autosomal dominant" is no Alzheimer disease
+        spans = [span for span in self._matches(text, starts) if span not in others]
+        return sorted(spans + _uncovered(names, spans, len(text)))
 
     def _matches(self, text: str, starts: Sequence[int]) -> Iterator[Span]:
         words = aligned_words(text)
@@ -147,7 +155,7 @@ def learn(names: Iterable[str], documents: Sequence[Document]) -> Lexicon:
     right: Counter[str] = Counter()
     for document in documents:
         gold = {(mention.start, mention.end) for mention in document.mentions}
-        defined = abbreviations.definitions(document.text)
+        defined = abbreviations.find_definitions(document.text)
         for mention in detector.find(document.text, sentences=document.sentences):
             if mention.text not in defined:  # the text itself says what those mean
                 name = fold(normalise(mention.text))
@@ -166,7 +174,7 @@ def fold(name: str) -> str:
 
 @functools.lru_cache(maxsize=1 << 17)
 def _fold_word(word: str) -> str:
-    word = american(word)
+    word = to_american(word)
     if len(word) < 4 or word[-1] != "s" or word.endswith(("ss", "us", "is")) or not word.isalpha():
         return word
     if word.endswith("ies") and len(word) > 4:
@@ -194,13 +202,9 @@ def _haystack(text: str, words: Sequence[tuple[str, int, int]], starts: Sequence
     return "".join(pieces), places
 
 
-def _elsewhere(text: str, shorts: Sequence[str], taken: Sequence[Span]) -> list[Span]:
-    """Where ``shorts`` stand, also in the plural, outside the spans that are taken."""
-    if not shorts:
-        return []
-    covered = bytearray(len(text))
+def _uncovered(spans: Sequence[Span], taken: Sequence[Span], length: int) -> list[Span]:
+    """Return those of ``spans`` that overlap none of ``taken``, in a text of ``length`` characters."""
+    covered = bytearray(length)
     for start, end in taken:
         covered[start:end] = b"\x01" * (end - start)
-    longest_first = "|".join(map(re.escape, sorted(shorts, key=len, reverse=True)))
-    places = (match.span() for match in re.finditer(rf"(?<![^\W_])(?:{longest_first})s?(?![^\W_])", text))
-    return [(start, end) for start, end in places if not any(covered[start:end])]
+    return [(start, end) for start, end in spans if not any(covered[start:end])]

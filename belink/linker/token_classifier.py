@@ -16,7 +16,7 @@ from belink.declarations import DetectorConfig
 from belink.errors import ModelError
 from belink.records import Mention
 from belink.text import abbreviations
-from belink.text.sentences import marked, split
+from belink.text.sentences import make_mention, split
 
 Span = tuple[int, int]
 _OVERLAP = 64  # tokens that a window has in common with the one before
@@ -80,13 +80,13 @@ class Tagger:
         """The mentions in ``text``, in order, none overlapping, each with its sentence, long form and type."""
         within = tuple(sentences) or split(text)
         starts = [start for start, _ in within]
-        known = abbreviations.definitions(text)
+        definitions = abbreviations.find_definitions(text)
         found = []
         for start, end, label, score in _entities(self._words(text)):
             if score < self._config.min_score or (self._config.labels and label not in self._config.labels):
                 continue
-            mention = replace(marked(document, text, start, end, within, starts), type=label)
-            found.append(abbreviations.spelled_out(mention, known))
+            mention = replace(make_mention(document, text, start, end, within, starts), type=label)
+            found.append(abbreviations.expand_mention(mention, definitions))
         return found
 
     def _words(self, text: str) -> list[_Word]:

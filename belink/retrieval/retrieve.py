@@ -19,9 +19,10 @@ from belink.declarations import RetrievalConfig
 from belink.records import Candidate, Mention
 from belink.retrieval.index import Encodes, Index
 from belink.retrieval.name_table import MENTION, SCOPES
-from belink.text import formulas
-from belink.text.normalise import acid, american, classes, normalise, unbracketed, variants, with_kind
+from belink.text.formulas import formula_names
+from belink.text.normalise import normalise
 from belink.text.short_forms import is_code
+from belink.text.variants import bracket_variants, class_variants, kind_variants, name_variants, to_acid, to_american
 
 _TOGETHER = 1_024  # mentions whose names are scored at a time
 # What separates equal names of several concepts: the label comes before a synonym, a loose synonym last.
@@ -177,15 +178,15 @@ def _keys(mention: Mention) -> list[_Key]:
     for key, short in ((long, False), (own, bool(long))):
         weight = _SHORT_FORM if short else 1.0
         by_name = short or (not long and is_code(mention.text) and not all(map(is_code, mention.also)))
-        for spelled in (key, here := american(key)):
+        for spelled in (key, here := to_american(key)):
             found.setdefault(spelled, _Key(spelled, weight, short=short, exact=by_name))
-        found.setdefault(other := acid(here), _Key(other, _GUESS * weight, short=short, guess=True, exact=True))
+        found.setdefault(other := to_acid(here), _Key(other, _GUESS * weight, short=short, guess=True, exact=True))
     for text in mention.also:
-        for spelled in (key := normalise(text), american(key)):
+        for spelled in (key := normalise(text), to_american(key)):
             found.setdefault(spelled, _Key(spelled, _BESIDE, own=False, beside=True, exact=is_code(text)))
-    spelled = american(long or own)
-    written = () if long else (*formulas.names(mention.text), *unbracketed(mention.text))
-    for other in (*map(normalise, written), *variants(spelled), *classes(spelled), *with_kind(spelled)):
+    spelled = to_american(long or own)
+    written = () if long else (*formula_names(mention.text), *bracket_variants(mention.text))
+    for other in (*map(normalise, written), *name_variants(spelled), *class_variants(spelled), *kind_variants(spelled)):
         found.setdefault(other, _Key(other, _VARIANT, own=False, guess=True, exact=True))
     found.pop("", None)
     return list(found.values())

@@ -28,7 +28,7 @@ from belink.serve.schemas import (
     Text,
     TooLarge,
 )
-from belink.text.sentences import marked, split
+from belink.text.sentences import make_mention, split
 
 
 def asked_documents(body: Text | Documents | BiocCollection) -> tuple[Document, ...]:
@@ -67,7 +67,7 @@ def _document(given: Marked) -> Document:
     sentences = tuple(split(given.text))
     starts = [start for start, _ in sentences]
     mentions = tuple(
-        marked(given.id, given.text, span.start, span.end, sentences, starts) for span in given.mentions or ()
+        make_mention(given.id, given.text, span.start, span.end, sentences, starts) for span in given.mentions or ()
     )
     return Document(id=given.id, text=given.text, sentences=sentences, mentions=mentions)
 

@@ -1,6 +1,6 @@
 """Strings in, strings and spans out; nothing here knows of ontologies or files.
 
-``normalise`` first: one function for storing names and for asking. ``abbreviations`` (with ``short_forms``, by their
-letters, and ``glossary``, in lists), ``appositions`` and ``formulas`` find a mention's other names; ``sentences`` cuts
-text into its sentences.
+Read ``normalise`` first: one function makes the key of a name, for storing and for looking up. ``variants`` and
+``formulas`` give other spellings of a name; ``abbreviations`` (in brackets with ``short_forms``, in lists with
+``abbreviation_lists``) and ``appositions`` give other names that a document defines itself; ``sentences`` splits text.
 """

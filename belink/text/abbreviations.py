@@ -1,16 +1,20 @@
-"""Abbreviations that a document spells out itself: "heparin-induced thrombocytopenia (HIT)".
+"""Abbreviations that a document defines itself: "heparin-induced thrombocytopenia (HIT)".
 
-Either a bracket says it (see ``short_forms``) or a list of abbreviations (see ``glossary``).
+:func:`find_definitions` reads them from brackets (by the letters, see ``short_forms``) and from lists of abbreviations
+(see ``abbreviation_lists``); :func:`expand` writes them out in the mentions of a document. All of it takes time linear
+in the length of the text.
 """
 
+import bisect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import NamedTuple
 
 from belink.records import Document, Mention
-from belink.text import appositions, glossary, short_forms
-from belink.text.normalise import singular
+from belink.text import abbreviation_lists, appositions, short_forms
+from belink.text.variants import to_singular
 
 _BRACKETS = re.compile(r"[(\[]([^()\[\]\n]{2,120})[)\]]")
 _CLAUSE = re.compile(r"[.;:!?]\s|\n")
@@ -19,107 +23,214 @@ _COMMA = re.compile(r"[;,]\s")
 _COMPOUND = re.compile(r"[A-Z]{2,}-([A-Z]{2,})")
 _EITHER = re.compile(r"([A-Z][A-Za-z0-9]{1,5})/([A-Z][A-Za-z0-9]{1,5})")
 _JOINED = re.compile(r"(?:\s*(?:/|,|\b(?:and|or|plus|(?:combined )?with)\b))*\s*$")
-_INSIDE = re.compile(rf"[{short_forms.HYPHENS}\w]")  # behind a bracket that is part of a name: "phenyl-2(5H)-furanone"
+_INSIDE = re.compile(rf"[{short_forms.HYPHENS}\w]")  # after a bracket that is part of a name: "phenyl-2(5H)-furanone"
 _PART = re.compile(r"\w+")
 _LAST_WORD = re.compile(r"([^\s()\[\],;]+)\s*$")
+_STEM = re.compile("ies$")
+_WINDOW = 250  # characters before a bracket that its long form may begin in
+_LOCANT_WINDOW = 40  # characters before a short form that locants may begin in
+_PLURAL_END = re.compile(r"s?(?![^\W_])")  # what ends an occurrence of a short form
+_TO_BRACKET_END = re.compile(r"[^()\[\]]*[)\]]")
+_GENITIVE = re.compile(r"['’]s(?![^\W_])")
+_ANYWHERE = -1  # position from which a definition in a list counts: a list stands at the end and is for the whole text
 
 
-def definitions(text: str) -> dict[str, str]:
-    """Short form → long form, both as ``text`` writes them; where one is defined twice, the first counts.
+class _Definition(NamedTuple):
+    position: int  # of the short form in the text, from which on the definition counts
+    long_form: str
 
-    Unless the other adds the locants that the first, often a title's, leaves out. A plural ("ADs") also defines its
-    singular, and what a long form abbreviates itself is spelled out: "attenuated FAP (AFAP)".
+
+class Definitions:
+    """The abbreviations that one text defines: which long form a short form has at which position.
+
+    A short form defined twice ("multiple sclerosis (MS) … mitral stenosis (MS)") has the long form of the nearest
+    definition before it, and of the first one before that.
     """
-    found: dict[str, str] = {}
-    for short, long in glossary.entries(text):
-        found.setdefault(short, long)
+
+    def __init__(self, by_short: Mapping[str, Sequence[_Definition]]) -> None:
+        self._by_short = by_short
+        self._lengths = sorted({len(short) for short in by_short}, reverse=True)
+
+    @classmethod
+    def of(cls, long_forms: Mapping[str, str]) -> "Definitions":
+        """Return definitions that count everywhere, from short form → long form."""
+        return cls({short: (_Definition(_ANYWHERE, long),) for short, long in long_forms.items()})
+
+    def __bool__(self) -> bool:
+        return bool(self._by_short)
+
+    def __contains__(self, short: str) -> bool:
+        return short in self._by_short
+
+    def first(self) -> dict[str, str]:
+        """Return each short form with its first long form."""
+        return {short: definitions[0].long_form for short, definitions in self._by_short.items()}
+
+    def long_form(self, short: str, position: int) -> str:
+        """Return what ``short``, one of the defined short forms, stands for at ``position`` of the text."""
+        definitions = self._by_short[short]
+        number = bisect.bisect_right(definitions, position, key=lambda definition: definition.position)
+        return definitions[max(0, number - 1)].long_form
+
+    def occurrences(self, text: str) -> Iterator[tuple[int, int, str]]:
+        """Yield start, end and short form wherever one stands as a word of its own, also in the plural.
+
+        Where several begin, the longest counts; none overlap. Each position is looked up in a table, so that the time
+        does not depend on how many short forms there are.
+        """
+        position = 0
+        while position < len(text):
+            found = self._occurrence(text, position)
+            if found is None:
+                position += 1
+            else:
+                yield found
+                position = found[1]
+
+    def _occurrence(self, text: str, start: int) -> tuple[int, int, str] | None:
+        if start and text[start - 1].isalnum():
+            return None
+        for length in self._lengths:
+            short = text[start : start + length]
+            if len(short) == length and short in self._by_short and (end := _PLURAL_END.match(text, start + length)):
+                return start, end.end(), short
+        return None
+
+
+def find_definitions(text: str) -> Definitions:
+    """Return the short forms that ``text`` defines with their long forms, both as it writes them.
+
+    A definition that only adds locants to the first one, often a title's, replaces it everywhere. A plural ("ADs") also
+    defines its singular. Short forms inside a long form are written out: "attenuated FAP (AFAP)".
+    """
+    listed = dict[str, str]()
+    for short, long in abbreviation_lists.find_entries(text):
+        listed.setdefault(short, long)
+    by_short = {short: [_Definition(_ANYWHERE, long)] for short, long in listed.items()}
+    for position, short, long in _in_brackets(text):
+        if short in listed:
+            continue  # a list says it for the whole text
+        definitions = by_short.setdefault(short, [])
+        if definitions and short_forms.adds_locants(long, to=definitions[0].long_form):
+            definitions[0] = definitions[0]._replace(long_form=long)
+        elif not definitions or definitions[-1].long_form.casefold() != long.casefold():
+            definitions.append(_Definition(position, long))
+    return Definitions({short: _written_out(short, each, by_short) for short, each in by_short.items()})
+
+
+def _in_brackets(text: str) -> Iterator[tuple[int, str, str]]:
+    """Yield position, short and long form of each definition in brackets, in order."""
     for bracket in _BRACKETS.finditer(text):
         if _INSIDE.match(text, bracket.end()) and not text[bracket.start() - 1 : bracket.start()].isspace():
             continue
-        before = _CLAUSE.split(text[max(0, bracket.start() - 250) : bracket.start()])[-1].rstrip()
+        before = _CLAUSE.split(text[max(0, bracket.start() - _WINDOW) : bracket.start()])[-1].rstrip()
         for short, long in _pairs(before, bracket[1]):
-            if short_forms.adds_locants(long, to=found.setdefault(short, long)):
-                found[short] = long
+            # "HIT (heparin-induced …)" has its short form before the bracket, and defines it from there.
+            position = bracket.start() - (len(short) + 1 if before.endswith(short) else 0)
+            yield position, short, long
             if short.endswith("s") and short[:-1].isupper() and len(short) > 2:
-                found.setdefault(short[:-1], singular(re.sub("ies$", "y", long)))
-    return {short: _in_full(short, long, found) for short, long in found.items()}
+                yield position, short[:-1], to_singular(_STEM.sub("y", long))
 
 
-def _in_full(short: str, long: str, known: Mapping[str, str]) -> str:
-    """``long`` with the other short forms of ``known`` in it spelled out."""
-    inside = dict.fromkeys((*long.split(), *_PART.findall(long)))
-    return long_form(long, {other: known[other] for other in inside if other in known and other != short}) or long
+def _written_out(
+    short: str, definitions: Sequence[_Definition], by_short: Mapping[str, Sequence[_Definition]]
+) -> tuple[_Definition, ...]:
+    """Return ``definitions`` of ``short`` with the other short forms inside their long forms written out."""
+    return tuple(
+        definition._replace(long_form=_expand_inside(short, definition.long_form, by_short))
+        for definition in definitions
+    )
+
+
+def _expand_inside(short: str, long: str, by_short: Mapping[str, Sequence[_Definition]]) -> str:
+    parts = dict.fromkeys((*long.split(), *_PART.findall(long)))
+    others = {part: by_short[part][0].long_form for part in parts if part in by_short and part != short}
+    return (expand_text(long, Definitions.of(others)) if others else "") or long
 
 
 def _pairs(before: str, bracket: str) -> Iterator[tuple[str, str]]:
-    """Short and long forms that a bracket and the text before it define."""
+    """Yield the short and long forms that the content of a bracket and the text before it define."""
     inner = _INNER_END.split(bracket)[0].strip(" '\"“”")
-    found = list(_of_words(inner, before))
-    yield from found
-    if not found and (last := _LAST_WORD.search(before)):  # the other way round: HIT (heparin-induced …)
+    pairs = list(_from_letters(inner, before))
+    yield from pairs
+    if not pairs and (last := _LAST_WORD.search(before)):  # the other way round: HIT (heparin-induced …)
         if long := _whole(last[1], bracket.strip()):
             yield last[1], long
     for long, short in pairwise(part.strip() for part in _COMMA.split(bracket)):  # "(5-hydroxytryptamine, 5-HT)"
         is_place = long[:1].isupper()  # "(Carlsbad, CA)"
-        if long and not is_place and short_forms.standing_for(short, long) == long:
+        if long and not is_place and short_forms.find_long_form(short, long) == long:
             yield short, long
 
 
-def _of_words(short: str, before: str) -> Iterator[tuple[str, str]]:
-    """What ``short`` stands for at the end of ``before``; of "ATT-ALF" its second part, too, of "CPA/EE" both."""
-    if long := short_forms.standing_for(short, before):
+def _from_letters(short: str, before: str) -> Iterator[tuple[str, str]]:
+    """Yield what ``short`` stands for at the end of ``before``; of "ATT-ALF" also its second part, of "CPA/EE" both."""
+    if long := short_forms.find_long_form(short, before):
         yield short, long
-    if (parts := _COMPOUND.fullmatch(short)) and (long := short_forms.standing_for(parts[1], before)):
+    if (parts := _COMPOUND.fullmatch(short)) and (long := short_forms.find_long_form(parts[1], before)):
         yield parts[1], long
     if parts := _EITHER.fullmatch(short):
-        second = short_forms.standing_for(parts[2], before)
-        first = short_forms.standing_for(parts[1], _JOINED.sub("", before.removesuffix(second))) if second else ""
+        second = short_forms.find_long_form(parts[2], before)
+        rest = _JOINED.sub("", before.removesuffix(second))
+        first = short_forms.find_long_form(parts[1], rest) if second else ""
         if first:
             yield from ((parts[1], first), (parts[2], second))
 
 
 def _whole(short: str, bracket: str) -> str:
-    """What of ``bracket`` is before a comma, or all of it, if ``short`` stands for the whole of that; else ``""``."""
+    """Return the part of ``bracket`` before a comma, or all of it, where ``short`` stands for the whole of that."""
     parts = (_COMMA.split(bracket)[0], bracket)
-    return next((part for part in parts if short_forms.standing_for(short, part) == part), "")
+    return next((part for part in parts if short_forms.find_long_form(short, part) == part), "")
 
 
 def expand(document: Document) -> Document:
-    """``document`` with what it says of its mentions: ``long_form`` of those that hold a short form, and ``also``."""
-    known = definitions(document.text)
-    if known:
-        document = replace(document, mentions=tuple(spelled_out(mention, known) for mention in document.mentions))
+    """Return ``document`` with ``long_form`` and ``also`` of its mentions filled from what it says itself."""
+    definitions = find_definitions(document.text)
+    if definitions:
+        mentions = tuple(expand_mention(mention, definitions) for mention in document.mentions)
+        document = replace(document, mentions=mentions)
     return appositions.expand(document)
 
 
-def spelled_out(mention: Mention, known: Mapping[str, str]) -> Mention:
-    """``mention`` with every short form of ``known`` in it replaced: "congenital DM", "HIT type II", "ADs"."""
-    long = long_form(mention.text, known)
+def expand_mention(mention: Mention, definitions: Definitions) -> Mention:
+    """Return ``mention`` with each short form in it written out as ``long_form``: "congenital DM", "HIT type II"."""
+    long = expand_text(mention.text, definitions, mention.start)
     return replace(mention, long_form=long) if long else mention
 
 
-def long_form(text: str, known: Mapping[str, str]) -> str:
-    """``text`` with the short forms of ``known`` spelled out; ``""`` where it holds none."""
-    present = sorted((short for short in known if short in text), key=len, reverse=True)
-    if not present:
-        return ""
-    for short in present:
-        text = _said_once(text, short, known[short])
-    pattern = rf"(?<![^\W_])({'|'.join(map(re.escape, present))})(?:['’]?s)?(?![^\W_])"
-    spelled = re.sub(pattern, lambda m: _following(m.string[: m.start()], m[1], known[m[1]]), text)
-    return spelled if spelled != text else ""
+def expand_text(text: str, definitions: Definitions, start: int = 0) -> str:
+    """Return ``text`` with its short forms written out; ``""`` where it has none.
+
+    :param start: position of ``text`` in the document that ``definitions`` come from.
+    """
+    pieces: list[str] = []
+    position = 0
+    for begin, end, short in definitions.occurrences(text):
+        long = definitions.long_form(short, start + begin)
+        before = text[position:begin]
+        if closing := _closing_bracket(text, begin, end, before, long):
+            # Both forms are there, "adenomatous polyposis coli (APC) tumor": the long one is kept, as defined.
+            pieces += before.rstrip(" ([")[: -len(long)], long
+            position = closing
+        else:
+            pieces += before, _without_repeated_locants(before, short, long)
+            genitive = _GENITIVE.match(text, end)
+            position = genitive.end() if genitive else end
+    expanded = "".join([*pieces, text[position:]]) if pieces else text
+    return expanded if expanded != text else ""
 
 
-def _following(before: str, short: str, long: str) -> str:
-    """``long`` without its locants where ``before`` ends with some: "γ-TC", though TC is α-tocopherol.
+def _closing_bracket(text: str, begin: int, end: int, before: str, long: str) -> int:
+    """Return where the bracket around a short form ends that follows its own long form; 0 where there is none."""
+    if not before.endswith(("(", "[")) or before.rstrip(" ([")[-len(long) :].casefold() != long.casefold():
+        return 0
+    closing = _TO_BRACKET_END.match(text, end)
+    return closing.end() if closing else 0
+
+
+def _without_repeated_locants(before: str, short: str, long: str) -> str:
+    """Return ``long`` without its locants where ``before`` ends with some: "γ-TC", though TC is α-tocopherol.
 
     What ``short`` begins with is no locant: "β-NAAG" is β-N-acetylaspartylglutamate.
     """
-    said = short_forms.ends_with_locants(before) and long[0].casefold() != short[0].casefold()
-    return short_forms.without_locants(long) if said else long
-
-
-def _said_once(text: str, short: str, long: str) -> str:
-    """``text`` with the short form alone where it gives both: "adenomatous polyposis coli (APC) tumor"."""
-    twice = rf"(?i:{re.escape(long)})\s*[(\[]{re.escape(short)}\b[^()\[\]]*[)\]]"
-    return re.sub(twice, lambda _: short, text)
+    has_locants = short_forms.ends_with_locants(before[-_LOCANT_WINDOW:])
+    return short_forms.without_locants(long) if has_locants and long[0].casefold() != short[0].casefold() else long

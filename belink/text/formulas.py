@@ -1,14 +1,14 @@
-"""Chemical formulas → the names that nomenclature gives them: "LiCl" is lithium chloride, "FeCl3" ferric chloride.
+"""Chemical formulas → their names: "LiCl" is lithium chloride, "FeCl3" ferric chloride.
 
-Authors write formulas where ontologies list names. Salts are named from cation and anion (IUPAC, Nomenclature of
-Inorganic Chemistry, 2005, and the older -ous and -ic that most synonyms still have), ions from their element; a few
-molecules and the shorthand of organic chemists are tables. Letters count: "CO" is no cobalt.
+Authors write formulas where ontologies list names. Salts are named after cation and anion (IUPAC, Nomenclature of
+Inorganic Chemistry, 2005, and the older -ous and -ic that most synonyms still use), ions after their element. A few
+molecules and the abbreviations of organic chemists are tables. Case counts: "CO" is not cobalt.
 """
 
 import re
 import unicodedata
 
-from belink.text.normalise import OXIDATION
+from belink.text.variants import OXIDATION_NUMBER
 
 _ELEMENTS = dict(
     pair.split(":")
@@ -79,20 +79,20 @@ _SALT = re.compile(
 )
 _MARKS = {0x2212: "-", 0x2013: "-", **dict.fromkeys(map(ord, " .·•∙"))}
 _HYDRATE = re.compile(r"(?<=\w) ?[.·•∙*] ?\d*(?:\.5)? ?H2O$")
-_ION = re.compile(rf"(?P<element>[A-Z][a-z]?)(?:\d?\+{{1,3}}|\(\d?\+\)|\d\+|{OXIDATION})?")
+_ION = re.compile(rf"(?P<element>[A-Z][a-z]?)(?:\d?\+{{1,3}}|\(\d?\+\)|\d\+|{OXIDATION_NUMBER})?")
 _HALF = re.compile(
     rf"(?P<metal>{'|'.join(sorted(_METALS, key=len, reverse=True))})[- ](?P<anion>[a-z]+(?:ate|ite|ide))"
 )
 _CHARGED = re.compile(rf"(?P<anion>{_ANION})\d?-")
 
 
-def names(text: str) -> tuple[str, ...]:
-    """What ``text``, as it is written, is called if it is a formula, the likelier first; ``()`` where it is none."""
+def formula_names(text: str) -> tuple[str, ...]:
+    """Return the names of the formula ``text``, likeliest first; ``()`` where it is no formula."""
     formula = _HYDRATE.sub("", unicodedata.normalize("NFKC", text)).translate(_MARKS).strip("[]")
-    if known := _MOLECULES.get(formula) or _SYMBOLS.get(formula):
-        return (known,)
+    if name := _MOLECULES.get(formula) or _SYMBOLS.get(formula):
+        return (name,)
     if salt := _SALT.fullmatch(formula):
-        return _of_salt(salt)
+        return _salt_names(salt)
     if anion := _CHARGED.fullmatch(formula):
         return (_ANIONS[anion["anion"]][0],)
     if half := _HALF.fullmatch(text):
@@ -101,9 +101,10 @@ def names(text: str) -> tuple[str, ...]:
     return (_ELEMENTS[ion["element"]],) if ion and ion["element"] in _ELEMENTS and len(formula) > 1 else ()
 
 
-def _of_salt(salt: re.Match[str]) -> tuple[str, ...]:
+def _salt_names(salt: re.Match[str]) -> tuple[str, ...]:
     anion, charge = _ANIONS[salt["group"] or salt["anion"]]
     cation = salt["held"] or salt["cation"]
+    # A salt is neutral: the charge of its anions is that of its cations.
     total = charge * int(salt["anions"] or 1)
     older = _BY_CHARGE.get(cation, {}).get(total // int(salt["cations"] or 1))
     plain = _ELEMENTS.get(cation) or _OTHER_CATIONS[cation]

@@ -1,10 +1,10 @@
-"""What a short form stands for among the words before it.
+"""The long form of a short form among the words before it.
 
-Schwartz & Hearst 2003 (A simple algorithm for identifying abbreviation definitions in biomedical text): the letters of
-the short form are looked for from right to left; the first one must begin a word. Three things are added: initials of
-whole words go first ("hereditary hemochromatosis (HH)" is not hemochromatosis alone), initials may stand in another
-order, as Latin names leave them ("myotonic dystrophy (DM)"), and what begins at the first letter takes the locants and
-stereodescriptors before it along, which no letter stands for ("2,5-dimethyl-celecoxib (DMC)").
+The algorithm is that of Schwartz & Hearst 2003 (A simple algorithm for identifying abbreviation definitions in
+biomedical text): search the letters of the short form from right to left; the first one must begin a word. Three rules
+are added. Initials of whole words go first: "hereditary hemochromatosis (HH)" is not hemochromatosis alone. Initials
+may stand in another order, as in Latin names: "myotonic dystrophy (DM)". Locants and stereodescriptors before the first
+letter belong to the long form although no letter stands for them: "2,5-dimethyl-celecoxib (DMC)".
 """
 
 import re
@@ -12,7 +12,7 @@ import re
 from belink.text.normalise import GREEK
 
 _WORD = re.compile(r"[^\W_]+")
-# "γ-aminobutyric acid (GABA)": a Greek letter begins as its name does.
+# "γ-aminobutyric acid (GABA)": a Greek letter counts as the first letter of its name.
 _INITIALS = {letter: name[0] for letter, name in GREEK.items()}
 HYPHENS = "-‐‑–"
 _LOCANT = (
@@ -28,78 +28,78 @@ _SMALL = frozenset({"a", "an", "and", "by", "for", "from", "in", "of", "on", "or
 
 
 def is_short_form(text: str) -> bool:
-    """Whether ``text`` looks like one: 2 to 10 characters, at most two words, not all in lower case."""
+    """Return whether ``text`` looks like one: 2 to 10 characters, at most two words, not all in lower case."""
     cased = text[:1].isalnum() and text != text.lower()
     return 2 <= len(text) <= 10 and len(text.split()) <= 2 and cased and not _STEREO.fullmatch(text)
 
 
 def is_code(text: str) -> bool:
-    """Whether ``text`` looks like an abbreviation or a code name, whose likeness to another says nothing: "SM-5887"."""
+    """Return whether ``text`` looks like an abbreviation or a code name ("SM-5887"), whose spelling says nothing."""
     return is_short_form(text) and sum(letter.isupper() or letter.isdigit() for letter in text) > 1
 
 
-def standing_for(short: str, before: str) -> str:
-    """The words at the end of ``before`` that ``short`` stands for; ``""`` where there are none."""
+def find_long_form(short: str, before: str) -> str:
+    """Return the words at the end of ``before`` that ``short`` stands for; ``""`` where there are none."""
     if not is_short_form(short):
         return ""
     words = before.split()
-    most = min(len(short) + 5, len(short) * 2)
-    window = before[-sum(len(word) + 1 for word in words[-most:]) :] if words else ""
-    read = window.translate(_INITIALS)
-    wanted = [letters.translate(_INITIALS) for letters in (short, short.removesuffix("s"))]
+    max_words = min(len(short) + 5, len(short) * 2)  # as Schwartz & Hearst bound it
+    window = before[-sum(len(word) + 1 for word in words[-max_words:]) :] if words else ""
+    latin = window.translate(_INITIALS)
+    spellings = [letters.translate(_INITIALS) for letters in (short, short.removesuffix("s"))]
     for find in (_by_initials, _by_letters, _by_initials_in_any_order):
-        for letters in wanted:
-            start = find(letters, read)
+        for letters in spellings:
+            start = find(letters, latin)
             long = _tidy(short, window[start:]) if start >= 0 else ""
             if long:
-                return _begun(window[:start], long) + long
+                return _prefix(window[:start], long) + long
     return ""
 
 
 def adds_locants(long: str, to: str) -> bool:
-    """Whether ``long`` is ``to`` with locants before it, which ``to`` left out."""
+    """Return whether ``long`` is ``to`` with locants before it, which ``to`` leaves out."""
     return long.casefold() != to.casefold() and without_locants(long).casefold() == to.casefold()
 
 
 def without_locants(long: str) -> str:
-    """``long`` without those that it begins with: "dimethyl-celecoxib" of "2,5-dimethyl-celecoxib"."""
-    found = _LOCANTS.match(long)
-    return long[found.end() :] if found else long
+    """Return ``long`` without the locants that it begins with: "dimethyl-celecoxib" of "2,5-dimethyl-celecoxib"."""
+    locants = _LOCANTS.match(long)
+    return long[locants.end() :] if locants else long
 
 
 def ends_with_locants(text: str) -> bool:
-    """Whether whatever follows ``text`` has its locants already: "α-" before "TC"."""
+    """Return whether ``text`` ends with locants of the word that follows it: "α-" before "TC"."""
     return _LOCANTS_LAST.search(text) is not None
 
 
-def _begun(before: str, long: str) -> str:
-    """What of the end of ``before`` belongs to ``long`` though no letter stands for it.
+def _prefix(before: str, long: str) -> str:
+    """Return the end of ``before`` that belongs to ``long`` although no letter stands for it.
 
-    Locants, with all of the word that they stand in ("methyl-β-", before "cyclodextrin"), but none of those of several
-    compounds ("α-, β- and γ-cyclodextrin"); and a word with the same initial ("polyinosine-", before "polycytidylic").
+    Locants with the whole word that they stand in ("methyl-β-" before "cyclodextrin"), but not those of several
+    compounds ("α-, β- and γ-cyclodextrin"); and a word with the same initial ("polyinosine-" before "polycytidylic").
     """
     last = _LAST_WORD.search(before)
     word = last[0] if last else ""
     word = word if _is_balanced(word) else word.lstrip("([")
-    found = _LOCANTS_LAST.search(before)
-    if found and not _SUSPENDED.search(before[: found.start()]):
-        return max(found[0], word if _is_balanced(word) else "", key=len)
+    locants = _LOCANTS_LAST.search(before)
+    if locants and not _SUSPENDED.search(before[: locants.start()]):
+        return max(locants[0], word if _is_balanced(word) else "", key=len)
     return word if word[:1].casefold() == long[0].casefold() and word.endswith(tuple(HYPHENS)) else ""
 
 
 def _by_initials(letters: str, words: str) -> int:
-    """Where the words begin whose initials are ``letters``, small words between them passed over; -1 for none."""
-    wanted = list(letters.casefold())
+    """Return where the words begin whose initials are ``letters``, small words between them skipped; -1 for none."""
+    remaining = list(letters.casefold())
     start = -1
     for word in reversed(list(_WORD.finditer(words))):
-        if not wanted:
+        if not remaining:
             break
-        if word[0][0].casefold() == wanted[-1]:
-            wanted.pop()
+        if word[0][0].casefold() == remaining[-1]:
+            remaining.pop()
             start = word.start()
         elif word[0] not in _SMALL or start < 0:
             return -1
-    return -1 if wanted else start
+    return -1 if remaining else start
 
 
 def _by_initials_in_any_order(letters: str, words: str) -> int:
@@ -111,13 +111,13 @@ def _by_initials_in_any_order(letters: str, words: str) -> int:
 
 
 def _by_letters(letters: str, words: str) -> int:
-    """Where in ``words`` the first of ``letters`` lies, all of them found from right to left; -1 where they are not."""
-    wanted = [letter for letter in letters.casefold() if letter.isalnum()]
+    """Return where the first of ``letters`` stands, each searched to the left of the one after it; -1 for none."""
+    searched = [letter for letter in letters.casefold() if letter.isalnum()]
     lowered = words.lower() if len(words.lower()) == len(words) else words
     at = len(lowered)
-    for left, letter in reversed(list(enumerate(wanted))):
+    for number, letter in reversed(list(enumerate(searched))):
         at = lowered.rfind(letter, 0, at)
-        while left == 0 and at > 0 and lowered[at - 1].isalnum():
+        while number == 0 and at > 0 and lowered[at - 1].isalnum():
             at = lowered.rfind(letter, 0, at)
         if at < 0:
             return -1
@@ -125,10 +125,10 @@ def _by_letters(letters: str, words: str) -> int:
 
 
 def _tidy(short: str, long: str) -> str:
-    """``long`` without marks around it; ``""`` where it cannot be what ``short`` stands for."""
+    """Return ``long`` without marks around it; ``""`` where it cannot be what ``short`` stands for."""
     long = long.strip(" ,'\"“”-–([")
-    words = len(long) > len(short) + 1 and any(letter.islower() for letter in long)
-    return long if _is_balanced(long) and words and short not in long.split() else ""
+    is_longer = len(long) > len(short) + 1 and any(letter.islower() for letter in long)
+    return long if _is_balanced(long) and is_longer and short not in long.split() else ""
 
 
 def _is_balanced(text: str) -> bool:

@@ -183,6 +183,21 @@ def test_hundred_thousand_names_are_searched_at_100_kb_a_second() -> None:
     assert len(text) / seconds > 100_000
 
 
+def test_a_short_form_means_what_the_text_defines_where_it_stands() -> None:
+    detector = Detector.build(
+        map(normalise, ["MS", "AD", "multiple sclerosis", "mitral stenosis", "Alzheimer disease"]), shortest=2
+    )
+    text = "Multiple sclerosis (MS) or mitral stenosis (MS). Alzheimer disease (AD) may be autosomal dominant (AD)."
+    assert [(m.text, m.long_form) for m in detector.find(text)] == [
+        ("Multiple sclerosis", ""),
+        ("MS", "Multiple sclerosis"),
+        ("mitral stenosis", ""),
+        ("MS", "mitral stenosis"),
+        ("Alzheimer disease", ""),
+        ("AD", "Alzheimer disease"),
+    ]
+
+
 @pytest.mark.data
 @pytest.mark.skipif(DATA is None, reason="BELINK_DATA is not set")
 def test_ctd_names_find_two_thirds_of_bc5cdr_diseases() -> None:

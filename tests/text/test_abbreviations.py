@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from belink.corpora.files import read_corpus
 from belink.records import Document, Mention
-from belink.text.abbreviations import definitions, expand, long_form
+from belink.text.abbreviations import Definitions, expand, expand_text, find_definitions
 
 DATA = os.environ.get("BELINK_DATA")
 
@@ -81,20 +82,51 @@ DATA = os.environ.get("BELINK_DATA")
     ],
 )  # fmt: skip
 def test_definitions_are_found_as_authors_write_them(text: str, expected: dict[str, str]) -> None:
-    assert definitions(text) == expected
+    assert find_definitions(text).first() == expected
 
 
-def test_the_first_of_two_definitions_counts() -> None:
-    assert definitions("atrial fibrillation (AF) and amniotic fluid (AF)") == {"AF": "atrial fibrillation"}
+def test_the_nearest_definition_before_a_short_form_counts() -> None:
+    text = "AF. In atrial fibrillation (AF) AF is fast, in amniotic fluid (AF) AF is none. AFs (amber flasks), AF?"
+    definitions = find_definitions(text)
+    assert [
+        (text[start:end], definitions.long_form(short, start)) for start, end, short in definitions.occurrences(text)
+    ] == [
+        ("AF", "atrial fibrillation"),  # before the first definition
+        ("AF", "atrial fibrillation"),  # inside its bracket
+        ("AF", "atrial fibrillation"),
+        ("AF", "amniotic fluid"),
+        ("AF", "amniotic fluid"),
+        ("AFs", "amber flasks"),
+        ("AF", "amber flask"),  # a plural defines its singular too
+    ]
 
 
-KNOWN = {
+def test_a_mention_has_the_long_form_that_counts_where_it_stands() -> None:
+    text = "Patients with multiple sclerosis (MS) or mitral stenosis (MS) were seen. MS was severe."
+    mentions = tuple(Mention(text="MS", start=m.start(), end=m.end()) for m in re.finditer("MS", text))
+    expanded = expand(Document(id="1", text=text, mentions=mentions))
+    assert [m.long_form for m in expanded.mentions] == ["multiple sclerosis", "mitral stenosis", "mitral stenosis"]
+
+
+def test_the_time_follows_the_length_of_the_text() -> None:
+    def seconds(n: int) -> float:
+        text = " ".join(f"x{i}alpha y{i}beta (XY{i})" for i in range(n)) + "(1-" * n + " XY1" * n
+        mention = Mention(text=text[-4 * n :], start=len(text) - 4 * n, end=len(text))
+        started = time.process_time()
+        expand(Document(id="1", text=text, mentions=(mention,)))
+        return time.process_time() - started
+
+    seconds(100)
+    assert seconds(3200) < 40 * seconds(400) + 0.2  # eight times the text; 64 times as long would be quadratic
+
+
+KNOWN = Definitions.of({
     "DM": "myotonic dystrophy",
     "HIT": "heparin-induced thrombocytopenia",
     "APC": "adenomatous polyposis coli",
     "TC": "γ-tocopherol",
     "NAAG": "N-acetylaspartylglutamate",
-}
+})  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -119,11 +151,13 @@ KNOWN = {
     ],
 )
 def test_a_short_form_is_spelled_out_inside_longer_mentions_too(mention: str, expected: str) -> None:
-    assert long_form(mention, KNOWN) == expected
+    assert expand_text(mention, KNOWN) == expected
 
 
 def test_the_longest_short_form_wins() -> None:
-    assert long_form("X-ALD", {"ALD": "adrenoleukodystrophy", "X-ALD": "X-linked ALD"}) == "X-linked ALD"
+    assert (
+        expand_text("X-ALD", Definitions.of({"ALD": "adrenoleukodystrophy", "X-ALD": "X-linked ALD"})) == "X-linked ALD"
+    )
 
 
 def test_expanding_a_document_changes_only_long_forms() -> None:
@@ -141,11 +175,11 @@ def test_expanding_a_document_changes_only_long_forms() -> None:
 
 @given(st.text(st.sampled_from("aAbBcC ()[]-.,;\n\\İ"), max_size=80))
 def test_any_text_can_be_asked_and_long_forms_come_from_it(text: str) -> None:
-    for short, long in definitions(text).items():
+    for short, long in find_definitions(text).first().items():
         assert short in text
         assert all(word in text for word in re.findall(r"\w+", long))
         assert len(long) > len(short)
-        long_form(f"{short} x {text}", {short: long})
+        expand_text(f"{short} x {text}", Definitions.of({short: long}))
 
 
 @pytest.mark.data

@@ -2,7 +2,7 @@
 
 import pytest
 
-from belink.text.formulas import names
+from belink.text.formulas import formula_names
 
 
 @pytest.mark.parametrize(
@@ -59,4 +59,4 @@ from belink.text.formulas import names
     ],
 )
 def test_a_formula_is_called_as_nomenclature_says(text: str, expected: tuple[str, ...]) -> None:
-    assert names(text) == expected
+    assert formula_names(text) == expected

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from belink.corpora.files import read_corpus
 from belink.records import Document, Mention
-from belink.text import abbreviations, glossary
+from belink.text.abbreviation_lists import find_entries
+from belink.text.abbreviations import expand, find_definitions
 from belink.text.normalise import normalise
 
 DATA = os.environ.get("BELINK_DATA")
@@ -51,30 +52,30 @@ EXPECTED = {
     ],
 )
 def test_entries_of_each_layout_are_found(text: str, expected: dict[str, str]) -> None:
-    assert dict(glossary.entries(text)) == expected
+    assert dict(find_entries(text)) == expected
 
 
 def test_within_a_list_the_letters_of_a_few_may_be_missing() -> None:
     text = LINES.replace("dCK\n", "CEHC\nvitamin E metabolite\ndCK\n")
-    assert dict(glossary.entries(text)) == {**EXPECTED, "CEHC": "vitamin E metabolite"}
+    assert dict(find_entries(text)) == {**EXPECTED, "CEHC": "vitamin E metabolite"}
     fitting = "PK\nproteinase K\nSD\nstandard deviation\nHAL\nHaloperidol\n"
     strangers = [f"X{i}Q\nplain words {i} {i}\n" for i in range(3)]
-    assert "X0Q" in dict(glossary.entries(fitting + "".join(strangers[:2]) + fitting))
-    assert "X0Q" not in dict(glossary.entries(fitting + "".join(strangers) + fitting)), "three are too many"
-    assert dict(glossary.entries(LINES + "X0Q\nplain words here\n")) == EXPECTED, "nothing after the last that fits"
+    assert "X0Q" in dict(find_entries(fitting + "".join(strangers[:2]) + fitting))
+    assert "X0Q" not in dict(find_entries(fitting + "".join(strangers) + fitting)), "three are too many"
+    assert dict(find_entries(LINES + "X0Q\nplain words here\n")) == EXPECTED, "nothing after the last that fits"
 
 
 def test_a_list_is_believed_before_a_bracket() -> None:
     text = f"creatine plus phosphocreatine (Cr) was seen.\n{LINES}Cr\ncreatine\n"
-    assert abbreviations.definitions(text)["Cr"] == "creatine"
+    assert find_definitions(text).first()["Cr"] == "creatine"
     mention = Mention(text="Cr", start=31, end=33)
-    (expanded,) = abbreviations.expand(Document(id="1", text=text, mentions=(mention,))).mentions
+    (expanded,) = expand(Document(id="1", text=text, mentions=(mention,))).mentions
     assert expanded.long_form == "creatine"
 
 
 @given(st.text(st.sampled_from("abAB \n;:,.="), max_size=120))
 def test_any_text_can_be_read_and_entries_come_from_it(text: str) -> None:
-    for short, long in glossary.entries(text):
+    for short, long in find_entries(text):
         assert short in text and long in text and len(long) > len(short)
 
 
@@ -86,7 +87,7 @@ def test_what_lists_say_is_what_annotators_meant() -> None:
         gold: dict[str, set[str]] = {}
         for mention in document.mentions:
             gold.setdefault(normalise(mention.text), set()).update(mention.gold)
-        for short, long in dict(glossary.entries(document.text)).items():
+        for short, long in dict(find_entries(document.text)).items():
             one, other = gold.get(normalise(short)), gold.get(normalise(long))
             if one and other:
                 agree.append(bool(one & other))
