@@ -20,7 +20,13 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Format = Literal["obo", "owl", "obograph", "mesh", "umls", "table"]
 
 
-REMOVED_OPTIONS: dict[str, str] = {}
+REMOVED_OPTIONS: dict[str, str] = {
+    "adaptation.hard_negatives": "mined wrong answers changed no accuracy over three folds",
+    "training.residual": "adding retrieval's log-probabilities to the loss taught the language model less",
+    "training.order": "options are always shuffled in training, which keeps the model from preferring places",
+    "training.inserted": "half of the questions that retrieval fails are kept, with the right concept put in",
+    "training.lora_dropout": "no linker used it and no measurement spoke for it",
+}
 """Options of a linker that earlier versions had, as ``section.key``, each with the reason for its removal.
 
 A user's TOML that has one is refused in these words. A bundle made before still loads: there the option is ignored.
@@ -109,7 +115,6 @@ class AdaptationConfig(Declaration):
     steps: int = Field(default=0, ge=0)
     batch_size: int = Field(default=256, gt=1)  # pairs of names a step, each of another concept
     mentions: Share = 0.5  # of the pairs whose one half is an annotated mention, where there are any
-    hard_negatives: int = Field(default=0, ge=0)  # nearest names of others that a pair's wrong answer is drawn from
     learning_rate: float = 1e-4
     warmup: Share = 0.1
     temperature: float = Field(default=0.05, gt=0)
@@ -159,9 +164,6 @@ class TrainingConfig(Declaration):
     questions: int = Field(default=1200, ge=0)  # ontology questions; corpora come on top
     nil_share: Share = 0.1  # questions whose right concept is taken away
     min_options: int = Field(default=4, ge=1)  # question sizes are drawn between this and reranker.options
-    inserted: Share = 0.5  # share of questions whose right concept retrieval missed that are kept, it being put in
-    order: Literal["shuffled", "retrieval"] = "shuffled"  # of the options shown
-    residual: Share = 1.0  # share of retrieval's log-probability added inside the loss; 0: learn it all from the text
     held_out: Share = 0.1  # share of names (and of corpus documents) never trained on
     epochs: float = 1.0
     batch_size: int = 8
@@ -170,7 +172,6 @@ class TrainingConfig(Declaration):
     warmup: Share = 0.05
     lora_rank: int = 16
     lora_alpha: int = 32
-    lora_dropout: float = 0.0
     lora_targets: str | tuple[str, ...] = "all-linear"
     lora_layers: int = 0  # adapt only the top so many layers; 0: all of them
     gradient_checkpointing: bool = False
@@ -358,6 +359,11 @@ def _read(path: Path, model: type[Model], **fixed: object) -> Model:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise DeclarationError(f"{path}: {where}: {first['msg']} (found {first.get('input')!r})") from error
+
+
+def without_removed(section: str, stored: dict[str, Any]) -> dict[str, Any]:
+    """Return a section of a stored declaration without the options that were removed since, to compare it with."""
+    return {key: value for key, value in stored.items() if f"{section}.{key}" not in REMOVED_OPTIONS}
 
 
 def _removed_options(declared: dict[str, Any]) -> list[str]:

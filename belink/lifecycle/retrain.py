@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from belink import artefacts
-from belink.declarations import LinkerConfig, read_stored_linker
+from belink.declarations import LinkerConfig, read_stored_linker, without_removed
 from belink.lifecycle.refresh import (
     Champion,
     Start,
@@ -288,7 +288,7 @@ def _kept(begun: Start, current: Champion | None) -> tuple[Decision | None, str]
     before = read_stored_linker(current.path / bundle.LINKER)
     if linker.adaptation != before.adaptation or (linker.adaptation.steps and linker.encoder != before.encoder):
         return kept, "the encoder is adapted otherwise than the champion's"
-    if manifest["training"] != linker.training.model_dump(mode="json"):
+    if without_removed("training", manifest["training"]) != linker.training.model_dump(mode="json"):
         return kept, "the declared training is another than the champion's"
     if current.manifest["inputs"].get("corpora") != dict(begun.corpora):
         return kept, "the corpora are others than the champion's"

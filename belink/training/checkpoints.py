@@ -1,6 +1,7 @@
-"""What trainings share: a folder that a killed run is continued from, progress, and what they ran on."""
+"""What both trainings share: arguments of the Trainer, checkpoints to continue from, progress, and checks."""
 
 import json
+import math
 import platform
 import shutil
 import time
@@ -10,29 +11,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from belink import progress
+from belink.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
 
-_LOGGED = 10  # optimiser steps between entries of the loss history
+_LOG_EVERY = 10  # optimiser steps between entries of the loss history
 _STATE = "state.json"
 
 
-def arguments(work: Path, steps: int, training: Any, place: "torch.device") -> dict[str, Any]:
-    """What every Trainer is told, for its ``TrainingArguments``.
+def trainer_arguments(work: Path, steps: int, config: Any, device: "torch.device") -> dict[str, Any]:
+    """Return the arguments that every ``TrainingArguments`` here has in common.
 
-    :param training: a declaration with ``learning_rate``, ``checkpoint_every`` and ``seed``.
+    :param config: a declaration with ``learning_rate``, ``checkpoint_every`` and ``seed``.
     """
     return {
         "output_dir": str(work),
         "max_steps": steps,
-        "learning_rate": training.learning_rate,
+        "learning_rate": config.learning_rate,
         "lr_scheduler_type": "linear",
         "max_grad_norm": 1.0,
-        "seed": training.seed,
-        "use_cpu": place.type == "cpu",
-        "logging_steps": min(_LOGGED, steps),
-        "save_steps": training.checkpoint_every,
+        "seed": config.seed,
+        "use_cpu": device.type == "cpu",
+        "logging_steps": min(_LOG_EVERY, steps),
+        "logging_nan_inf_filter": False,  # by default a loss of NaN is reported as the mean so far
+        "save_steps": config.checkpoint_every,
         "save_total_limit": 2,
         "report_to": "none",
         "disable_tqdm": True,
@@ -40,83 +43,124 @@ def arguments(work: Path, steps: int, training: Any, place: "torch.device") -> d
     }
 
 
-def history(trainer: Any) -> list[tuple[int, float]]:
-    """(optimiser step, mean loss since the entry before) of a Trainer that has run."""
+def loss_history(trainer: Any) -> list[tuple[int, float]]:
+    """Return (optimiser step, mean loss since the entry before) of a Trainer that has run."""
     return [(int(entry["step"]), float(entry["loss"])) for entry in trainer.state.log_history if "loss" in entry]
 
 
-def workplace(work: Path, identity: str) -> Path:
-    """``work``, emptied unless what lies there is of the same run."""
+def check_weights(model: Any, work: Path) -> None:
+    """Refuse a model that training has left with trained weights that are infinite or NaN.
+
+    :raises ModelError: there is one; the checkpoints in ``work`` are removed.
+    """
+    import torch
+
+    broken = [name for name, p in model.named_parameters() if p.requires_grad and not bool(torch.isfinite(p).all())]
+    if broken:
+        raise _diverged(f"infinite or NaN weights in {len(broken)} tensors, such as {broken[0]}", work)
+
+
+def check_loss(loss: float, step: int, work: Path) -> None:
+    """Refuse a loss that is infinite or NaN.
+
+    :raises ModelError: it is; the checkpoints in ``work`` are removed.
+    """
+    if not math.isfinite(loss):
+        raise _diverged(f"a loss of {loss} after {step} steps", work)
+
+
+def _diverged(found: str, work: Path) -> ModelError:
+    shutil.rmtree(work, ignore_errors=True)  # a continued run would start from the same weights
+    return ModelError(f"training diverged: expected finite numbers, found {found}; declare a lower learning_rate")
+
+
+def prepare_work(work: Path, identity: str) -> Path:
+    """Return ``work``, emptied unless its checkpoints are of the same run.
+
+    :param identity: names everything that the run depends on.
+    """
     state = work / _STATE
     try:
-        same = json.loads(state.read_text("utf-8"))["identity"] == identity
+        same_run = json.loads(state.read_text("utf-8"))["identity"] == identity
     except (OSError, ValueError, KeyError):
-        same = False
-    if not same:
+        same_run = False
+    if not same_run:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
         state.write_text(json.dumps({"identity": identity}), "utf-8")
     return work
 
 
-def newest(work: Path) -> Path | None:
-    """The last checkpoint that was written whole: the Trainer writes trainer_state.json last of its files."""
-    found: list[tuple[int, Path]] = []
+def newest_checkpoint(work: Path) -> Path | None:
+    """Return the last complete checkpoint, if any, and remove incomplete ones.
+
+    The Trainer writes trainer_state.json as the last of a checkpoint's files.
+    """
+    complete: list[tuple[int, Path]] = []
     for folder in work.glob("checkpoint-*"):
         try:
-            found.append((int(json.loads((folder / "trainer_state.json").read_text("utf-8"))["global_step"]), folder))
+            complete.append((checkpoint_step(folder), folder))
         except (OSError, ValueError, KeyError):
             shutil.rmtree(folder, ignore_errors=True)
-    return max(found)[1] if found else None
+    return max(complete)[1] if complete else None
 
 
-def step_of(checkpoint: Path | None) -> int:
-    """The optimiser step that a checkpoint was written after; 0 for none."""
+def checkpoint_step(checkpoint: Path | None) -> int:
+    """Return the optimiser step after which a checkpoint was written; 0 for none."""
     if checkpoint is None:
         return 0
     return int(json.loads((checkpoint / "trainer_state.json").read_text("utf-8"))["global_step"])
 
 
-def clock(work: Path, begun: int, steps: int, what: str = "training") -> Any:
-    """A callback that shows progress and adds up the seconds of all runs that training took."""
+def training_clock(work: Path, first_step: int, steps: int, what: str = "training") -> Any:
+    """Return a callback that shows progress, ends a run whose loss is not finite, and counts the seconds of all runs.
+
+    :param first_step: the step that this run begins with; above 0 for a continued one.
+    :param what: the name of the work, for the progress bar.
+    """
     from transformers import TrainerCallback
 
     file = work / "seconds.json"
     try:
-        spent: dict[str, float] = json.loads(file.read_text("utf-8")) if begun else {}  # seconds until a checkpoint
+        seconds_at: dict[str, float] = json.loads(file.read_text("utf-8")) if first_step else {}  # by checkpoint
     except (OSError, ValueError):
-        spent = {}
-    before = spent.get(str(begun), 0.0)
+        seconds_at = {}
+    before = seconds_at.get(str(first_step), 0.0)
 
     class Clock(TrainerCallback):
         def __init__(self) -> None:
             self.started = time.monotonic()
-            self.shown = progress.track(range(begun, steps), what=what, total=steps - begun, unit="steps")
+            self.progress = progress.track(range(first_step, steps), what=what, total=steps - first_step, unit="steps")
 
         def seconds(self) -> float:
             return before + time.monotonic() - self.started
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.started = time.monotonic()
-            next(self.shown, None)
+            next(self.progress, None)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            next(self.shown, None)
+            next(self.progress, None)
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            if logs and "loss" in logs:
+                check_loss(float(logs["loss"]), state.global_step, work)
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            spent[str(state.global_step)] = self.seconds()
-            file.write_text(json.dumps(spent), "utf-8")
+            seconds_at[str(state.global_step)] = self.seconds()
+            file.write_text(json.dumps(seconds_at), "utf-8")
 
     return Clock()
 
 
-def platform_of(place: "torch.device", dtype: "torch.dtype") -> dict[str, str]:
+def describe_platform(device: "torch.device", dtype: "torch.dtype") -> dict[str, str]:
+    """Return the device, the dtype and the library versions that a training ran with."""
     import peft
     import torch
     import transformers
 
     return {
-        "device": place.type,
+        "device": device.type,
         "dtype": str(dtype).removeprefix("torch."),
         "machine": platform.machine(),
         "system": platform.system(),
@@ -128,14 +172,14 @@ def platform_of(place: "torch.device", dtype: "torch.dtype") -> dict[str, str]:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """Log lines of transformers below errors kept off; ours tell the progress."""
+def quiet_transformers() -> Iterator[None]:
+    """Silence transformers' log lines below errors within the block; progress is shown by :func:`training_clock`."""
     from transformers.utils import logging
 
-    theirs: Any = logging
-    level = theirs.get_verbosity()
-    theirs.set_verbosity_error()
+    transformers_log: Any = logging  # the module has no type hints
+    level = transformers_log.get_verbosity()
+    transformers_log.set_verbosity_error()
     try:
         yield
     finally:
-        theirs.set_verbosity(level)
+        transformers_log.set_verbosity(level)

@@ -1,9 +1,9 @@
-"""The encoder, aligned with what a linker's ontologies and annotators call the same: SapBERT's idea, in minutes.
+"""Fine-tune the encoder on the names of a linker's ontologies and on its annotated mentions, in minutes.
 
-Pairs of names of one concept are drawn together and pushed away from all other concepts of their batch (Liu et al.
-2021, Self-Alignment Pretraining for Biomedical Entity Representations, arXiv 2010.11784; multiple-negatives ranking
-loss). Annotated mentions are names of what they mean. Held-out names are never seen. What was learned is kept only
-where it finds held-out mentions at least as well as the encoder that it started from.
+As in SapBERT (Liu et al. 2021, Self-Alignment Pretraining for Biomedical Entity Representations, arXiv 2010.11784),
+pairs of names of one concept are drawn together and pushed away from the other concepts of their batch, here by the
+multiple-negatives ranking loss. An annotated mention counts as a name of its concept. Held-out names are never seen.
+The fine-tuned encoder is used only if it finds held-out mentions at least as well as the encoder it started from.
 """
 
 import logging
@@ -20,60 +20,70 @@ from belink.errors import DeclarationError
 from belink.records import Mention
 from belink.retrieval import encoder as encode
 from belink.text.normalise import normalise
-from belink.training import checkpoints, hard_negatives
+from belink.training import checkpoints
 from belink.training.holdout import is_held_out
 from belink.weights import ResolvedModel, choose_device
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import torch
 
     from belink import declarations
 
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-_BLOCK = 16  # batches among which pairs of like length are put together
-_MANY = 8  # names from which on a concept is not drawn more often for having more
-_POOL = 20_000  # names that held-out mentions are looked for among, besides those of their own concepts
-_K = 10  # recall@k
+_BLOCK = 16  # batches among which pairs of similar length are grouped
+_MAX_WEIGHT = 8  # a concept is drawn in proportion to its number of names, up to this many
+_POOL = 20_000  # names of other concepts among which held-out mentions are looked for
+_K = 10  # of recall@k
+_DRAWN_AT_ONCE = 4096  # concepts drawn by one call of the random generator
 
 Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConceptNames:
-    """What the concepts are called; normalised, without held-out names."""
+    """What the concepts are called: normalised, without held-out names."""
 
-    of_concept: Mapping[str, tuple[str, ...]]  # of the ontologies
-    precedents: tuple[tuple[str, str], ...]  # (annotated text, concept), each once
+    of_concept: Mapping[str, tuple[str, ...]]  # names from the ontologies by concept id
+    precedents: tuple[tuple[str, str], ...]  # (annotated text, concept id), each once
 
     @classmethod
     def read(cls, table: "pa.Table", precedents: Sequence[tuple[str, str]], held_out: float) -> "ConceptNames":
-        """:param table: columns concept_id, text; ``precedents``: text and concept id, which may repeat."""
-        found: dict[str, dict[str, None]] = {}
+        """Return the names that training may see.
+
+        :param table: names of ontologies, with columns concept_id and text.
+        :param precedents: text and concept id of annotated mentions; may repeat.
+        :param held_out: share of names that are left out, 0 to 1.
+        """
+        names: dict[str, dict[str, None]] = {}
         for concept, text in zip(table["concept_id"].to_pylist(), table["text"].to_pylist(), strict=True):
             key = normalise(text)
             if key and not is_held_out(concept, key, held_out):
-                found.setdefault(concept, {})[key] = None
-        known = dict.fromkeys((normalise(text), concept) for text, concept in precedents if concept in found)
-        return cls(of_concept={c: tuple(n) for c, n in found.items()}, precedents=tuple(p for p in known if p[0]))
+                names.setdefault(concept, {})[key] = None
+        distinct = dict.fromkeys((normalise(text), concept) for text, concept in precedents if concept in names)
+        return cls(
+            of_concept={concept: tuple(of_one) for concept, of_one in names.items()},
+            precedents=tuple((text, concept) for text, concept in distinct if text),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuningReport:
-    """One adaptation, as its manifest records it."""
+    """One fine-tuning, as its manifest records it."""
 
     path: Path
     steps: int
     seconds: float
     history: tuple[tuple[int, float], ...]  # (optimiser step, mean loss since the entry before)
-    recall_before: float | None  # dense recall@10 of held-out mentions; None: there were none
+    recall_before: float | None  # dense recall@10 of held-out mentions; None if there are none
     recall_after: float | None
-    new: bool  # False: it was there already
+    new: bool  # False: the encoder was already there
 
     @property
     def kept(self) -> bool:
-        """Whether the adapted encoder finds at least as much as the one it was made from."""
+        """Whether the fine-tuned encoder finds at least as much as the one it started from."""
         return self.recall_before is None or self.recall_after is None or self.recall_after >= self.recall_before
 
 
@@ -85,26 +95,25 @@ def finetune(
     config: "declarations.AdaptationConfig",
     target: Path,
 ) -> FinetuningReport:
-    """The adapted encoder as a folder at ``target`` that sentence-transformers loads; one that is there is kept.
+    """Fine-tune the encoder into the folder ``target``, which sentence-transformers can load.
 
-    A killed run is continued from its last checkpoint.
+    A complete ``target`` is not trained again. A killed run continues from its last checkpoint.
 
-    :param mentions: held-out ones with gold concepts, to measure with.
-    :raises DeclarationError: see :func:`plan_batches`.
-    :raises ModelError: ``base`` is no encoder.
+    :param mentions: held-out mentions with gold concepts, to measure recall with.
+    :raises DeclarationError: too few names; see :func:`plan_batches`.
+    :raises ModelError: ``base`` is no encoder, or training diverged.
     """
     if artefacts.exists(target):
         return read_report(target)
     batches = plan_batches(names, config)
     identity = artefacts.key([base.sha256, encoder.model_dump(mode="json"), config.model_dump(mode="json"), batches])
-    work = checkpoints.workplace(target.with_name(f".work-{target.name}"), identity)
+    work = checkpoints.prepare_work(target.with_name(f".work-{target.name}"), identity)
     model = encode.load_model(base.path, encoder)
-    place, dtype = choose_device()
-    before = recall(model, names, mentions)
-    columns = _columns(model, batches, names, config)
-    outcome = _run(model, batches, columns, config, work, place, str(dtype) == "torch.bfloat16")
-    after = recall(model, names, mentions)
-    log.info("adapted the encoder: dense recall@%d of held-out mentions %s → %s", _K, before, after)
+    device, dtype = choose_device()
+    before = dense_recall(model, names, mentions)
+    outcome = _run(model, batches, config, work, device, str(dtype) == "torch.bfloat16")
+    after = dense_recall(model, names, mentions)
+    log.info("fine-tuned the encoder: dense recall@%d of held-out mentions %s → %s", _K, before, after)
     manifest = {
         "format": FORMAT,
         "base": {"reference": base.reference, "sha256": base.sha256},
@@ -113,62 +122,67 @@ def finetune(
         **outcome,
         "recall_before": before,
         "recall_after": after,
-        "platform": checkpoints.platform_of(place, dtype),
+        "platform": checkpoints.describe_platform(device, dtype),
     }
-
-    def fill(folder: Path) -> dict[str, Any]:
+    with artefacts.build(target) as folder:
         model.save(str(folder), create_model_card=False)
-        return manifest
-
-    artefacts.make(target, fill)
+        artefacts.write_manifest(folder, manifest)
     shutil.rmtree(work, ignore_errors=True)
     return _report(target, new=True)
 
 
 def read_report(path: Path) -> FinetuningReport:
-    """What the manifest at ``path`` says of the adaptation that left it."""
+    """Return the report in the manifest of the fine-tuned encoder at ``path``."""
     return _report(path, new=False)
 
 
 def plan_batches(names: ConceptNames, config: "declarations.AdaptationConfig") -> list[list[Pair]]:
-    """The batches of all steps in order: pairs of one concept, no concept twice in a batch, lengths alike.
+    """Return the batches of all steps: pairs of names of one concept, no concept twice in a batch.
 
-    :raises DeclarationError: fewer than two concepts have two names, so that no batch has a wrong answer.
+    :raises DeclarationError: fewer than two concepts have two names, so a batch would have no wrong answer.
     """
     rng = np.random.default_rng(config.seed)
-    concepts = [concept for concept, of in names.of_concept.items() if len(of) > 1]
+    concepts = [concept for concept, of_one in names.of_concept.items() if len(of_one) > 1]
     if len(concepts) < 2:
         raise DeclarationError(
             f"adaptation: expected two or more concepts with at least two names, found {len(concepts)}; "
             "set adaptation.steps = 0"
         )
-    often = np.array([min(len(names.of_concept[concept]), _MANY) for concept in concepts], float)
-    of_names = (concepts[i] for _ in iter(int, 1) for i in rng.choice(len(concepts), 4096, p=often / often.sum()))
-    of_mentions = (names.precedents[i] for _ in iter(int, 1) for i in rng.permutation(len(names.precedents)))
-    # No concept is in a batch twice, so few annotated concepts cannot fill a half of each.
-    from_mentions = min(round(config.batch_size * config.mentions), len({c for _, c in names.precedents}) // 2)
+    drawn_concepts = _draw_concepts(names, concepts, rng)
+    drawn_precedents = (names.precedents[i] for _ in iter(int, 1) for i in rng.permutation(len(names.precedents)))
+    # A batch has no concept twice, so few annotated concepts cannot fill their share of it.
+    n_annotated = len({concept for _, concept in names.precedents})
+    n_from_mentions = min(round(config.batch_size * config.mentions), n_annotated // 2)
     batches: list[list[Pair]] = []
     while len(batches) < config.steps:
-        drawn: list[tuple[str, Pair]] = []
-        for _ in range(_BLOCK * from_mentions):
-            text, concept = next(of_mentions)
-            drawn.append((concept, (text, _other(names.of_concept[concept], text, rng))))
-        for _ in range(_BLOCK * (config.batch_size - from_mentions)):
-            known = names.of_concept[concept := next(of_names)]
-            first, second = rng.choice(len(known), 2, replace=False)
-            drawn.append((concept, (known[first], known[second])))
-        dealt = _dealt(drawn, config.batch_size)
-        batches += [dealt[i] for i in rng.permutation(len(dealt))]
+        pairs: list[tuple[str, Pair]] = []
+        for _ in range(_BLOCK * n_from_mentions):
+            text, concept = next(drawn_precedents)
+            pairs.append((concept, (text, _another_name(names.of_concept[concept], text, rng))))
+        for _ in range(_BLOCK * (config.batch_size - n_from_mentions)):
+            of_one = names.of_concept[concept := next(drawn_concepts)]
+            first, second = rng.choice(len(of_one), 2, replace=False)
+            pairs.append((concept, (of_one[first], of_one[second])))
+        block = _deal(pairs, config.batch_size)
+        batches += [block[i] for i in rng.permutation(len(block))]
     return batches[: config.steps]
 
 
-def _dealt(drawn: list[tuple[str, Pair]], size: int) -> list[list[Pair]]:
-    """Batches of pairs of like length: padded to its longest text, a random batch is mostly padding.
+def _draw_concepts(names: ConceptNames, concepts: Sequence[str], rng: np.random.Generator) -> Iterator[str]:
+    """Yield concepts at random for ever; one with more names comes more often."""
+    weights = np.array([min(len(names.of_concept[concept]), _MAX_WEIGHT) for concept in concepts], float)
+    while True:
+        for i in rng.choice(len(concepts), _DRAWN_AT_ONCE, p=weights / weights.sum()):
+            yield concepts[i]
 
-    A pair whose concept every batch that is not full has already is left out.
+
+def _deal(pairs: list[tuple[str, Pair]], size: int) -> list[list[Pair]]:
+    """Return batches of pairs of similar length; a batch at random would be mostly padding.
+
+    A pair is left out if every batch with room already has its concept.
     """
     batches: list[dict[str, Pair]] = [{} for _ in range(_BLOCK)]
-    for concept, pair in sorted(drawn, key=lambda of: max(map(len, of[1]))):
+    for concept, pair in sorted(pairs, key=lambda of: max(map(len, of[1]))):
         for batch in batches:
             if len(batch) < size and concept not in batch:
                 batch[concept] = pair
@@ -176,65 +190,55 @@ def _dealt(drawn: list[tuple[str, Pair]], size: int) -> list[list[Pair]]:
     return [list(batch.values()) for batch in batches if len(batch) > 1]
 
 
-def _other(known: Sequence[str], text: str, rng: np.random.Generator) -> str:
-    others = [name for name in known if name != text] or known
+def _another_name(names: Sequence[str], text: str, rng: np.random.Generator) -> str:
+    others = [name for name in names if name != text] or names
     return others[int(rng.integers(len(others)))]
 
 
-def recall(model: Any, names: ConceptNames, mentions: Sequence[Mention]) -> float | None:
-    """Share, 0 to 1, of ``mentions`` with a right concept among the ten nearest by their best name; ``None`` for none.
+def dense_recall(model: Any, names: ConceptNames, mentions: Sequence[Mention]) -> float | None:
+    """Return the share, 0 to 1, of ``mentions`` with a gold concept among the ten nearest; ``None`` without mentions.
 
-    They are looked for among the names of their own concepts and of others, about 20,000 in all.
+    The pool holds the names of their own concepts and about 20,000 names of others. A concept is as near as its
+    nearest name.
     """
-    asked = {(normalise(m.long_form or m.text), m.gold) for m in mentions if m.gold}
-    asked = {(text, gold) for text, gold in asked if text and any(g in names.of_concept for g in gold)}
-    if not asked:
+    queries = {(normalise(m.long_form or m.text), m.gold) for m in mentions if m.gold}
+    queries = {(text, gold) for text, gold in queries if text and any(g in names.of_concept for g in gold)}
+    if not queries:
         return None
-    wanted = {g for _, gold in asked for g in gold}
-    rest = sorted(names.of_concept.keys() - wanted)
-    order = np.random.default_rng(0).permutation(len(rest))
-    pool = {c: names.of_concept[c] for c in sorted(wanted & names.of_concept.keys())}
-    left = _POOL
-    for i in order:
-        if (left := left - len(names.of_concept[rest[i]])) < 0:
-            break
-        pool[rest[i]] = names.of_concept[rest[i]]
-    owner = np.repeat(np.arange(len(pool)), [len(of) for of in pool.values()])
-    vectors = encode.encoded(model, [name for of in pool.values() for name in of])
-    questions = sorted(asked)
-    cosines = encode.encoded(model, [text for text, _ in questions]) @ vectors.T
+    pool = _recall_pool(names, {g for _, gold in queries for g in gold})
+    owner = np.repeat(np.arange(len(pool)), [len(of_one) for of_one in pool.values()])
+    vectors = encode.encoded(model, [name for of_one in pool.values() for name in of_one])
+    ordered = sorted(queries)
+    cosines = encode.encoded(model, [text for text, _ in ordered]) @ vectors.T  # (queries, names)
     starts = np.searchsorted(owner, np.arange(len(pool)))
-    of_concepts = np.maximum.reduceat(cosines, starts, axis=1)
-    nearest = np.argsort(-of_concepts, axis=1, kind="stable")[:, :_K]
+    by_concept = np.maximum.reduceat(cosines, starts, axis=1)  # (queries, concepts)
+    nearest = np.argsort(-by_concept, axis=1, kind="stable")[:, :_K]
     ids = list(pool)
-    right = [any(ids[c] in gold for c in row) for row, (_, gold) in zip(nearest, questions, strict=True)]
-    return round(float(np.mean(right)), 4)
+    hits = [any(ids[c] in gold for c in row) for row, (_, gold) in zip(nearest, ordered, strict=True)]
+    return round(float(np.mean(hits)), 4)
 
 
-def _columns(
-    model: Any, batches: Sequence[Sequence[Pair]], names: ConceptNames, config: "declarations.AdaptationConfig"
-) -> dict[str, list[str]]:
-    """What the loss reads, a row a pair: a text, what is meant, and, where they are declared, what is not."""
-    pairs = [pair for batch in batches for pair in batch]
-    columns = {"one": [one for one, _ in pairs], "other": [other for _, other in pairs]}
-    if config.hard_negatives:
-        texts = [[one for one, _ in batch] for batch in batches]
-        columns["not"] = hard_negatives.mined(
-            model, texts, names.of_concept, names.precedents, config.hard_negatives, config.seed
-        )
-    return columns
+def _recall_pool(names: ConceptNames, gold: set[str]) -> dict[str, tuple[str, ...]]:
+    """Return the names of the gold concepts and, up to the pool's size, of others drawn with a fixed seed."""
+    pool = {concept: names.of_concept[concept] for concept in sorted(gold & names.of_concept.keys())}
+    others = sorted(names.of_concept.keys() - gold)
+    room = _POOL
+    for i in np.random.default_rng(0).permutation(len(others)):
+        if (room := room - len(names.of_concept[others[i]])) < 0:
+            break
+        pool[others[i]] = names.of_concept[others[i]]
+    return pool
 
 
 def _run(
     model: Any,
     batches: Sequence[Sequence[Pair]],
-    columns: Mapping[str, list[str]],
     config: "declarations.AdaptationConfig",
     work: Path,
-    place: Any,
+    device: "torch.device",
     bf16: bool,
 ) -> dict[str, Any]:
-    """Train in place; what the manifest says of it."""
+    """Train ``model`` in place and return what its manifest records of the run."""
     from datasets import Dataset
     from sentence_transformers import SentenceTransformerTrainingArguments
     from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
@@ -242,41 +246,44 @@ def _run(
 
     steps = len(batches)
     arguments = SentenceTransformerTrainingArguments(
-        **checkpoints.arguments(work, steps, config, place),
+        **checkpoints.trainer_arguments(work, steps, config, device),
         per_device_train_batch_size=config.batch_size,
         warmup_steps=round(steps * config.warmup),
         weight_decay=0.01,
         bf16=bf16,
     )
-    checkpoint = checkpoints.newest(work)
-    clock = checkpoints.clock(work, checkpoints.step_of(checkpoint), steps, what="adapting the encoder")
-    longest, model.max_seq_length = model.max_seq_length, config.max_length
-    with checkpoints.quiet():
+    checkpoint = checkpoints.newest_checkpoint(work)
+    clock = checkpoints.training_clock(
+        work, checkpoints.checkpoint_step(checkpoint), steps, what="fine-tuning the encoder"
+    )
+    pairs = [pair for batch in batches for pair in batch]
+    max_length, model.max_seq_length = model.max_seq_length, config.max_length
+    with checkpoints.quiet_transformers():
         trainer = _planned_trainer(batches)(
             model=model,
             args=arguments,
-            train_dataset=Dataset.from_dict(dict(columns)),
+            train_dataset=Dataset.from_dict({"one": [one for one, _ in pairs], "other": [other for _, other in pairs]}),
             loss=MultipleNegativesRankingLoss(
                 model,
                 scale=1 / config.temperature,
-                # What is not meant is told apart from the text alone, so there is no other direction with it.
-                directions=("query_to_doc",) if config.hard_negatives else ("query_to_doc", "doc_to_query"),
+                directions=("query_to_doc", "doc_to_query"),
                 partition_mode="per_direction",
             ),
             callbacks=[clock],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    model.max_seq_length = longest
+    checkpoints.check_weights(model, work)
+    model.max_seq_length = max_length
     return {
         "steps": int(trainer.state.global_step),
         "seconds": round(clock.seconds(), 1),
-        "history": checkpoints.history(trainer),
+        "history": checkpoints.loss_history(trainer),
     }
 
 
 def _planned_trainer(batches: Sequence[Sequence[Pair]]) -> Any:
-    """The trainer of sentence-transformers, taking the batches as they were planned."""
+    """Return the trainer of sentence-transformers, taking the batches as they were planned."""
     from sentence_transformers import SentenceTransformerTrainer
     from sentence_transformers.base.sampler import DefaultBatchSampler
 
@@ -293,13 +300,13 @@ def _planned_trainer(batches: Sequence[Sequence[Pair]]) -> Any:
             return Planned(dataset, batch_size, drop_last)
 
         def add_model_card_callback(self, *_: Any) -> None:
-            """No card is written here; looking for its examples would show a progress bar of its own."""
+            """Do nothing: no card is written, and collecting its examples would show a progress bar."""
 
     return PlannedTrainer
 
 
 def _report(path: Path, *, new: bool) -> FinetuningReport:
     manifest = artefacts.read_manifest(path)
-    told = {name: manifest[name] for name in ("steps", "seconds", "recall_before", "recall_after")}
+    figures = {name: manifest[name] for name in ("steps", "seconds", "recall_before", "recall_after")}
     history = tuple((int(step), float(loss)) for step, loss in manifest["history"])
-    return FinetuningReport(path=path, history=history, new=new, **told)
+    return FinetuningReport(path=path, history=history, new=new, **figures)

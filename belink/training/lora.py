@@ -1,9 +1,7 @@
-"""Set-wise questions → a LoRA adapter for the re-ranker.
+"""Train a LoRA adapter for the re-ranker on set-wise questions.
 
-The loss is cross-entropy over the letters at the last position, nothing else of the text is predicted. With
-``training.residual`` retrieval's own log-probabilities (a conditional logit fitted to the same questions first) are
-added inside the loss: the language model learns what retrieval lacks instead of what it knows. Batches are fixed before
-the first step, so a run that was killed continues with the very next one.
+The loss is cross-entropy over the option letters at the last position; no other token is predicted. The batches of all
+epochs are fixed before the first step, so a run that was killed continues with the very next one.
 """
 
 import json
@@ -36,32 +34,32 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1
 LAYER = re.compile(r"\.(?:layers|h|blocks)\.(\d+)\.")
-"""Which layer of a model a module or parameter lies in, by its dotted name."""
-_BLOCK = 16  # batches among which questions of like length are put together
-_PENALTY = 1.0  # of retrieval's weights; see evidence.fit
+"""Finds the number of a layer in the dotted name of a module or parameter."""
+_BLOCK = 16  # batches among which questions of similar length are grouped
+_RETRIEVAL_PENALTY = 1.0  # of the weights behind ``loss_retrieval``; see features.fit
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainReport:
-    """One training run, as its manifest records it."""
+    """One training run, as its manifest records it. Losses are in nats a question."""
 
     path: Path
     examples: int
     steps: int
-    seconds: float  # of training, over all runs that a resumed one took
-    loss: float  # mean over the last tenth of the steps
+    seconds: float  # of training, over all the runs that a resumed one took
+    loss: float  # mean over the last tenth of the history
     first_loss: float
-    loss_retrieval: float  # what retrieval's own log-probabilities reach on the same questions
+    loss_retrieval: float  # of a model of retrieval's features alone, fitted to the same questions
     history: tuple[tuple[int, float], ...]  # (optimiser step, mean loss since the entry before)
     resumed_at: int  # the step that this run began with; 0 for a fresh one
-    new: bool  # False: the adapter was there already
+    new: bool  # False: the adapter was already there
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Example:
     tokens: tuple[int, ...]
     answer: int
-    prior: tuple[float, ...]  # added to the letters' logits; as many as the question has options, None included
+    n_letters: int  # that the question offers, "None of the above" included
 
 
 def train(
@@ -74,13 +72,15 @@ def train(
     work: Path | None = None,
     device: str | None = None,
 ) -> TrainReport:
-    """The adapter folder at ``target``: adapter_model.safetensors, adapter_config.json, manifest.json.
+    """Train the adapter at ``target``: adapter_model.safetensors, adapter_config.json and manifest.json.
 
-    A complete ``target`` is kept as it is. A run of the same questions and settings that was killed is continued from
-    its last checkpoint in ``work`` (default: a hidden folder beside ``target``), which is removed in the end.
+    A complete ``target`` is not trained again. A killed run of the same questions and settings continues from its last
+    checkpoint.
 
+    :param work: the folder for checkpoints, removed at the end; by default a hidden one beside ``target``.
+    :param device: "cuda", "mps" or "cpu"; ``None`` takes the best there is.
     :raises DeclarationError: no questions, or LoRA targets that the model does not have.
-    :raises ModelError: the base model cannot be used; see :meth:`rerank.Reranker.load`.
+    :raises ModelError: the base model cannot be used (see :meth:`rerank.Reranker.load`), or training diverged.
     """
     if artefacts.exists(target):
         return _report(target, artefacts.read_manifest(target), resumed_at=0, new=False)
@@ -90,16 +90,15 @@ def train(
             "outside the held-out share, so declare a corpus, or set training.questions = 0 and train nothing"
         )
     form = prompts.form(rerank.load_tokenizer(base), reranker)
-    place, dtype = choose_device(device)
-    priors, loss_retrieval = _priors(questions, training.residual)
+    chosen, dtype = choose_device(device)
     examples = [
-        _Example(tokens=tuple(form.tokens(q.mention, q.candidates)), answer=q.answer, prior=prior)
-        for q, prior in zip(questions, priors, strict=True)
+        _Example(tokens=tuple(form.tokens(q.mention, q.candidates)), answer=q.answer, n_letters=len(q.candidates) + 1)
+        for q in questions
     ]
     identity = _identity(examples, base, training, reranker)
-    work = checkpoints.workplace(work or target.with_name(f".work-{target.name}"), identity)
+    work = checkpoints.prepare_work(work or target.with_name(f".work-{target.name}"), identity)
     model = add_adapter(rerank.rounded(rerank.load_model(base, form), dtype), training)
-    outcome = _run(model, examples, training, work, place)
+    outcome = _run(model, examples, training, work, chosen)
     manifest = {
         "format": FORMAT,
         "prompts": prompts.VERSION,
@@ -109,9 +108,9 @@ def train(
         "training": training.model_dump(mode="json"),
         "questions": {"n": len(questions), "sha256": identity},
         "examples": len(questions),
-        "loss_retrieval": loss_retrieval,
+        "loss_retrieval": _retrieval_loss(questions),
         **outcome,
-        "platform": checkpoints.platform_of(place, dtype),
+        "platform": checkpoints.describe_platform(chosen, dtype),
     }
     resumed_at = manifest.pop("resumed_at")
 
@@ -125,51 +124,56 @@ def train(
 
 
 def add_adapter(model: Any, training: "declarations.TrainingConfig") -> Any:
-    """``model`` with a fresh LoRA adapter (B = 0, so that it answers as before), only the adapter trainable, float32.
+    """Return ``model`` with a fresh LoRA adapter in float32, of which alone the parameters are trainable.
+
+    Its matrix B is zero, so the model answers as before.
 
     :raises DeclarationError: no linear layer of the model has one of the declared names.
     """
     import torch
     from peft import LoraConfig, get_peft_model
 
-    wanted = training.lora_targets
+    targets = training.lora_targets
     head = model.get_output_embeddings()
     linear = {n for n, part in model.named_modules() if isinstance(part, torch.nn.Linear) and part is not head}
-    if wanted != "all-linear":
-        endings = (wanted,) if isinstance(wanted, str) else wanted
+    if targets != "all-linear":
+        endings = (targets,) if isinstance(targets, str) else targets
         linear = {name for name in linear if name.rsplit(".", 1)[-1] in endings}
-    layers = {name: int(found[1]) for name in linear if (found := LAYER.search(f".{name}"))}
+    layers = {name: int(match[1]) for name in linear if (match := LAYER.search(f".{name}"))}
     if training.lora_layers and layers:
         lowest = max(layers.values()) + 1 - training.lora_layers
         linear = {name for name in linear if layers.get(name, -1) >= lowest}
     if not linear:
         raise DeclarationError(
-            f"training.lora_targets: expected names of linear layers of the model, found {wanted!r}; "
+            f"training.lora_targets: expected names of linear layers of the model, found {targets!r}; "
             'take "all-linear" or names such as "q_proj"'
         )
     torch.manual_seed(training.seed)
     config = LoraConfig(
         r=training.lora_rank,
         lora_alpha=training.lora_alpha,
-        lora_dropout=training.lora_dropout,
         target_modules=sorted(linear),
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, config)  # adapter weights in float32 whatever the base is in
+    return get_peft_model(model, config)  # peft keeps adapter weights in float32, whatever the base model's dtype
 
 
 def _run(
-    model: Any, examples: Sequence[_Example], training: "declarations.TrainingConfig", work: Path, place: "torch.device"
+    model: Any,
+    examples: Sequence[_Example],
+    training: "declarations.TrainingConfig",
+    work: Path,
+    device: "torch.device",
 ) -> dict[str, Any]:
-    """Train in place; what the manifest says of it."""
+    """Train ``model`` in place and return what its manifest records of the run."""
     from transformers import TrainingArguments
     from transformers.trainer_callback import PrinterCallback
 
-    planned = _plan([len(example.tokens) for example in examples], training)
-    steps = math.ceil(len(planned) / training.accumulation)
+    batches = _plan_batches([len(example.tokens) for example in examples], training)
+    steps = math.ceil(len(batches) / training.accumulation)
     arguments = TrainingArguments(
-        **checkpoints.arguments(work, steps, training, place),
-        per_device_train_batch_size=1,  # an item is a whole batch, see _plan
+        **checkpoints.trainer_arguments(work, steps, training, device),
+        per_device_train_batch_size=1,  # an item of the data set is a whole batch; see _plan_batches
         gradient_accumulation_steps=training.accumulation,
         warmup_steps=math.ceil(steps * training.warmup),
         weight_decay=0.0,
@@ -177,20 +181,22 @@ def _run(
         gradient_checkpointing_kwargs={"use_reentrant": False} if training.gradient_checkpointing else None,
         remove_unused_columns=False,
     )
-    checkpoint = checkpoints.newest(work)
-    begun = checkpoints.step_of(checkpoint)
-    clock = checkpoints.clock(work, begun, steps)
-    trainer = _letter_trainer(len(planned))(
+    checkpoint = checkpoints.newest_checkpoint(work)
+    first_step = checkpoints.checkpoint_step(checkpoint)
+    clock = checkpoints.training_clock(work, first_step, steps)
+    trainer = _letter_trainer(len(batches))(
         model=model,
         args=arguments,
-        train_dataset=[[examples[i] for i in batch] for batch in planned],
+        train_dataset=[[examples[i] for i in batch] for batch in batches],
         data_collator=_collate,
         callbacks=[clock],
     )
     trainer.remove_callback(PrinterCallback)
-    with checkpoints.quiet():
+    with checkpoints.quiet_transformers():
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    history = checkpoints.history(trainer)
+    checkpoints.check_weights(model, work)
+    checkpoints.check_loss(trainer.loss_of(model, [examples[i] for i in batches[0]]), steps, work)
+    history = checkpoints.loss_history(trainer)
     tail = [loss for _, loss in history[-max(1, len(history) // 10) :]]
     return {
         "steps": int(trainer.state.global_step),
@@ -198,12 +204,12 @@ def _run(
         "history": history,
         "loss": float(np.mean(tail)) if tail else float("nan"),
         "first_loss": history[0][1] if history else float("nan"),
-        "resumed_at": begun,
+        "resumed_at": first_step,
     }
 
 
 def _letter_trainer(n_batches: int) -> Any:
-    """The Trainer of transformers, with our loss, taking the batches in the planned order."""
+    """Return transformers' Trainer with the loss over letters, taking the batches in their planned order."""
     import torch
     from torch.nn.functional import cross_entropy
     from transformers import Trainer
@@ -214,10 +220,16 @@ def _letter_trainer(n_batches: int) -> Any:
         ) -> Any:
             logits = model(input_ids=inputs["input_ids"], use_cache=False).logits
             rows = torch.arange(len(logits), device=logits.device)
-            # Letters that the question does not offer have a prior of -inf.
-            offered = logits[rows, inputs["last"]] + inputs["prior"][:, : logits.shape[-1]]
-            loss = cross_entropy(offered, inputs["answer"])
-            return (loss, offered) if return_outputs else loss
+            letters = logits[rows, inputs["last"]]  # (batch, n_letters of the model)
+            offered = torch.arange(letters.shape[-1], device=letters.device) < inputs["n_letters"][:, None]
+            letters = letters.masked_fill(~offered, -torch.inf)
+            loss = cross_entropy(letters, inputs["answer"])
+            return (loss, letters) if return_outputs else loss
+
+        def loss_of(self, model: Any, batch: list[_Example]) -> float:
+            inputs = {name: tensor.to(self.args.device) for name, tensor in _collate([batch]).items()}
+            with torch.inference_mode():
+                return float(self.compute_loss(model.eval(), inputs))
 
         def _get_train_sampler(self, *_: Any, **__: Any) -> Any:
             return torch.utils.data.SequentialSampler(range(n_batches))
@@ -230,48 +242,47 @@ def _collate(items: "list[list[_Example]]") -> "dict[str, torch.Tensor]":
 
     (batch,) = items
     ids, last = rerank.pad([example.tokens for example in batch])
-    prior = torch.full((len(batch), 26), -torch.inf)
-    for i, example in enumerate(batch):
-        prior[i, : len(example.prior)] = torch.tensor(example.prior)
     return {
         "input_ids": ids,
         "last": last,
-        "prior": prior,
+        "n_letters": torch.tensor([example.n_letters for example in batch]),
         "answer": torch.tensor([example.answer for example in batch]),
     }
 
 
-def _plan(lengths: Sequence[int], training: "declarations.TrainingConfig") -> list[list[int]]:
-    """The batches of all epochs in order: shuffled by the seed, questions of like length together."""
+def _plan_batches(lengths: Sequence[int], training: "declarations.TrainingConfig") -> list[list[int]]:
+    """Return the batches of all epochs, each a list of question numbers.
+
+    Questions are shuffled by the seed and then grouped by length within blocks, to save padding.
+    """
     rng = np.random.default_rng(training.seed)
-    wanted = round(training.epochs * len(lengths))
+    n_examples = round(training.epochs * len(lengths))
     order: list[int] = []
-    while len(order) < wanted:
+    while len(order) < n_examples:
         order += rng.permutation(len(lengths)).tolist()
-    order = order[: max(wanted, 1)]
-    block = training.batch_size * _BLOCK
-    planned: list[list[int]] = []
-    for start in range(0, len(order), block):
-        near = sorted(order[start : start + block], key=lambda i: lengths[i])
-        made = [near[i : i + training.batch_size] for i in range(0, len(near), training.batch_size)]
-        planned += [made[i] for i in rng.permutation(len(made))]
-    return planned
+    order = order[: max(n_examples, 1)]
+    block_size = training.batch_size * _BLOCK
+    batches: list[list[int]] = []
+    for start in range(0, len(order), block_size):
+        block = sorted(order[start : start + block_size], key=lambda i: lengths[i])
+        of_block = [block[i : i + training.batch_size] for i in range(0, len(block), training.batch_size)]
+        batches += [of_block[i] for i in rng.permutation(len(of_block))]
+    return batches
 
 
-def _priors(questions: "Sequence[Question]", share: float) -> "tuple[list[tuple[float, ...]], float]":
-    """``share`` of retrieval's log-probability of each option, and the loss it has by itself (natural logarithm).
+def _retrieval_loss(questions: "Sequence[Question]") -> float:
+    """Return the loss of a conditional logit over retrieval's features, fitted to ``questions`` themselves.
 
-    The weights are free in sign, unlike the calibration's: they are to explain away whatever gives an answer away only
-    because of how questions are made, such as a hidden name that its concept's neighbourhood lacks.
+    It is what the language model has to beat. Its weights are free in sign, unlike the calibration's: a question may
+    betray its answer by how it was made, such as a hidden name that its concept's neighbourhood lacks.
     """
     designs = [features.design(question.mention, question.candidates) for question in questions]
     scales = np.maximum(np.concatenate(designs).std(axis=0), 1e-3)
     designs = [design / scales for design in designs]
     answers = [question.answer for question in questions]
-    weights = features.fit(designs, answers, centre=np.zeros(len(scales)), penalty=_PENALTY)
+    weights = features.fit(designs, answers, centre=np.zeros(len(scales)), penalty=_RETRIEVAL_PENALTY)
     logs = [np.log(np.maximum(features.softmax(design @ weights), 1e-9)) for design in designs]
-    loss = float(-np.mean([of[answer] for of, answer in zip(logs, answers, strict=True)]))
-    return [tuple((share * of).tolist()) for of in logs], loss
+    return float(-np.mean([of[answer] for of, answer in zip(logs, answers, strict=True)]))
 
 
 def _identity(
@@ -280,13 +291,13 @@ def _identity(
     training: "declarations.TrainingConfig",
     reranker: "declarations.RerankerConfig",
 ) -> str:
-    """16 hex digits of everything that training depends on."""
-    asked = [(example.tokens, example.answer, [round(p, 6) for p in example.prior]) for example in examples]
-    return artefacts.key([base.sha256, training.model_dump(mode="json"), rerank.asking(reranker), asked])
+    """Return 16 hex digits that name everything training depends on."""
+    content = [(example.tokens, example.answer, example.n_letters) for example in examples]
+    return artefacts.key([base.sha256, training.model_dump(mode="json"), rerank.asking(reranker), content])
 
 
 def _save(model: Any, folder: Path, base: "ResolvedModel") -> None:
-    """Adapter weights and configuration, without the folder of this machine that the base model came from."""
+    """Write the adapter; its configuration names the base model by reference, not by a path on this machine."""
     model.save_pretrained(str(folder), save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)
     file = folder / "adapter_config.json"

@@ -1,8 +1,8 @@
-"""Ontology names and annotated corpora → set-wise questions with known answers, to train on and to measure with.
+"""Make set-wise questions with known answers, for training and for measuring, from names and annotated corpora.
 
-Without any labels an ontology asks its own questions: a synonym is hidden from the index and plays the mention, its
-concept is the answer, and what retrieval finds beside it are the wrong options. A held-out share of names (and of
-corpus documents), chosen by a stable hash, is never trained on, in any release and by any process.
+An ontology needs no labels: a synonym is hidden from the index and plays the mention, its concept is the answer, and
+the other concepts that retrieval finds are the wrong options. A stable hash holds out a share of names and of corpus
+documents, which are never trained on in any release.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
     from belink.declarations import TrainingConfig
 
-_ONLY_SYNONYMS = ("exact",)  # scopes whose names mean what the concept means; others only where there are none of these
-_SPARE = 3  # names drawn for each question wanted: some are ambiguous, held out or not found
+_SYNONYM_SCOPES = ("exact",)  # other scopes play mentions only in an ontology without exact synonyms
+_SPARE = 3  # names drawn for each question needed: some are ambiguous, held out or not found
+_INSERTED = 0.5  # share of the questions without the right concept that are kept, with that concept put in
 
 
 class Retrieve(Protocol):
-    """What questions ask of retrieval: distinct concepts for each mention, best first."""
+    """Retrieval as questions need it: the distinct candidates of each mention, best first."""
 
     def __call__(
         self, mentions: Sequence[Mention], *, hide_own_name: bool = False, hide_precedent: bool = False
@@ -35,47 +36,48 @@ class Retrieve(Protocol):
 def ontology_questions(
     names: "pa.Table", retrieve: Retrieve, *, training: "TrainingConfig", options: int, n: int | None = None
 ) -> list[Question]:
-    """Training questions from an ontology's own names, at most ``n`` (``training.questions``), never a held-out one.
+    """Return training questions from an ontology's own names, without any held-out name.
 
-    Fewer come back where the ontology has fewer synonyms to hide. Same input and ``training.seed``, same questions.
+    An ontology with few synonyms gives fewer than ``n``. The same input and ``training.seed`` give the same questions.
 
-    :param names: columns concept_id, text, scope, as ``Release.names`` gives them; several ontologies concatenated.
-    :param options: concepts shown at most.
+    :param names: names of all ontologies, with columns concept_id, text and scope, as ``Release.names`` gives them.
+    :param options: the largest number of concepts in a question.
+    :param n: the largest number of questions; ``training.questions`` by default.
     """
-    wanted = training.questions if n is None else n
+    n = training.questions if n is None else n
     rng = np.random.default_rng(training.seed)
-    drawn = _draw(names, wanted * _SPARE, training.held_out, held_out=False, rng=rng)
-    made: list[Question] = []
-    for chunk in _chunks(drawn, max(wanted, 256)):
-        found = retrieve([item.mention for item in chunk], hide_own_name=True)
-        for item, candidates in zip(chunk, found, strict=True):
-            shown = [c for c in map(_without_held_out(training.held_out), candidates) if c is not None]
-            question = _training_question(item, shown, training, options, rng)
+    hidden_names = _draw(names, n * _SPARE, training.held_out, held_out=False, rng=rng)
+    questions: list[Question] = []
+    for chunk in _chunks(hidden_names, max(n, 256)):
+        candidates_of = retrieve([hidden.mention for hidden in chunk], hide_own_name=True)
+        for hidden, candidates in zip(chunk, candidates_of, strict=True):
+            trainable = [c for c in (_without_held_out_name(c, training.held_out) for c in candidates) if c is not None]
+            question = _training_question(hidden, trainable, training, options, rng)
             if question is not None:
-                made.append(question)
-            if len(made) == wanted:
-                return made
-    return made
+                questions.append(question)
+            if len(questions) == n:
+                return questions
+    return questions
 
 
 def held_out_questions(
     names: "pa.Table", retrieve: Retrieve, *, training: "TrainingConfig", options: int, n: int
 ) -> list[Question]:
-    """Questions to measure with, at most ``n``: held-out names, options in retrieval's order, nothing put in.
+    """Return questions to measure with: at most ``n`` held-out names, with their options in retrieval's order.
 
-    What retrieval misses is answered "None of the above" and is :attr:`Question.missed`. A share ``training.nil_share``
-    is asked once more with the right concept taken out (:attr:`Question.made_nil`). The same names on every call, and
-    mostly the same in the next release of the ontology.
+    If retrieval misses the concept, the answer is "None of the above" and the question is :attr:`Question.missed`. A
+    share ``training.nil_share`` is asked again without the right concept (:attr:`Question.made_nil`). The names are the
+    same on every call, and mostly the same in the next release of the ontology.
     """
-    drawn = _draw(names, n, training.held_out, held_out=True, rng=None)
-    found = retrieve([item.mention for item in drawn], hide_own_name=True)
-    made = []
-    for item, candidates in zip(drawn, found, strict=True):
-        (gold,) = item.mention.gold
-        made.append(as_found(item.mention, candidates, options))
-        if uniform("nil", gold, normalise(item.mention.text)) < training.nil_share:
-            made.append(_without_right(item.mention, candidates, options))
-    return [question for question in made if question.candidates]
+    hidden_names = _draw(names, n, training.held_out, held_out=True, rng=None)
+    candidates_of = retrieve([hidden.mention for hidden in hidden_names], hide_own_name=True)
+    questions = []
+    for hidden, candidates in zip(hidden_names, candidates_of, strict=True):
+        (gold,) = hidden.mention.gold
+        questions.append(as_retrieved(hidden.mention, candidates, options))
+        if uniform("nil", gold, normalise(hidden.mention.text)) < training.nil_share:
+            questions.append(_without_gold(hidden.mention, candidates, options))
+    return [question for question in questions if question.candidates]
 
 
 def corpus_questions(
@@ -87,12 +89,16 @@ def corpus_questions(
     held_out: bool,
     limit: int | None = None,
 ) -> list[Question]:
-    """Questions from annotated mentions, at most ``limit``, those of the held-out documents or those of all others.
+    """Return questions from annotated mentions, of the held-out documents or of all others.
 
-    Held-out ones keep retrieval's order, repeated mentions included, and a share ``training.nil_share`` is asked once
-    more with the right concept taken out. Training ones are made as :func:`ontology_questions` makes them, each text
-    that means the same once, in one of its sentences: a frequent mention teaches no more than a rare one. Mentions with
-    neither a gold concept nor ``nil`` are passed over. Abbreviations should be spelled out before.
+    Held-out questions keep retrieval's order and repeated mentions; a share ``training.nil_share`` is asked again
+    without the right concept. Training questions are made as in :func:`ontology_questions`, and each pair of text and
+    gold is asked once, in one of its sentences: a frequent mention teaches no more than a rare one. Mentions without
+    annotation are left out.
+
+    :param documents: with abbreviations already spelled out.
+    :param options: the largest number of concepts in a question.
+    :param limit: the largest number of mentions; they are drawn from all over the corpus.
     """
     rng = np.random.default_rng(training.seed)
     mentions: list[Mention] = []
@@ -104,55 +110,58 @@ def corpus_questions(
         mentions = list({(normalise(m.long_form or m.text), m.gold): m for m in shuffled}.values())
     if limit is not None and len(mentions) > limit:
         mentions = [mentions[i] for i in sorted(rng.permutation(len(mentions))[:limit])]
-    found = retrieve(mentions, hide_precedent=not held_out)
+    candidates_of = retrieve(mentions, hide_precedent=not held_out)
     if held_out:
-        made = []
-        for mention, candidates in zip(mentions, found, strict=True):
-            made.append(as_found(mention, candidates, options))
+        questions = []
+        for mention, candidates in zip(mentions, candidates_of, strict=True):
+            questions.append(as_retrieved(mention, candidates, options))
             if is_made_nil(mention, training.nil_share):
-                made.append(_without_right(mention, candidates, options))
-        return [question for question in made if question.candidates]
-    questions = []
-    for mention, candidates in zip(mentions, found, strict=True):
-        question = _training_question(_Hidden(mention, None), candidates, training, options, rng)
-        if question is not None:
-            questions.append(question)
-    return questions
+                questions.append(_without_gold(mention, candidates, options))
+        return [question for question in questions if question.candidates]
+    made = [
+        _training_question(_HiddenName(mention, None), candidates, training, options, rng)
+        for mention, candidates in zip(mentions, candidates_of, strict=True)
+    ]
+    return [question for question in made if question is not None]
 
 
 def is_made_nil(mention: Mention, share: float) -> bool:
-    """Whether this annotated mention is asked with its concept taken away, too; the same on every call."""
+    """Whether this annotated mention is also asked without its concept; the same on every call."""
     return bool(mention.gold) and uniform("nil", mention.document, str(mention.start), mention.text) < share
 
 
 @dataclass(frozen=True, slots=True)
-class _Hidden:
+class _HiddenName:
+    """A name that plays a mention."""
+
     mention: Mention
-    right: Candidate | None  # the right concept under another name than the mention, for when retrieval misses it
+    right: Candidate | None  # the concept under another of its names, to put in when retrieval misses it
 
 
-def _draw(names: "pa.Table", n: int, share: float, *, held_out: bool, rng: np.random.Generator | None) -> list[_Hidden]:
-    """At most ``n`` synonyms that can play a mention: of one concept only, which has another name to be found by.
+def _draw(
+    names: "pa.Table", n: int, share: float, *, held_out: bool, rng: np.random.Generator | None
+) -> list[_HiddenName]:
+    """Return at most ``n`` synonyms that can play a mention: of one concept, which has another name to be found by.
 
-    Drawn at random, or without ``rng`` in the fixed order of a hash, so that a new release asks the same names again.
+    :param share: the held-out share of names, 0 to 1.
+    :param rng: draws at random; ``None`` takes the fixed order of a hash, so that a new release asks the same names.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if n == 0:
         return []
-    scopes = pc.field("scope").isin(pa.array(_ONLY_SYNONYMS))
-    synonyms = names.filter(scopes)
+    synonyms = names.filter(pc.field("scope").isin(pa.array(_SYNONYM_SCOPES)))
     if synonyms.num_rows == 0:
         synonyms = names.filter(pc.field("scope") != "label")
-    chosen: list[_Hidden] = []
+    hidden_names: list[_HiddenName] = []
     order = _hash_order(synonyms) if rng is None else rng.permutation(synonyms.num_rows)
     step = max(4 * n, 1000) if not held_out else max(int(4 * n / max(share, 1e-3)), 1000)
     for start in range(0, len(order), step):
         part = synonyms.take(pa.array(order[start : start + step]))
-        known = names.filter(pc.is_in(names["concept_id"], pc.unique(part["concept_id"])))
+        of_part = names.filter(pc.is_in(names["concept_id"], pc.unique(part["concept_id"])))
         by_concept: dict[str, list[tuple[str, str]]] = {}
-        for concept, text, scope in _rows(known):
+        for concept, text, scope in _rows(of_part):
             by_concept.setdefault(concept, []).append((text, scope))
         ambiguous = _ambiguous(names, part)
         for concept, text, _ in _rows(part):
@@ -161,10 +170,10 @@ def _draw(names: "pa.Table", n: int, share: float, *, held_out: bool, rng: np.ra
                 continue
             right = _other_name(concept, key, by_concept[concept], share)
             if right is not None:
-                chosen.append(_Hidden(Mention(text=text, end=len(text), gold=(concept,)), right))
-            if len(chosen) == n:
-                return chosen
-    return chosen
+                hidden_names.append(_HiddenName(Mention(text=text, end=len(text), gold=(concept,)), right))
+            if len(hidden_names) == n:
+                return hidden_names
+    return hidden_names
 
 
 def _rows(table: "pa.Table") -> Iterator[tuple[str, str, str]]:
@@ -177,53 +186,56 @@ def _hash_order(synonyms: "pa.Table") -> "np.ndarray":
 
 
 def _ambiguous(names: "pa.Table", part: "pa.Table") -> set[str]:
-    """Lower-cased names of ``part`` that more than one concept bears: they have no one right answer."""
+    """Return the lower-cased names of ``part`` that several concepts have, so that no single answer is right."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     lowered = pa.table({"text": pc.utf8_lower(names["text"]), "concept_id": names["concept_id"]})
     lowered = lowered.filter(pc.is_in(lowered["text"], pc.unique(pc.utf8_lower(part["text"]))))
-    counted = lowered.group_by("text").aggregate([("concept_id", "count_distinct")])
-    return set(counted.filter(pc.field("concept_id_count_distinct") > 1)["text"].to_pylist())
+    counts = lowered.group_by("text").aggregate([("concept_id", "count_distinct")])
+    return set(counts.filter(pc.field("concept_id_count_distinct") > 1)["text"].to_pylist())
 
 
-def _other_name(concept: str, hidden: str, known: list[tuple[str, str]], share: float) -> Candidate | None:
-    """The concept under a name that is neither the hidden one nor held out, the label before others.
+def _other_name(concept: str, hidden: str, names: list[tuple[str, str]], share: float) -> Candidate | None:
+    """Return the concept under a name that is neither hidden nor held out, preferably its label.
 
-    ``None`` where there is none, or where the hidden name is the label's twin: the label stands beside every option.
+    ``None`` if it has no such name, or if the hidden name normalises to the label: every option shows its label, so
+    the answer would be given away.
+
+    :param names: (text, scope) of the concept's names.
     """
-    label = next((text for text, scope in known if scope == "label"), "")
+    label = next((text for text, scope in names if scope == "label"), "")
     if hidden in ("", normalise(label)):
         return None
     if label:
         return Candidate(id=concept, label=label, name=label, ontology="", release="", scope="label")
-    for text, _ in known:
+    for text, _ in names:
         key = normalise(text)
         if key and key != hidden and not is_held_out(concept, key, share):
             return Candidate(id=concept, label="", name=text, ontology="", release="")
     return None
 
 
-def _without_held_out(share: float):  # type: ignore[no-untyped-def]
-    """A function that shows a candidate by its label where the matching name is a held-out one.
+def _without_held_out_name(candidate: Candidate, share: float) -> Candidate | None:
+    """Return a candidate by its label if the name that matched is held out; ``None`` if it has no label.
 
-    Otherwise training would show the very pair (held-out name, label) that is asked for later.
+    Otherwise training would show the very pair of held-out name and label that is asked for later.
     """
-
-    def shown(candidate: Candidate) -> Candidate | None:
-        key = normalise(candidate.name)
-        if key == normalise(candidate.label) or not is_held_out(candidate.id, key, share):
-            return candidate
-        return replace(candidate, name=candidate.label, scope="label") if candidate.label else None
-
-    return shown
+    key = normalise(candidate.name)
+    if key == normalise(candidate.label) or not is_held_out(candidate.id, key, share):
+        return candidate
+    return replace(candidate, name=candidate.label, scope="label") if candidate.label else None
 
 
 def _training_question(
-    item: _Hidden, candidates: Sequence[Candidate], training: "TrainingConfig", options: int, rng: np.random.Generator
+    hidden: _HiddenName,
+    candidates: Sequence[Candidate],
+    training: "TrainingConfig",
+    options: int,
+    rng: np.random.Generator,
 ) -> Question | None:
-    """``None`` where nothing can be asked: no option, or a miss that is not among those filled in."""
-    mention = item.mention
+    """Return a question with shuffled options; ``None`` without options, or if the missed concept is not put in."""
+    mention = hidden.mention
     right = next((c for c in candidates if c.id in mention.gold), None)
     wrong = [c for c in candidates if c.id not in mention.gold]
     n_shown = int(rng.integers(min(training.min_options, options), options + 1))
@@ -232,41 +244,40 @@ def _training_question(
         right = None
         mention = replace(mention, gold=(), nil=True)
     elif right is None:
-        if item.right is None or insert >= training.inserted:
+        if hidden.right is None or insert >= _INSERTED:
             return None
-        right = _as_last(item.right, candidates)
+        right = _with_weakest_features(hidden.right, candidates)
     shown = [*([right] if right else []), *wrong[: n_shown - (right is not None)]]
     if not shown:
         return None
-    if training.order == "shuffled":
-        shown = [shown[i] for i in rng.permutation(len(shown))]
-    else:
-        shown.sort(key=lambda candidate: -candidate.score)
+    # Small models prefer places; a right option that is always first would teach them that place.
+    shown = [shown[i] for i in rng.permutation(len(shown))]
     answer = shown.index(right) if right else len(shown)
     return Question(mention=mention, candidates=tuple(shown), answer=answer)
 
 
-def _as_last(right: Candidate, candidates: Sequence[Candidate]) -> Candidate:
-    """``right`` with the evidence of the weakest candidate, as retrieval has none for it."""
+def _with_weakest_features(right: Candidate, candidates: Sequence[Candidate]) -> Candidate:
+    """Return ``right`` with the scores of the weakest candidate, since retrieval has none for it."""
     if not candidates:
         return right
     weakest = min(candidates, key=lambda candidate: candidate.score)
     return replace(right, lexical=weakest.lexical, dense=weakest.dense, score=weakest.score)
 
 
-def as_found(mention: Mention, candidates: Sequence[Candidate], options: int) -> Question:
-    """``mention`` with its ``options`` first candidates in retrieval's order, nothing put in."""
+def as_retrieved(mention: Mention, candidates: Sequence[Candidate], options: int) -> Question:
+    """Return a question with the first ``options`` candidates, in retrieval's order."""
     shown = tuple(candidates[:options])
     answer = next((i for i, candidate in enumerate(shown) if candidate.id in mention.gold), len(shown))
     return Question(mention=mention, candidates=shown, answer=answer)
 
 
-def _without_right(mention: Mention, candidates: Sequence[Candidate], options: int) -> Question:
+def _without_gold(mention: Mention, candidates: Sequence[Candidate], options: int) -> Question:
+    """Return the question whose gold concepts are not among the options, so that NIL is right."""
     shown = tuple(candidate for candidate in candidates if candidate.id not in mention.gold)[:options]
     made_nil = replace(mention, gold=(), nil=True)
     return Question(mention=made_nil, candidates=shown, answer=len(shown), made_nil=True)
 
 
-def _chunks(items: Sequence[_Hidden], size: int) -> Iterator[Sequence[_Hidden]]:
+def _chunks(items: Sequence[_HiddenName], size: int) -> Iterator[Sequence[_HiddenName]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]

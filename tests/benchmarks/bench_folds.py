@@ -34,7 +34,7 @@ from belink.retrieval.index import Index, build_index
 from belink.retrieval.retrieve import retrieve
 from belink.text.normalise import normalise
 from belink.training import lora, splits
-from belink.training.questions import as_found, corpus_questions, ontology_questions
+from belink.training.questions import as_retrieved, corpus_questions, ontology_questions
 from belink.weights import ResolvedModel
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def fold(of: Setting, number: int) -> list[Answered]:
     for corpus, documents in of.read.items():
         told = [m for d in documents if part(d.id, FOLDS, "f") == number for m in d.mentions if m.gold]
         found = retrieve(index, of.encoder, told, linker.retrieval)
-        asked += [(corpus, as_found(m, c, linker.reranker.options)) for m, c in zip(told, found, strict=True)]
+        asked += [(corpus, as_retrieved(m, c, linker.reranker.options)) for m, c in zip(told, found, strict=True)]
     logits = None if of.base is None else letters(of, of.base, number, index, [q for _, q in asked])
     answered = []
     for half in (0, 1):

@@ -33,7 +33,7 @@ HEAD = (
 
 
 def declared(model: str, batch: int, checkpointing: bool, layers: int) -> LinkerConfig:
-    training = TrainingConfig(batch_size=batch, gradient_checkpointing=checkpointing, lora_layers=layers, residual=0)
+    training = TrainingConfig(batch_size=batch, gradient_checkpointing=checkpointing, lora_layers=layers)
     return LinkerConfig(name="x", title="X", ontologies=("x",), reranker=RerankerConfig(model=model), training=training)
 
 

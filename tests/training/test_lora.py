@@ -1,10 +1,12 @@
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +23,11 @@ from belink.weights import ResolvedModel
 
 NAMES = ("breast carcinoma", "type 2 diabetes mellitus", "β-thalassaemia major", "melanoma", "Alzheimer disease")
 CONFIG = RerankerConfig(options=4, sentence=False, orders=1)
-TRAINING = TrainingConfig(batch_size=4, lora_rank=4, learning_rate=5e-3, checkpoint_every=4, residual=0.0)
+TRAINING = TrainingConfig(batch_size=4, lora_rank=4, learning_rate=5e-3, checkpoint_every=4)
 
 
 def make_questions(n: int, right: int | None = None) -> list[Question]:
-    """The mention is one of the names shown, at random or always at the place ``right``."""
+    """Make questions whose mention is the name of one option, at random or always at position ``right``."""
     rng = np.random.default_rng(0)
     made = []
     for _ in range(n):
@@ -63,7 +65,7 @@ def ask(reranker: Reranker, questions: list[Question]) -> list[np.ndarray]:
     return reranker.logits([q.mention for q in questions], [q.candidates for q in questions])
 
 
-def test_training_lowers_the_loss_and_says_how(trained):
+def test_training_lowers_the_loss_and_reports_its_history(trained):
     assert trained.new
     assert trained.steps == 60
     assert trained.examples == 40
@@ -73,7 +75,7 @@ def test_training_lowers_the_loss_and_says_how(trained):
     assert trained.resumed_at == 0
 
 
-def test_the_adapter_folder_holds_what_its_manifest_says_and_nothing_of_this_machine(trained, base):
+def test_the_adapter_folder_matches_its_manifest_and_names_no_local_path(trained, base):
     manifest = artefacts.read_manifest(trained.path)
     assert sorted(p.name for p in trained.path.iterdir()) == [
         "adapter_config.json",
@@ -92,7 +94,7 @@ def test_the_adapter_folder_holds_what_its_manifest_says_and_nothing_of_this_mac
     assert not list(trained.path.parent.glob(".tmp-*"))
 
 
-def test_a_reloaded_adapter_gives_the_logits_of_the_model_that_was_trained(base, tmp_path, monkeypatch):
+def test_a_reloaded_adapter_gives_the_logits_of_the_trained_model(base, tmp_path, monkeypatch):
     import torch
 
     kept = {}
@@ -117,7 +119,7 @@ def test_a_reloaded_adapter_gives_the_logits_of_the_model_that_was_trained(base,
 
 
 @pytest.mark.parametrize("change", [{}, {"lora_layers": 1}, {"lora_targets": ("q_proj", "v_proj")}])
-def test_a_fresh_adapter_answers_as_the_base_model_does(base, change):
+def test_a_fresh_adapter_gives_the_logits_of_the_base_model(base, change):
     import torch
 
     reranker = Reranker.load(base, None, CONFIG, device="cpu")
@@ -137,7 +139,7 @@ def test_a_fresh_adapter_answers_as_the_base_model_does(base, change):
         assert all("q_proj" in name or "v_proj" in name for name in trainable)
 
 
-def test_what_is_there_already_is_not_trained_again(trained, base):
+def test_an_existing_adapter_is_not_trained_again(trained, base):
     before = (trained.path / "manifest.json").stat().st_mtime_ns
     again = lora.train(make_questions(40), base, TRAINING, CONFIG, trained.path)
     assert not again.new
@@ -152,19 +154,19 @@ def test_the_same_questions_train_the_same_adapter(base, tmp_path):
     )
 
 
-def test_no_questions_are_refused(base, tmp_path):
+def test_training_without_questions_is_refused(base, tmp_path):
     with pytest.raises(DeclarationError, match="at least one question, found none"):
         lora.train([], base, TRAINING, CONFIG, tmp_path / "adapter")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_lora_targets_that_the_model_lacks_are_refused(base, tmp_path):
+def test_lora_targets_that_the_model_does_not_have_are_refused(base, tmp_path):
     training = TRAINING.model_copy(update={"lora_targets": ("query_key_value",)})
     with pytest.raises(DeclarationError, match="query_key_value"):
         lora.train(make_questions(4), base, training, CONFIG, tmp_path / "adapter", device="cpu")
 
 
-def test_an_adapter_is_refused_by_another_base_model_and_by_another_question(trained, base):
+def test_an_adapter_is_refused_with_another_base_model_or_question_format(trained, base):
     other = ResolvedModel(path=base.path, reference="path:/other", sha256="0" * 64)
     with pytest.raises(ModelError, match="expected an adapter of path:/other"):
         Reranker.load(other, trained.path, CONFIG)
@@ -174,19 +176,24 @@ def test_an_adapter_is_refused_by_another_base_model_and_by_another_question(tra
         Reranker.load(base, trained.path.parent, CONFIG)
 
 
-def test_with_the_residual_nothing_is_left_to_learn_where_retrieval_is_right():
-    priors, loss = lora._priors(make_questions(200), share=1.0)
-    lengths = [len(q.candidates) + 1 for q in make_questions(200)]
-    assert [len(prior) for prior in priors] == lengths
-    assert all(np.exp(prior).sum() == pytest.approx(1, abs=1e-6) for prior in priors)
-    none, same_loss = lora._priors(make_questions(200), share=0.0)
-    assert same_loss == loss
-    assert all(set(prior) == {0.0} for prior in none)
-    first = [Question(mention=q.mention, candidates=q.candidates, answer=0) for q in make_questions(200)]
-    assert lora._priors(first, share=1.0)[1] < 0.1
+def test_the_loss_of_retrieval_alone_is_small_only_where_its_features_tell_the_answer():
+    rng, told = np.random.default_rng(1), make_questions(200)
+    untold = [replace(q, mention=Mention(text="x"), answer=int(rng.integers(len(q.candidates)))) for q in told]
+    assert lora._retrieval_loss(told) < 0.1
+    assert lora._retrieval_loss(untold) > 0.5
 
 
-def test_letters_that_a_question_does_not_offer_take_no_part_in_its_loss(base, tmp_path):
+@pytest.mark.parametrize("learning_rate", [math.inf, 1e30])
+def test_training_that_diverges_is_ended_without_an_adapter(base, tmp_path, learning_rate):
+    training = TRAINING.model_copy(update={"learning_rate": learning_rate, "warmup": 0.0})
+    for n_questions in (4, 80):  # one step, so that no loss shows it; then enough steps for a log entry
+        target = tmp_path / f"adapter-{n_questions}"
+        with pytest.raises(ModelError, match=r"diverged.*lower"):
+            lora.train(make_questions(n_questions), base, training, CONFIG, target, device="cpu")
+        assert list(tmp_path.iterdir()) == [], "neither an adapter nor checkpoints of one"
+
+
+def test_letters_that_a_question_does_not_offer_are_not_in_its_loss(base, tmp_path):
     """Questions of one option: cross-entropy over two letters cannot exceed what 26 random ones would give."""
     one = [Question(mention=q.mention, candidates=q.candidates[:1], answer=0) for q in make_questions(16)]
     report = lora.train(
@@ -198,9 +205,9 @@ def test_letters_that_a_question_does_not_offer_take_no_part_in_its_loss(base, t
 
 
 @pytest.mark.parametrize("epochs", [0.5, 1.0, 2.25])
-def test_every_question_is_taken_as_often_as_declared(epochs):
+def test_every_question_is_trained_on_for_the_declared_epochs(epochs):
     training = TRAINING.model_copy(update={"epochs": epochs, "batch_size": 8})
-    planned = lora._plan(list(range(100)), training)
+    planned = lora._plan_batches(list(range(100)), training)
     taken = np.bincount([i for batch in planned for i in batch], minlength=100)
     assert taken.sum() == round(100 * epochs)
     assert taken.max() - taken.min() <= 1
@@ -209,7 +216,7 @@ def test_every_question_is_taken_as_often_as_declared(epochs):
     assert padded < 1.2 * sum(sum(batch) for batch in planned), "questions of like length stay together"
 
 
-def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint(base, tmp_path, monkeypatch):
+def test_a_killed_run_continues_from_its_last_checkpoint(base, tmp_path, monkeypatch):
     questions = make_questions(64)
     training = TRAINING.model_copy(update={"epochs": 2.0})
     script = textwrap.dedent(f"""
@@ -241,7 +248,7 @@ def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint(base, tmp_path, m
     monkeypatch.setattr(lora, "_collate", lambda items: taken.append(1) or collate(items))
     report = lora.train(questions, base, training, CONFIG, tmp_path / "killed", device="cpu")
     assert report.resumed_at >= 4
-    assert len(taken) == 32 - report.resumed_at, "only what was left is trained on"
+    assert len(taken) == 32 - report.resumed_at + 1, "the remaining batches, and one to check the trained model"
     assert report.steps == 32
     assert [step for step, _ in report.history] == [10, 20, 30]
     assert not work.exists()
@@ -251,8 +258,8 @@ def test_a_run_that_is_killed_goes_on_from_its_last_checkpoint(base, tmp_path, m
         np.testing.assert_allclose(resumed, whole, atol=1e-3)
 
 
-def test_leftovers_of_another_run_are_not_continued(base, tmp_path):
-    work = checkpoints.workplace(tmp_path / "work", "one")
+def test_checkpoints_of_another_run_are_removed(base, tmp_path):
+    work = checkpoints.prepare_work(tmp_path / "work", "one")
     (work / "checkpoint-4").mkdir()
-    assert (checkpoints.workplace(work, "one") / "checkpoint-4").is_dir()
-    assert not (checkpoints.workplace(work, "two") / "checkpoint-4").exists()
+    assert (checkpoints.prepare_work(work, "one") / "checkpoint-4").is_dir()
+    assert not (checkpoints.prepare_work(work, "two") / "checkpoint-4").exists()

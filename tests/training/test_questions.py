@@ -29,12 +29,12 @@ LABELS = {c: t for c, t, s in zip(*names().to_pydict().values(), strict=True) if
 
 
 class Retriever:
-    """Concepts by shared words, best first; what it was asked is kept."""
+    """Retrieval by shared words, best first, that records its queries."""
 
     def __init__(self, skip: str = "") -> None:
         self.asked: list[tuple[str, bool]] = []
         self.hid_precedents: list[bool] = []
-        self.skip = skip  # a word whose mentions find nothing right
+        self.skip = skip  # mentions with this word do not find their concept
 
     def __call__(self, mentions, *, hide_own_name: bool = False, hide_precedent: bool = False):
         self.asked += [(mention.text, hide_own_name) for mention in mentions]
@@ -87,7 +87,7 @@ def test_a_synonym_plays_the_mention_and_its_concept_is_the_answer(made):
         assert normalise(right.label) != normalise(question.mention.text)
 
 
-def test_retrieval_is_run_as_if_the_name_were_not_known():
+def test_retrieval_does_not_see_the_hidden_name():
     retriever = Retriever()
     questions.ontology_questions(names(), retriever, training=TRAINING, options=6)
     questions.held_out_questions(names(), retriever, training=TRAINING, options=6, n=10)
@@ -95,7 +95,7 @@ def test_retrieval_is_run_as_if_the_name_were_not_known():
     assert all(hidden for _, hidden in retriever.asked)
 
 
-def test_labels_shared_names_and_loose_synonyms_are_never_mentions(made):
+def test_labels_shared_names_and_inexact_synonyms_never_play_mentions(made):
     mentions = {normalise(question.mention.text) for question in made}
     assert not mentions & {normalise(label) for label in LABELS.values()}
     assert "shared name" not in mentions
@@ -111,7 +111,7 @@ def test_held_out_names_are_neither_asked_nor_shown_in_training(made):
     assert not {pair for pair in shown & held if normalise(pair[1]) != normalise(LABELS[pair[0][0]])}
 
 
-def test_held_out_questions_are_the_held_out_names_and_no_others():
+def test_held_out_questions_ask_held_out_names_only():
     asked = questions.held_out_questions(names(), Retriever(), training=TRAINING, options=6, n=1000)
     assert len(asked) > 8
     for question in asked:
@@ -119,7 +119,7 @@ def test_held_out_questions_are_the_held_out_names_and_no_others():
             assert questions.is_held_out(gold, normalise(question.mention.text), TRAINING.held_out)
 
 
-def test_one_question_in_ten_has_no_right_option():
+def test_the_declared_share_of_questions_has_no_right_option():
     training = TRAINING.model_copy(update={"questions": 80, "nil_share": 0.3, "held_out": 0.0})
     made = questions.ontology_questions(names(), Retriever(), training=training, options=6)
     nil = [question for question in made if question.mention.nil]
@@ -130,23 +130,20 @@ def test_one_question_in_ten_has_no_right_option():
     assert not any(question.mention.nil for question in made)
 
 
-def test_letters_are_shuffled_or_in_the_order_of_retrieval(made):
+def test_options_are_shuffled(made):
     places = Counter(question.answer for question in made if not question.mention.nil)
     assert len(places) >= 4
-    in_order = TRAINING.model_copy(update={"order": "retrieval"})
-    for question in questions.ontology_questions(names(), Retriever(), training=in_order, options=6):
-        scores = [candidate.score for candidate in question.candidates]
-        assert scores == sorted(scores, reverse=True)
 
 
 def test_the_number_of_options_is_drawn_between_the_bounds(made):
     assert {len(question.candidates) for question in made} == {3, 4, 5, 6}
 
 
-def test_what_retrieval_misses_is_put_in_for_the_declared_share_of_questions():
+def test_a_missed_concept_is_put_in_for_a_share_of_the_questions(monkeypatch):
     found = {}
+    training = TRAINING.model_copy(update={"nil_share": 0.0, "questions": 200, "held_out": 0.0})
     for share in (0.0, 1.0):
-        training = TRAINING.model_copy(update={"inserted": share, "nil_share": 0.0, "questions": 200, "held_out": 0.0})
+        monkeypatch.setattr(questions, "_INSERTED", share)
         made = questions.ontology_questions(names(), Retriever(skip="itis"), training=training, options=6)
         found[share] = [question for question in made if "itis" in question.mention.text]
     assert found[0.0] == []
@@ -157,7 +154,7 @@ def test_what_retrieval_misses_is_put_in_for_the_declared_share_of_questions():
         assert right.score == min(candidate.score for candidate in question.candidates) > 0
 
 
-def test_what_retrieval_misses_stays_a_miss_when_measuring():
+def test_a_missed_concept_stays_missed_in_held_out_questions():
     training = TRAINING.model_copy(update={"nil_share": 0.0})
     asked = questions.held_out_questions(names(), Retriever(skip="itis"), training=training, options=6, n=1000)
     missed = [question for question in asked if "itis" in question.mention.text]
@@ -196,20 +193,21 @@ def test_the_hash_that_holds_out_names_never_changes(concept, name, expected):
         assert questions.is_held_out(concept, name, share) == (expected < share)
 
 
-def test_an_ontology_without_synonyms_asks_nothing():
+def test_an_ontology_without_synonyms_gives_no_questions():
     bare = names().filter(pa.compute.field("scope") == "label")
     assert questions.ontology_questions(bare, Retriever(), training=TRAINING, options=6) == []
     assert questions.held_out_questions(bare, Retriever(), training=TRAINING, options=6, n=5) == []
 
 
-def test_no_question_wanted_asks_none_and_retrieval_nothing():
+def test_zero_questions_do_not_call_retrieval():
     retrieve = Retriever()
     training = TRAINING.model_copy(update={"questions": 0})
     assert questions.ontology_questions(names(), retrieve, training=training, options=6) == []
     assert retrieve.asked == []
 
 
-def test_loose_synonyms_are_asked_where_there_are_no_exact_ones():
+def test_other_synonyms_play_mentions_if_there_are_no_exact_ones(monkeypatch):
+    monkeypatch.setattr(questions, "_INSERTED", 1.0)
     loose = names().filter(pa.compute.field("scope") != "exact")
     training = TRAINING.model_copy(update={"held_out": 0.0, "nil_share": 0.0})
     table = loose.append_column("n", pa.array(range(loose.num_rows))).drop(["n"])
@@ -219,7 +217,7 @@ def test_loose_synonyms_are_asked_where_there_are_no_exact_ones():
     made = questions.ontology_questions(
         pa.concat_tables([loose, unique]),
         Retriever(),
-        training=training.model_copy(update={"inserted": 1.0}),
+        training=training,
         options=6,
     )
     assert [question.mention.text for question in made] in ([], ["cardiac tumour"])
@@ -236,7 +234,7 @@ def documents() -> list[Document]:
     return made
 
 
-def test_a_document_is_either_trained_on_or_measured_with():
+def test_a_document_is_either_trained_on_or_held_out():
     training = TRAINING.model_copy(update={"nil_share": 0.0})
     trained = questions.corpus_questions(documents(), Retriever(), training=training, options=6, held_out=False)
     measured = questions.corpus_questions(documents(), Retriever(), training=training, options=6, held_out=True)
@@ -251,7 +249,7 @@ def test_a_document_is_either_trained_on_or_measured_with():
     assert not any(hidden for _, hidden in retriever.asked)
 
 
-def test_from_a_share_of_held_out_mentions_the_right_concept_is_taken_away():
+def test_a_share_of_held_out_mentions_is_also_asked_without_its_concept():
     training = TRAINING.model_copy(update={"nil_share": 0.5, "held_out": 1.0})
     asked = questions.corpus_questions(documents(), Retriever(), training=training, options=6, held_out=True)
     made_nil = [q for q in asked if q.mention.nil]
@@ -260,7 +258,7 @@ def test_from_a_share_of_held_out_mentions_the_right_concept_is_taken_away():
     assert all(q.candidates[q.answer].id == "X:0" for q in asked if not q.mention.nil)
 
 
-def test_training_mentions_are_asked_as_if_nobody_had_annotated_them():
+def test_training_mentions_are_retrieved_without_their_precedents():
     retriever = Retriever()
     questions.corpus_questions(documents(), retriever, training=TRAINING, options=6, held_out=False)
     assert retriever.hid_precedents == [True]
@@ -268,12 +266,12 @@ def test_training_mentions_are_asked_as_if_nobody_had_annotated_them():
     assert retriever.hid_precedents == [True, False]
 
 
-def test_a_limit_takes_mentions_from_all_over_the_corpus():
+def test_a_limit_draws_mentions_from_all_over_the_corpus():
     few = questions.corpus_questions(documents(), Retriever(), training=TRAINING, options=6, held_out=True, limit=3)
     assert len(few) <= 3
 
 
-def test_any_of_several_gold_concepts_is_right_and_only_one_is_shown_in_training():
+def test_of_several_gold_concepts_training_shows_one():
     both = [replace(d, mentions=(replace(d.mentions[0], gold=("X:0", "X:2")),)) for d in documents()]
     training = TRAINING.model_copy(update={"nil_share": 0.0, "held_out": 0.0})
     for question in questions.corpus_questions(both, Retriever(), training=training, options=6, held_out=False):
