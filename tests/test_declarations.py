@@ -38,3 +38,17 @@ def test_a_damaged_stored_declaration_is_refused_in_words(tmp_path: Path, conten
     path.write_text(content)
     with pytest.raises(DeclarationError, match="expected the declaration of a linker"):
         read_stored_linker(path)
+
+
+@pytest.mark.parametrize("option", sorted(declarations.REMOVED_OPTIONS))
+def test_no_removed_option_is_an_option_still(option: str) -> None:
+    section, key = option.split(".")
+    declared = LinkerConfig(name="mine", title="Mine", ontologies=("x",)).model_dump(mode="json")
+    assert key not in declared[section]
+
+
+def test_the_training_of_an_old_adapter_compares_equal_without_its_removed_options() -> None:
+    today = LinkerConfig(name="mine", title="Mine", ontologies=("x",)).training.model_dump(mode="json")
+    stored = {**today, "residual": 1.0, "order": "shuffled", "inserted": 0.5, "lora_dropout": 0.0}
+    assert declarations.without_removed("training", stored) == today
+    assert declarations.without_removed("training", {**stored, "epochs": 9.0}) != today
