@@ -17,7 +17,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -221,22 +221,50 @@ def key(content: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def content(config: "BaseModel", not_content: Mapping[str, str]) -> dict[str, Any]:
+def content(
+    config: "BaseModel",
+    not_content: Mapping[str, str],
+    *,
+    but: Collection[str] = (),
+    joined: Mapping[str, Any] | None = None,
+    retired: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Return the fields of ``config`` that decide the content of an artefact, for its :func:`key`.
 
     :param not_content: dotted name of a field or section, such as ``encoder.batch_size`` → why it changes nothing.
+    :param but: fields that count although their section is listed.
+    :param joined: field → the value at which it is left out. For fields that count since keys without them exist.
+    :param retired: field → the value that takes its place. For fields that are gone since keys with them exist.
     :raises ValueError: a name leads to no field, so that a renamed field is noticed.
     """
     fields: dict[str, Any] = config.model_dump(mode="json")
+    kept = {name: section[last] for name in but for section, last in _sections(fields, name, config)}
+    for name, value in (joined or {}).items():
+        for section, last in _sections(fields, name, config):
+            if section[last] == value:
+                del section[last]
     for name in not_content:
+        for section, last in _sections(fields, name, config):
+            del section[last]
+    for name, value in {**(retired or {}), **kept}.items():
         *above, last = name.split(".")
         section = fields
         for part in above:
-            section = section.get(part, {})
-        if last not in section:
-            raise ValueError(f"{type(config).__name__}: expected a field {name}, listed as not content, found none")
-        del section[last]
+            section = section.setdefault(part, {})
+        section[last] = value
     return fields
+
+
+def _sections(fields: dict[str, Any], name: str, config: "BaseModel") -> list[tuple[dict[str, Any], str]]:
+    """Return each mapping that holds the field ``name``, with its last part; several where a section is a list."""
+    *above, last = name.split(".")
+    sections = [fields]
+    for part in above:
+        found = [section.get(part) for section in sections]
+        sections = [each for value in found for each in (value if isinstance(value, list) else [value or {}])]
+    if any(last not in section for section in sections):
+        raise ValueError(f"{type(config).__name__}: expected a field {name}, found none")
+    return [(section, last) for section in sections]
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -33,6 +33,19 @@ A user's TOML that has one is refused in these words. A bundle made before still
 """
 
 
+ADMINISTRATIVE = {
+    "name": "names the folder above",
+    "title": "shown",
+    "gates": "decides on promotion, once everything is made",
+    "min_probability": "applied to answers",
+    "retrain": "says when an adapter is trained",
+    "schedule": "says when a refresh runs",
+    "approval": "says who decides on promotion",
+    "storage": "says where bundles are kept",
+}
+"""Fields of a linker that change no artefact but the bundle, each with the reason; see ``artefacts.content``."""
+
+
 class Declaration(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -1,9 +1,10 @@
-"""One ontology taken from its address to a release, and the news of it: what a scheduled refresh does.
+"""The steps that take an ontology from its address to a release.
 
-    start → fetched → ingested → compared → unannounced → (the flow tells the server) → announced
+    start → fetch → ingest → compare → unannounced → (the flow tells the server) → remember
 
-Which news was told is written down, after it was told: a run that is killed in between tells it again, and a retraining
-that hears it twice finds nothing to do.
+A linker's refresh takes the first of them for each of its ontologies; a scheduled refresh of an ontology takes them
+all. The news of a release is remembered after it was told: a run that is killed in between tells it again, and a
+retraining that hears it twice finds nothing to do.
 """
 
 import json
@@ -17,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 from belink import artefacts, declarations
 from belink.declarations import LinkerConfig, SourceConfig
 from belink.errors import DeclarationError
-from belink.lifecycle.refresh import SourceFiles
-from belink.ontology import ingest
+from belink.ontology import ingest as ingestion
 from belink.ontology import release as releases
 from belink.settings import Settings
 from belink.training import splits
@@ -31,26 +31,41 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class OntologyStart:
-    """What the refresh of an ontology starts from."""
+class OntologyRun:
+    """The refresh of one ontology: its declaration, and what it is refreshed for."""
 
     settings: Settings
     source: SourceConfig
-    linkers: tuple[LinkerConfig, ...] = ()  # whose corpora a gate watches
-    version: str | None = None
+    linkers: tuple[LinkerConfig, ...] = ()  # whose corpora a gate watches over
+    version: str | None = None  # asked of the address
 
 
-def start(settings: Settings, ontology: str, linkers: Sequence[str] = (), version: str | None = None) -> OntologyStart:
-    """The declarations of an ontology and of the linkers that are made of it.
+@dataclass(frozen=True, kw_only=True)
+class SourceFiles:
+    """The files of one ontology on this machine."""
+
+    paths: tuple[Path, ...]
+    sha256: str  # of the file; of names and sha256 together, where there are several
+    version: str | None = None  # where only the server knows it
+
+
+def start(settings: Settings, ontology: str, linkers: Sequence[str] = (), version: str | None = None) -> OntologyRun:
+    """Return the run for an ontology, with its declaration and those of the linkers that are made of it.
 
     :param version: asked of the address; where none is named, the declaration's ``edition`` of today.
-    :raises DeclarationError: one of them is missing or does not validate.
+    :raises DeclarationError: a declaration is missing or does not validate.
     """
-    source = declarations.load_source(ontology)
+    watching = tuple(declarations.load_linker(linker) for linker in linkers)
+    return run_of(settings, declarations.load_source(ontology), watching, version)
+
+
+def run_of(
+    settings: Settings, source: SourceConfig, linkers: Sequence[LinkerConfig] = (), version: str | None = None
+) -> OntologyRun:
+    """Return the run for an ontology whose declaration is loaded already; as :func:`start`."""
     if version is None and source.edition:
         version = datetime.now(UTC).strftime(source.edition)
-    watching = tuple(declarations.load_linker(linker) for linker in linkers)
-    return OntologyStart(settings=settings, source=source, linkers=watching, version=version)
+    return OntologyRun(settings=settings, source=source, linkers=tuple(linkers), version=version)
 
 
 def resource(ontology: str) -> str:
@@ -58,8 +73,8 @@ def resource(ontology: str) -> str:
     return f"belink.ontology.{ontology}"
 
 
-def fetched(begun: OntologyStart, files: Sequence[Path] = ()) -> SourceFiles:
-    """``files``, or where there are none what the declaration's address gives.
+def fetch(run: OntologyRun, files: Sequence[Path] = ()) -> SourceFiles:
+    """Return ``files``, or where there are none what the declaration's address gives.
 
     :raises SourceError: the address cannot be reached, or gives something else.
     """
@@ -67,82 +82,77 @@ def fetched(begun: OntologyStart, files: Sequence[Path] = ()) -> SourceFiles:
         from belink.ontology.readers.files import fingerprint, plain_errors
 
         with plain_errors(files[0]):
-            return SourceFiles(paths=tuple(files), sha256=fingerprint(files, begun.source.format).sha256)
-    from belink.ontology.download import fetch
+            return SourceFiles(paths=tuple(files), sha256=fingerprint(files, run.source.format).sha256)
+    from belink.ontology import download
 
-    found = fetch(begun.source, begun.settings, begun.version)
-    return SourceFiles(paths=found.paths, sha256=found.sha256, version=found.version)
+    fetched = download.fetch(run.source, run.settings, run.version)
+    return SourceFiles(paths=fetched.paths, sha256=fetched.sha256, version=fetched.version)
 
 
-def ingested(begun: OntologyStart, files: SourceFiles, *, accept: bool = False) -> ingest.Ingested:
-    """The release of ``files``, read now or found.
+def ingest(run: OntologyRun, files: SourceFiles, *, accept: bool = False) -> ingestion.Ingested:
+    """Return the release of ``files``, read now or before.
 
     :param accept: take it although a gate refuses it.
     :raises GateRefused: a gate on releases failed; the release lies in quarantine.
     """
-    return ingest.ingest(
-        begun.source,
-        files.paths,
-        begun.settings,
-        files.version,
-        refuse=not accept,
-        corpus_ids=_watched(begun),
+    return ingestion.ingest(
+        run.source, files.paths, run.settings, files.version, refuse=not accept, corpus_ids=_watched_ids(run)
     )
 
 
-def compared(begun: OntologyStart, release: Path) -> "Diff | None":
-    """What changed since the release that was announced last; ``None`` where there is none, or it is this one."""
+def compare(run: OntologyRun, release: Path) -> "Diff | None":
+    """Return what changed since the release announced last; ``None`` where there is none, or it is this one."""
     from belink.ontology.diff import diff
 
-    told = _told(begun)
-    before = releases.release_path(begun.settings, begun.source.name, told["version"]) if told else None
+    news = _last_news(run)
+    before = releases.release_path(run.settings, run.source.name, news["version"]) if news else None
     if before is None or before == release or not artefacts.exists(before):
         return None
     return diff(before, release)
 
 
-def unannounced(begun: OntologyStart, release: Path) -> dict[str, Any] | None:
-    """The news of ``release``; ``None`` where it was told before."""
+def unannounced(run: OntologyRun, release: Path) -> dict[str, Any] | None:
+    """Return the news of ``release``; ``None`` where it was announced before."""
     manifest = artefacts.read_manifest(release)
     news = {
-        "ontology": begun.source.name,
+        "ontology": run.source.name,
         "version": manifest["version"],
         "sha256": manifest["sha256"],
         "concepts": manifest["counts"]["concepts"],
     }
-    return None if _told(begun) == news else news
+    return None if _last_news(run) == news else news
 
 
-def announced(begun: OntologyStart, news: Mapping[str, Any]) -> None:
-    """Remember that ``news`` was told."""
-    with artefacts.atomic_write(_memory(begun)) as aside:
+def remember(run: OntologyRun, news: Mapping[str, Any]) -> None:
+    """Write down that ``news`` was announced."""
+    with artefacts.atomic_write(_news_file(run)) as aside:
         aside.write_text(json.dumps(news, indent=1) + "\n", encoding="utf-8")
 
 
-def sweep(begun: OntologyStart) -> None:
-    """Remove what killed readings of this ontology left."""
-    for folder in (begun.settings.releases, begun.settings.quarantine):
-        artefacts.clean(folder / begun.source.name)
+def sweep(run: OntologyRun) -> None:
+    """Remove what killed downloads and readings of this ontology left half-made."""
+    for folder in (run.settings.downloads, run.settings.releases, run.settings.quarantine):
+        artefacts.clean(folder / run.source.name)
 
 
-def _memory(begun: OntologyStart) -> Path:
-    return begun.settings.home / "announced" / f"{begun.source.name}.json"
+def _news_file(run: OntologyRun) -> Path:
+    return run.settings.home / "announced" / f"{run.source.name}.json"
 
 
-def _told(begun: OntologyStart) -> dict[str, Any]:
+def _last_news(run: OntologyRun) -> dict[str, Any]:
     try:
-        told: dict[str, Any] = json.loads(_memory(begun).read_text(encoding="utf-8"))
+        news: dict[str, Any] = json.loads(_news_file(run).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
-        return {}  # nothing yet, or unreadable: told once too often does no harm
-    return told
+        return {}  # none yet, or unreadable: the same news twice does no harm
+    return news
 
 
-def _watched(begun: OntologyStart) -> set[str]:
-    """Concepts that the corpora of the linkers use; those of a corpus that is not here go unwatched, and it is said."""
+def _watched_ids(run: OntologyRun) -> set[str]:
+    """Return the concepts that the linkers' corpora use. A corpus that is not on this machine is named in the log."""
     ids: set[str] = set()
-    for linker in begun.linkers:
+    for linker in run.linkers:
         try:
-            ids |= set(splits.corpus_gold_ids(linker, begun.settings.data))
+            ids |= set(splits.corpus_gold_ids(linker, run.settings.data))
         except DeclarationError as error:
-            log.warning("%s: no gate watches over the corpora of %s: %s", begun.source.name, linker.name, error)
+            log.warning("%s: no gate watches over the corpora of %s: %s", run.source.name, linker.name, error)
     return ids

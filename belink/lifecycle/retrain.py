@@ -1,30 +1,29 @@
-"""The steps of a refresh that learn: whether to, the encoder's adaptation, the re-ranker's training, calibration.
+"""The steps of a refresh that train: whether to, the encoder's fine-tuning, the re-ranker's adapter.
 
 A new release rarely needs a new adapter: names change by a few in a hundred, and what was learned is how to choose. So
 the champion's is kept until the declared share of names has changed, the recipe or a corpus is another, or it is old.
 """
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from belink import artefacts
-from belink.declarations import LinkerConfig, read_stored_linker, without_removed
+from belink.declarations import LinkerConfig, TrainingConfig, read_stored_linker
+from belink.lifecycle import dependencies
 from belink.lifecycle.refresh import (
     Champion,
-    Start,
-    compared,
-    indexed,
-    is_due,
+    RefreshRun,
+    build_index,
+    compare,
     newest_releases,
+    read_champion,
     retriever,
-    sound,
     start,
 )
-from belink.lifecycle.refresh import champion as current_champion
 from belink.linker import bundle
 from belink.settings import Settings
 from belink.training import splits
@@ -47,285 +46,180 @@ class Decision:
     adapter: Path | None = None  # where it lies, or will lie once trained; None: retrieval alone
     drift: float = 0.0  # share of names changed since it was trained
     trained: str = ""  # when that was, ISO 8601; "" for this refresh
-    encoder: Path | None = None  # where the adapted encoder lies, or will; None: the declared one as it is
+    encoder: Path | None = None  # where the fine-tuned encoder lies, or will; None: the declared one as it is
 
 
-def decided(
-    begun: Start, releases: Mapping[str, Path], current: Champion | None, diffs: Mapping[str, "Diff"]
+def decide(
+    run: RefreshRun, releases: Mapping[str, Path], champion: Champion | None, diffs: Mapping[str, "Diff"]
 ) -> Decision:
-    """What the declared rules say of a new adapter."""
-    target, encoder = _target(begun, releases), _encoder_target(begun, releases)
-    if not _trains(begun.linker):
+    """Return what the declared rules say of a new adapter."""
+    adapter, encoder = adapter_folder(run, releases), encoder_folder(run, releases)
+    if not _has_training_data(run.linker):
         return Decision(train=False, reason="nothing is declared to train on", encoder=encoder)
-    if artefacts.exists(target) and (encoder is None or artefacts.exists(encoder)):
+    if artefacts.exists(adapter) and (encoder is None or artefacts.exists(encoder)):
         reason = "it was trained on these very releases before"
-        return Decision(train=False, reason=reason, adapter=target, encoder=encoder)
-    kept, why_not = _kept(begun, current)
-    if begun.retrain == "never":
+        return Decision(train=False, reason=reason, adapter=adapter, encoder=encoder)
+    kept, why_not = _keep(run, champion)
+    if run.retrain == "never":
         return kept or Decision(train=False, reason=f"training was ruled out, and {why_not}")
     if kept is None:
-        return Decision(train=True, reason=why_not, adapter=target, encoder=encoder)
-    drift, bound = kept.drift + _changed(releases, diffs), begun.linker.retrain.names_changed
+        return Decision(train=True, reason=why_not, adapter=adapter, encoder=encoder)
+    drift, bound = kept.drift + _share_changed(releases, diffs), run.linker.retrain.names_changed
     reason = f"{drift:.1%} of the names changed since it was trained, {bound:.0%} may"
-    if begun.retrain == "always":
-        return Decision(train=True, reason="it was asked for", adapter=target, encoder=encoder)
+    if run.retrain == "always":
+        return Decision(train=True, reason="it was asked for", adapter=adapter, encoder=encoder)
     if why_not or drift > bound:
-        return Decision(train=True, reason=why_not or reason, adapter=target, encoder=encoder)
+        return Decision(train=True, reason=why_not or reason, adapter=adapter, encoder=encoder)
     return replace(kept, reason=reason, drift=drift)
 
 
-def _trains(linker: LinkerConfig) -> bool:
-    return linker.training.questions > 0 or any(corpus.use != "evaluate" for corpus in linker.corpora)
-
-
-def adapted(begun: Start, releases: Mapping[str, Path], decision: Decision) -> Decision:
-    """``decision`` with its encoder adapted, or without one where it finds less than the declared one as it is."""
+def finetune_encoder(run: RefreshRun, releases: Mapping[str, Path], decision: Decision) -> Decision:
+    """Return ``decision`` with its encoder fine-tuned; without one, if it finds less than the declared one as it is."""
     if decision.encoder is None:
         return decision
     from belink.training import encoder_finetuning
     from belink.weights import resolve
 
-    linker, folders, data = begun.linker, list(releases.values()), begun.settings.data
-    if not artefacts.exists(decision.encoder):
-        known = encoder_finetuning.ConceptNames.read(
+    linker, folders, data = run.linker, list(releases.values()), run.settings.data
+    if artefacts.exists(decision.encoder):
+        report = encoder_finetuning.read_report(decision.encoder)
+    else:
+        names = encoder_finetuning.ConceptNames.read(
             splits.concept_names(folders, linker.prefixes),
             splits.precedents(linker, folders, data),
             linker.training.held_out,
         )
-        base = resolve(linker.encoder.model, begun.settings.cache)
+        base = resolve(linker.encoder.model, run.settings.cache)
         held_out = splits.held_out_mentions(linker, folders, data)
-        report = encoder_finetuning.finetune(known, held_out, base, linker.encoder, linker.adaptation, decision.encoder)
-    else:
-        report = encoder_finetuning.read_report(decision.encoder)
+        report = encoder_finetuning.finetune(names, held_out, base, linker.encoder, linker.adaptation, decision.encoder)
     if not report.kept:
-        log.warning("the adapted encoder finds less than the declared one, which is used instead: %s", report.path)
+        log.warning("the fine-tuned encoder finds less than the declared one, which is used instead: %s", report.path)
     return decision if report.kept else replace(decision, encoder=None)
 
 
-def trained(begun: Start, releases: Mapping[str, Path], index: Path, encoder: Path | None = None) -> "TrainReport":
-    """The adapter trained on the names of ``releases`` and on the corpora; found, if it is there."""
-    from belink.training.lora import train
+def train(run: RefreshRun, releases: Mapping[str, Path], index: Path, encoder: Path | None = None) -> "TrainReport":
+    """Return the adapter trained on the names of ``releases`` and on the corpora; one that is there is kept."""
+    from belink.training import lora
 
-    linker, adapter, asked = begun.linker, _target(begun, releases), []
+    linker, adapter, questions = run.linker, adapter_folder(run, releases), []
     if not artefacts.exists(adapter):
-        ask = retriever(begun, index, encoder)
-        asked = splits.training_questions(linker, list(releases.values()), begun.settings.data, ask)
-    return train(asked, base_model(begun), linker.training, linker.reranker, adapter)
-
-
-def calibrated(
-    begun: Start, releases: Mapping[str, Path], index: Path, decision: Decision, current: Champion | None
-) -> Path:
-    """calibration.json for an index and an adapter; the champion's own, where its adapter and settings are kept."""
-    if (kept := _kept_calibration(begun, decision, current)) is not None:
-        return kept
-    from belink.linker import calibration
-    from belink.linker.reranker import Reranker
-
-    linker, adapter = begun.linker, decision.adapter
-    key = artefacts.key(
-        {
-            "index": index.name,
-            "adapter": adapter.name if adapter else None,
-            "asked": _asking(linker),
-            "corpora": dict(begun.corpora),
-            **calibration.rules(),
-        }
-    )
-    target = begun.settings.home / "calibrations" / linker.name / key
-    if not artefacts.exists(target):
-        questions = splits.calibration_questions(
-            linker, list(releases.values()), begun.settings.data, retriever(begun, index, decision.encoder)
-        )
-        logits = None
-        if adapter is not None:
-            reranker = Reranker.load(base_model(begun), adapter, linker.reranker)
-            logits = reranker.logits([q.mention for q in questions], [q.candidates for q in questions])
-        fitted = calibration.fit(questions, logits, min_gain=linker.reranker.min_gain)
-        with artefacts.build(target) as folder:
-            (folder / bundle.CALIBRATION).write_text(json.dumps(fitted.to_dict(), indent=1) + "\n", encoding="utf-8")
-            artefacts.write_manifest(folder, {"key": key, "questions": len(questions), "report": fitted.report})
-    return target / bundle.CALIBRATION
-
-
-def learned(begun: Start, releases: Mapping[str, Path], index: Path) -> Path | None:
-    """lexicon.json: what the corpora that train teach about the index's names; ``None`` where none does."""
-    linker = begun.linker
-    if not linker.detector.learn or not any(corpus.use != "evaluate" for corpus in linker.corpora):
-        return None
-    from belink.linker import name_finder
-    from belink.retrieval.index import Index
-
-    key = artefacts.key(
-        {
-            "index": index.name,
-            "corpora": {corpus.name: [begun.corpora[corpus.name], corpus.use] for corpus in linker.corpora},
-            "held_out": linker.training.held_out,
-            "version": name_finder.VERSION,
-        }
-    )
-    target = begun.settings.home / "lexicons" / linker.name / key
-    if not artefacts.exists(target):
-        documents = splits.training_documents(linker, list(releases.values()), begun.settings.data)
-        lexicon = name_finder.learn(Index.load(index).names(), documents)
-        with artefacts.build(target) as folder:
-            text = json.dumps(lexicon.to_dict(), ensure_ascii=False, indent=1)
-            (folder / bundle.LEXICON).write_text(text + "\n", encoding="utf-8")
-            artefacts.write_manifest(folder, {"key": key, "extra": len(lexicon.extra), "stop": len(lexicon.stop)})
-    return target / bundle.LEXICON
+        retrieve = retriever(run, index, encoder)
+        questions = splits.training_questions(linker, list(releases.values()), run.settings.data, retrieve)
+    return lora.train(questions, base_model(run), linker.training, linker.reranker, adapter)
 
 
 def train_newest(settings: Settings, linker: str) -> "TrainReport":
-    """The adapter trained on the newest releases of a linker's ontologies and on its corpora."""
-    begun = start(settings, linker)
-    releases, current = newest_releases(begun), current_champion(begun)
-    decision = adapted(begun, releases, Decision(train=True, reason="", encoder=_encoder_target(begun, releases)))
-    index = indexed(begun, releases, current, decision.encoder).path
-    return trained(begun, releases, index, decision.encoder)
+    """Return the adapter trained on the newest releases of a linker's ontologies and on its corpora."""
+    run = start(settings, linker)
+    releases, champion = newest_releases(run), read_champion(run)
+    decision = Decision(train=True, reason="", encoder=encoder_folder(run, releases))
+    decision = finetune_encoder(run, releases, decision)
+    index = build_index(run, releases, champion, decision.encoder).path
+    return train(run, releases, index, decision.encoder)
 
 
 def index_newest(settings: Settings, linker: str) -> "IndexReport":
-    """The index over the newest releases of a linker's ontologies, by the encoder that a refresh would take.
+    """Return the index over the newest releases of a linker's ontologies, by the encoder that a refresh would take.
 
     :raises ReleaseError: one of them has no release yet.
     """
-    begun = start(settings, linker)
-    releases, current = newest_releases(begun), current_champion(begun)
-    decision = adapted(begun, releases, decided(begun, releases, current, compared(current, releases)))
-    return indexed(begun, releases, current, decision.encoder)
+    run = start(settings, linker)
+    releases, champion = newest_releases(run), read_champion(run)
+    decision = decide(run, releases, champion, compare(champion, releases))
+    decision = finetune_encoder(run, releases, decision)
+    return build_index(run, releases, champion, decision.encoder)
 
 
-def base_model(begun: Start) -> "ResolvedModel":
-    """The weights that the adapter belongs to."""
+def base_model(run: RefreshRun) -> "ResolvedModel":
+    """Return the weights that the adapter belongs to."""
     from belink.weights import resolve
 
-    return resolve(begun.linker.reranker.model, begun.settings.cache)
+    return resolve(run.linker.reranker.model, run.settings.cache)
 
 
-def _target(begun: Start, releases: Mapping[str, Path]) -> Path:
-    """Where the adapter lies, or will, that is trained on ``releases``: named by everything it depends on."""
-    from belink.linker import prompts
-    from belink.linker import reranker as rerank
-
-    linker = begun.linker
-    key = artefacts.key(
-        {
-            "training": linker.training.model_dump(mode="json"),
-            "asking": rerank.asking(linker.reranker),
-            "options": linker.reranker.options,
-            "base": base_model(begun).sha256,
-            "encoder": linker.encoder.model_dump(mode="json", exclude={"batch_size"}),
-            "adaptation": linker.adaptation.model_dump(mode="json"),
-            "retrieval": linker.retrieval.model_dump(mode="json"),
-            "corpora": dict(begun.corpora),
-            "prefixes": linker.prefixes,
-            "releases": {name: _content(path) for name, path in releases.items()},
-            "prompts": prompts.VERSION,
-        }
-    )
-    return begun.settings.adapters / linker.name / key
+def adapter_folder(run: RefreshRun, releases: Mapping[str, Path]) -> Path:
+    """Return where the adapter lies, or will lie, that is trained on ``releases``."""
+    key = dependencies.adapter_key(run.linker, releases, run.corpora, base_sha256=base_model(run).sha256)
+    return run.settings.adapters / run.linker.name / key
 
 
-def _encoder_target(begun: Start, releases: Mapping[str, Path]) -> Path | None:
-    """Where the adapted encoder lies, or will; ``None`` where the linker declares none."""
+def encoder_folder(run: RefreshRun, releases: Mapping[str, Path]) -> Path | None:
+    """Return where the fine-tuned encoder lies, or will lie; ``None`` if the linker declares none."""
     from belink.weights import resolve
 
-    linker = begun.linker
-    if not linker.adaptation.steps:
+    if not run.linker.adaptation.steps:
         return None
-    key = artefacts.key(
-        {
-            "adaptation": linker.adaptation.model_dump(mode="json"),
-            "base": resolve(linker.encoder.model, begun.settings.cache).sha256,
-            "encoder": linker.encoder.model_dump(mode="json", include={"pooling", "max_length"}),
-            "corpora": dict(begun.corpora),
-            "held_out": linker.training.held_out,
-            "prefixes": linker.prefixes,
-            "releases": {name: _content(path) for name, path in releases.items()},
-        }
-    )
-    return begun.settings.home / "encoders" / linker.name / key
+    base = resolve(run.linker.encoder.model, run.settings.cache)
+    key = dependencies.encoder_key(run.linker, releases, run.corpora, base_sha256=base.sha256)
+    return run.settings.home / "encoders" / run.linker.name / key
 
 
-def _content(release: Path) -> list[str]:
-    """What a release was read from and how: the same in every home, unlike the bytes of its database."""
-    manifest = artefacts.read_manifest(release)
-    return [manifest.get("content_sha256", manifest["sha256"]), manifest.get("reading", "")]
+def _has_training_data(linker: LinkerConfig) -> bool:
+    return linker.training.questions > 0 or any(corpus.use != "evaluate" for corpus in linker.corpora)
 
 
-def _kept(begun: Start, current: Champion | None) -> tuple[Decision | None, str]:
-    """The champion's adapter, where it can be asked at all; and what speaks against keeping it, if anything does."""
-    from belink.linker import prompts
-    from belink.linker import reranker as rerank
+def _keep(run: RefreshRun, champion: Champion | None) -> tuple[Decision | None, str]:
+    """Return the champion's adapter, if it can be asked at all, and what speaks against keeping it, if anything."""
+    from belink.linker import prompts, reranker
 
-    if current is None:
+    if champion is None:
         return None, "there is no champion yet"
-    if not current.is_whole:
+    if not champion.is_whole:
         return None, "the champion cannot be used"
-    key = current.manifest["adapter"]
+    key = champion.manifest["adapter"]
     if key is None:
         return None, "the champion has none"
-    source = current.path / bundle.ADAPTER
-    manifest, linker = artefacts.read_manifest(source), begun.linker
-    asked_as = (manifest["base"]["sha256"], manifest["prompts"], manifest["asking"])
-    if asked_as != (base_model(begun).sha256, prompts.VERSION, rerank.asking(linker.reranker)):
+    source = champion.path / bundle.ADAPTER
+    manifest, linker = artefacts.read_manifest(source), run.linker
+    trained_for = (manifest["base"]["sha256"], manifest["prompts"], manifest["asking"])
+    if trained_for != (base_model(run).sha256, prompts.VERSION, reranker.asking(linker.reranker)):
         return None, "the champion's belongs to another base model or another form of question"
-    target = artefacts.adopt(source, begun.settings.adapters / linker.name / key)
+    adapter = artefacts.adopt(source, run.settings.adapters / linker.name / key)
     encoder = None
-    if adapted_as := current.manifest["encoder"].get("adapted"):
-        encoder = artefacts.adopt(
-            current.path / bundle.ENCODER, begun.settings.home / "encoders" / linker.name / adapted_as
-        )
-    made = current.manifest["inputs"].get("adapter", {})
+    if encoder_key := champion.manifest["encoder"].get("adapted"):
+        folder = run.settings.home / "encoders" / linker.name / encoder_key
+        encoder = artefacts.adopt(champion.path / bundle.ENCODER, folder)
+    made = champion.manifest["inputs"].get("adapter", {})
     kept = Decision(
         train=False,
         reason="the champion's is kept",
-        adapter=target,
+        adapter=adapter,
         drift=made.get("drift", 0.0),
         trained=made.get("trained", ""),
         encoder=encoder,
     )
-    before = read_stored_linker(current.path / bundle.LINKER)
-    if linker.adaptation != before.adaptation or (linker.adaptation.steps and linker.encoder != before.encoder):
-        return kept, "the encoder is adapted otherwise than the champion's"
-    if without_removed("training", manifest["training"]) != linker.training.model_dump(mode="json"):
-        return kept, "the declared training is another than the champion's"
-    if current.manifest["inputs"].get("corpora") != dict(begun.corpora):
-        return kept, "the corpora are others than the champion's"
-    if is_due(begun, current.manifest):
-        return kept, f"it is older than {begun.linker.retrain.every_days} days"
-    return kept, ""
+    return kept, _why_not_kept(run, champion, manifest["training"])
 
 
-def _changed(releases: Mapping[str, Path], diffs: Mapping[str, "Diff"]) -> float:
-    """Share of names that came, went or moved, of all names."""
+def _why_not_kept(run: RefreshRun, champion: Champion, training: Mapping[str, Any]) -> str:
+    """Return why the champion's adapter is trained anew; ``""`` if nothing speaks against it.
+
+    :param training: what its manifest says of how it was trained.
+    """
+    linker, before = run.linker, read_stored_linker(champion.path / bundle.LINKER)
+    encoders = [each.encoder.model_dump(exclude={"batch_size"}) for each in (linker, before)]
+    if linker.adaptation != before.adaptation or (linker.adaptation.steps and encoders[0] != encoders[1]):
+        return "the encoder is adapted otherwise than the champion's"
+    # An option that belink no longer has, or has only since, changes nothing at its default.
+    trained = {name: value for name, value in training.items() if name in TrainingConfig.model_fields}
+    if TrainingConfig.model_validate(trained) != linker.training:
+        return "the declared training is another than the champion's"
+    if champion.manifest["inputs"].get("corpora") != dict(run.corpora):
+        return "the corpora are others than the champion's"
+    if _is_due(run, champion.manifest):
+        return f"it is older than {run.linker.retrain.every_days} days"
+    return ""
+
+
+def _is_due(run: RefreshRun, manifest: Mapping[str, Any]) -> bool:
+    """Whether the adapter of a bundle is older than the declaration allows."""
+    days, trained = run.linker.retrain.every_days, manifest["inputs"].get("adapter", {}).get("trained")
+    if days is None or not trained:
+        return False
+    return datetime.now(UTC) - datetime.fromisoformat(trained) > timedelta(days=days)
+
+
+def _share_changed(releases: Mapping[str, Path], diffs: Mapping[str, "Diff"]) -> float:
+    """Return the share of names that came, went or moved, of all names."""
     names: int = sum(artefacts.read_manifest(path)["counts"]["names"] for path in releases.values())
     return sum(diff.names_added + diff.names_removed for diff in diffs.values()) / max(names, 1)
-
-
-def _asking(linker: LinkerConfig) -> dict[str, Any]:
-    """What of a declaration a calibration depends on, besides index and adapter."""
-    return {
-        "reranker": linker.reranker.model_dump(mode="json", exclude={"batch_tokens"}),
-        "retrieval": linker.retrieval.model_dump(mode="json"),
-        "encoder": linker.encoder.model_dump(mode="json", exclude={"batch_size"}),
-        "held_out": linker.training.held_out,
-        "evaluation": linker.evaluation.model_dump(mode="json"),
-    }
-
-
-def _kept_calibration(begun: Start, decision: Decision, current: Champion | None) -> Path | None:
-    from belink.linker import calibration
-
-    current = sound(current)
-    if current is None or decision.train or decision.adapter is None:
-        return None
-    if current.manifest["adapter"] != decision.adapter.name:
-        return None
-    before = read_stored_linker(current.path / bundle.LINKER)
-    found = json.loads((current.path / bundle.CALIBRATION).read_text(encoding="utf-8"))
-    if _asking(before) != _asking(begun.linker) or not calibration.follows(found):
-        return None
-    if current.manifest["inputs"].get("corpora") != dict(begun.corpora):
-        return None
-    return current.path / bundle.CALIBRATION

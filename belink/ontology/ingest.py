@@ -25,7 +25,21 @@ from belink.settings import Settings
 
 GATES = "gates.json"
 LOCK_TIMEOUT = 3600.0  # seconds to wait for another process that reads the same ontology
-READING = ("prefixes", "branches", "names", "columns", "comment", "header")  # of the declaration: decide the content
+NOT_READING = {  # of the declaration: leaves the names and concepts as they are; every other field decides them
+    "name": "names the folder",
+    "title": "shown",
+    "format": "a file is of one format; by another's rules it cannot be read",
+    "url": "tells where the files come from",
+    "version": "tells where the version stands; it names the folder",
+    "licence": "recorded as it was when the release was made",
+    "licence_url": "shown",
+    "citation": "recorded as it was when the release was made",
+    "redistributable": "recorded as it was when the release was made",
+    "schedule": "says when a refresh runs",
+    "edition": "says which version is asked for",
+    "stream_above_mib": "says how OBO is read; the rows are the same",
+    "gates": "decides whether the release is taken",
+}
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 log = logging.getLogger(__name__)
@@ -99,9 +113,10 @@ class _Attempt(NamedTuple):
             manifest = artefacts.read_manifest(path)
             if self._is_same(manifest, key, value):
                 if manifest.get("reading") != _reading(self.source):
+                    fields = ", ".join(reading_content(self.source))
                     raise ReleaseError(
-                        f"{path}: was read from the same file under another declaration (one of {', '.join(READING)}"
-                        " differs); give --version to read it again beside it"
+                        f"{path}: was read from the same file under another declaration (one of {fields} differs); "
+                        "give --version to read it again beside it"
                     )
                 return _ingested(path, manifest, new=False)
         return None
@@ -296,7 +311,12 @@ def tidy_version(text: str) -> str:
 
 def _reading(source: SourceConfig) -> str:
     """Names what of a declaration decides the content of a release."""
-    return artefacts.key(source.model_dump(mode="json", include=set(READING)))
+    return artefacts.key(reading_content(source))
+
+
+def reading_content(source: SourceConfig) -> dict[str, Any]:
+    """Return the fields of a declaration that decide the content of a release."""
+    return artefacts.content(source, NOT_READING)
 
 
 def _ingested(path: Path, manifest: dict[str, Any], *, new: bool) -> Ingested:

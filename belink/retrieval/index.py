@@ -21,7 +21,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 
 from belink import artefacts
-from belink.declarations import LinkerConfig
+from belink.declarations import ADMINISTRATIVE, LinkerConfig
 from belink.errors import IndexMismatch, ReleaseError
 from belink.ontology.release import Release, open_release
 from belink.records import Candidate
@@ -48,6 +48,21 @@ class Encodes(Protocol):
     def dimension(self) -> int: ...
 
     def encode(self, texts: Sequence[str]) -> np.ndarray: ...
+
+
+NOT_CONTENT = {
+    **ADMINISTRATIVE,
+    "ontologies": "the sha256 of each release stands for it",
+    "encoder": "its fingerprint stands for it",
+    "adaptation": "the encoder's fingerprint stands for it",
+    "retrieval": "says how the index is asked; but the number of names decides whether vectors are compressed",
+    "reranker": "asked after the index",
+    "detector": "finds mentions before the index is asked",
+    "training": "asks the index; what it may see of the corpora is in the precedents",
+    "corpora": "the precedents stand for them",
+    "evaluation": "measures the index",
+}
+"""Fields of a linker that leave its index as it is, each with the reason."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +117,7 @@ def _about(
     releases: Sequence[Path], linker: LinkerConfig, encoder: Encodes, precedents: Sequence[tuple[str, str]]
 ) -> dict[str, Any]:
     """Everything that determines an index."""
+    content = artefacts.content(linker, NOT_CONTENT, but=["retrieval.exact_below"])
     manifests = [artefacts.read_manifest(path) for path in releases]
     return {
         "format": FORMAT,
@@ -111,8 +127,8 @@ def _about(
             manifest["ontology"]: {key: manifest.get(key) for key in ("version", "sha256", "database_sha256")}
             for manifest in manifests
         },
-        "prefixes": list(linker.prefixes),
-        "exact_below": linker.retrieval.exact_below,
+        **content.pop("retrieval"),
+        **content,
         "recipe": RECIPE,
         "precedents": artefacts.key(sorted(precedents)),
     }

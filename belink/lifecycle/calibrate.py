@@ -1,0 +1,84 @@
+"""The steps of a refresh that fit to held-out and annotated text: the calibration, and the lexicon of names."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from belink import artefacts
+from belink.declarations import read_stored_linker
+from belink.lifecycle import dependencies
+from belink.lifecycle.refresh import Champion, RefreshRun, retriever, sound
+from belink.lifecycle.retrain import Decision, base_model
+from belink.linker import bundle
+from belink.training import splits
+
+
+def calibrate(
+    run: RefreshRun, releases: Mapping[str, Path], index: Path, decision: Decision, champion: Champion | None
+) -> Path:
+    """Return calibration.json for an index and an adapter; the champion's own, if its adapter and settings are kept."""
+    if (kept := kept_calibration(run, decision, champion)) is not None:
+        return kept
+    adapter = decision.adapter
+    key = dependencies.calibration_key(run.linker, index.name, adapter.name if adapter else None, run.corpora)
+
+    def fill(folder: Path) -> dict[str, Any]:
+        from belink.linker import calibration
+        from belink.linker.reranker import Reranker
+
+        questions = splits.calibration_questions(
+            run.linker, list(releases.values()), run.settings.data, retriever(run, index, decision.encoder)
+        )
+        logits = None
+        if adapter is not None:
+            reranker = Reranker.load(base_model(run), adapter, run.linker.reranker)
+            logits = reranker.logits([q.mention for q in questions], [q.candidates for q in questions])
+        fitted = calibration.fit(questions, logits, min_gain=run.linker.reranker.min_gain)
+        (folder / bundle.CALIBRATION).write_text(json.dumps(fitted.to_dict(), indent=1) + "\n", encoding="utf-8")
+        return {"key": key, "questions": len(questions), "report": fitted.report}
+
+    target = run.settings.home / "calibrations" / run.linker.name / key
+    artefacts.make(target, fill)
+    return target / bundle.CALIBRATION
+
+
+def kept_calibration(run: RefreshRun, decision: Decision, champion: Champion | None) -> Path | None:
+    """Return the champion's calibration.json if it holds for this refresh too; else ``None``."""
+    from belink.linker import calibration
+
+    champion = sound(champion)
+    if champion is None or decision.train or decision.adapter is None:
+        return None
+    if champion.manifest["adapter"] != decision.adapter.name:
+        return None
+    before = read_stored_linker(champion.path / bundle.LINKER)
+    fitted = json.loads((champion.path / bundle.CALIBRATION).read_text(encoding="utf-8"))
+    same_questions = dependencies.calibration_content(before) == dependencies.calibration_content(run.linker)
+    if not same_questions or not calibration.follows(fitted):
+        return None
+    if champion.manifest["inputs"].get("corpora") != dict(run.corpora):
+        return None
+    return champion.path / bundle.CALIBRATION
+
+
+def learn_lexicon(run: RefreshRun, releases: Mapping[str, Path], index: Path) -> Path | None:
+    """Return lexicon.json: what the corpora that train teach about the index's names; ``None`` if none does."""
+    linker = run.linker
+    if not linker.detector.learn or not any(corpus.use != "evaluate" for corpus in linker.corpora):
+        return None
+    key = dependencies.lexicon_key(linker, index.name, run.corpora)
+
+    def fill(folder: Path) -> dict[str, Any]:
+        from belink.linker import name_finder
+        from belink.retrieval.index import Index
+
+        documents = splits.training_documents(linker, list(releases.values()), run.settings.data)
+        lexicon = name_finder.learn(Index.load(index).names(), documents)
+        text = json.dumps(lexicon.to_dict(), ensure_ascii=False, indent=1)
+        (folder / bundle.LEXICON).write_text(text + "\n", encoding="utf-8")
+        return {"key": key, "extra": len(lexicon.extra), "stop": len(lexicon.stop)}
+
+    target = run.settings.home / "lexicons" / linker.name / key
+    artefacts.make(target, fill)
+    return target / bundle.LEXICON

@@ -1,0 +1,48 @@
+"""What a refresh answers with, for the command line, for Prefect's pages and for ``belink status``."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from belink.records import GateResult
+
+Verdict = Literal["promoted", "rejected", "unchanged"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefreshOutcome:
+    """How a refresh ended."""
+
+    linker: str
+    outcome: Verdict
+    version: str | None  # of the challenger; None: none was registered
+    champion: str | None  # the version that is champion now
+    encoded: int = 0  # names whose vectors were computed
+    reused: int = 0  # names whose vectors an earlier index had
+    gates: Sequence[GateResult] = ()
+    trained: bool | None = None  # whether a new adapter was trained; None: the refresh did not come so far
+    why: str | None = None  # why it was trained or not
+    reason: str | None = None  # why the release was refused
+
+    @property
+    def failed_gates(self) -> list[str]:
+        """The names of the gates that failed."""
+        return [gate.name for gate in self.gates if not gate.passed]
+
+    def summary(self) -> str:
+        """One line, such as ``promoted, version 2``."""
+        if self.outcome == "unchanged":
+            return f"unchanged, version {self.champion} stays"
+        version = "" if self.version is None else f", version {self.version}"
+        failed = f" ({', '.join(self.failed_gates)})" if self.failed_gates else ""
+        return f"{self.outcome}{version}{failed}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what ``belink refresh --json`` prints; ``trained``, ``why`` and ``reason`` only where known."""
+        answer = asdict(self)
+        answer["gates"] = [asdict(gate) for gate in self.gates]
+        return {
+            name: value
+            for name, value in answer.items()
+            if value is not None or name not in ("trained", "why", "reason")
+        }

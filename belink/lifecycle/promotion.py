@@ -1,0 +1,384 @@
+"""The steps of a refresh that compare the challenger with the champion, and decide between them.
+
+The challenger is drafted as a bundle without evaluation. Both answer the same questions, and gates hold the figures
+against their bounds. The bundle is assembled with all of that in it and registered. It becomes champion if no gate
+failed.
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from belink import artefacts
+from belink.errors import GateRefused
+from belink.evaluation import metrics
+from belink.evaluation.gates import check_linker_gates, failed_gates
+from belink.evaluation.metrics import Evaluation, as_json, paired_bootstrap
+from belink.evaluation.predictions import Seen, read_predictions, write_predictions
+from belink.evaluation.run import predict_in_turns, seen_in_training
+from belink.lifecycle.calibrate import learn_lexicon
+from belink.lifecycle.outcome import RefreshOutcome, Verdict
+from belink.lifecycle.refresh import Champion, RefreshRun, inputs, load_encoder, sound
+from belink.lifecycle.retrain import Decision, base_model
+from belink.linker import bundle
+from belink.linker.linker import Linker
+from belink.records import GateResult
+from belink.registry import aliases
+from belink.registry.model_card import gate_table, model_card, shortened
+from belink.registry.store import RunRecord
+from belink.training import splits
+
+if TYPE_CHECKING:
+    from belink.ontology.diff import Diff
+    from belink.retrieval.index import IndexReport
+
+log = logging.getLogger(__name__)
+
+NOT_WITHDRAWN, APPROVED = "not_withdrawn", "approved"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Challenger:
+    """A drafted bundle, and the parts it was made of."""
+
+    path: Path
+    parts: bundle.Parts
+
+
+def draft(
+    run: RefreshRun, releases: Mapping[str, Path], index: Path, decision: Decision, calibration: Path
+) -> Challenger:
+    """Return the challenger as a bundle that links but was not evaluated yet."""
+    from belink.weights import resolve
+
+    linker, cache = run.linker, run.settings.cache
+    encoder = resolve(linker.encoder.model, cache)
+    base = base_model(run)
+    sha256 = {name: str(artefacts.read_manifest(path)["sha256"]) for name, path in releases.items()}
+    adapter = {} if decision.adapter is None else {"drift": round(decision.drift, 6), "trained": _when(decision)}
+    parts = bundle.Parts(
+        linker=linker,
+        releases=dict(releases),
+        index=index,
+        adapter=decision.adapter,
+        adapted=decision.encoder,
+        detector=_detector(run),
+        lexicon=learn_lexicon(run, releases, index),
+        calibration=calibration,
+        encoder=bundle.ModelReference(reference=encoder.reference, sha256=encoder.sha256),
+        base_model=bundle.ModelReference(reference=base.reference, sha256=base.sha256),
+        inputs={**inputs(run, sha256), "adapter": adapter},
+    )
+    return Challenger(path=bundle.assemble(parts, run.settings.home / "drafts" / linker.name), parts=parts)
+
+
+def _detector(run: RefreshRun) -> bundle.ModelReference | None:
+    from belink.weights import resolve
+
+    if not run.linker.detector.model:
+        return None
+    model = resolve(run.linker.detector.model, run.settings.cache)
+    return bundle.ModelReference(reference=model.reference, sha256=model.sha256)
+
+
+def evaluate(run: RefreshRun, challenger: Challenger, champion: Champion | None) -> Path:
+    """Return a folder with both linkers' answers to the same questions, and their figures.
+
+    ``challenger.jsonl`` and ``champion.jsonl`` hold the answers, ``evaluation.json`` the figures of both. One that is
+    there already, of the same two linkers and the same questions, is kept.
+    """
+    folders, champion = [challenger.path / "releases" / name for name in challenger.parts.releases], sound(champion)
+    items = splits.evaluation_items(run.linker, folders, run.settings.data)
+    bundles = {"challenger": challenger.path, **({"champion": champion.path} if champion else {})}
+    key = artefacts.key(
+        {"bundles": {who: path.name for who, path in bundles.items()}, "items": [asdict(item) for item in items]}
+    )
+
+    def fill(folder: Path) -> dict[str, Any]:
+        seen = _seen(run, champion, folders)
+        seconds, figures = {}, {}
+        for who, (predictions, took) in predict_in_turns(_open(run, challenger, bundles), items, seen).items():
+            write_predictions(predictions, folder / f"{who}.jsonl")
+            seconds[who], figures[who] = took, as_json(metrics.evaluate(predictions, seconds=took))
+        text = json.dumps({"champion": None, **figures}, indent=1, ensure_ascii=False)
+        (folder / bundle.EVALUATION).write_text(text + "\n", encoding="utf-8")
+        return {"key": key, "items": len(items), "seconds": seconds}
+
+    target = run.settings.home / "evaluations" / run.linker.name / key
+    artefacts.make(target, fill)
+    return target
+
+
+def judge(run: RefreshRun, challenger: Challenger, evaluation: Path) -> list[GateResult]:
+    """Return each declared gate with its value and bound.
+
+    :param evaluation: the folder that :func:`evaluate` returns.
+    """
+    recall = artefacts.read_manifest(challenger.parts.index)["recall_at_10"]
+    figures = _evaluations(evaluation)
+    return check_linker_gates(
+        run.linker.gates, figures["challenger"], figures.get("champion"), index_recall_at_10=recall
+    )
+
+
+def assemble(
+    run: RefreshRun, challenger: Challenger, evaluation: Path, gates: Sequence[GateResult], diffs: Mapping[str, "Diff"]
+) -> Path:
+    """Return the challenger's bundle with its evaluation, gates and what changed since the champion."""
+    parts = replace(
+        challenger.parts,
+        evaluation=json.loads((evaluation / bundle.EVALUATION).read_text(encoding="utf-8")),
+        gates=gates,
+        diffs={name: diff.markdown() for name, diff in diffs.items()},
+    )
+    return bundle.assemble(parts, run.settings.bundles / run.linker.name)
+
+
+def register(run: RefreshRun, folder: Path, index: "IndexReport", evaluation: Path, gates: Sequence[GateResult]) -> str:
+    """Return the version under which MLflow holds the bundle at ``folder``."""
+    manifest, linker = artefacts.read_manifest(folder), run.linker
+    figures = (folder / bundle.EVALUATION).read_text(encoding="utf-8")
+    diffs = {path.name: path.read_text(encoding="utf-8") for path in sorted((folder / "diffs").glob("*.md"))}
+    card = model_card(folder, linker, {name: each.source for name, each in run.ontologies.items()}, gates)
+    record = RunRecord(
+        params={
+            **_flat(linker.model_dump(mode="json", exclude={"corpora"})),
+            "encoder.sha256": manifest["encoder"]["sha256"],
+            "reranker.sha256": manifest["base_model"]["sha256"],
+            "adapter": manifest["adapter"],
+            "index": manifest["index"]["key"],
+        },
+        metrics={
+            **_figures(json.loads(figures)),
+            "index_names": index.names,
+            "index_recall_at_10": index.recall_at_10,
+        },
+        reports={
+            **{f"diff-{name}": text for name, text in diffs.items()},
+            "model_card.md": card,
+            "gates.md": gate_report(gates),
+            "index.md": index_report(index),
+            bundle.EVALUATION: figures,
+            "report.html": _report(evaluation, linker.title, gates, manifest["lineage"]),
+        },
+        datasets=_datasets(run, folder, manifest),
+        tags={
+            **{f"belink.{name}": value for name, value in manifest["lineage"].items() if name != "bundle"},
+            **_hashes(manifest),
+        },
+        description=shortened(card),
+        share_restricted=run.share_restricted,
+    )
+    return aliases.register(run.settings, folder, record)
+
+
+def _datasets(run: RefreshRun, folder: Path, manifest: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Return what the bundle was made of, as MLflow lists it: name → (where from, sha256)."""
+    datasets = {}
+    for name in manifest["releases"]:
+        release = artefacts.read_manifest(folder / "releases" / name)
+        url = run.ontologies[name].source.url
+        address = url if isinstance(url, str) else release["sources"][0]["name"]
+        datasets[f"{name} {release['version']}"] = (address, release["sha256"])
+    for corpus in run.linker.corpora:
+        datasets[corpus.name] = (corpus.url or corpus.file, run.corpora[corpus.name])
+    return datasets
+
+
+def promote(
+    run: RefreshRun,
+    version: str,
+    champion: Champion | None,
+    index: "IndexReport",
+    decision: Decision,
+    gates: Sequence[GateResult],
+) -> RefreshOutcome:
+    """Return the outcome of a refresh: ``champion`` moves to ``version`` if every gate passed.
+
+    :raises RegistryError: the champion is not the one that the challenger was compared with.
+    """
+    if champion is not None and champion.version == version:
+        outcome = RefreshOutcome(
+            linker=run.linker.name, outcome="unchanged", version=version, champion=version, gates=gates
+        )
+        aliases.note_refresh(run.settings, outcome.to_dict())
+    else:
+        outcome = settle(run, version, champion, gates)
+    return replace(outcome, encoded=index.encoded, reused=index.reused, trained=decision.train, why=decision.reason)
+
+
+def reopen(run: RefreshRun, version: str) -> Challenger:
+    """Return a version that the registry holds, to be judged again.
+
+    :param version: its number, or an alias.
+    :raises RegistryError: there is no such version.
+    """
+    folder, _ = aliases.bundle_path(run.settings, run.linker.name, version)
+    manifest = bundle.check(folder)
+    parts = bundle.Parts(
+        linker=run.linker,
+        releases={name: folder / "releases" / name for name in manifest["releases"]},
+        index=folder / bundle.INDEX,
+        calibration=folder / bundle.CALIBRATION,
+        encoder=bundle.ModelReference(reference=manifest["encoder"]["reference"], sha256=manifest["encoder"]["sha256"]),
+        base_model=bundle.ModelReference(**manifest["base_model"]),
+    )
+    return Challenger(path=folder, parts=parts)
+
+
+def settle(
+    run: RefreshRun,
+    version: str,
+    champion: Champion | None,
+    gates: Sequence[GateResult],
+    approval: GateResult | None = None,
+) -> RefreshOutcome:
+    """Return the outcome: ``champion`` moves to ``version`` if every gate passed.
+
+    A linker may ask for a person's approval as well.
+
+    :param approval: what the person said; ``None``: nobody was asked yet.
+    :raises RegistryError: the champion is not the one that the challenger was compared with.
+    """
+    name, settings = run.linker.name, run.settings
+    if aliases.is_withdrawn(settings, name, version):
+        detail = f"version {version} was rolled back; belink promote {name} {version} takes it all the same"
+        gates = [*gates, GateResult(name=NOT_WITHDRAWN, value=1.0, bound=0.0, passed=False, detail=detail)]
+    if run.linker.approval.required and not failed_gates(list(gates)):
+        nobody = f"a person decides: the deployment evaluate-and-promote asks, belink promote {name} {version} answers"
+        gates = [*gates, approval or approval_gate(False, nobody)]
+    refused = failed_gates(list(gates))
+    verdict: Verdict = "rejected" if refused else "promoted"
+    aliases.settle(settings, name, version, verdict, tuple(refused))
+    now = champion.version if champion else None
+    if not refused:
+        now = aliases.promote(settings, name, version, expect=now)["champion"]
+    outcome = RefreshOutcome(linker=name, outcome=verdict, version=version, champion=now, gates=gates)
+    aliases.note_refresh(settings, outcome.to_dict())
+    return outcome
+
+
+def approval_gate(said_yes: bool, detail: str) -> GateResult:
+    """Return a person's answer as a gate."""
+    return GateResult(name=APPROVED, value=float(said_yes), bound=1.0, passed=said_yes, detail=detail)
+
+
+def awaits_approval(outcome: RefreshOutcome) -> bool:
+    """Whether nothing but a person's answer keeps a version from being champion."""
+    return outcome.failed_gates == [APPROVED]
+
+
+def refuse_release(run: RefreshRun, error: GateRefused) -> RefreshOutcome:
+    """Return the outcome of a refresh whose release a gate refused: nothing was built, the champion stays."""
+    outcome = RefreshOutcome(
+        linker=run.linker.name,
+        outcome="rejected",
+        version=None,
+        champion=aliases.champion(run.settings, run.linker.name),
+        gates=[GateResult(**gate) for gate in error.gates],  # type: ignore[arg-type]
+        reason=str(error),
+    )
+    aliases.note_refresh(run.settings, outcome.to_dict())
+    return outcome
+
+
+def gate_report(gates: Sequence[GateResult]) -> str:
+    """Return a Markdown table."""
+    return gate_table(gates) + "\n"
+
+
+def index_report(index: "IndexReport") -> str:
+    """Return a Markdown table of what building the index cost and gave."""
+    rows = {
+        "names": f"{index.names:,}",
+        "encoded": f"{index.encoded:,}",
+        "reused": f"{index.reused:,}",
+        "recall@10 against exact search": f"{index.recall_at_10:.4f}",
+        "seconds": f"{index.seconds:.1f}",
+    }
+    return (
+        "\n".join(["| index | |", "| --- | ---: |", *(f"| {name} | {value} |" for name, value in rows.items())]) + "\n"
+    )
+
+
+def _evaluations(evaluation: Path) -> dict[str, Evaluation]:
+    """Return the figures of the challenger and, if there is one, of the champion."""
+    seconds = artefacts.read_manifest(evaluation)["seconds"]
+    return {
+        who: metrics.evaluate(read_predictions(evaluation / f"{who}.jsonl"), seconds=took)
+        for who, took in seconds.items()
+    }
+
+
+def _report(evaluation: Path, title: str, gates: Sequence[GateResult], lineage: Mapping[str, str]) -> str:
+    """Return the challenger's HTML page."""
+    from belink.evaluation.report import html
+
+    figures = _evaluations(evaluation)
+    challenger, champion = figures["challenger"], figures.get("champion")
+    comparison = paired_bootstrap(challenger.predictions, champion.predictions) if champion else None
+    return html(challenger, title=title, gates=gates, comparison=comparison, facts=lineage)
+
+
+def _open(run: RefreshRun, challenger: Challenger, folders: Mapping[str, Path]) -> dict[str, Linker]:
+    """Return the linkers of some bundles; those with the challenger's encoder share the one that is loaded already."""
+    shared = load_encoder(run, challenger.parts.adapted)
+    linkers = {}
+    for who, folder in folders.items():
+        linkers[who] = linker = Linker(folder, run.settings.cache)
+        if linker.index.manifest["encoder"] == shared.fingerprint:
+            linker.encoder = shared
+    return linkers
+
+
+def _seen(run: RefreshRun, champion: Champion | None, folders: Sequence[Path]) -> Seen:
+    """Return what the challenger has seen in training, and which concepts are new in its releases."""
+    seen = seen_in_training(splits.training_mentions(run.linker, folders, run.settings.data))
+    if champion is None:
+        return seen
+    before = [champion.path / "releases" / name for name in champion.manifest["releases"]]
+    return replace(seen, new_concepts=splits.concept_ids(folders) - splits.concept_ids(before))
+
+
+def _when(decision: Decision) -> str:
+    """Return when the adapter was trained; the time of its manifest if no bundle has recorded it yet."""
+    if decision.trained or decision.adapter is None:
+        return decision.trained
+    made = (decision.adapter / artefacts.MANIFEST).stat().st_mtime
+    return datetime.fromtimestamp(made, UTC).isoformat(timespec="seconds")
+
+
+def _figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """Return the metrics of both, named as MLflow takes them."""
+    return {
+        f"{prefix}{name}": metric["value"]
+        for prefix, who in (("", "challenger"), ("champion_", "champion"))
+        for name, metric in (evaluation[who] or {"metrics": {}})["metrics"].items()
+        if metric["value"] is not None
+    }
+
+
+def _hashes(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Return the sha256 of each part of a version, as tags."""
+    files = manifest["files"]
+    named = {
+        "index": next((name for name in files if name.endswith(".faiss")), f"{bundle.INDEX}/vectors.npy"),
+        "adapter": f"{bundle.ADAPTER}/adapter_model.safetensors",
+    }
+    hashes = {name: str(files[file]["sha256"]) for name, file in named.items() if file in files}
+    hashes |= {"encoder": manifest["encoder"]["sha256"], "base_model": manifest["base_model"]["sha256"]}
+    return {f"belink.{name}.sha256": value for name, value in hashes.items()}
+
+
+def _flat(document: Mapping[str, Any], above: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in document.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{above}{name}."))
+        else:
+            flat[f"{above}{name}"] = value
+    return flat
