@@ -243,6 +243,7 @@ def content(
         for section, last in _sections(fields, name, config):
             if section[last] == value:
                 del section[last]
+                kept.pop(name, None)
     for name in not_content:
         for section, last in _sections(fields, name, config):
             del section[last]

@@ -25,20 +25,20 @@ from pydantic import BaseModel, Field
 
 from belink import settings
 from belink.errors import BelinkError, GateRefused
-from belink.flows.pipeline import challenge_champion, evaluate, fetching, judge, publish
-from belink.lifecycle import ontology as ontology_refresh
-from belink.lifecycle import promote, refresh
+from belink.flows.pipeline import challenge_champion, evaluate, fetch, ingest, judge, publish
+from belink.lifecycle import ontology, promotion
+from belink.lifecycle import refresh as steps
+from belink.lifecycle.outcome import RefreshOutcome
 from belink.records import GateResult
 from belink.registry import aliases
+from belink.settings import Settings
 
 AWAITS_APPROVAL = "linker.awaits-approval"
 RESTARTS = 2  # runs in the place of one that crashed; what always crashes needs a person, not a third
 
-fetch = fetching(ontology_refresh.fetched)
-ingest = task(name="ingest", cache_policy=NO_CACHE)(ontology_refresh.ingested)
-compare = task(name="compare", cache_policy=NO_CACHE)(ontology_refresh.compared)
-reopen = task(name="reopen", cache_policy=NO_CACHE)(promote.reopened)
-settle = task(name="settle", cache_policy=NO_CACHE)(promote.settled)
+compare = task(name="compare", cache_policy=NO_CACHE)(ontology.compare)
+reopen = task(name="reopen", cache_policy=NO_CACHE)(promotion.reopen)
+settle = task(name="settle", cache_policy=NO_CACHE)(promotion.settle)
 
 
 class Restartable(BaseModel):
@@ -95,14 +95,14 @@ def sweep(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
 
     Prefect calls hooks by these very names.
     """
-    asked = dict(flow_run.parameters["request"])
-    here = _here(asked.get("home"))
-    if "ontology" in asked:
-        ontology_refresh.sweep(ontology_refresh.start(here, asked["ontology"]))
+    request = dict(flow_run.parameters["request"])
+    settings = _settings(request.get("home"))
+    if "ontology" in request:
+        ontology.sweep(ontology.start(settings, request["ontology"]))
         return
     try:
-        begun = refresh.start(here, asked["linker"])
-        with refresh.exclusive(begun):  # sweeps; another run that goes on meanwhile has done so itself
+        run = steps.start(settings, request["linker"])
+        with steps.exclusive(run):  # sweeps; another run that goes on meanwhile has done so itself
             pass
     except BelinkError:
         return
@@ -116,66 +116,67 @@ def sweep(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
 )
 def refresh_ontology(request: OntologyRefresh) -> dict[str, Any]:
     """Take an ontology from its address to a release, or say which gate refused; tell of a new one."""
-    begun = ontology_refresh.start(_here(request.home), request.ontology, request.linkers, request.version)
-    name = begun.source.name
-    files = fetch(begun, [Path(path) for path in request.files])
+    run = ontology.start(_settings(request.home), request.ontology, request.linkers, request.version)
+    name = run.source.name
+    files = fetch(run, [Path(path) for path in request.files])
     try:
-        release = ingest(begun, files, accept=request.accept)
+        release = ingest(run, files, accept=request.accept)
     except GateRefused as error:
-        publish(f"release-gates-{name}", promote.gate_report([GateResult(**gate) for gate in error.gates]))  # type: ignore[arg-type]
+        gates = [GateResult(**gate) for gate in error.gates]  # type: ignore[arg-type]
+        publish(f"release-gates-{name}", promotion.gate_report(gates))
         raise
-    publish(f"release-gates-{name}", promote.gate_report(release.gates))
-    diff = compare(begun, release.path)
+    publish(f"release-gates-{name}", promotion.gate_report(release.gates))
+    diff = compare(run, release.path)
     if diff is not None:
         publish(f"diff-{name}", diff.markdown())
-    news = ontology_refresh.unannounced(begun, release.path)
+    news = ontology.unannounced(run, release.path)
     if news is not None:
-        announce(ontology_refresh.REFRESHED, ontology_refresh.resource(name), news)
-        ontology_refresh.announced(begun, news)
+        announce(ontology.REFRESHED, ontology.resource(name), news)
+        ontology.remember(run, news)
     return {"ontology": name, "version": release.version, "release": str(release.path), "announced": news is not None}
 
 
 @flow(name="retrain", flow_run_name="retrain-{request.linker}", on_crashed=[sweep], on_cancellation=[sweep])
-def retrain(request: Retraining) -> dict[str, Any]:
+def retrain(request: Retraining) -> RefreshOutcome:
     """Take the newest releases of a linker's ontologies to a champion, or say which gate refused."""
-    here = _here(request.home)
-    begun = refresh.start(here, request.linker, (), request.retrain, share_restricted=request.share_restricted)
-    refresh.check_sharing(begun)
-    with refresh.exclusive(begun):
-        current = refresh.champion(begun)
-        releases = refresh.newest_releases(begun)
-        if current is not None and refresh.is_made_of(begun, releases, current):
-            return refresh.unchanged(begun, current)
-        outcome = challenge_champion(begun, releases, current)
-    if promote.awaits_approval(outcome):
-        asked = {"linker": request.linker, "version": outcome["version"]}
-        announce(AWAITS_APPROVAL, f"belink.linker.{begun.linker.name}", asked)
+    settings = _settings(request.home)
+    run = steps.start(settings, request.linker, (), request.retrain, share_restricted=request.share_restricted)
+    steps.check_sharing(run)
+    with steps.exclusive(run):
+        champion = steps.read_champion(run)
+        releases = steps.newest_releases(run)
+        if champion is not None and steps.is_made_of(run, releases, champion):
+            return steps.report_unchanged(run, champion)
+        outcome = challenge_champion(run, releases, champion)
+    if promotion.awaits_approval(outcome):
+        payload = {"linker": request.linker, "version": outcome.version}
+        announce(AWAITS_APPROVAL, f"belink.linker.{run.linker.name}", payload)
     return outcome
 
 
 @flow(name="evaluate-and-promote", flow_run_name="promote-{request.linker}-{request.version}")
-def evaluate_and_promote(request: Promotion) -> dict[str, Any]:
+def evaluate_and_promote(request: Promotion) -> RefreshOutcome:
     """Measure a registered version against the champion, ask a person where the linker says so, and move the alias."""
-    begun = refresh.start(_here(request.home), request.linker)
-    current = refresh.champion(begun)
-    version = aliases.version_of(begun.settings, begun.linker.name, request.version)
-    if current is not None and current.version == version:
-        return refresh.unchanged(begun, current)
-    challenger = reopen(begun, version)
-    exam = evaluate(begun, challenger, current)
-    gates = judge(begun, challenger, exam)
-    publish(f"gates-{begun.linker.name}", promote.gate_report(gates))
-    approval = _asked(begun, version, gates) if begun.linker.approval.required else None
-    answer: dict[str, Any] = settle(begun, version, current, gates, approval=approval)
-    return answer
+    run = steps.start(_settings(request.home), request.linker)
+    champion = steps.read_champion(run)
+    version = aliases.version_of(run.settings, run.linker.name, request.version)
+    if champion is not None and champion.version == version:
+        return steps.report_unchanged(run, champion)
+    challenger = reopen(run, version)
+    evaluation = evaluate(run, challenger, champion)
+    gates = judge(run, challenger, evaluation)
+    publish(f"gates-{run.linker.name}", promotion.gate_report(gates))
+    approval = _ask_person(run, version, gates) if run.linker.approval.required else None
+    outcome: RefreshOutcome = settle(run, version, champion, gates, approval=approval)
+    return outcome
 
 
-def _asked(begun: refresh.Start, version: str, gates: list[GateResult]) -> GateResult | None:
-    """A person's word on a version; ``None`` where a gate has said no already."""
+def _ask_person(run: steps.RefreshRun, version: str, gates: list[GateResult]) -> GateResult | None:
+    """Return a person's answer on a version; ``None`` if a gate has refused it already."""
     if not all(gate.passed for gate in gates):
         return None
-    hours = begun.linker.approval.hours
-    question = f"# {begun.linker.name} version {version}\n\n{promote.gate_report(gates)}\nIs it to be champion?"
+    hours = run.linker.approval.hours
+    question = f"# {run.linker.name} version {version}\n\n{promotion.gate_report(gates)}\nIs it to be champion?"
     try:
         said = pause_flow_run(
             wait_for_input=Decision.with_initial_data(description=question),
@@ -183,8 +184,8 @@ def _asked(begun: refresh.Start, version: str, gates: list[GateResult]) -> GateR
             poll_interval=5,
         )
     except FlowPauseTimeout:
-        return promote.approval_gate(False, f"nobody answered within {hours:g} hours")
-    return promote.approval_gate(said.approve, f"by {said.by or 'somebody without a name'}")
+        return promotion.approval_gate(False, f"nobody answered within {hours:g} hours")
+    return promotion.approval_gate(said.approve, f"by {said.by or 'somebody without a name'}")
 
 
 @task(retries=3, retry_delay_seconds=exponential_backoff(backoff_factor=5), cache_policy=NO_CACHE)
@@ -196,5 +197,5 @@ def announce(event: str, resource: str, payload: dict[str, Any]) -> UUID:
     return told.id
 
 
-def _here(home: str | None) -> settings.Settings:
+def _settings(home: str | None) -> Settings:
     return settings.load(Path(home) if home else None)

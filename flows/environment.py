@@ -1,19 +1,24 @@
-"""What Prefect is told before it is imported, and what a killed run of ours left behind.
+"""What Prefect is told before it is imported, and how the temporary server of a killed run is ended.
 
 Without ``PREFECT_API_URL`` a flow brings a temporary server of its own, as a child process. Prefect ends it with the
-flow; a flow that is killed cannot, so the next one does.
+process; one that is killed cannot. So the home remembers each server, in ``prefect/servers/``: its process and the one
+that started it, each by id and start time. The next run in the home ends those whose starter is gone.
 """
 
+import json
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from belink import artefacts
 
 log = logging.getLogger(__name__)
 
-_STARTED_BY = "BELINK_STARTED_BY"  # in the environment of the temporary server: whose it is
 _GRACE = 30.0  # seconds for a server to end by itself; it may be in the middle of preparing its database
+_SAME_START = 2.0  # seconds between two readings of one process's start time; clocks are set
 
 
 @contextmanager
@@ -22,33 +27,37 @@ def prepared(home: Path) -> Iterator[None]:
 
     What the user has set in the environment stays.
     """
-    end_abandoned_servers()
+    end_abandoned_servers(home)
     for name, value in _variables(home).items():
         os.environ.setdefault(name, value)
-    os.environ[_STARTED_BY] = _this_process()
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
+    _remember_server(home)
     # A flow joins its heartbeat's thread, which sleeps for a second; only here can it be switched off.
     with temporary_settings(updates={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield
 
 
-def end_abandoned_servers() -> list[int]:
-    """End the temporary servers whose flow was killed; their process ids."""
+def end_abandoned_servers(home: Path) -> list[int]:
+    """End the temporary servers that runs in ``home`` started and did not live to end; return their process ids."""
     import psutil
 
     abandoned = []
-    for process in psutil.process_iter():
+    artefacts.clean(_servers(home))
+    for path in sorted(_servers(home).glob("*.json")):
         try:
-            if "prefect.server.api.server:create_app" not in process.cmdline():
-                continue
-            started_by = process.environ().get(_STARTED_BY, "")
-        except (psutil.Error, OSError):
-            continue  # gone meanwhile, or somebody else's
-        if started_by and not _runs(started_by):
-            log.info("ending the temporary Prefect server %d of a run that was killed", process.pid)
-            process.terminate()
-            abandoned.append(process)
+            record = json.loads(path.read_text(encoding="utf-8"))
+            starter, server = _process(record["started_by"]), _process(record["server"])
+        except (OSError, ValueError, KeyError, TypeError):
+            path.unlink(missing_ok=True)  # another run was first, or the disk was full
+            continue
+        if starter is not None:
+            continue
+        if server is not None:
+            log.info("ending the temporary Prefect server %d of a run that was killed", server.pid)
+            server.terminate()
+            abandoned.append(server)
+        path.unlink(missing_ok=True)
     _, alive = psutil.wait_procs(abandoned, timeout=_GRACE)
     for process in alive:
         process.kill()
@@ -79,19 +88,45 @@ def _variables(home: Path) -> dict[str, str]:
     }
 
 
-def _this_process() -> str:
+def _servers(home: Path) -> Path:
+    return home / "prefect" / "servers"
+
+
+def _remember_server(home: Path) -> None:
+    """Write a record of the temporary server that Prefect may start in this process, as soon as it is started."""
+    from prefect.settings import PREFECT_API_URL
+
+    if PREFECT_API_URL.value():
+        return
+    from prefect.server.api.server import SubprocessASGIServer
+
+    server: Any = SubprocessASGIServer()  # the one of this process, which Prefect asks for too
+    launch = type(server)._run_uvicorn_command
+
+    def launch_and_remember() -> Any:
+        process = launch(server)
+        record = {"server": _identity(process.pid), "started_by": _identity(os.getpid())}
+        with artefacts.atomic_write(_servers(home) / f"{os.getpid()}.json") as aside:
+            aside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        return process
+
+    server._run_uvicorn_command = launch_and_remember
+
+
+def _identity(pid: int) -> dict[str, float]:
+    """Return what tells a process from a later one of the same id: the id and the start time, seconds since 1970."""
     import psutil
 
-    return f"{os.getpid()}:{psutil.Process().create_time():.2f}"
+    return {"pid": pid, "started": psutil.Process(pid).create_time()}
 
 
-def _runs(started_by: str) -> bool:
-    """Whether the process that ``_this_process`` named still runs, and is not another one under its number."""
+def _process(identity: dict[str, float]) -> Any:
+    """Return the ``psutil.Process`` of :func:`_identity`; ``None`` once it has ended."""
     import psutil
 
-    pid, _, created = started_by.partition(":")
     try:
-        process = psutil.Process(int(pid))
-        return f"{process.create_time():.2f}" == created and process.status() != psutil.STATUS_ZOMBIE
-    except (psutil.NoSuchProcess, ValueError):
-        return False
+        process = psutil.Process(int(identity["pid"]))
+        same = abs(process.create_time() - float(identity["started"])) < _SAME_START
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.NoSuchProcess:
+        return None

@@ -3,12 +3,12 @@
 ``belink refresh LINKER`` runs it (see refresh.py). A team's deployments take it in two halves, an ontology's and a
 linker's: see deployed.py.
 
-Only fetching is retried: it alone asks the outside. Everything else gives the same answer again, and finds what an
+Only fetching is retried: it alone asks the outside. Every other step gives the same result again, and reuses what an
 earlier run, killed or not, has finished. Tasks are the library's functions and hold nothing of their own.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
@@ -17,32 +17,33 @@ from prefect.tasks import exponential_backoff
 from pydantic import BaseModel, Field
 
 from belink import settings
-from belink.lifecycle import promote
-from belink.lifecycle import refresh as refresh_steps
-from belink.lifecycle import retrain as retraining
-from belink.lifecycle.refresh import Champion, Start
+from belink.lifecycle import calibrate as calibration_steps
+from belink.lifecycle import ontology, promotion
+from belink.lifecycle import refresh as steps
+from belink.lifecycle import retrain as training_steps
+from belink.lifecycle.outcome import RefreshOutcome
+from belink.lifecycle.refresh import Champion, RefreshRun
 
-fetching = task(  # the one kind of task that is retried
+fetch = task(  # the one task that is retried
     name="fetch",
     retries=3,
     retry_delay_seconds=exponential_backoff(backoff_factor=10),
     retry_jitter_factor=0.5,
     cache_policy=NO_CACHE,
-)
-fetch = fetching(refresh_steps.fetched)
-ingest = task(name="ingest", cache_policy=NO_CACHE)(refresh_steps.ingested)
-compare = task(name="compare", cache_policy=NO_CACHE)(refresh_steps.compared)
-index = task(name="index", cache_policy=NO_CACHE)(refresh_steps.indexed)
-decide = task(name="decide", cache_policy=NO_CACHE)(retraining.decided)
-adapt = task(name="adapt", cache_policy=NO_CACHE)(retraining.adapted)
-train = task(name="train", cache_policy=NO_CACHE)(retraining.trained)
-calibrate = task(name="calibrate", cache_policy=NO_CACHE)(retraining.calibrated)
-draft = task(name="draft", cache_policy=NO_CACHE)(promote.drafted)
-evaluate = task(name="evaluate", cache_policy=NO_CACHE)(promote.evaluated)
-judge = task(name="judge", cache_policy=NO_CACHE)(promote.judged)
-assemble = task(name="assemble", cache_policy=NO_CACHE)(promote.assembled)
-register = task(name="register", cache_policy=NO_CACHE)(promote.registered)
-conclude = task(name="conclude", cache_policy=NO_CACHE)(promote.concluded)
+)(ontology.fetch)
+ingest = task(name="ingest", cache_policy=NO_CACHE)(ontology.ingest)
+compare = task(name="compare", cache_policy=NO_CACHE)(steps.compare)
+decide = task(name="decide", cache_policy=NO_CACHE)(training_steps.decide)
+finetune_encoder = task(name="finetune-encoder", cache_policy=NO_CACHE)(training_steps.finetune_encoder)
+build_index = task(name="build-index", cache_policy=NO_CACHE)(steps.build_index)
+train = task(name="train", cache_policy=NO_CACHE)(training_steps.train)
+calibrate = task(name="calibrate", cache_policy=NO_CACHE)(calibration_steps.calibrate)
+draft = task(name="draft", cache_policy=NO_CACHE)(promotion.draft)
+evaluate = task(name="evaluate", cache_policy=NO_CACHE)(promotion.evaluate)
+judge = task(name="judge", cache_policy=NO_CACHE)(promotion.judge)
+assemble = task(name="assemble", cache_policy=NO_CACHE)(promotion.assemble)
+register = task(name="register", cache_policy=NO_CACHE)(promotion.register)
+promote = task(name="promote", cache_policy=NO_CACHE)(promotion.promote)
 
 
 class RefreshRequest(BaseModel):
@@ -63,42 +64,45 @@ class RefreshRequest(BaseModel):
 
 
 @flow(name="refresh", flow_run_name="refresh-{request.linker}")
-def refresh(request: RefreshRequest) -> dict[str, Any]:
+def refresh(request: RefreshRequest) -> RefreshOutcome:
     """Take a linker's sources to a champion, or say which gate refused."""
-    here = settings.load(Path(request.home) if request.home else None, request.tracking_uri)
-    begun = refresh_steps.start(
-        here, request.linker, tuple(request.files), request.retrain, share_restricted=request.share_restricted
+    run = steps.start(
+        settings.load(Path(request.home) if request.home else None, request.tracking_uri),
+        request.linker,
+        tuple(request.files),
+        request.retrain,
+        share_restricted=request.share_restricted,
     )
-    refresh_steps.check_sharing(begun)
-    with refresh_steps.exclusive(begun):
-        current = refresh_steps.champion(begun)
-        files = {name: fetch(begun, name, [Path(p) for p in request.files.get(name, [])]) for name in begun.sources}
-        if current is not None and refresh_steps.is_unchanged(begun, files, current):
-            return refresh_steps.unchanged(begun, current)
-        releases = {name: ingest(begun, name, files[name]) for name in begun.sources}
-        return challenge_champion(begun, releases, current)
+    steps.check_sharing(run)
+    with steps.exclusive(run):
+        files = {name: [Path(path) for path in paths] for name, paths in request.files.items()}
+        changes = steps.find_changes(run, files, fetch)
+        if changes.outcome is not None:
+            return changes.outcome
+        releases = {name: ingest(run.ontologies[name], of).path for name, of in changes.files.items()}
+        return challenge_champion(run, releases, changes.champion)
 
 
-def challenge_champion(begun: Start, releases: dict[str, Path], current: Champion | None) -> dict[str, Any]:
-    """From the releases to a version that is champion, or to the gate that refused it. To be called in a flow."""
-    diffs = compare(current, releases)
+def challenge_champion(run: RefreshRun, releases: dict[str, Path], champion: Champion | None) -> RefreshOutcome:
+    """Take the releases to a version that is champion, or to the gate that refused it. To be called in a flow."""
+    diffs = compare(champion, releases)
     for name, diff in diffs.items():
         publish(f"diff-{name}", diff.markdown())
-    decision = adapt(begun, releases, decide(begun, releases, current, diffs))
-    built = index(begun, releases, current, decision.encoder)
-    publish(f"index-{begun.linker.name}", promote.index_report(built))
+    decision = finetune_encoder(run, releases, decide(run, releases, champion, diffs))
+    index = build_index(run, releases, champion, decision.encoder)
+    publish(f"index-{run.linker.name}", promotion.index_report(index))
 
     if decision.train:
-        train(begun, releases, built.path, decision.encoder)
-    calibration = calibrate(begun, releases, built.path, decision, current)
-    challenger = draft(begun, releases, built.path, decision, calibration)
-    exam = evaluate(begun, challenger, current)
-    gates = judge(begun, challenger, exam)
-    publish(f"gates-{begun.linker.name}", promote.gate_report(gates))
+        train(run, releases, index.path, decision.encoder)
+    calibration = calibrate(run, releases, index.path, decision, champion)
+    challenger = draft(run, releases, index.path, decision, calibration)
+    evaluation = evaluate(run, challenger, champion)
+    gates = judge(run, challenger, evaluation)
+    publish(f"gates-{run.linker.name}", promotion.gate_report(gates))
 
-    bundle = assemble(begun, challenger, exam, gates, diffs)
-    version = register(begun, bundle, built, exam, gates)
-    outcome: dict[str, Any] = conclude(begun, version, current, built, decision, gates)
+    bundle = assemble(run, challenger, evaluation, gates, diffs)
+    version = register(run, bundle, index, evaluation, gates)
+    outcome: RefreshOutcome = promote(run, version, champion, index, decision, gates)
     return outcome
 
 

@@ -6,10 +6,10 @@ server nor any model to say so. The flow itself is in ``pipeline.py``.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from belink.errors import GateRefused, ServerError
-from belink.lifecycle import refresh as refresh_steps
+from belink.lifecycle import refresh as steps
+from belink.lifecycle.outcome import RefreshOutcome
 from belink.settings import Settings, load
 
 
@@ -17,25 +17,22 @@ def run(
     settings: Settings,
     linker: str,
     files: Mapping[str, Sequence[Path]] | None = None,
-    retrain: refresh_steps.RetrainRule = "auto",
+    retrain: steps.RetrainRule = "auto",
     *,
     share_restricted: bool = False,
-) -> dict[str, Any]:
-    """Refresh ``linker``: ``outcome`` (promoted, rejected, unchanged), ``version``, ``champion``, ``gates`` and more.
+) -> RefreshOutcome:
+    """Return how the refresh of ``linker`` ended: promoted, rejected or unchanged, with the version and the gates.
 
     :param files: ontology → local files instead of the declared address.
     :param share_restricted: an MLflow server elsewhere may hold releases that are not redistributable.
     :raises RegistryError: another refresh of the linker is running in this home, or its ontologies may not be shared.
     """
     given = files or {}
-    begun = refresh_steps.start(settings, linker, tuple(given), retrain, share_restricted=share_restricted)
-    refresh_steps.check_sharing(begun)
-    with refresh_steps.exclusive(begun):
-        current = refresh_steps.champion(begun)
-        if current is not None and begun.retrain != "always":
-            found = {name: refresh_steps.fetched(begun, name, given.get(name, ())) for name in begun.sources}
-            if refresh_steps.is_unchanged(begun, found, current):
-                return refresh_steps.unchanged(begun, current)
+    run = steps.start(settings, linker, tuple(given), retrain, share_restricted=share_restricted)
+    steps.check_sharing(run)
+    with steps.exclusive(run):
+        if steps.may_be_unchanged(run) and (outcome := steps.find_changes(run, given).outcome) is not None:
+            return outcome
 
     from belink.flows import environment
 
@@ -51,12 +48,12 @@ def run(
             tracking_uri=_unless_default(settings),
         )
         try:
-            answer: dict[str, Any] = refresh(request)
-            return answer
+            outcome = refresh(request)
+            return outcome
         except GateRefused as error:
-            from belink.lifecycle import promote
+            from belink.lifecycle import promotion
 
-            return promote.release_refused(begun, current, error)
+            return promotion.refuse_release(run, error)
         except Exception as error:
             if not environment.is_without_server(error):
                 raise
@@ -66,8 +63,9 @@ def run(
             ) from error
 
 
-def _unless_default(here: Settings) -> str | None:
-    """The registry's address where the flow would not find it by itself: Prefect stores parameters, and it may hold a
-    password.
+def _unless_default(settings: Settings) -> str | None:
+    """Return the registry's address if the flow would not find it by itself.
+
+    Prefect stores the parameters of a flow, and the address may hold a password.
     """
-    return None if load(here.home).tracking_uri == here.tracking_uri else here.tracking_uri
+    return None if load(settings.home).tracking_uri == settings.tracking_uri else settings.tracking_uri

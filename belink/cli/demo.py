@@ -38,7 +38,7 @@ def run(here: settings.Settings, *, say: Say) -> dict[str, Any]:
         file = samples / f"{ONTOLOGY}-{version}.obo"
         say(f"\n[{number}/3] release {version} of {ONTOLOGY} → refresh {LINKER}")
         started = time.monotonic()
-        outcome = refresh(here, LINKER, {ONTOLOGY: [file]}, "auto")
+        outcome = refresh(here, LINKER, {ONTOLOGY: [file]}, "auto").to_dict()
         outcome["seconds"] = round(time.monotonic() - started, 1)
         if number > 1:
             change = commands.compare(here, ONTOLOGY, *RELEASES, examples=3)

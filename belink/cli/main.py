@@ -140,8 +140,8 @@ def refresh(
     from belink.flows.refresh import run
 
     outcome = run(here, linker, _files_by_ontology(files), retrain, share_restricted=share_restricted)
-    show_answer(outcome, json_, show.refreshed)
-    if outcome["outcome"] == "rejected":
+    show_answer(outcome.to_dict(), json_, show.refreshed)
+    if outcome.outcome == "rejected":
         sys.exit(REFUSED)
 
 

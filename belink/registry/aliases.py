@@ -70,7 +70,7 @@ def register(settings: Settings, folder: Path, record: RunRecord) -> str:
             return known
         ensure_model(client, linker)
         drop_unfinished(client, settings, linker, key)
-        with bundles.stored(settings, folder, manifest, declared.storage) as stored:
+        with bundles.storable(settings, folder, manifest, declared.storage) as stored:
             run_id, model_uri, model_id = log_bundle(client, settings, stored, manifest, record)
         tags = {
             **record.tags,
@@ -198,7 +198,7 @@ def bundle_path(settings: Settings, linker: str, which: str = CHAMPION) -> tuple
         if local is not None:
             return bundles.bundle_in(settings, local, f"{linker} version {version}"), version
         key = client.get_model_version(linker, version).tags.get(BUNDLE, "unknown")
-        return bundles.fetched(settings, linker, version, key), version
+        return bundles.fetch(settings, linker, version, key), version
 
 
 def version_of(settings: Settings, linker: str, which: str) -> str:

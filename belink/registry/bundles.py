@@ -24,7 +24,7 @@ REFERENCE = "reference.json"
 
 
 @contextmanager
-def stored(settings: Settings, folder: Path, manifest: Mapping[str, Any], storage: StorageConfig) -> Iterator[Path]:
+def storable(settings: Settings, folder: Path, manifest: Mapping[str, Any], storage: StorageConfig) -> Iterator[Path]:
     """The folder that MLflow is given for the bundle at ``folder``: itself, or one with a reference to it."""
     size = sum(int(file["size"]) for file in manifest["files"].values())
     if storage.by_reference_above_mib is None or size <= storage.by_reference_above_mib * 2**20:
@@ -45,7 +45,7 @@ def stored(settings: Settings, folder: Path, manifest: Mapping[str, Any], storag
         yield named
 
 
-def resolved(settings: Settings, folder: Path) -> Path:
+def resolve(settings: Settings, folder: Path) -> Path:
     """The bundle itself: ``folder``, or what the reference in it names, which is then here and the right one.
 
     :raises BundleError: the reference cannot be read, or leads to nothing or to something else.
@@ -87,10 +87,10 @@ def bundle_in(settings: Settings, model: Path, what: str) -> Path:
     )
     if len(found) != 1:
         raise RegistryError(f"{what}: expected one bundle in {model}, found {len(found)}; roll back or refresh again")
-    return resolved(settings, found[0])
+    return resolve(settings, found[0])
 
 
-def fetched(settings: Settings, linker: str, version: str, key: str) -> Path:
+def fetch(settings: Settings, linker: str, version: str, key: str) -> Path:
     """The bundle of a registry elsewhere, brought into the home once and checked."""
     target = settings.home / "fetched" / linker / f"{version}-{key}"
     if artefacts.exists(target):

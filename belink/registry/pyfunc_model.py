@@ -2,8 +2,9 @@
 
     mlflow.pyfunc.load_model("models:/sample@champion").predict([{"text": "He has type 2 diabetes."}])
 
-MLflow copies this file beside the bundle and runs the copy, so it stays small: everything else is the installed
-belink's. Weights that the bundle names come from belink's cache and are loaded with the first question.
+MLflow copies this file beside the bundle and runs the copy for as long as the version is used. So it knows one name of
+belink, ``belink.registry.predict.load_bundle``, which stays. Weights that the bundle names come from belink's cache and
+are loaded lazily, on the first mention.
 """
 
 from typing import Any, cast
@@ -63,36 +64,18 @@ class BundleModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the bundle that lies beside this model."""
-        from pathlib import Path
+        from belink.registry.predict import load_bundle
 
-        from belink import settings
-        from belink.linker.linker import Linker
-        from belink.registry import bundles
-
-        here = settings.load()
-        self.linker = Linker(bundles.resolved(here, Path(context.artifacts["bundle"])), here.cache)
+        self.answer = load_bundle(context.artifacts["bundle"])
 
     # MLflow calls predict() without a context where it declares none.
     def predict(  # type: ignore[override]
         self, model_input: list[LinkRequest], params: dict[str, Any] | None = None
     ) -> list[LinkResponse]:
-        """One answer a request, in order, as plain dictionaries of :class:`LinkResponse`'s fields."""
-        return [self._answer(request, str(number)) for number, request in enumerate(model_input)]
-
-    def _answer(self, request: LinkRequest, number: str) -> LinkResponse:
-        from belink.records import Document, Mention, link_json
-
-        mentions = tuple(
-            Mention(text=request.text[span.start : span.end], start=span.start, end=span.end, document=number)
-            for span in request.mentions or ()
-        )
-        document = Document(id=number, text=request.text, mentions=mentions)
-        ((_, links),) = self.linker.link_documents([document], min_probability=request.min_probability)
-        response = LinkResponse(
-            links=[LinkedMention.model_validate(link_json(link)) for link in links], lineage=self.linker.lineage
-        )
+        """Return one answer a request, in order, as plain dictionaries of :class:`LinkResponse`'s fields."""
+        answers = self.answer([request.model_dump() for request in model_input])
         # Consumers (JSON, data frames, Spark) want dictionaries; the type hint gives MLflow the schema.
-        return cast(LinkResponse, response.model_dump())
+        return cast(list[LinkResponse], [LinkResponse.model_validate(answer).model_dump() for answer in answers])
 
 
 set_model(BundleModel())

@@ -11,7 +11,8 @@ from belink import settings
 from belink.corpora.files import read_corpus
 from belink.evaluation import run
 from belink.evaluation.predictions import CONCEPT_REMOVED, Seen, read_predictions
-from belink.lifecycle import promote, refresh, retrain
+from belink.lifecycle import calibrate as calibration_steps
+from belink.lifecycle import ontology, promotion, refresh, retrain
 from belink.linker import calibration as calibrate
 from belink.linker.linker import Linker
 from belink.records import Candidate, Document, Mention
@@ -25,14 +26,14 @@ def linker(tmp_path_factory: pytest.TempPathFactory, models: dict[str, str]) -> 
     """A drafted linker without adapter, made by the steps alone."""
     folder = tmp_path_factory.mktemp("measured")
     here = settings.load(folder / "home")
-    begun = refresh.start(here, str(small.linker(folder, models)), retrain="never")
-    files = refresh.fetched(begun, small.ONTOLOGY, [small.release(folder / "files", small.RELEASES[1])])
-    release = {small.ONTOLOGY: refresh.ingested(begun, small.ONTOLOGY, files)}
-    index = refresh.indexed(begun, release, None).path
-    decision = retrain.decided(begun, release, None, {})
+    refresh_run = refresh.start(here, str(small.linker(folder, models)), retrain="never")
+    files = ontology.fetch(refresh_run.ontologies[small.ONTOLOGY], [small.release(folder / "files", small.RELEASES[1])])
+    release = {small.ONTOLOGY: ontology.ingest(refresh_run.ontologies[small.ONTOLOGY], files).path}
+    index = refresh.build_index(refresh_run, release, None).path
+    decision = retrain.decide(refresh_run, release, None, {})
     assert (decision.train, decision.adapter) == (False, None)
-    calibration = retrain.calibrated(begun, release, index, decision, None)
-    return Linker(promote.drafted(begun, release, index, decision, calibration).path, here.cache)
+    calibration = calibration_steps.calibrate(refresh_run, release, index, decision, None)
+    return Linker(promotion.draft(refresh_run, release, index, decision, calibration).path, here.cache)
 
 
 def named(linker: Linker, n: int) -> list[tuple[str, str]]:

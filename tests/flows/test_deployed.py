@@ -46,10 +46,11 @@ class Team:
         )
 
     def retrain(self, **asked: Any) -> dict[str, Any]:
-        return deployed.retrain(Retraining(linker=self.toml, home=str(self.here.home), **asked))
+        return deployed.retrain(Retraining(linker=self.toml, home=str(self.here.home), **asked)).to_dict()
 
     def promote(self, version: str = "challenger") -> dict[str, Any]:
-        return deployed.evaluate_and_promote(Promotion(linker=self.toml, version=version, home=str(self.here.home)))
+        request = Promotion(linker=self.toml, version=version, home=str(self.here.home))
+        return deployed.evaluate_and_promote(request).to_dict()
 
     def aliases(self) -> dict[str, str]:
         return registry.aliases(self.here, "small")
@@ -92,7 +93,7 @@ def test_a_new_release_is_told_once_and_an_unchanged_one_never(team: Team) -> No
 
 def test_news_that_a_killed_run_did_not_tell_is_told_by_the_next(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(ontology, "announced", lambda *_: 1 / 0)  # dies between telling and remembering
+        patch.setattr(ontology, "remember", lambda *_: 1 / 0)  # dies between telling and remembering
         with pytest.raises(ZeroDivisionError):
             team.ingest(FIRST)
     assert team.ingest(FIRST)["announced"]
@@ -107,8 +108,7 @@ def test_half_a_release_is_refused_with_its_report_and_not_told(team: Team) -> N
     with get_client(sync_client=True) as client:
         reports = [a.data for a in client.read_artifacts() if a.key == f"release-gates-{small.ONTOLOGY}"]
     assert any("| max_shrinkage |" in str(report) and "FAIL" in str(report) for report in reports)
-    begun = ontology.start(team.here, small.ONTOLOGY)
-    assert ontology._told(begun)["version"] == FIRST
+    assert ontology._last_news(ontology.start(team.here, small.ONTOLOGY))["version"] == FIRST
 
 
 def test_retraining_takes_what_was_ingested_to_a_champion(team: Team) -> None:
@@ -129,7 +129,7 @@ def test_retraining_and_the_command_line_agree_on_what_is_unchanged(team: Team) 
     team.ingest(FIRST)
     team.retrain()
     file = small.release(team.folder / "files", FIRST)
-    assert refresh.run(team.here, team.toml, {small.ONTOLOGY: [file]})["outcome"] == "unchanged"
+    assert refresh.run(team.here, team.toml, {small.ONTOLOGY: [file]}).outcome == "unchanged"
 
 
 def test_a_version_is_judged_again_against_todays_champion(team: Team) -> None:

@@ -15,8 +15,8 @@ import pytest
 from belink import artefacts, settings
 from belink.errors import DeclarationError, RegistryError
 from belink.flows import refresh
-from belink.lifecycle import refresh as refresh_steps
-from belink.lifecycle import retrain as retraining
+from belink.lifecycle import calibrate, ontology, retrain
+from belink.lifecycle import refresh as steps
 from belink.linker import bundle, calibration
 from belink.linker.linker import Linker
 from belink.records import Mention
@@ -49,7 +49,7 @@ class Bench:
 
     def refresh(self, version: str, retrain: str = "auto", **cut: float) -> dict[str, Any]:
         file = small.release(self.folder / "files", version, **cut)
-        return refresh.run(self.here, str(self.toml), {small.ONTOLOGY: [file]}, retrain)
+        return refresh.run(self.here, str(self.toml), {small.ONTOLOGY: [file]}, retrain).to_dict()
 
     def declare(self, **parts: str) -> None:
         small.linker(self.folder, self.models, **parts)
@@ -107,7 +107,7 @@ from belink.flows.refresh import run
 answer = run(settings.load(Path({str(bench.here.home)!r})), {str(bench.toml)!r},
              {{{small.ONTOLOGY!r}: [Path({str(file)!r})]}})
 heavy = [name for name in ("torch", "transformers", "faiss", "prefect", "sklearn") if name in sys.modules]
-print(json.dumps([answer["outcome"], heavy]))
+print(json.dumps([answer.outcome, heavy]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == ["unchanged", []]
@@ -120,24 +120,24 @@ def test_a_champion_of_other_rules_is_refreshed_and_lends_its_parts(
     told: tuple[Bench, list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch, rules: ModuleType, fault: str
 ) -> None:
     bench, _ = told
-    begun = refresh_steps.start(bench.here, str(bench.toml))
+    run = steps.start(bench.here, str(bench.toml))
     file = small.release(bench.folder / "files", SECOND)
-    files = {small.ONTOLOGY: refresh_steps.fetched(begun, small.ONTOLOGY, [file])}
-    current = refresh_steps.champion(begun)
-    assert current is not None and refresh_steps.is_unchanged(begun, files, current)
+    files = {small.ONTOLOGY: ontology.fetch(run.ontologies[small.ONTOLOGY], [file])}
+    current = steps.read_champion(run)
+    assert current is not None and steps.is_unchanged(run, files, current)
     monkeypatch.setattr(rules, "VERSION", rules.VERSION + 1)
-    assert not refresh_steps.is_unchanged(begun, files, current)
-    upgraded = refresh_steps.champion(begun)
+    assert not steps.is_unchanged(run, files, current)
+    upgraded = steps.read_champion(run)
     assert upgraded is not None and fault in upgraded.fault
-    assert refresh_steps.sound(upgraded) is None
+    assert steps.sound(upgraded) is None
 
     # An upgrade of belink costs a calibration, not a training.
-    releases = refresh_steps.newest_releases(begun)
-    decision = retraining.decided(begun, releases, upgraded, refresh_steps.compared(upgraded, releases))
+    releases = steps.newest_releases(run)
+    decision = retrain.decide(run, releases, upgraded, steps.compare(upgraded, releases))
     assert not decision.train
     assert decision.adapter is not None and decision.adapter.name == current.manifest["adapter"]
     assert decision.drift == current.manifest["inputs"]["adapter"]["drift"] > 0
-    assert retraining._kept_calibration(begun, decision, upgraded) is None
+    assert calibrate.kept_calibration(run, decision, upgraded) is None
 
 
 def test_what_a_question_must_win_is_calibrated_for_without_training_again(
@@ -146,13 +146,13 @@ def test_what_a_question_must_win_is_calibrated_for_without_training_again(
     bench, _ = told
     toml = tmp_path / bench.toml.name
     toml.write_text(bench.toml.read_text().replace("options = 4", "options = 4\nmin_gain = 0.5"))
-    begun = refresh_steps.start(bench.here, str(toml))
-    releases, current = refresh_steps.newest_releases(begun), refresh_steps.champion(begun)
-    decision = retraining.decided(begun, releases, current, {})
+    run = steps.start(bench.here, str(toml))
+    releases, current = steps.newest_releases(run), steps.read_champion(run)
+    decision = retrain.decide(run, releases, current, {})
     assert not decision.train
-    index = refresh_steps.indexed(begun, releases, current, decision.encoder).path
+    index = steps.build_index(run, releases, current, decision.encoder).path
     with mock.patch.object(calibration, "fit", wraps=calibration.fit) as fit:
-        retraining.calibrated(begun, releases, index, decision, current)
+        calibrate.calibrate(run, releases, index, decision, current)
     assert [call.kwargs for call in fit.call_args_list] == [{"min_gain": 0.5}]
 
 
@@ -243,8 +243,24 @@ def test_what_a_batch_repeats_is_answered_once(
     assert len(asked) == answered
 
 
-def test_a_process_that_knows_only_mlflow_links_with_the_champion(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+STORED_EARLIER = Path(__file__).parents[1] / "registry" / "stored_pyfunc_model.py"
+
+
+@pytest.mark.parametrize("stored", [None, STORED_EARLIER], ids=["now", "by an earlier belink"])
+def test_a_process_that_knows_only_mlflow_links_with_the_champion(
+    told: tuple[Bench, list[dict[str, Any]]], stored: Path | None
+) -> None:
     bench, _ = told
+    model = aliases.bundle_path(bench.here, "small")[0].parents[1] / "pyfunc_model.py"
+    before = model.read_bytes()
+    try:
+        model.write_bytes(stored.read_bytes() if stored else before)
+        link_with_mlflow_alone(bench)
+    finally:
+        model.write_bytes(before)
+
+
+def link_with_mlflow_alone(bench: Bench) -> None:
     names = _names(bench)
     normalise = f"Two siblings had {names[0]}."
     code = f"""
@@ -397,8 +413,8 @@ def test_many_new_names_or_another_recipe_ask_for_training(bench: Bench) -> None
 
 
 def test_only_one_refresh_of_a_linker_at_a_time(bench: Bench) -> None:
-    begun = refresh_steps.start(bench.here, str(bench.toml))
-    with refresh_steps.exclusive(begun), pytest.raises(RegistryError, match="another refresh"):
+    run = steps.start(bench.here, str(bench.toml))
+    with steps.exclusive(run), pytest.raises(RegistryError, match="another refresh"):
         bench.refresh(FIRST)
 
 
@@ -411,7 +427,7 @@ def test_files_must_be_for_an_ontology_of_the_linker(bench: Bench) -> None:
 def test_a_missing_corpus_says_where_to_get_it(here: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BELINK_DATA", raising=False)
     with pytest.raises(DeclarationError, match=r"BELINK_DATA unset; get it from https://"):
-        refresh_steps.start(settings.load(here.home), "disease")
+        steps.start(settings.load(here.home), "disease")
 
 
 @pytest.mark.parametrize("name", ["sample", "mondo", "chemical", "disease"])
@@ -436,7 +452,7 @@ def test_tasks_are_functions_of_the_library_and_only_fetching_is_retried() -> No
 def test_leftovers_of_killed_builds_are_swept(bench: Bench) -> None:
     stale = bench.here.indices / "small" / ".tmp-abc-999999999-0123abcd"
     stale.mkdir(parents=True)
-    with refresh_steps.exclusive(refresh_steps.start(bench.here, str(bench.toml))):
+    with steps.exclusive(steps.start(bench.here, str(bench.toml))):
         assert not stale.exists()
 
 

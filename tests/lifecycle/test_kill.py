@@ -26,7 +26,7 @@ from pathlib import Path
 from belink import settings
 from belink.flows.refresh import run
 home, toml, file = map(Path, sys.argv[1:4])
-print(json.dumps(run(settings.load(home), str(toml), {"mondo-sample": [file]}, "always")))
+print(json.dumps(run(settings.load(home), str(toml), {"mondo-sample": [file]}, "always").to_dict()))
 """
 
 
@@ -124,18 +124,23 @@ def test_a_killed_refresh_costs_nothing(tmp_path: Path, models: dict[str, str], 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_fifty_killed_refreshes_cost_nothing_and_leave_no_server_behind(tmp_path: Path, models: dict[str, str]) -> None:
-    rounds(Rounds(tmp_path, models, {}), kills=50, seed=int(os.environ.get("BELINK_SEED", "20")))
-    assert environment.end_abandoned_servers() == []
+    made = Rounds(tmp_path, models, {})
+    rounds(made, kills=50, seed=int(os.environ.get("BELINK_SEED", "20")))
+    assert environment.end_abandoned_servers(made.here.home) == []
+    assert servers_in(made.here.home) == []
 
 
-def servers_of(pid: int) -> list[psutil.Process]:
-    return [
-        process
-        for process in psutil.process_iter()
-        if process.status() != psutil.STATUS_ZOMBIE
-        and "prefect.server.api.server:create_app" in process.cmdline()
-        and process.environ().get("BELINK_STARTED_BY", "").startswith(f"{pid}:")
-    ]
+def servers_in(home: Path) -> list[psutil.Process]:
+    """The temporary servers whose Prefect works below ``home``, whatever the home remembers of them."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            is_server = "prefect.server.api.server:create_app" in process.cmdline()
+            if is_server and process.environ().get("PREFECT_HOME") == str(home / "prefect"):
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
 
 
 @pytest.mark.timeout(600)
@@ -152,17 +157,17 @@ with environment.prepared(Path(sys.argv[1])):
     process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], env=variables, cwd=tmp_path)
     try:
         deadline = time.monotonic() + 300
-        while not servers_of(process.pid) and time.monotonic() < deadline:
+        while not list(tmp_path.glob("prefect/servers/*.json")) and time.monotonic() < deadline:
             time.sleep(0.2)
-        assert environment.end_abandoned_servers() == [], "its flow is alive"
-        (server,) = servers_of(process.pid)
+        assert environment.end_abandoned_servers(tmp_path) == [], "its flow is alive"
+        (server,) = servers_in(tmp_path)
         process.kill()
         process.wait()
-        assert servers_of(process.pid), "a killed flow cannot end its server"
-        assert environment.end_abandoned_servers() == [server.pid]
+        assert servers_in(tmp_path), "a killed flow cannot end its server"
+        assert environment.end_abandoned_servers(tmp_path) == [server.pid]
         assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
     finally:
         process.kill()
         process.wait()
-        for left in servers_of(process.pid):
+        for left in servers_in(tmp_path):
             left.kill()

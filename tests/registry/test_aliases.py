@@ -1,5 +1,6 @@
 """MLflow holds bundles as versions; aliases move only as promote and rollback say."""
 
+import ast
 import json
 import multiprocessing
 import os
@@ -297,3 +298,10 @@ def test_a_server_that_is_gone_is_said_in_one_line(here: Settings) -> None:
     with pytest.raises(RegistryError) as raised:
         aliases.status(gone)
     assert "\n" not in str(raised.value)
+
+
+def test_the_stored_model_knows_one_name_of_belink() -> None:
+    tree = ast.parse(Path(aliases.__file__).with_name("pyfunc_model.py").read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {f"{getattr(node, 'module', '')}.{alias.name}" for node in imports for alias in node.names}
+    assert {name for name in names if "belink" in name} == {"belink.registry.predict.load_bundle"}

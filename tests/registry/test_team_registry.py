@@ -114,21 +114,20 @@ def test_on_this_machine_it_needs_none_and_status_says_so(registry_home: Setting
 
 
 def test_a_refresh_says_so_before_it_works(here: Settings) -> None:
-    from belink.lifecycle import refresh
+    from belink.lifecycle import ontology, refresh
 
     away = replace(here, tracking_uri="https://mlflow.example.org", data=None)
-    begun = refresh.Start(
+    umls = SourceConfig(name="umls", title="", format="umls", prefixes=(), licence="", redistributable=False)
+    run = refresh.RefreshRun(
         settings=away,
         linker=linker(),
-        sources={
-            "umls": SourceConfig(name="umls", title="", format="umls", prefixes=(), licence="", redistributable=False)
-        },
+        ontologies={"umls": ontology.run_of(away, umls)},
         corpora={},
     )
     with pytest.raises(RegistryError, match="say --share-restricted"):
-        refresh.check_sharing(begun)
-    refresh.check_sharing(replace(begun, share_restricted=True))
-    refresh.check_sharing(replace(begun, settings=here))
+        refresh.check_sharing(run)
+    refresh.check_sharing(replace(run, share_restricted=True))
+    refresh.check_sharing(replace(run, settings=here))
 
 
 def _promote_often(home: str, uri: str, step: int, moves: Any) -> None:
@@ -284,4 +283,4 @@ def test_references_are_not_followed_out_of_json(tmp_path: Path, here: Settings)
     folder.mkdir()
     (folder / "reference.json").write_text("[]")
     with pytest.raises(BundleError, match="expected uri and sha256"):
-        bundles.resolved(here, folder)
+        bundles.resolve(here, folder)

@@ -12,7 +12,7 @@ import httpx
 
 from belink import settings
 from belink.declarations import StorageConfig
-from belink.lifecycle import promote, refresh, retrain
+from belink.lifecycle import calibrate, ontology, promotion, refresh, retrain
 from belink.linker import bundle
 from belink.records import GateResult
 from belink.registry import aliases
@@ -61,21 +61,21 @@ def made(folder: Path, models: dict[str, str], database: Path) -> Made:
     here = settings.load(folder / "home")
     here.home.mkdir(parents=True)
     (here.home / "mlflow.db").write_bytes(database.read_bytes())
-    begun = refresh.start(here, str(small.linker(folder, models)))
+    run = refresh.start(here, str(small.linker(folder, models)))
     parts = {}
     decision = None
     for version in small.RELEASES:
         file = small.release(folder / "files", version)
         if version == small.RELEASES[1]:
             file.write_text(file.read_text(encoding="utf-8") + _TERM, encoding="utf-8")
-        files = refresh.fetched(begun, small.ONTOLOGY, [file])
-        release = {small.ONTOLOGY: refresh.ingested(begun, small.ONTOLOGY, files)}
-        index = refresh.indexed(begun, release, None).path
+        files = ontology.fetch(run.ontologies[small.ONTOLOGY], [file])
+        release = {small.ONTOLOGY: ontology.ingest(run.ontologies[small.ONTOLOGY], files).path}
+        index = refresh.build_index(run, release, None).path
         if decision is None:
-            report = retrain.trained(begun, release, index)
+            report = retrain.train(run, release, index)
             decision = retrain.Decision(train=True, reason="", adapter=report.path)
-        calibration = retrain.calibrated(begun, release, index, decision, None)
-        parts[version] = promote.drafted(begun, release, index, decision, calibration).parts
+        calibration = calibrate.calibrate(run, release, index, decision, None)
+        parts[version] = promotion.draft(run, release, index, decision, calibration).parts
     return Made(here=here, parts=parts)
 
 

@@ -1,0 +1,45 @@
+"""A registered bundle as a function of plain dictionaries: the one thing that a stored MLflow model knows of belink.
+
+A copy of ``pyfunc_model.py`` lies beside every registered bundle and is run for as long as the version is used, by
+whichever belink is installed then. So :func:`load_bundle` keeps its name, its argument and the keys of what it returns.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from belink import settings
+from belink.linker.linker import Linker
+from belink.records import Document, Mention, link_json
+from belink.registry import bundles
+
+Predict = Callable[[Sequence[Mapping[str, Any]]], list[dict[str, Any]]]
+
+
+def load_bundle(folder: str) -> Predict:
+    """Return a function of requests; its answers come one a request, in order.
+
+    A request has ``text``, and may have ``mentions`` (each with ``start`` and ``end``, code points into the text) and
+    ``min_probability``. An answer has ``links``, each as :func:`belink.records.link_json` writes it, and ``lineage``.
+
+    :param folder: of the bundle, or of the reference to it, beside the stored model.
+    :raises BundleError: the bundle is damaged, or leads to nothing.
+    """
+    here = settings.load()
+    linker = Linker(bundles.resolve(here, Path(folder)), here.cache)
+
+    def predict(requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        return [_answer(linker, request, str(number)) for number, request in enumerate(requests)]
+
+    return predict
+
+
+def _answer(linker: Linker, request: Mapping[str, Any], number: str) -> dict[str, Any]:
+    text = str(request["text"])
+    mentions = tuple(
+        Mention(text=text[span["start"] : span["end"]], start=span["start"], end=span["end"], document=number)
+        for span in request.get("mentions") or ()
+    )
+    document = Document(id=number, text=text, mentions=mentions)
+    ((_, links),) = linker.link_documents([document], min_probability=request.get("min_probability"))
+    return {"links": [link_json(link) for link in links], "lineage": linker.lineage}
