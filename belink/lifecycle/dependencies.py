@@ -26,9 +26,15 @@ _DETECTOR = {"detector": "finds mentions in raw text; only marked ones are read 
 _SPEED = {"encoder.batch_size": "changes the speed only", "reranker.batch_tokens": "changes the speed only"}
 # Fields that count since keys without them exist, each with the value at which those keys still hold.
 _JOINED = {"corpora.use": "both"}
-# Options that belink no longer has, with the value they had where nobody set them: keys made with them still hold.
-RETIRED_ADAPTATION: dict[str, Any] = {}
-RETIRED_TRAINING: dict[str, Any] = {}
+# Removed options (``declarations.REMOVED_OPTIONS``), each with the value that belink goes by now: keys that were made
+# with it still hold.
+RETIRED_ADAPTATION = {"adaptation.hard_negatives": 0}
+RETIRED_TRAINING = {
+    "training.residual": 0.0,
+    "training.order": "shuffled",
+    "training.inserted": 0.5,
+    "training.lora_dropout": 0.0,
+}
 
 ENCODER_NOT_CONTENT = {
     **ADMINISTRATIVE,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from belink import artefacts
-from belink.declarations import LinkerConfig, TrainingConfig, read_stored_linker
+from belink.declarations import LinkerConfig, TrainingConfig, read_stored_linker, without_removed
 from belink.lifecycle import dependencies
 from belink.lifecycle.refresh import (
     Champion,
@@ -200,9 +200,8 @@ def _why_not_kept(run: RefreshRun, champion: Champion, training: Mapping[str, An
     encoders = [each.encoder.model_dump(exclude={"batch_size"}) for each in (linker, before)]
     if linker.adaptation != before.adaptation or (linker.adaptation.steps and encoders[0] != encoders[1]):
         return "the encoder is adapted otherwise than the champion's"
-    # An option that belink no longer has, or has only since, changes nothing at its default.
-    trained = {name: value for name, value in training.items() if name in TrainingConfig.model_fields}
-    if TrainingConfig.model_validate(trained) != linker.training:
+    # An option that belink has only since, or no longer has, speaks against nothing.
+    if TrainingConfig.model_validate(without_removed("training", dict(training))) != linker.training:
         return "the declared training is another than the champion's"
     if champion.manifest["inputs"].get("corpora") != dict(run.corpora):
         return "the corpora are others than the champion's"
