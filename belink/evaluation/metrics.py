@@ -1,17 +1,20 @@
-"""Predictions → what a linker is worth, each figure with its n and a 95 % bootstrap interval.
+"""Compute the figures of a linker from its predictions, each with its n and a 95 % bootstrap interval.
 
-**Accuracy@1, strict**: the answer is one of the mention's gold ids, and no id outside them has the same probability (a
-tie is not knowledge). **Lenient**: any of the tied first ids is among them. A mention annotated as having no concept is
-right, both ways, when the answer is NIL. Accuracy counts every annotated mention, recall and MRR those with a gold id.
+**Accuracy@1, strict**: the answer is one of the mention's gold ids, and no other id has the same probability: a tie is
+not knowledge. **Lenient**: any of the tied first ids is a gold id. A mention annotated as having no concept is right,
+both ways, if the answer is NIL. Accuracy counts every annotated mention; recall and MRR those with a gold id.
 
-**recall@k**: a gold id among retrieval's first k concepts, before re-ranking. **MRR**: reciprocal rank of the first
-gold id by final probability. **ECE**: expected calibration error of the answer's probability, over 15 bins of equal
-mass. **Coverage at p % precision**: the largest share of all mentions that can be answered with a concept, the most
-probable first, while so many answers are right. **NIL precision and recall** alone count the mentions whose concept an
-exam took away, too: how many of those there are says nothing about text.
+**recall@k**: a gold id is among retrieval's first k concepts, before re-ranking. **MRR**: reciprocal rank of the first
+gold id by final probability. **ECE**: expected calibration error of the answer's probability; see
+:mod:`belink.linker.calibration_error`. **Coverage at p % precision**: the largest share of all mentions that can be
+answered with a concept, the most probable first, while p % of these answers are right. **NIL precision and recall**
+alone include the items whose concept was removed: how many of those there are says nothing about text.
 
-Intervals resample documents, since mentions of one document are alike (a name without document is one by itself); below
-20 documents, mentions.
+Two counts are reported. ``metrics`` count every annotated mention. ``distinct`` counts each pair of lower-cased text
+and gold ids once, at its first occurrence, as the published tables of unseen mentions do.
+
+Intervals resample documents, since mentions of one document are alike (a name without document is one by itself). With
+fewer than 20 documents they resample mentions.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,19 +26,21 @@ import numpy.typing as npt
 
 from belink.errors import CorpusError
 from belink.evaluation.predictions import CONCEPT_REMOVED, STRATA, Prediction, keyed, leniently_right, strictly_right
+from belink.linker.calibration_error import N_BINS, Floats, equal_mass_bins, weighted_calibration_errors
 
-BINS = 15
 RESAMPLES = 1000
 SEED = 13
-_FEWEST_DOCUMENTS = 20
-_CHUNK = 2_000_000  # mentions × resamples held at once
-
-Floats = npt.NDArray[np.float64]
+DISTINCT_RULE = "each distinct pair of lower-cased text and gold ids once, at its first occurrence"
+_MIN_DOCUMENTS = 20
+_CHUNK = 2_000_000  # mentions × resamples held in memory at once
+_COVERAGE_PERCENTS = (90, 95)
+_RESAMPLES_OF_COMPARISON = 2000
+_CHANCE_DRAWS = 400
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metric:
-    """A figure with its interval; ``None`` for what could not be measured."""
+    """A figure with its 95 % interval; ``None`` if it could not be measured."""
 
     value: float | None
     low: float | None = None
@@ -45,14 +50,16 @@ class Metric:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What :func:`evaluate` found."""
+    """The figures of one set of predictions."""
 
     n: int
     n_documents: int
     resampled: Literal["documents", "mentions"]
-    metrics: dict[str, Metric]
+    metrics: dict[str, Metric]  # of every annotated mention
+    n_distinct: int
+    distinct: dict[str, Metric]  # of each distinct text and gold once; see DISTINCT_RULE
     strata: dict[str, dict[str, Metric]]  # stratum → accuracy_at_1, recall_at_1, recall_at_10
-    predictions: tuple[Prediction, ...] = field(repr=False)  # without those whose concept was taken away
+    predictions: tuple[Prediction, ...] = field(repr=False)  # without the items whose concept was removed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,71 +68,95 @@ class Comparison:
 
     n: int
     unmatched: int  # mentions that only one of the two answered
-    first: float
+    first: float  # accuracies
     second: float
     difference: float
     low: float  # 95 %, two-sided
     high: float
     upper: float  # 95 %, one-sided: the difference is below it
-    p: float  # two-sided: of a difference this far from none
+    p: float  # two-sided, of a difference at least this far from zero
 
 
 def evaluate(
     predictions: Sequence[Prediction], *, seconds: float | None = None, resamples: int = RESAMPLES, seed: int = SEED
 ) -> Evaluation:
-    """All figures of ``predictions``; the same ones give the same figures.
+    """Return all figures of ``predictions``; the same predictions give the same figures.
 
-    :param seconds: what linking them took, those with the stratum ``CONCEPT_REMOVED`` included.
-    :raises CorpusError: there are none, or none whose concept was not taken away.
+    :param seconds: the time that linking all of them took, to report the speed.
+    :raises CorpusError: there are no predictions, or all are of items whose concept was removed.
     """
-    every, speed = predictions, len(predictions) / seconds if seconds else None
-    predictions = [prediction for prediction in every if CONCEPT_REMOVED not in prediction.strata]
+    with_removed = predictions
+    predictions = [prediction for prediction in with_removed if CONCEPT_REMOVED not in prediction.strata]
     if not predictions:
         raise CorpusError("expected annotated mentions to measure on, found none; does the corpus carry concept ids?")
-    columns = _columns(predictions)
-    sample = _Sample(predictions, resamples, seed)
-    metrics = {name: sample.mean(*value) for name, value in _shares(columns).items()}
-    of_every = _Sample(every, resamples, seed)
-    metrics |= {name: of_every.mean(*value) for name, value in _shares_of_nil(_columns(every)).items()}
-    metrics["ece"] = sample.metric(lambda weights: _ece(columns, weights), len(predictions))
-    for percent in (90, 95):
-        metrics[f"coverage_at_precision_{percent}"] = sample.metric(
-            _coverage_at(columns, percent / 100), len(predictions)
-        )
+    columns, sample = _columns(predictions), _Sample(predictions, resamples, seed)
+    metrics = _shares_metrics(columns, sample)
+    nil_sample = _Sample(with_removed, resamples, seed)
+    metrics |= {name: nil_sample.mean(*value) for name, value in _nil_shares(_columns(with_removed)).items()}
+    metrics |= _probability_metrics(columns, sample)
+    speed = len(with_removed) / seconds if seconds else None
     metrics["mentions_per_second"] = Metric(value=speed, n=len(predictions))
+    distinct = distinct_predictions(predictions)
+    distinct_columns, distinct_sample = _columns(distinct), _Sample(distinct, resamples, seed)
     return Evaluation(
         n=len(predictions),
         n_documents=len({prediction.document for prediction in predictions if prediction.document}),
         resampled=sample.unit,
         metrics=metrics,
+        n_distinct=len(distinct),
+        distinct={
+            **_shares_metrics(distinct_columns, distinct_sample),
+            **_probability_metrics(distinct_columns, distinct_sample),
+        },
         strata=_strata(predictions, columns, sample),
         predictions=tuple(predictions),
     )
 
 
+def distinct_predictions(predictions: Sequence[Prediction]) -> list[Prediction]:
+    """Return the first prediction of each distinct pair of lower-cased text and gold ids."""
+    first: dict[tuple[str, frozenset[str]], Prediction] = {}
+    for prediction in predictions:
+        first.setdefault((prediction.text.lower(), frozenset(prediction.gold)), prediction)
+    return list(first.values())
+
+
 def as_json(evaluation: Evaluation) -> dict[str, Any]:
-    """``evaluation`` without its predictions, as JSON can write it."""
-    metrics = evaluation.metrics
+    """Return ``evaluation`` without its predictions, in values that JSON can write."""
     head = ("accuracy_at_1", "recall_at_1", "recall_at_10", "recall_at_20", "mentions_per_second")
-    accuracy = metrics["accuracy_at_1"]
     return {
         "n": evaluation.n,
-        **{name: metrics[name].value for name in head},
-        "accuracy_ci95": [accuracy.low, accuracy.high],
+        **{name: evaluation.metrics[name].value for name in head},
+        "accuracy_ci95": _interval(evaluation.metrics["accuracy_at_1"]),
         "documents": evaluation.n_documents,
         "resampled": evaluation.resampled,
-        "metrics": {name: asdict(metric) for name, metric in metrics.items()},
+        "metrics": {name: asdict(metric) for name, metric in evaluation.metrics.items()},
+        "distinct": {
+            "rule": DISTINCT_RULE,
+            "n": evaluation.n_distinct,
+            "accuracy_at_1": evaluation.distinct["accuracy_at_1"].value,
+            "accuracy_ci95": _interval(evaluation.distinct["accuracy_at_1"]),
+            "metrics": {name: asdict(metric) for name, metric in evaluation.distinct.items()},
+        },
         "strata": {
-            stratum: {name: asdict(metric) for name, metric in of_one.items()}
-            for stratum, of_one in evaluation.strata.items()
+            stratum: {name: asdict(metric) for name, metric in metrics.items()}
+            for stratum, metrics in evaluation.strata.items()
         },
     }
 
 
+def _interval(metric: Metric) -> list[float | None]:
+    return [metric.low, metric.high]
+
+
 def paired_bootstrap(
-    first: Sequence[Prediction], second: Sequence[Prediction], *, resamples: int = 2000, seed: int = SEED
+    first: Sequence[Prediction],
+    second: Sequence[Prediction],
+    *,
+    resamples: int = _RESAMPLES_OF_COMPARISON,
+    seed: int = SEED,
 ) -> Comparison:
-    """The difference in strict accuracy on the mentions that both answered, resampling both together.
+    """Return the difference in strict accuracy on the mentions that both answered, resampling both together.
 
     :raises CorpusError: they have no mention in common.
     """
@@ -136,9 +167,9 @@ def paired_bootstrap(
     right = np.array([[strictly_right(one), strictly_right(other)] for one, other in pairs], dtype=np.float64)
     difference = right[:, 0] - right[:, 1]
     sample = _Sample([one for one, _ in pairs], resamples, seed)
-    drawn = sample.means(difference, np.ones(len(pairs)))
-    low, upper, high = (float(bound) for bound in np.quantile(drawn, [0.025, 0.95, 0.975]))
-    rarer = min(np.count_nonzero(drawn <= 0), np.count_nonzero(drawn >= 0))
+    resampled = sample.means(difference, np.ones(len(pairs)))
+    low, upper, high = (float(bound) for bound in np.quantile(resampled, [0.025, 0.95, 0.975]))
+    n_rarer = min(np.count_nonzero(resampled <= 0), np.count_nonzero(resampled >= 0))
     return Comparison(
         n=len(pairs),
         unmatched=len(first) + len(second) - 2 * len(pairs),
@@ -148,16 +179,16 @@ def paired_bootstrap(
         low=low,
         high=high,
         upper=upper,
-        p=min(1.0, 2 * (rarer + 1) / (resamples + 1)),
+        p=min(1.0, 2 * (n_rarer + 1) / (resamples + 1)),
     )
 
 
 def reliability(predictions: Sequence[Prediction]) -> list[tuple[float, float, int]]:
-    """(mean probability, share right, n) of each bin of equal mass, by rising probability."""
+    """Return (mean probability, share right, n) of each bin of equal mass, by rising probability."""
     columns = _columns(predictions)
     order = np.argsort(columns["probability"], kind="stable")
-    bins = _bins(np.ones((1, len(order))))[0]
-    groups = [order[bins == number] for number in range(BINS)]
+    bins = equal_mass_bins(np.ones((1, len(order))))[0]
+    groups = [order[bins == number] for number in range(N_BINS)]
     return [
         (float(columns["probability"][group].mean()), float(columns["strict"][group].mean()), len(group))
         for group in groups
@@ -165,34 +196,34 @@ def reliability(predictions: Sequence[Prediction]) -> list[tuple[float, float, i
     ]
 
 
-def ece_by_chance(predictions: Sequence[Prediction], *, draws: int = 400, seed: int = SEED) -> float:
-    """The expected calibration error that 95 % of perfectly calibrated linkers stay below on as many mentions.
+def ece_by_chance(predictions: Sequence[Prediction], *, draws: int = _CHANCE_DRAWS, seed: int = SEED) -> float:
+    """Return the expected calibration error below which 95 % of perfectly calibrated linkers stay on as many mentions.
 
-    Whether an answer is right is drawn from its stated probability, so this is the error of luck alone.
+    Whether an answer is right is drawn from its stated probability, so this is the error of chance alone.
     """
-    columns = _columns(predictions)
+    probabilities = _columns(predictions)["probability"]
     rng = np.random.default_rng(seed)
-    even = np.ones((1, len(predictions)))
-    found = []
+    weights = np.ones((1, len(predictions)))
+    errors = []
     for _ in range(draws):
-        columns["strict"] = (rng.random(len(predictions)) < columns["probability"]).astype(np.float64)
-        found.append(float(_ece(columns, even)[0]))
-    return float(np.quantile(found, 0.95))
+        right = (rng.random(len(predictions)) < probabilities).astype(np.float64)
+        errors.append(float(weighted_calibration_errors(probabilities, right, weights)[0]))
+    return float(np.quantile(errors, 0.95))
 
 
 def risk_coverage(predictions: Sequence[Prediction]) -> tuple[Floats, Floats]:
-    """(coverage, precision), each (n_kept,) float64: concepts answered, the most probable first, ties together."""
+    """Return (coverage, precision), each (n,) float64: answering the most probable mentions first, ties together."""
     columns = _columns(predictions)
-    kept, right, whole = _kept(columns, np.ones((1, len(predictions))))
-    at = whole & (kept[0] > 0)
-    return kept[0, at] / len(predictions), right[0, at] / kept[0, at]
+    kept, right, is_last_of_tie = _cumulate(columns, np.ones((1, len(predictions))))
+    points = is_last_of_tie & (kept[0] > 0)
+    return kept[0, points] / len(predictions), right[0, points] / kept[0, points]
 
 
-# --- what is counted ---
+# --- columns and shares ---
 
 
 def _columns(predictions: Sequence[Prediction]) -> dict[str, Floats]:
-    """(n,) float64 each; what does not apply to a mention is 0 and masked by ``linkable``, ``answered`` or ``nil``."""
+    """Return columns (n,) float64; a value that does not apply is 0 and masked by ``linkable`` or ``answered``."""
     rows = [_row(prediction) for prediction in predictions]
     return {name: np.array([row[name] for row in rows], dtype=np.float64) for name in rows[0]}
 
@@ -200,9 +231,9 @@ def _columns(predictions: Sequence[Prediction]) -> dict[str, Floats]:
 def _row(prediction: Prediction) -> dict[str, float]:
     gold = set(prediction.gold)
     ids = [option.id for option in prediction.candidates]
-    rank = next((at for at, identifier in enumerate(ids) if identifier in gold), len(ids) + 1_000_000)
+    rank = next((rank for rank, identifier in enumerate(ids) if identifier in gold), np.inf)
     final = sorted(prediction.candidates, key=lambda option: -option.probability)
-    reciprocal = next((1 / at for at, option in enumerate(final, 1) if option.id in gold), 0.0)
+    reciprocal = next((1 / rank for rank, option in enumerate(final, 1) if option.id in gold), 0.0)
     return {
         "strict": strictly_right(prediction),
         "lenient": leniently_right(prediction),
@@ -219,7 +250,7 @@ def _row(prediction: Prediction) -> dict[str, float]:
 
 
 def _shares(columns: Mapping[str, Floats]) -> dict[str, tuple[Floats, Floats]]:
-    """Metric → (value, mask), each (n,): its mean over the mask."""
+    """Return by metric (values, mask), each (n,); the metric is the mean of the values over the mask."""
     everything = np.ones_like(columns["strict"])
     linkable = columns["linkable"]
     return {
@@ -230,61 +261,67 @@ def _shares(columns: Mapping[str, Floats]) -> dict[str, tuple[Floats, Floats]]:
     }
 
 
-def _shares_of_nil(columns: Mapping[str, Floats]) -> dict[str, tuple[Floats, Floats]]:
+def _nil_shares(columns: Mapping[str, Floats]) -> dict[str, tuple[Floats, Floats]]:
+    """Return NIL precision and recall as :func:`_shares` returns the others."""
     return {
         "nil_precision": (columns["nil"], columns["unanswered"]),
         "nil_recall": (columns["unanswered"], columns["nil"]),
     }
 
 
+def _shares_metrics(columns: Mapping[str, Floats], sample: "_Sample") -> dict[str, Metric]:
+    return {name: sample.mean(values, mask) for name, (values, mask) in _shares(columns).items()}
+
+
+def _probability_metrics(columns: Mapping[str, Floats], sample: "_Sample") -> dict[str, Metric]:
+    """Return the figures that depend on the order or the value of the answers' probabilities."""
+    n, probabilities, right = len(columns["strict"]), columns["probability"], columns["strict"]
+    metrics = {"ece": sample.metric(lambda weights: weighted_calibration_errors(probabilities, right, weights), n)}
+    for percent in _COVERAGE_PERCENTS:
+        metrics[f"coverage_at_precision_{percent}"] = sample.metric(_coverage_at(columns, percent / 100), n)
+    return metrics
+
+
 def _strata(
     predictions: Sequence[Prediction], columns: Mapping[str, Floats], sample: "_Sample"
 ) -> dict[str, dict[str, Metric]]:
+    """Return the figures of each stratum, the named strata first, then those by source."""
     shares = _shares(columns)
-    found: dict[str, dict[str, Metric]] = {}
+    strata: dict[str, dict[str, Metric]] = {}
     present = {stratum for prediction in predictions for stratum in prediction.strata}
     for stratum in [*(stratum for stratum in STRATA if stratum in present), *sorted(present - {*STRATA})]:
         inside = np.array([stratum in prediction.strata for prediction in predictions], dtype=np.float64)
-        found[stratum] = {
+        strata[stratum] = {
             name: sample.mean(shares[name][0], shares[name][1] * inside)
             for name in ("accuracy_at_1", "recall_at_1", "recall_at_10")
         }
-    return found
-
-
-def _ece(columns: Mapping[str, Floats], weights: Floats) -> Floats:
-    """(b,) for weights (b, n)."""
-    order = np.argsort(columns["probability"], kind="stable")
-    probability, right = columns["probability"][order], columns["strict"][order]
-    weights = weights[:, order]
-    place = _bins(weights) + BINS * np.arange(len(weights))[:, None]
-    gap = np.bincount(place.ravel(), (weights * (probability - right)).ravel(), minlength=BINS * len(weights))
-    return np.asarray(np.abs(gap.reshape(-1, BINS)).sum(axis=1) / weights.sum(axis=1), dtype=np.float64)
-
-
-def _bins(weights: Floats) -> npt.NDArray[np.intp]:
-    """(b, n) bin of each item, for weights (b, n) of items in rising order: every bin has about the same mass."""
-    middle = np.cumsum(weights, axis=1) - weights / 2
-    share = middle / weights.sum(axis=1, keepdims=True)
-    return np.asarray(np.minimum(share * BINS, BINS - 1), dtype=np.intp)
+    return strata
 
 
 def _coverage_at(columns: Mapping[str, Floats], precision: float) -> Callable[[Floats], Floats]:
+    """Return a statistic that maps weights (b, n) to the coverage (b,) at ``precision``, 0 to 1."""
+
     def coverage(weights: Floats) -> Floats:
-        kept, right, whole = _kept(columns, weights)
-        enough = whole & (kept > 0) & (right >= precision * kept - 1e-9)
+        kept, right, is_last_of_tie = _cumulate(columns, weights)
+        enough = is_last_of_tie & (kept > 0) & (right >= precision * kept - 1e-9)
         return np.asarray(np.where(enough, kept, 0.0).max(axis=1) / weights.sum(axis=1), dtype=np.float64)
 
     return coverage
 
 
-def _kept(columns: Mapping[str, Floats], weights: Floats) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
-    """Kept and right mass (b, n) as the bound on the probability falls; and where (n,) equal ones are complete."""
+def _cumulate(columns: Mapping[str, Floats], weights: Floats) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
+    """Return the mass answered and the mass right, (b, n) each, as the bound on the probability falls.
+
+    The third array (n,) marks the last of each run of equal probabilities: only there is the run complete.
+    """
     order = np.argsort(-columns["probability"], kind="stable")
     probability = columns["probability"][order]
-    whole = np.append(probability[1:] != probability[:-1], True)
+    is_last_of_tie = np.append(probability[1:] != probability[:-1], True)
     weights = weights[:, order] * columns["answered"][order]
-    return np.cumsum(weights, axis=1), np.cumsum(weights * columns["strict"][order], axis=1), whole
+    return np.cumsum(weights, axis=1), np.cumsum(weights * columns["strict"][order], axis=1), is_last_of_tie
+
+
+# --- resampling ---
 
 
 class _Sample:
@@ -292,50 +329,51 @@ class _Sample:
 
     def __init__(self, predictions: Sequence[Prediction], resamples: int, seed: int) -> None:
         n_documents = len({prediction.document for prediction in predictions if prediction.document})
-        self.unit: Literal["documents", "mentions"] = "documents" if n_documents >= _FEWEST_DOCUMENTS else "mentions"
-        names = [p.document if p.document and self.unit == "documents" else at for at, p in enumerate(predictions)]
-        number = {name: at for at, name in enumerate(dict.fromkeys(names))}
-        self._of = np.array([number[name] for name in names], dtype=np.intp)
-        self._drawn = _drawn(len(number), resamples, seed)  # (b, documents)
+        self.unit: Literal["documents", "mentions"] = "documents" if n_documents >= _MIN_DOCUMENTS else "mentions"
+        units = [p.document if p.document and self.unit == "documents" else i for i, p in enumerate(predictions)]
+        numbers = {unit: number for number, unit in enumerate(dict.fromkeys(units))}
+        self._unit_of = np.array([numbers[unit] for unit in units], dtype=np.intp)  # (n,)
+        self._counts = _draw(len(numbers), resamples, seed)  # (b, units)
 
     def means(self, values: Floats, mask: Floats) -> Floats:
-        """(b,) mean of ``values`` (n,) over ``mask`` (n,) in each resample; NaN where it holds nothing."""
-        n_documents = self._drawn.shape[1]
-        total = self._drawn @ np.bincount(self._of, values * mask, minlength=n_documents)
-        count = self._drawn @ np.bincount(self._of, mask, minlength=n_documents)
+        """Return (b,) the mean of ``values`` (n,) over ``mask`` (n,) in each resample; NaN if the mask is empty."""
+        n_units = self._counts.shape[1]
+        total = self._counts @ np.bincount(self._unit_of, values * mask, minlength=n_units)
+        count = self._counts @ np.bincount(self._unit_of, mask, minlength=n_units)
         with np.errstate(invalid="ignore"):
             return np.asarray(total / count, dtype=np.float64)
 
     def mean(self, values: Floats, mask: Floats) -> Metric:
+        """Return the mean of ``values`` (n,) over ``mask`` (n,) with its interval."""
         if not mask.any():
             return Metric(value=None)
         value = float((values * mask).sum() / mask.sum())
         return _metric(value, self.means(values, mask), int(np.count_nonzero(mask)))
 
     def metric(self, statistic: Callable[[Floats], Floats], n: int) -> Metric:
-        """``statistic`` maps weights (b, n) to (b,)."""
+        """Return the value and interval of ``statistic``, which maps weights (b, n) to (b,)."""
         value = float(statistic(np.ones((1, n)))[0])
         step = max(1, _CHUNK // n)
         parts = [
-            statistic(self._drawn[at : at + step][:, self._of].astype(np.float64))
-            for at in range(0, len(self._drawn), step)
+            statistic(self._counts[start : start + step][:, self._unit_of].astype(np.float64))
+            for start in range(0, len(self._counts), step)
         ]
         return _metric(value, np.concatenate(parts), n)
 
 
-def _drawn(n: int, resamples: int, seed: int) -> npt.NDArray[np.float32]:
-    """(resamples, n): how often each of ``n`` comes up in ``n`` draws with replacement; exact in float32."""
-    draw = np.random.default_rng(seed)
+def _draw(n: int, resamples: int, seed: int) -> npt.NDArray[np.float32]:
+    """Return (resamples, n): how often each of ``n`` comes up in ``n`` draws with replacement; exact in float32."""
+    rng = np.random.default_rng(seed)
     counts = np.empty((resamples, n), dtype=np.float32)
     step = max(1, _CHUNK // n)
-    for at in range(0, resamples, step):
-        rows = min(step, resamples - at)
-        places = draw.integers(0, n, size=(rows, n)) + n * np.arange(rows)[:, None]
-        counts[at : at + rows] = np.bincount(places.ravel(), minlength=rows * n).reshape(rows, n)
+    for start in range(0, resamples, step):
+        rows = min(step, resamples - start)
+        drawn = rng.integers(0, n, size=(rows, n)) + n * np.arange(rows)[:, None]
+        counts[start : start + rows] = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
     return counts
 
 
-def _metric(value: float, drawn: Floats, n: int) -> Metric:
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
-    # Resampling inflates ECE a little: an interval that leaves its own figure out would only puzzle.
+def _metric(value: float, resampled: Floats, n: int) -> Metric:
+    low, high = np.nanquantile(resampled, [0.025, 0.975])
+    # Resampling inflates ECE a little; an interval that excludes its own figure would only puzzle.
     return Metric(value=value, low=min(float(low), value), high=max(float(high), value), n=n)

@@ -17,6 +17,7 @@ import numpy as np
 
 from belink.errors import BundleError
 from belink.linker import features
+from belink.linker.calibration_error import expected_calibration_error
 from belink.records import Candidate, Mention
 from belink.text.normalise import normalise
 
@@ -35,7 +36,6 @@ _SHY = 4.0  # times that for what training text says of concepts: it holds less 
 _ENOUGH = 500  # questions; with fewer the centre, which is retrieval's order, is held on to the more strongly
 _NIL_COSTS = 0.001  # share of the mentions with a concept whose right answer NIL may take
 _NEVER = 2.0  # a bound that no probability reaches
-_BINS = 10
 
 # Where the weights stand without evidence, for features of unit variance: retrieval's order, an exact match above
 # all, and a language model that is trusted only once it has shown what it adds.
@@ -184,19 +184,6 @@ def fit(
     report = _report(questions, logits, crossed_alone, crossed, final, fitted.choice)
     report["settled"] = float(np.mean(settled)) if logits is not None else 1.0
     return Calibration(**{**_fields(fitted), "report": report})
-
-
-def expected_calibration_error(
-    probabilities: "Sequence[float] | NDArray[np.float64]",
-    right: "Sequence[bool] | NDArray[np.bool_]",
-    bins: int = _BINS,
-) -> float:
-    """Mean distance, 0 to 1, between stated probability and share right, over ``bins`` of equal mass."""
-    order = np.argsort(probabilities, kind="stable")
-    stated = np.asarray(probabilities, dtype=float)[order]
-    was = np.asarray(right, dtype=float)[order]
-    parts = [part for part in np.array_split(np.arange(len(order)), bins) if len(part)]
-    return float(sum(len(part) * abs(stated[part].mean() - was[part].mean()) for part in parts) / max(len(order), 1))
 
 
 def _design(

@@ -26,6 +26,7 @@ from belink.cli import commands
 from belink.declarations import LinkerConfig
 from belink.linker import calibration
 from belink.linker import reranker as rerank
+from belink.linker.calibration_error import expected_calibration_error
 from belink.linker.reranker import Reranker
 from belink.ontology import release
 from belink.records import Candidate, Document, Mention, Question
@@ -165,7 +166,7 @@ def gain(items: Sequence[Answered]) -> str:
 def row(corpus: str, answered: Sequence[Answered]) -> str:
     items = [item for item in answered if item.unseen]
     distinct = list({(item.document, item.text): item for item in items}.values())
-    error = calibration.expected_calibration_error([i.probability for i in items], [i.right for i in items])
+    error = expected_calibration_error([i.probability for i in items], [i.right for i in items])
     cells = [corpus, f"{len(items):,}", share(items, "first"), share(items, "offered"), share(items, "right")]
     cells += [gain(items), f"{len(distinct):,}", share(distinct, "first"), share(distinct, "right"), gain(distinct)]
     cells += [f"{error:.3f}", f"{share(answered, 'asked')} %", share(answered, "right")]

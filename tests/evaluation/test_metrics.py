@@ -1,4 +1,4 @@
-"""Figures equal those computed by hand, and their intervals hold what they promise."""
+"""Figures equal those computed by hand, and intervals hold the true value as often as they say."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -60,7 +60,7 @@ def prediction(
         (prediction("", "A", 0.9, "A 1 .9"), False, False),
     ],
 )
-def test_strict_and_lenient_differ_only_by_ties(one: Prediction, strict: bool, lenient: bool) -> None:
+def test_strict_and_lenient_accuracy_differ_by_ties_alone(one: Prediction, strict: bool, lenient: bool) -> None:
     assert (strictly_right(one), leniently_right(one)) == (strict, lenient)
 
 
@@ -102,7 +102,7 @@ def test_figures_equal_those_computed_by_hand() -> None:
     )
 
 
-def test_a_concept_taken_away_counts_for_nil_alone() -> None:
+def test_items_with_their_concept_removed_count_for_nil_metrics_alone() -> None:
     taken = [replace(prediction("", said, 0.9, "A 9 .9"), strata=(CONCEPT_REMOVED,)) for said in ("A", None, None)]
     found, plain = evaluate([*BY_HAND, *taken], seconds=1), evaluate(BY_HAND, seconds=1)
     assert (found.n, found.predictions) == (plain.n, plain.predictions)
@@ -113,6 +113,32 @@ def test_a_concept_taken_away_counts_for_nil_alone() -> None:
     assert [found.metrics[name].value for name in own] == pytest.approx([3 / 4, 3 / 5, 11])
     with pytest.raises(CorpusError, match="annotated mentions"):
         evaluate(taken)
+
+
+def test_the_distinct_count_takes_each_text_and_gold_once_at_its_first_occurrence() -> None:
+    repeated = [
+        replace(prediction("A", "A", 0.9, "A 9 .9"), text="COPD", document="1"),
+        replace(prediction("A", "B", 0.8, "B 9 .8, A 8 .1"), text="copd", document="2"),  # the same, answered wrongly
+        replace(prediction("B", "A", 0.7, "A 9 .7"), text="COPD", document="3"),  # another concept of that name
+        replace(prediction("A C", "C", 0.6, "C 9 .6"), text="copd", document="4"),
+        replace(prediction("C A", "B", 0.5, "B 9 .5"), text="COPD", document="5"),  # the same ids in another order
+        replace(prediction("", "A", 0.4, "A 9 .4"), text="copd", document="6"),
+    ]
+    found = evaluate(repeated)
+    assert (found.n, found.n_distinct) == (6, 4)
+    assert found.metrics["accuracy_at_1"].value == pytest.approx(2 / 6)
+    assert found.distinct["accuracy_at_1"].value == pytest.approx(2 / 4)
+    assert found.distinct["recall_at_1"].value == pytest.approx(2 / 3)
+    answer = as_json(found)["distinct"]
+    assert (answer["n"], answer["accuracy_at_1"]) == (4, pytest.approx(0.5))
+    assert answer["rule"] == "each distinct pair of lower-cased text and gold ids once, at its first occurrence"
+    assert answer["accuracy_ci95"][0] <= 0.5 <= answer["accuracy_ci95"][1]
+    assert set(answer["metrics"]) >= {"accuracy_at_1", "recall_at_10", "ece", "coverage_at_precision_95"}
+
+
+def test_mentions_that_are_all_distinct_have_equal_counts() -> None:
+    found = evaluate([replace(one, text=f"name {number}") for number, one in enumerate(BY_HAND)])
+    assert found.distinct == {name: found.metrics[name] for name in found.distinct}
 
 
 def test_speed_is_mentions_over_seconds() -> None:
@@ -129,7 +155,7 @@ def test_ece_has_fifteen_bins_of_equal_mass() -> None:
     assert all(share == 0.5 for _, share, _ in bins)
 
 
-def test_a_perfectly_calibrated_linker_has_small_ece_and_a_boastful_one_a_large_one() -> None:
+def test_ece_is_small_for_calibrated_and_large_for_overconfident_answers() -> None:
     draw = np.random.default_rng(1)
     sure = draw.uniform(0.2, 1, 5000)
     honest = [prediction("A", "A" if draw.random() < p else "B", float(p)) for p in sure]
@@ -147,11 +173,11 @@ def test_coverage_keeps_equally_probable_answers_together() -> None:
     assert precision.tolist() == pytest.approx([1, 2 / 3, 1 / 2])
 
 
-def test_nothing_reaches_the_precision() -> None:
+def test_coverage_is_zero_if_no_share_reaches_the_precision() -> None:
     assert evaluate([prediction("A", "B")]).metrics["coverage_at_precision_90"].value == 0
 
 
-def test_what_cannot_be_measured_is_none() -> None:
+def test_metrics_without_any_mention_are_none() -> None:
     metrics = evaluate([prediction("A", "A")]).metrics
     assert metrics["nil_recall"].value is None and metrics["nil_recall"].low is None
     assert metrics["nil_precision"].value is None
@@ -188,7 +214,7 @@ def test_intervals_follow_the_documents() -> None:
     assert loose.high - loose.low < (same.high - same.low) / 3  # type: ignore[operator]
 
 
-def test_a_95_percent_interval_holds_the_truth_about_95_times_in_100() -> None:
+def test_a_95_percent_interval_holds_the_true_value_about_95_times_in_100() -> None:
     draw = np.random.default_rng(3)
     held = 0
     for _ in range(200):
@@ -221,7 +247,7 @@ def answers(*right: bool) -> list[Prediction]:
     return [replace(prediction("A", "A" if r else "B"), start=at) for at, r in enumerate(right)]
 
 
-def test_a_comparison_is_made_on_the_same_mentions() -> None:
+def test_only_mentions_that_both_answered_are_compared() -> None:
     first, second = answers(True, True, False, True), answers(True, False, False)
     found = paired_bootstrap(first, list(reversed(second)))
     assert (found.n, found.unmatched) == (3, 1)
@@ -233,7 +259,7 @@ def test_equal_answers_differ_by_nothing() -> None:
     assert (found.difference, found.low, found.high, found.upper, found.p) == (0, 0, 0, 0, 1)
 
 
-def test_comparing_the_other_way_round_turns_the_sign() -> None:
+def test_swapping_the_sides_of_a_comparison_swaps_the_sign() -> None:
     draw = np.random.default_rng(4)
     first, second = (answers(*(draw.random(300) < share)) for share in (0.8, 0.6))
     one, other = paired_bootstrap(first, second), paired_bootstrap(second, first)
@@ -251,7 +277,7 @@ def test_chance_alone_is_significant_about_one_time_in_twenty() -> None:
     assert 1 <= sum(p < 0.05 for p in found) <= 22
 
 
-def test_names_without_a_place_are_told_apart_by_text_gold_and_order() -> None:
+def test_names_without_offsets_are_matched_by_text_gold_and_order() -> None:
     twice = [prediction("A", "A"), prediction("A", "B"), prediction("B", "B")]
     found = paired_bootstrap(twice, twice)
     assert (found.n, found.unmatched, found.difference) == (3, 0, 0)
@@ -269,7 +295,7 @@ def candidate(identifier: str, score: float, *, exact: bool = False) -> Candidat
     return Candidate(id=identifier, label="", name="n", ontology="o", release="1", score=score, exact=exact)
 
 
-def test_predictions_keep_retrievals_order_and_leave_out_what_nobody_annotated() -> None:
+def test_predictions_keep_retrievals_order_and_leave_out_unannotated_mentions() -> None:
     a, b, c = candidate("A", 1.0), candidate("B", 2.0), candidate("C", 2.0)
     link = Link(
         mention=Mention(text="x", gold=("A",)), candidate=a, probability=0.7, options=((a, 0.7), (c, 0.2), (b, 0.1))
@@ -298,7 +324,7 @@ def test_predictions_keep_retrievals_order_and_leave_out_what_nobody_annotated()
          {"no exact match", "no abbreviation", "mention not seen in training", "no concept fits"}),
     ],
 )  # fmt: skip
-def test_strata_say_what_is_hard_about_a_mention(mention: Mention, exact: int, expected: set[str]) -> None:
+def test_strata_of_a_mention(mention: Mention, exact: int, expected: set[str]) -> None:
     known = Seen(mentions={"fever"}, concepts={"A"}, new_concepts={"N"})
     offered = [candidate(str(k), 1.0, exact=k < exact) for k in range(3)]
     assert set(strata(mention, offered, known)) == expected
@@ -315,7 +341,7 @@ def test_strata_are_measured_by_themselves() -> None:
     assert (measured["t"]["accuracy_at_1"].value, measured["t"]["accuracy_at_1"].n) == (1, 1)
 
 
-def test_gold_moves_to_the_release_in_use() -> None:
+def test_gold_ids_are_migrated_to_the_release_in_use() -> None:
     mentions = [Mention(text=t, gold=g) for t, g in (("a", ("A",)), ("b", ("B", "A")), ("c", ("C",)), ("d", ()))]
     found, counts = migrate_gold(mentions, {"A": ("A2",), "C": (), "B": ("A2", "B2")})
     assert [m.gold for m in found] == [("A2",), ("A2", "B2"), (), ()]
@@ -343,7 +369,7 @@ def test_predictions_are_read_as_they_were_written(tmp_path: Path, name: str) ->
         "\udcff",
     ],
 )
-def test_a_line_that_is_no_prediction_is_named(tmp_path: Path, line: str) -> None:
+def test_a_malformed_line_is_named_in_the_error(tmp_path: Path, line: str) -> None:
     path = tmp_path / "p.jsonl"
     path.write_bytes(line.encode("utf-8", "surrogateescape") + b"\n")
     with pytest.raises(CorpusError, match=r"p\.jsonl") as caught:
@@ -351,7 +377,7 @@ def test_a_line_that_is_no_prediction_is_named(tmp_path: Path, line: str) -> Non
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_a_missing_file_is_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="No such file"):
         read_predictions(tmp_path / "none")
 

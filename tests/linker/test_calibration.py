@@ -8,6 +8,7 @@ import pytest
 from belink.errors import BundleError
 from belink.linker import calibration, features
 from belink.linker.calibration import Calibration
+from belink.linker.calibration_error import expected_calibration_error
 from belink.records import Candidate, Mention, Question
 
 RNG = np.random.default_rng
@@ -201,7 +202,7 @@ def test_probabilities_are_calibrated_however_loud_the_model_is(scale: float):
         fitted.probabilities(scale * of, q.mention, q.candidates) for q, of in zip(fresh, fresh_logits, strict=True)
     ]
     right = [int(np.argmax(p[:-1])) == q.answer for p, q in zip(found, fresh, strict=True)]
-    assert calibration.expected_calibration_error([p[:-1].max() for p in found], right) < 0.035
+    assert expected_calibration_error([p[:-1].max() for p in found], right) < 0.035
 
 
 def test_the_report_is_cross_fitted():
@@ -222,13 +223,6 @@ def test_the_same_mention_never_judges_itself():
     folds = calibration._folds(twice)
     assert folds[:100] == folds[100:]
     assert len(set(folds)) == 5
-
-
-def test_calibration_error_is_the_mean_distance_from_what_came_true():
-    assert calibration.expected_calibration_error([0.9] * 10, [True] * 9 + [False], bins=1) == pytest.approx(0)
-    assert calibration.expected_calibration_error([0.8] * 10, [True] * 5 + [False] * 5, bins=1) == pytest.approx(0.3)
-    assert calibration.expected_calibration_error([0.1, 0.9], [True, False], bins=2) == pytest.approx(0.9)
-    assert calibration.expected_calibration_error([], []) == 0
 
 
 def test_what_is_settled_costs_no_accuracy_on_the_questions_it_was_chosen_on():
