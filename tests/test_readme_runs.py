@@ -40,3 +40,19 @@ def test_every_command_of_readme_runs(line: str) -> None:
     ran = CliRunner().invoke(belink, shlex.split(line), catch_exceptions=False)
     assert ran.exit_code == 0, ran.output
     assert ran.stdout.strip()
+
+
+@pytest.fixture
+def my_pipeline() -> None:
+    """What README calls ``my_pipeline``: a pipeline that finds one entity."""
+    spacy = pytest.importorskip("spacy")
+    nlp = spacy.blank("en")
+    nlp.add_pipe("entity_ruler").add_patterns([{"label": "DISEASE", "pattern": "COPD"}])
+    nlp.to_disk("my_pipeline")
+
+
+@pytest.mark.usefixtures("my_pipeline")
+@pytest.mark.parametrize("source", guides.blocks("README.md", "python"))
+def test_the_python_of_readme_runs(source: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(source, "README.md", "exec"), {})
+    assert "COPD" in capsys.readouterr().out
