@@ -1,6 +1,6 @@
-"""One function a command of the command line, each answering with a JSON document.
+"""One function for each command; it returns the command's answer as a JSON document.
 
-They open what the command names (a release, a registered linker, a file), call the stage, and say what came of it.
+A function opens what the command names (a release, a registered linker, a file) and calls one stage.
 """
 
 import dataclasses
@@ -21,11 +21,14 @@ Answer = dict[str, Any]
 
 
 def ingest_ontology(
-    here: Settings, ontology: str, files: Sequence[Path], version: str | None, *, refuse: bool = True
+    settings: Settings, ontology: str, files: Sequence[Path], version: str | None, *, refuse: bool = True
 ) -> Answer:
-    """Read ``files``, or what the declaration's address gives, into a release.
+    """Read an ontology into a release: from ``files``, or from the declared address.
 
-    An ontology with no declaration is read from ``files`` under its name, everything in it kept.
+    An ontology without declaration is read whole from ``files``, under the name given.
+
+    :param version: of the release, where the files do not name it.
+    :param refuse: whether a failed gate keeps the release out.
     """
     from belink.ontology.download import fetch
     from belink.ontology.ingest import ingest
@@ -33,10 +36,9 @@ def ingest_ontology(
     source = _source(ontology, bool(files))
     paths: Sequence[Path] = files
     if not files:
-        fetched = fetch(source, here, version)
-        paths, version = fetched.paths, version or fetched.version
-    done = ingest(source, paths, here, version, refuse)
-    answer = dataclasses.asdict(done)
+        download = fetch(source, settings, version)
+        paths, version = download.paths, version or download.version
+    answer = dataclasses.asdict(ingest(source, paths, settings, version, refuse))
     return {**answer, "release": str(answer.pop("path"))}
 
 
@@ -49,59 +51,59 @@ def _source(ontology: str, has_files: bool) -> SourceConfig:
         return declarations.undeclared_source(ontology, "obo")
 
 
-def compare(here: Settings, ontology: str, old: str, new: str, *, examples: int = 20) -> Answer:
-    """What changed between two releases: counts, examples, and the same as Markdown."""
+def compare(settings: Settings, ontology: str, old: str, new: str, *, examples: int = 20) -> Answer:
+    """Return what changed between two releases: counts, ``examples`` of each kind, and the same as Markdown."""
     from belink.ontology.diff import diff
 
-    paths = [_release(here, ontology, version) for version in (old, new)]
-    found = diff(*paths, examples=examples)
-    return {"ontology": ontology, "old": old, "new": new, **found.to_dict(), "markdown": found.markdown()}
+    paths = [_release(settings, ontology, version) for version in (old, new)]
+    change = diff(*paths, examples=examples)
+    return {"ontology": ontology, "old": old, "new": new, **change.to_dict(), "markdown": change.markdown()}
 
 
-def _release(here: Settings, ontology: str, version: str) -> Path:
-    path = release.release_path(here, ontology, version)
-    if path not in (known := release.list_releases(here, ontology)):
-        there = ", ".join(p.name for p in known) or "none"
-        raise SourceError(f"{ontology} {version}: no such release; there are: {there}. belink ingest makes one.")
+def _release(settings: Settings, ontology: str, version: str) -> Path:
+    path = release.release_path(settings, ontology, version)
+    if path not in (releases := release.list_releases(settings, ontology)):
+        versions = ", ".join(release.name for release in releases) or "none"
+        raise SourceError(f"{ontology} {version}: no such release; there are: {versions}. belink ingest makes one")
     return path
 
 
 def migrate_file(
-    here: Settings, ontology: str, old: str, new: str, input_: Path, output: Path, column: str | None
+    settings: Settings, ontology: str, old: str, new: str, input_: Path, output: Path, column: str | None
 ) -> Answer:
-    """Rewrite the ids in a file from one release to another."""
+    """Move the ids in a file from one release to another."""
     from belink.ontology.migrate import migrate
 
     for version in (old, new):
-        _release(here, ontology, version)
-    return dataclasses.asdict(migrate(ontology, old, new, input_, output, here, column=column))
+        _release(settings, ontology, version)
+    return dataclasses.asdict(migrate(ontology, old, new, input_, output, settings, column=column))
 
 
-def index_linker(here: Settings, linker: str) -> Answer:
+def index_linker(settings: Settings, linker: str) -> Answer:
     """Build the index of the linker's newest releases."""
     from belink.lifecycle import retrain
 
-    report = retrain.index_newest(here, linker)
+    report = retrain.index_newest(settings, linker)
     return {**dataclasses.asdict(report), "index": str(report.path)}
 
 
-def train_linker(here: Settings, linker: str) -> Answer:
-    """Train an adapter on the linker's newest releases and its corpora."""
+def train_linker(settings: Settings, linker: str) -> Answer:
+    """Train an adapter on the linker's newest releases and corpora."""
     from belink.lifecycle import retrain
 
-    report = retrain.train_newest(here, linker)
+    report = retrain.train_newest(settings, linker)
     return {**dataclasses.asdict(report), "adapter": str(report.path)}
 
 
-def training_footprint(here: Settings, linker: str) -> Answer:
-    """What memory training the linker's re-ranker would take; nothing is trained."""
+def training_footprint(settings: Settings, linker: str) -> Answer:
+    """Estimate the memory that training the linker's re-ranker needs. Nothing is trained."""
     from belink.training.footprint import footprint
 
-    return dataclasses.asdict(footprint(declarations.load_linker(linker), here.cache))
+    return dataclasses.asdict(footprint(declarations.load_linker(linker), settings.cache))
 
 
 def link(
-    here: Settings,
+    settings: Settings,
     linker: str | None,
     text: str | None,
     input_: Path | None,
@@ -109,11 +111,11 @@ def link(
     min_probability: float | None,
 ) -> Answer:
     """Link a text, or the documents of ``input_``; ``output`` receives them in the format of its suffix."""
-    from belink.corpora.links import output_format, write_links
-
     if output is not None:
+        from belink.corpora.links import output_format, write_links
+
         output_format(output)  # refuses a name before anything is linked
-    opened = open_linker(here, linker)
+    opened = open_linker(settings, linker)
     documents = [Document(id="", text=text)] if text is not None else _documents(input_)
     linked = (
         (document, links)
@@ -149,24 +151,23 @@ def _batches(documents: Iterable[Document], size: int = 64) -> Iterator[list[Doc
         yield batch
 
 
-def search(here: Settings, linker: str | None, query: str, limit: int) -> Answer:
-    """Concepts for a name, or for an id; an id that a release replaced answers with its successors."""
-    opened = open_linker(here, linker)
-    candidates, notes = opened.look_up(query, limit)
+def search(settings: Settings, linker: str | None, query: str, limit: int) -> Answer:
+    """Find concepts by name or id; an obsolete id gives its successors, and a note that says so."""
+    candidates, notes = open_linker(settings, linker).look_up(query, limit)
     concepts = [candidate_json(candidate) for candidate in candidates]
     return {"query": query, "concepts": concepts, "notes": notes}
 
 
-def pull_model(here: Settings, reference: str) -> Answer:
-    """Bring a model's weights into the cache."""
+def pull_model(settings: Settings, reference: str) -> Answer:
+    """Download a model's weights into the cache."""
     from belink import weights
 
-    found = weights.resolve(reference, here.cache)
-    return {"reference": found.reference, "path": str(found.path), "sha256": found.sha256}
+    model = weights.resolve(reference, settings.cache)
+    return {"reference": model.reference, "path": str(model.path), "sha256": model.sha256}
 
 
 def evaluate_corpus(
-    here: Settings,
+    settings: Settings,
     linker: str,
     corpus: Path,
     predictions: Path | None,
@@ -174,10 +175,10 @@ def evaluate_corpus(
     against: Path | None = None,
     report: Path | None = None,
 ) -> Answer:
-    """Measure a registered linker on the mentions that ``corpus`` marks."""
+    """Measure a registered linker on the annotated mentions of ``corpus``."""
     from belink.evaluation import run
 
-    opened = open_linker(here, linker)
+    opened = open_linker(settings, linker)
     started = time.perf_counter()
-    measured = run.evaluate_corpus(opened, corpus, here.data, write=predictions, against=against, report=report)
+    measured = run.evaluate_corpus(opened, corpus, settings.data, write=predictions, against=against, report=report)
     return {**measured, "seconds": round(time.perf_counter() - started, 2)}

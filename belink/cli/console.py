@@ -1,7 +1,12 @@
-"""What every command of the command line shares: errors as one line and an exit code, log lines, what is printed."""
+r"""What every command shares: errors as one line and an exit code, log lines, and the one way to print.
+
+Names of concepts come from files that anybody may have written. Control characters in them are shown as ``\x1b``: a
+terminal would obey them.
+"""
 
 import json
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -11,49 +16,89 @@ import click
 
 from belink.errors import BelinkError, GateRefused
 
-MENDABLE, REFUSED = 1, 3
+ERROR, REFUSED = 1, 3
+"""Exit codes: something that the user can correct, and a gate that refused."""
+
+# C0 without tab and line feed, DEL, C1, and the marks that change the direction of text.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 class Commands(click.Group):
-    """Turns what a user can mend into one line and an exit code."""
+    """Turns what a user can correct into one line and an exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except GateRefused as error:
-            said, code = f"refused: {error}", REFUSED
-            _let_go(error)
+            message, code = f"refused: {error}", REFUSED
+            _release_frames(error)
         except BelinkError as error:
-            said, code = f"error: {error}", MENDABLE
-            _let_go(error)
+            message, code = f"error: {error}", ERROR
+            _release_frames(error)
         except OSError as error:
             if error.filename is None and error.errno is None:
                 raise
-            said, code = f"error: {error.filename or 'the system'}: {error.strerror or error}", MENDABLE
-            _let_go(error)
-        click.echo(said, err=True)
+            message, code = f"error: {error.filename or 'the system'}: {error.strerror or error}", ERROR
+            _release_frames(error)
+        echo(message, err=True)
         ctx.exit(code)
 
 
-def _let_go(error: BaseException) -> None:
-    """Close what the frames of ``error`` hold: Prefect keeps the error to the end, when an open database complains."""
+def _release_frames(error: BaseException) -> None:
+    """Drop what the frames of ``error`` hold: Prefect keeps the error to the end, when an open database complains."""
     reason: BaseException | None = error
     while reason is not None:
         traceback.clear_frames(reason.__traceback__)
         reason = reason.__cause__ or reason.__context__
 
 
+class _VisibleFormatter(logging.Formatter):
+    """A formatter whose lines hold no control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
+
 def log_to_stderr(level: int) -> None:
     """Send belink's own lines to standard error: a terminal has progress bars, a log file needs the lines."""
-    # Prefect tells of log lines that a server did not take, without ending the line: the error would follow in it.
+    # Prefect reports log lines that a server did not take without ending the line: the error would follow in it.
     logging.raiseExceptions = False
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"))
-    logger = logging.getLogger("belink")
-    logger.handlers = [handler]
-    logger.setLevel(level)
-    logger.propagate = False
+    handler.setFormatter(_VisibleFormatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"))
+    for name in ("belink", "flows"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.setLevel(level)
+        logger.propagate = False
 
 
-def show_answer(document: dict[str, Any], as_json: bool, text: Callable[[dict[str, Any]], str]) -> None:
-    click.echo(json.dumps(document, ensure_ascii=False, default=str) if as_json else text(document))
+def visible(text: str) -> str:
+    r"""Return ``text`` with control characters written out: ``\x1b``, ``\u202e``; tab and line feed stay.
+
+    >>> print(visible("red\x1b[31m"))
+    red\x1b[31m
+    """
+    return _CONTROL.sub(lambda match: _escape(ord(match[0])), text)
+
+
+def _escape(code: int) -> str:
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def json_text(document: Any) -> str:
+    """Return ``document`` as one line of JSON, with control characters in JSON's own escapes."""
+    text = json.dumps(document, ensure_ascii=False, default=str)
+    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print ``text``, control characters made visible."""
+    click.echo(visible(text), err=err)
+
+
+def show_answer(answer: dict[str, Any], as_json: bool, text: Callable[[dict[str, Any]], str]) -> None:
+    """Print ``answer`` as JSON, or as the text that ``text`` makes of it."""
+    if as_json:
+        click.echo(json_text(answer))
+    else:
+        echo(text(answer))

@@ -1,16 +1,21 @@
-"""What the command line prints for people: one function a command's answer, from its JSON document to text."""
+"""What the command line prints for people: one function for each command's answer, from JSON document to text."""
 
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-_WIDTH = 120  # columns, where the output is no terminal
+from belink.cli.console import visible
+
+_WIDTH = 120  # columns, where the output is not a terminal
 
 Answer = dict[str, Any]
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> str:
-    """A table as wide as the terminal allows; plain text where there is none."""
+    """Return a table as wide as the terminal allows, as plain text.
+
+    :param header: a name that begins with ``#`` is a column of numbers, aligned right.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -18,14 +23,15 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, title: str
 
     grid = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for name in header:
-        grid.add_column(name, justify="right" if name.startswith("#") else "left", overflow="fold")
+        grid.add_column(name.removeprefix("# "), justify="right" if name.startswith("#") else "left", overflow="fold")
     for row in rows:
         # Text, not markup: a name may hold square brackets.
-        grid.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
+        grid.add_row(*(Text("" if cell is None else visible(str(cell))) for cell in row))
+    # No colours: every control character that belink prints is then one that came with the data.
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH, color_system=None, force_terminal=False)
     with console.capture() as captured:
         console.print(grid)
-    return captured.get().rstrip()
+    return "\n".join(line.rstrip() for line in captured.get().splitlines()).strip("\n")
 
 
 def _lines(answer: Answer, *names: str) -> str:
@@ -66,7 +72,7 @@ def trained(answer: Answer) -> str:
 
 
 def footprint(answer: Answer) -> str:
-    told = {
+    lines = {
         "model": f"{answer['model']}, {answer['dtype']} on {answer['device']}",
         "parameters": answer["parameters"],
         "trained": answer["trained"],
@@ -74,7 +80,7 @@ def footprint(answer: Answer) -> str:
         + ", gradients checkpointed" * answer["gradient_checkpointing"],
         **{name: _gib(answer[name]) for name in ("weights", "adapter", "activations", "total", "available")},
     }
-    return _lines(told, *told)
+    return _lines(lines, *lines)
 
 
 def too_large(answer: Answer) -> str:
@@ -90,13 +96,19 @@ def _gib(size: int) -> str:
 
 def gates(results: Iterable[Answer]) -> str:
     rows = [
-        (g["name"], _bound(g["value"]), _bound(g["bound"]), "pass" if g["passed"] else "FAIL", g.get("detail", ""))
+        (
+            g["name"],
+            _measured(g["value"]),
+            _measured(g["bound"]),
+            "pass" if g["passed"] else "FAIL",
+            g.get("detail", ""),
+        )
         for g in results
     ]
     return table(("gate", "# value", "# bound", "", "detail"), rows)
 
 
-def _bound(value: object) -> str:
+def _measured(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, int | float) else "not measured"
 
 
@@ -116,19 +128,24 @@ def evaluated(answer: Answer) -> str:
     return table(("metric", "value"), rows, title=f"{answer['n']:,} mentions")
 
 
-def links(found: Iterable[Answer], *, text: str = "") -> str:
-    """A table of links, one row a mention."""
+def links(answers: Sequence[Answer]) -> str:
+    """Return a table of links, one row a mention; with their document where they come from several."""
+    if not answers:
+        return "no mention found"
+    with_document = any(link["document"] for link in answers)
     rows = [
         (
+            *([link["document"]] if with_document else []),
             link["text"],
             link["id"] or "NIL",
             link["label"] or "",
             f"{link['probability']:.2f}",
             f"{link['ontology']} {link['release']}" if link["id"] else "",
         )
-        for link in found
+        for link in answers
     ]
-    return table(("mention", "id", "label", "# probability", "release"), rows, title=text)
+    header = ("mention", "id", "label", "# probability", "release")
+    return table(("document", *header) if with_document else header, rows)
 
 
 def linked(answer: Answer) -> str:
@@ -137,7 +154,10 @@ def linked(answer: Answer) -> str:
     return links(answer["links"])
 
 
-def found(answer: Answer) -> str:
+def search_results(answer: Answer) -> str:
+    notes = "\n".join(answer["notes"])
+    if not answer["concepts"]:
+        return notes or f"nothing like {answer['query']!r}"
     rows = [
         (
             concept["id"],
@@ -148,14 +168,13 @@ def found(answer: Answer) -> str:
         )
         for concept in answer["concepts"]
     ]
-    note = "\n".join(answer.get("notes", []))
-    return table(("id", "label", "matched name", "# score", "release"), rows) + (f"\n{note}" if note else "")
+    return table(("id", "label", "matched name", "# score", "release"), rows) + (f"\n{notes}" if notes else "")
 
 
 def status(answer: Answer) -> str:
     head = f"home      {answer['home']}\nregistry  {answer['tracking_uri']}"
     if not answer["linkers"]:
-        return head + "\nno linker yet: belink refresh NAME makes one"
+        return head + "\nno linker yet; belink refresh NAME makes one"
     rows = [
         (
             linker["name"],
@@ -171,19 +190,19 @@ def status(answer: Answer) -> str:
 
 
 def _notes(linker: Answer) -> list[str]:
-    """What there is to know of a linker besides its champion, a line each."""
+    """Return what is known of a linker besides its champion, one line each."""
     name, last = linker["name"], linker["last_refresh"]
     notes = []
     if linker["built_from"]:
         notes.append(f"{name}: " + ", ".join(f"{part} {key}" for part, key in linker["built_from"].items()))
     if linker["newer"]:
         there = ", ".join(f"{ontology} {version}" for ontology, version in linker["newer"].items())
-        notes.append(f"{name}: newer here: {there}")
+        notes.append(f"{name}: newer releases here: {there}; belink refresh {name} takes them")
     if last["outcome"]:
         failed = f" ({', '.join(last['failed_gates'])})" if last["failed_gates"] else ""
         notes.append(f"{name}: last refresh {last['ended'] or ''} {last['outcome']}{failed}".replace("  ", " "))
     if linker["restricted"]:
-        where = ", on a server elsewhere by explicit leave" if linker["restricted_elsewhere"] else ""
+        where = ", stored on a shared server by --share-restricted" if linker["restricted_elsewhere"] else ""
         notes.append(f"{name}: not to be passed on: {', '.join(linker['restricted'])}{where}")
     return notes
 
@@ -195,11 +214,11 @@ def deployed(answer: Answer) -> str:
     return head + "\n" + table(("deployment", "cron, UTC"), rows)
 
 
-def moved(answer: Answer) -> str:
+def aliases_moved(answer: Answer) -> str:
     return f"{answer['linker']}: champion is version {answer['champion']}, previous {answer['previous'] or 'none'}"
 
 
-def pulled(answer: Answer) -> str:
+def model_pulled(answer: Answer) -> str:
     return _lines(answer, "reference", "path", "sha256")
 
 

@@ -1,4 +1,4 @@
-"""Links out: BioC XML and JSON, PubTator, JSON Lines or Parquet, chosen by the suffix of the file.
+"""Links out: BioC XML and JSON, PubTator, JSON Lines, CSV, TSV or Parquet, chosen by the suffix of the file.
 
 Call :func:`output_format` first where linking takes long: it refuses a name that no writer knows. Then hand
 :func:`write_links` the pairs that ``Linker.link_documents`` returns::
@@ -7,6 +7,8 @@ Call :func:`output_format` first where linking takes long: it refuses a name tha
     n_documents, n_links = write_links(linked, Path("links.jsonl.gz"), linker.lineage)
 """
 
+import csv
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,13 +19,15 @@ from belink.corpora import bioc, parquet, pubtator
 from belink.errors import CorpusError
 from belink.records import Document, Link, link_json
 
-OutputFormat = Literal["bioc-xml", "bioc-json", "pubtator", "jsonl", "parquet"]
+OutputFormat = Literal["bioc-xml", "bioc-json", "pubtator", "jsonl", "csv", "tsv", "parquet"]
 Linked = Iterable[tuple[Document, Sequence[Link]]]
 
 _SUFFIXES: dict[str, OutputFormat] = {
     ".xml": "bioc-xml", ".json": "bioc-json", ".pubtator": "pubtator", ".jsonl": "jsonl", ".ndjson": "jsonl",
-    ".parquet": "parquet",
+    ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet",
 }  # fmt: skip
+_COLUMNS = ("document", "text", "start", "end", "id", "label", "ontology", "release", "probability", "decided_by")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the beginning of a formula
 
 
 def output_format(path: Path) -> OutputFormat:
@@ -47,6 +51,8 @@ def write_links(linked: Linked, path: Path, lineage: Mapping[str, str]) -> tuple
       which becomes ``gold_id``. The collection's infons hold the lineage.
     - ``.pubtator``: title, abstract and mentions with the linked id. The format has no place for the lineage.
     - ``.jsonl``: one line a document: ``id``, ``links`` (see :func:`belink.records.link_json`) and ``lineage``.
+    - ``.csv``, ``.tsv``: one row a link, with the columns of Parquet. A cell that a spreadsheet would take for a
+      formula gets an apostrophe in front.
     - ``.parquet``: one row a link, see :mod:`belink.corpora.parquet`.
 
     A mention without link keeps the ids it came with.
@@ -78,6 +84,8 @@ def _frame(chosen: OutputFormat, lineage: Mapping[str, str]) -> tuple[bytes, byt
         return bioc.xml_head(lineage), b"", b"</collection>\n"
     if chosen == "bioc-json":
         return bioc.json_head(lineage), b",\n", b"\n]}\n"
+    if chosen in ("csv", "tsv"):
+        return _rows(chosen, [(*_COLUMNS, *parquet.LINEAGE)]), b"", b""
     return b"", b"", b""
 
 
@@ -85,9 +93,28 @@ def _document(chosen: OutputFormat, document: Document, links: Sequence[Link], l
     if chosen == "jsonl":
         line = {"id": document.id, "links": [link_json(link) for link in links], "lineage": dict(lineage)}
         return json.dumps(line, ensure_ascii=False).encode() + b"\n"
+    if chosen in ("csv", "tsv"):
+        origin = [lineage.get(name, "") for name in parquet.LINEAGE]
+        nodes = [{**link_json(link, n_candidates=0), "document": document.id} for link in links]
+        return _rows(chosen, [(*(_cell(node[name]) for name in _COLUMNS), *origin) for node in nodes])
     by_mention = {link.mention: link for link in links}
     if chosen == "bioc-xml":
         return bioc.xml_document(document, by_mention)
     if chosen == "bioc-json":
         return bioc.json_document(document, by_mention)
     return pubtator.document_block(document, by_mention)
+
+
+def _rows(chosen: OutputFormat, rows: Iterable[Sequence[object]]) -> bytes:
+    text = io.StringIO()
+    # Every text is quoted: with "\n" as line end the csv module would leave a carriage return in a mention bare.
+    delimiter = "," if chosen == "csv" else "\t"
+    csv.writer(text, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC).writerows(rows)
+    return text.getvalue().encode()
+
+
+def _cell(value: object) -> object:
+    """Return ``value`` as a cell that no spreadsheet evaluates; ``None``, which is NIL, as an empty one."""
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return "" if value is None else value

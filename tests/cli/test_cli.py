@@ -1,7 +1,9 @@
 """The command line is an interface: names, JSON keys, exit codes, one line for what a user can mend."""
 
 import contextlib
+import doctest
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from belink.cli import console, show
 from belink.cli.main import belink
 from tests.support import small
 
@@ -132,6 +135,77 @@ def test_link_a_text_and_files(run: Run, story: list[Ran], folder: Path) -> None
     written = [json.loads(line) for line in (folder / "links.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(written) == 1
     assert isinstance(ran.document, dict)
+
+
+def test_links_of_several_documents_say_which(run: Run, story: list[Ran], folder: Path) -> None:
+    (folder / "two.pubtator").write_text(
+        "101|t|Schizophrenia in adults\n101|a|\n101\t0\t13\tSchizophrenia\tDisease\tD1\n\n"
+        "102|t|Retinoblastoma again\n102|a|\n102\t0\t14\tRetinoblastoma\tDisease\tD2\n",
+        encoding="utf-8",
+    )
+    links = run("link", "--input", "two.pubtator", "--json").document["links"]
+    assert [(link["document"], link["text"]) for link in links] == [("101", "Schizophrenia"), ("102", "Retinoblastoma")]
+    table = run("link", "--input", "two.pubtator").out
+    assert [line.split()[:2] for line in table.splitlines()[2:]] == [
+        ["101", "Schizophrenia"],
+        ["102", "Retinoblastoma"],
+    ]
+    assert "document" not in run("link", TEXT).out
+
+
+def test_output_has_the_format_of_its_suffix_and_other_suffixes_are_refused(
+    run: Run, story: list[Ran], folder: Path
+) -> None:
+    for name in ("o.xml", "o.json.gz", "o.pubtator", "o.jsonl.gz", "o.csv", "o.tsv.gz", "o.parquet"):
+        ran = run("link", TEXT, "--output", name, "--json")
+        assert ran.code == 0, ran.err
+        start = (folder / name).read_bytes()[:4]
+        assert start.startswith(b"\x1f\x8b") == name.endswith(".gz"), name
+        assert (start == b"PAR1") == name.endswith("parquet"), name
+    ran = run("link", TEXT, "--output", "o.docx")
+    assert ran.code == 1
+    assert ".pubtator" in ran.err and ".docx" in ran.err
+    assert not (folder / "o.docx").exists()
+
+
+def test_standard_input_is_read_where_the_file_is_a_dash(story: list[Ran], folder: Path) -> None:
+    command = [sys.executable, "-m", "belink.cli.main", "--home", "home", "link", "--input", "-", "--json"]
+    done = subprocess.run(
+        command, input="She has schizophrenia.", capture_output=True, text=True, cwd=folder, check=True
+    )
+    assert [link["text"] for link in json.loads(done.stdout)["links"]] == ["schizophrenia"]
+
+
+def test_nothing_found_is_said_in_words(run: Run, story: list[Ran]) -> None:
+    assert run("link", "1234").out == "no mention found\n"
+    assert run("link", "1234", "--json").document["links"] == []
+
+
+@pytest.mark.parametrize("bound", ["nan", "-0.1", "1.1", "inf"])
+def test_a_bound_that_is_no_probability_is_wrong_use(run: Run, story: list[Ran], bound: str) -> None:
+    assert run("link", TEXT, "--min-probability", bound).code == 2
+
+
+_CONTROLS = "red\x1b[31m \x9b31m \u202eABC\u2066 \x07\x7f\r"
+
+
+def test_control_characters_reach_no_terminal(capsys: pytest.CaptureFixture) -> None:
+    link = {"document": "", "text": _CONTROLS, "id": "X:1", "label": _CONTROLS, "probability": 1.0}
+    answer = {"links": [{**link, "ontology": "x", "release": _CONTROLS}]}
+    console.show_answer(answer, False, show.linked)
+    console.show_answer(answer, True, show.linked)
+    console.echo(_CONTROLS)
+    printed = capsys.readouterr().out
+    assert not set(printed) & set("\x1b\x9b\u202e\u2066\x07\x7f\r")
+    document, line = printed.splitlines()[-2:]
+    assert json.loads(document)["links"][0]["label"] == _CONTROLS
+    assert line == r"red\x1b[31m \x9b31m \u202eABC\u2066 \x07\x7f\x0d"
+    record = logging.LogRecord("belink", logging.INFO, "", 0, "%s read", (_CONTROLS,), None)
+    assert r"\x9b31m" in console._VisibleFormatter().format(record)
+
+
+def test_the_examples_in_the_docstrings_hold() -> None:
+    assert doctest.testmod(console) == (0, 1)
 
 
 def test_search(run: Run, story: list[Ran]) -> None:
@@ -273,7 +347,7 @@ import sys
 from click.testing import CliRunner
 from belink.cli.main import belink
 assert CliRunner().invoke(belink, ["--help"]).exit_code == 0
-heavy = ("torch", "transformers", "duckdb", "faiss", "mlflow", "prefect", "numpy")
+heavy = ("torch", "transformers", "duckdb", "faiss", "mlflow", "prefect", "numpy", "pydantic", "rich")
 print([name for name in heavy if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

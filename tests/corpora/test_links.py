@@ -1,6 +1,8 @@
 """Links go out in the format that the file's suffix stands for, whole or not at all, and can be read again."""
 
+import csv
 import gzip
+import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -87,6 +89,24 @@ def test_parquet_has_a_row_a_link(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("suffix", "delimiter"), [(".csv", ","), (".tsv", "\t"), (".tsv.gz", "\t")])
+def test_a_spreadsheet_has_a_row_a_link_and_no_formula(tmp_path: Path, suffix: str, delimiter: str) -> None:
+    starts = ["=HYPERLINK(1)", "+1", "-5 %", "@SUM", "\tx", "\rx", 'a "b",\nc\td', "plain = 1"]
+    mentions = [Mention(text=text, start=i, end=i + len(text), document="=7") for i, text in enumerate(starts)]
+    document = Document(id="=7", text="", mentions=tuple(mentions))
+    links = [*(linked(mention, "MESH:D1") for mention in mentions[:-1]), linked(mentions[-1], None)]
+    assert write_links([(document, links)], tmp_path / f"x{suffix}", LINEAGE) == (1, len(starts))
+    content = (tmp_path / f"x{suffix}").read_bytes()
+    text = (gzip.decompress(content) if suffix.endswith(".gz") else content).decode()
+    rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
+    assert [row["text"] for row in rows] == [*(f"'{start}" for start in starts[:6]), *starts[6:]]
+    assert {row["document"] for row in rows} == {"'=7"}
+    assert [(row["id"], row["label"], row["probability"]) for row in rows[-2:]] == [
+        ("MESH:D1", "Délire <b>", "0.91"), ("", "", "0.91"),
+    ]  # fmt: skip
+    assert rows[0]["linker"] == "disease" and rows[0]["bundle"] == ""
+
+
 @pytest.mark.parametrize("name", ["x.docx", "x", "x.txt", "x.gz", "x.parquet.gz", "x.xml.zip"])
 def test_a_suffix_that_stands_for_no_format_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(CorpusError, match="expected a name that ends in"):
@@ -96,7 +116,7 @@ def test_a_suffix_that_stands_for_no_format_is_refused(tmp_path: Path, name: str
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("suffix", [*CORPUS_SUFFIXES, ".jsonl", ".parquet"])
+@pytest.mark.parametrize("suffix", [*CORPUS_SUFFIXES, ".jsonl", ".csv", ".parquet"])
 def test_nothing_is_left_where_linking_fails_half_way(tmp_path: Path, suffix: str) -> None:
     def failing() -> Iterator[tuple[Document, Sequence[Link]]]:
         yield DOCUMENT, []
