@@ -6,37 +6,22 @@ One registered model a linker, one version a bundle, and three aliases: ``champi
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from belink import artefacts
 from belink.declarations import LinkerConfig, read_stored_linker
-from belink.errors import BundleError, RegistryError, first_line
+from belink.errors import BundleError, RegistryError
 from belink.linker import bundle
 from belink.ontology import release as releases
 from belink.registry import bundles
 from belink.registry.lookup import lookup
-from belink.registry.store import (
-    BUNDLE,
-    KIND,
-    RunRecord,
-    drop_unfinished,
-    ensure_model,
-    local_folder,
-    locked_everywhere,
-    log_bundle,
-    may_hold_anything,
-    one_line,
-    pointed_at,
-    setup,
-)
+from belink.registry.store import BUNDLE, KIND, RunRecord, Store, local_folder, may_hold_anything, one_line
+from belink.registry.store.registered import StoredLinker
 from belink.settings import Settings, without_password
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 _RESTRICTED = "belink.restricted"  # ontologies of a version that are not redistributable
@@ -51,7 +36,7 @@ _OUTCOME, _FAILED, _PROMOTED, _RELEASE = (
 
 
 def register(settings: Settings, folder: Path, record: RunRecord) -> str:
-    """The version under which the bundle at ``folder`` is registered; the one it has, if it has one already.
+    """Return the version under which the bundle at ``folder`` is registered; the one it has, if it has one already.
 
     :raises RegistryError: the bundle is a draft, or MLflow refuses it.
     :raises BundleError: the bundle's parts disagree.
@@ -63,46 +48,39 @@ def register(settings: Settings, folder: Path, record: RunRecord) -> str:
     declared = read_stored_linker(folder / bundle.LINKER)
     restricted = restricted_releases(folder, manifest)
     check_sharing(settings, declared, restricted, allowed=record.share_restricted)
-    client = setup(settings)
-    with one_line(f"{linker}: MLflow did not take the bundle"), pointed_at(settings):
-        known = _version_of(client, linker, key)
-        if known is not None and _is_sound(settings, client, linker, known):
-            return known
-        ensure_model(client, linker)
-        drop_unfinished(client, settings, linker, key)
-        with bundles.storable(settings, folder, manifest, declared.storage) as stored:
-            run_id, model_uri, model_id = log_bundle(client, settings, stored, manifest, record)
+    store = Store(settings)
+    with one_line(f"{linker}: MLflow did not take the bundle"):
+        version = store.version_of_bundle(linker, key)
+        if version is not None and _is_sound(store, linker, version):
+            return version
         tags = {
             **record.tags,
             BUNDLE: key,
             **({_RESTRICTED: ", ".join(restricted)} if restricted else {}),
             **{f"{_RELEASE}{name}": release["version"] for name, release in manifest["releases"].items()},
         }
-        version = client.create_model_version(
-            linker, model_uri, run_id, tags=tags, description=record.description or None, model_id=model_id
-        )
-        return str(version.version)
+        stored = bundles.storable(settings, folder, manifest, declared.storage)
+        return store.add_version(linker, stored, manifest, record, tags)
 
 
 def settle(settings: Settings, linker: str, version: str, outcome: str, failed: tuple[str, ...] = ()) -> None:
     """Write on ``version`` how the gates decided, and make it the ``challenger``."""
-    client = setup(settings)
+    store = Store(settings)
     with one_line(f"{linker}: version {version} could not be tagged"):
-        client.set_model_version_tag(linker, version, _OUTCOME, outcome)
-        client.set_model_version_tag(linker, version, _FAILED, ", ".join(failed))
-        client.set_registered_model_alias(linker, CHALLENGER, version)
+        store.tag_version(linker, version, {_OUTCOME: outcome, _FAILED: ", ".join(failed)})
+        store.set_alias(linker, CHALLENGER, version)
 
 
 def aliases(settings: Settings, linker: str) -> dict[str, str]:
-    """Alias → version; ``{}`` for a linker that was never registered."""
-    with lookup(settings.tracking_uri) as store:
-        if store is not None:
-            return store.aliases(linker)
-    return _aliases(setup(settings), linker)
+    """Return alias → version; ``{}`` for a linker that was never registered."""
+    with lookup(settings.tracking_uri) as file:
+        if file is not None:
+            return file.aliases(linker)
+    return Store(settings).aliases(linker)
 
 
 def champion(settings: Settings, linker: str) -> str | None:
-    """The version that consumers follow; ``None`` before the first promotion."""
+    """Return the version that consumers follow; ``None`` before the first promotion."""
     if not may_hold_anything(settings):
         return None
     return aliases(settings, linker).get(CHAMPION)
@@ -110,9 +88,8 @@ def champion(settings: Settings, linker: str) -> str | None:
 
 def is_withdrawn(settings: Settings, linker: str, version: str) -> bool:
     """Whether ``version`` was rolled back, and not promoted by hand since."""
-    client = setup(settings)
     with one_line(f"{linker}: version {version} cannot be read"):
-        return client.get_model_version(linker, version).tags.get(_WITHDRAWN, "") != ""
+        return Store(settings).version(linker, version).tags.get(_WITHDRAWN, "") != ""
 
 
 def promote(settings: Settings, linker: str, version: str, *, expect: str | None = "any") -> dict[str, Any]:
@@ -123,13 +100,13 @@ def promote(settings: Settings, linker: str, version: str, *, expect: str | None
     :returns: ``linker``, ``champion``, ``previous``.
     :raises RegistryError: there is no such version, or the champion is not the expected one.
     """
-    client = setup(settings)
+    store = Store(settings)
     with (
         one_line(f"{linker}: version {version} could not be promoted"),
-        locked_everywhere(settings, client, f"promote-{linker}"),
+        store.locked(f"promote-{linker}"),
     ):
-        _require(client, linker, version)
-        before = _aliases(client, linker)
+        store.version(linker, version)
+        before = store.aliases(linker)
         current = before.get(CHAMPION)
         if expect != "any" and current != expect:
             raise RegistryError(
@@ -138,11 +115,10 @@ def promote(settings: Settings, linker: str, version: str, *, expect: str | None
             )
         if current == version:
             return {"linker": linker, "champion": version, "previous": before.get(PREVIOUS)}
-        client.delete_model_version_tag(linker, version, _WITHDRAWN)
-        client.set_model_version_tag(linker, version, _PROMOTED, _now())
+        store.tag_version(linker, version, {_WITHDRAWN: None, _PROMOTED: _now()})
         if current is not None:
-            client.set_registered_model_alias(linker, PREVIOUS, current)
-        client.set_registered_model_alias(linker, CHAMPION, version)
+            store.set_alias(linker, PREVIOUS, current)
+        store.set_alias(linker, CHAMPION, version)
     return {"linker": linker, "champion": version, "previous": current}
 
 
@@ -154,12 +130,12 @@ def rollback(settings: Settings, linker: str) -> dict[str, Any]:
     :returns: ``linker``, ``champion``, ``previous``.
     :raises RegistryError: there is nothing to go back to.
     """
-    client = setup(settings)
+    store = Store(settings)
     with (
         one_line(f"{linker}: could not be rolled back"),
-        locked_everywhere(settings, client, f"promote-{linker}"),
+        store.locked(f"promote-{linker}"),
     ):
-        before = _aliases(client, linker)
+        before = store.aliases(linker)
         current, target = before.get(CHAMPION), before.get(PREVIOUS)
         if current is None:
             raise RegistryError(f"{linker}: expected a champion to roll back, found none; refresh {linker} first")
@@ -168,50 +144,47 @@ def rollback(settings: Settings, linker: str) -> dict[str, Any]:
                 f"{linker}: expected a version before {current} to go back to, found none; "
                 f"belink promote {linker} VERSION picks any other"
             )
-        _require(client, linker, target)
-        client.set_model_version_tag(linker, current, _WITHDRAWN, _now())
-        client.delete_model_version_tag(linker, target, _WITHDRAWN)
-        client.set_model_version_tag(linker, target, _PROMOTED, _now())
+        store.version(linker, target)
+        store.tag_version(linker, current, {_WITHDRAWN: _now()})
+        store.tag_version(linker, target, {_WITHDRAWN: None, _PROMOTED: _now()})
         # Champion first: killed in between, the rollback has happened and only the way forward again is lost.
-        client.set_registered_model_alias(linker, CHAMPION, target)
-        client.set_registered_model_alias(linker, PREVIOUS, current)
+        store.set_alias(linker, CHAMPION, target)
+        store.set_alias(linker, PREVIOUS, current)
     return {"linker": linker, "champion": target, "previous": current}
 
 
-def bundle_path(settings: Settings, linker: str, which: str = CHAMPION) -> tuple[Path, str]:
-    """The folder of the bundle that an alias or version number stands for, and its version.
+def bundle_path(settings: Settings, linker: str, name: str = CHAMPION) -> tuple[Path, str]:
+    """Return the folder of the bundle that an alias or version number stands for, and its version.
 
     A store on this machine hands out its own folder; from any other the bundle is fetched once and checked.
 
     :raises RegistryError: no such linker, alias or version.
     """
-    version = version_of(settings, linker, which)
-    with lookup(settings.tracking_uri) as store:
-        address = store.location(linker, version) if store is not None else None
+    version = version_of(settings, linker, name)
+    with lookup(settings.tracking_uri) as file:
+        address = file.location(linker, version) if file is not None else None
     if address is not None and (local := local_folder(address)) is not None:
         return bundles.bundle_in(settings, local, f"{linker} version {version}"), version
-    client = setup(settings)
+    store = Store(settings)
     with one_line(f"{linker}: the bundle of version {version} cannot be found"):
-        _require(client, linker, version)
-        address = str(client.get_model_version_download_uri(linker, version))
-        local = local_folder(address)
+        key = store.version(linker, version).bundle or "unknown"
+        local = local_folder(store.address(linker, version))
         if local is not None:
             return bundles.bundle_in(settings, local, f"{linker} version {version}"), version
-        key = client.get_model_version(linker, version).tags.get(BUNDLE, "unknown")
         return bundles.fetch(settings, linker, version, key), version
 
 
-def version_of(settings: Settings, linker: str, which: str) -> str:
-    """The version number that an alias, or itself a version number, stands for.
+def version_of(settings: Settings, linker: str, name: str) -> str:
+    """Return the version number that an alias, or itself a version number, stands for.
 
     :raises RegistryError: no such alias.
     """
     if not may_hold_anything(settings):
-        raise _nothing_there(linker, which, {})
+        raise _nothing_registered(linker, name, {})
     known = aliases(settings, linker)
-    version = which if which.isdigit() else known.get(which)
+    version = name if name.isdigit() else known.get(name)
     if version is None:
-        raise _nothing_there(linker, which, known)
+        raise _nothing_registered(linker, name, known)
     return version
 
 
@@ -237,42 +210,45 @@ def _is_elsewhere(address: str) -> bool:
 
 
 def restricted_releases(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
-    """The ontologies of a bundle whose releases are not redistributable."""
-    releases = {name: artefacts.read_manifest(folder / "releases" / name) for name in manifest["releases"]}
-    return [name for name, release in releases.items() if not release.get("redistributable", True)]
+    """Return the ontologies of a bundle whose releases are not redistributable."""
+    manifests = {name: artefacts.read_manifest(folder / "releases" / name) for name in manifest["releases"]}
+    return [name for name, release in manifests.items() if not release.get("redistributable", True)]
 
 
-def note_refresh(settings: Settings, answer: Mapping[str, Any]) -> None:
-    """Write on the linker how its last refresh ended, for ``belink status``; a linker without version has no place."""
+def note_refresh(settings: Settings, outcome: Mapping[str, Any]) -> None:
+    """Write on the linker how its last refresh ended, for ``belink status``; a linker without version has no place.
+
+    :param outcome: ``RefreshOutcome.to_dict()``.
+    """
     if not may_hold_anything(settings):
         return
-    failed = [gate["name"] for gate in answer["gates"] if not gate["passed"]]
-    note = {"ended": _now(), "outcome": answer["outcome"], "version": answer["version"], "failed_gates": failed}
-    client = setup(settings)
-    if answer["linker"] in [model.name for model in _models(client)]:
-        with one_line(f"{answer['linker']}: its last refresh could not be noted"):
-            client.set_registered_model_tag(answer["linker"], _LAST, json.dumps(note))
+    failed = [gate["name"] for gate in outcome["gates"] if not gate["passed"]]
+    note = {"ended": _now(), "outcome": outcome["outcome"], "version": outcome["version"], "failed_gates": failed}
+    with one_line(f"{outcome['linker']}: its last refresh could not be noted"):
+        Store(settings).tag_linker(outcome["linker"], _LAST, json.dumps(note))
 
 
 def linkers(settings: Settings) -> list[str]:
-    """The names of the linkers that are registered, in alphabetical order."""
+    """Return the names of the linkers that are registered, in alphabetical order."""
     if not may_hold_anything(settings):
         return []
-    with lookup(settings.tracking_uri) as store:
-        if store is not None:
-            return store.linkers(KIND)
-    return sorted(model.name for model in _models(setup(settings)))
+    with lookup(settings.tracking_uri) as file:
+        if file is not None:
+            return file.linkers(KIND)
+    return [linker.name for linker in Store(settings).linkers()]
 
 
 def status(settings: Settings) -> dict[str, Any]:
-    """``home``, ``tracking_uri`` and ``linkers``: each one's champion since when and of what, newer releases that lie
-    here, ontologies that are not to be passed on, and how the last refresh ended.
+    """Return ``home``, ``tracking_uri`` and ``linkers``.
+
+    Each linker has its champion, since when and of what, newer releases that lie here, ontologies that are not to be
+    passed on, and how the last refresh ended.
     """
     shown = []
     if may_hold_anything(settings):
-        client = setup(settings)
+        store = Store(settings)
         with one_line(f"{without_password(settings.tracking_uri)}: the registry cannot be read"):
-            shown = [_shown(settings, client, model) for model in _models(client)]
+            shown = [_shown(store, linker) for linker in store.linkers()]
     return {
         "home": str(settings.home),
         "tracking_uri": without_password(settings.tracking_uri),
@@ -280,16 +256,14 @@ def status(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _shown(settings: Settings, client: "MlflowClient", model: Any) -> dict[str, Any]:
-    known = {alias: str(version) for alias, version in model.aliases.items()}
-    tags: dict[str, str] = {}
-    if CHAMPION in known:
-        tags = client.get_model_version(model.name, known[CHAMPION]).tags
+def _shown(store: Store, linker: StoredLinker) -> dict[str, Any]:
+    settings, known = store.settings, linker.aliases
+    tags = store.version(linker.name, known[CHAMPION]).tags if CHAMPION in known else {}
     used = {name.removeprefix(_RELEASE): version for name, version in sorted(tags.items()) if name.startswith(_RELEASE)}
-    made_last = {name: releases.latest(settings, name) for name in used}
+    latest = {name: releases.latest(settings, name) for name in used}
     restricted = [name for name in tags.get(_RESTRICTED, "").split(", ") if name]
     return {
-        "name": model.name,
+        "name": linker.name,
         "champion": known.get(CHAMPION),
         "previous": known.get(PREVIOUS),
         "challenger": known.get(CHALLENGER),
@@ -297,76 +271,37 @@ def _shown(settings: Settings, client: "MlflowClient", model: Any) -> dict[str, 
         "built_from": {
             name: tags[f"belink.{name}"] for name in ("index", "adapter", "bundle") if f"belink.{name}" in tags
         },
-        "newer": {name: path.name for name, path in made_last.items() if path is not None and path.name != used[name]},
+        "newer": {name: path.name for name, path in latest.items() if path is not None and path.name != used[name]},
         "restricted": restricted,
         "restricted_elsewhere": bool(restricted) and _is_elsewhere(settings.tracking_uri),
         "updated": tags.get(_PROMOTED),
-        "last_refresh": _last_refresh(client, model, known.get(CHALLENGER)),
+        "last_refresh": _last_refresh(store, linker),
     }
 
 
-def _last_refresh(client: "MlflowClient", model: Any, challenger: str | None) -> dict[str, Any]:
-    """How the last refresh ended, and when; by the version judged last, where no refresh has written it down."""
-    if noted := model.tags.get(_LAST):
+def _last_refresh(store: Store, linker: StoredLinker) -> dict[str, Any]:
+    """Return how the last refresh ended, and when; by the version judged last, if no refresh has written it down."""
+    if noted := linker.tags.get(_LAST):
         last: dict[str, Any] = json.loads(noted)
         return last
-    tags = client.get_model_version(model.name, challenger).tags if challenger is not None else {}
+    challenger = linker.aliases.get(CHALLENGER)
+    tags = store.version(linker.name, challenger).tags if challenger is not None else {}
     failed = [name for name in tags.get(_FAILED, "").split(", ") if name]
     return {"ended": None, "outcome": tags.get(_OUTCOME), "version": challenger, "failed_gates": failed}
 
 
-def _version_of(client: "MlflowClient", linker: str, key: str) -> str | None:
-    found = client.search_model_versions(f"name = '{linker}' AND tags.`{BUNDLE}` = '{key}'")
-    return str(max(int(version.version) for version in found)) if found else None
-
-
-def _models(client: "MlflowClient") -> Iterator[Any]:
-    token = None
-    while True:
-        page = client.search_registered_models(filter_string=f"tags.`{KIND}` = 'linker'", page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
-
-
-def _aliases(client: "MlflowClient", linker: str) -> dict[str, str]:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        # search_model_versions() leaves aliases out; the registered model has them.
-        return {alias: str(version) for alias, version in client.get_registered_model(linker).aliases.items()}
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return {}
-        raise RegistryError(f"{linker}: the registry does not answer: {first_line(error, 300)}") from error
-
-
-def _require(client: "MlflowClient", linker: str, version: str) -> None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.get_model_version(linker, version)
-    except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise
-        versions = [v.version for v in client.search_model_versions(f"name = '{linker}'")]
-        there = ", ".join(str(v) for v in sorted(versions, key=int)) or "none"
-        raise RegistryError(f"{linker}: no version {version}; registered: {there}") from error
-
-
-def _nothing_there(linker: str, which: str, known: Mapping[str, str]) -> RegistryError:
+def _nothing_registered(linker: str, name: str, known: Mapping[str, str]) -> RegistryError:
     there = ", ".join(f"{alias} (version {version})" for alias, version in sorted(known.items())) or "nothing"
-    return RegistryError(f"{linker}@{which}: expected a registered version, found {there}; belink refresh makes one")
+    return RegistryError(f"{linker}@{name}: expected a registered version, found {there}; belink refresh makes one")
 
 
-def _is_sound(settings: Settings, client: "MlflowClient", linker: str, version: str) -> bool:
+def _is_sound(store: Store, linker: str, version: str) -> bool:
     """Whether the store still holds the version's bundle, as far as that costs no download."""
-    local = local_folder(str(client.get_model_version_download_uri(linker, version)))
+    local = local_folder(store.address(linker, version))
     if local is None:
         return True
     try:
-        bundle.check(bundles.bundle_in(settings, local, f"{linker} version {version}"))
+        bundle.check(bundles.bundle_in(store.settings, local, f"{linker} version {version}"))
     except (BundleError, RegistryError):
         return False
     return True

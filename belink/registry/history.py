@@ -5,10 +5,10 @@ Only what a version's bundle says in its small files is read, so a bundle that l
 
 import json
 import threading
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from belink import artefacts
 from belink.errors import ReleaseError
@@ -16,18 +16,15 @@ from belink.linker import bundle
 from belink.ontology import release as releases
 from belink.registry import aliases as registry
 from belink.registry.bundles import REFERENCE
-from belink.registry.store import BUNDLE, local_folder, may_hold_anything, one_line, read_part, setup
+from belink.registry.store import Store, StoredVersion, local_folder, may_hold_anything, one_line, read_part
 from belink.settings import Settings
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 _RELEASE = "belink.release."
 _reading = threading.Lock()  # MLflow's module-level functions point at one store at a time
 
 
 def versions(settings: Settings, linker: str, limit: int = 100) -> list[dict[str, Any]]:
-    """The newest ``limit`` versions, newest first.
+    """Return the newest ``limit`` versions, newest first.
 
     Each with ``version``, ``aliases``, ``created``, ``promoted`` and ``withdrawn`` (ISO 8601 or null), ``outcome``,
     ``failed_gates``, ``releases`` (ontology → version), ``bundle``, ``gates`` and ``figures`` (metric → value).
@@ -36,32 +33,28 @@ def versions(settings: Settings, linker: str, limit: int = 100) -> list[dict[str
     """
     if not may_hold_anything(settings):
         return []
-    client = setup(settings)
+    store = Store(settings)
     aliases = registry.aliases(settings, linker)
     with one_line(f"{linker}: its versions cannot be read"):
-        found = client.search_model_versions(f"name = '{linker}'", max_results=limit, order_by=["version_number DESC"])
-        return [_shown(settings, client, linker, version, aliases) for version in found]
+        return [_shown(store, linker, version, aliases) for version in store.versions(linker, limit)]
 
 
-def _shown(
-    settings: Settings, client: "MlflowClient", linker: str, found: Any, aliases: dict[str, str]
-) -> dict[str, Any]:
-    version, tags = str(found.version), found.tags
-    key = tags.get(BUNDLE, "unknown")
-    address = str(client.get_model_version_download_uri(linker, version))
+def _shown(store: Store, linker: str, version: StoredVersion, aliases: dict[str, str]) -> dict[str, Any]:
+    settings, tags, key = store.settings, version.tags, version.bundle or "unknown"
+    address = store.address(linker, version.number)
     gates = _part(settings, address, key, bundle.GATES) or []
     evaluation = _part(settings, address, key, bundle.EVALUATION) or {}
     metrics = (evaluation.get("challenger") or {}).get("metrics") or {}
     return {
-        "version": version,
-        "aliases": sorted(alias for alias, of in aliases.items() if of == version),
-        "created": datetime.fromtimestamp(found.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
+        "version": version.number,
+        "aliases": sorted(alias for alias, number in aliases.items() if number == version.number),
+        "created": version.created,
         "promoted": tags.get("belink.promoted"),
         "withdrawn": tags.get("belink.withdrawn"),
         "outcome": tags.get("belink.outcome"),
         "failed_gates": [name for name in tags.get("belink.failed_gates", "").split(", ") if name],
         "releases": _releases(tags),
-        "bundle": tags.get(BUNDLE, ""),
+        "bundle": version.bundle,
         "gates": gates,
         "figures": {name: metric.get("value") for name, metric in metrics.items() if isinstance(metric, dict)},
     }
@@ -156,23 +149,21 @@ def _bundles(settings: Settings, linker: str) -> list[tuple[str, dict[str, str],
     """Each version, newest first: its number, its releases, and its bundle's folder where that is on this machine."""
     if not may_hold_anything(settings):
         return []
-    client = setup(settings)
+    store = Store(settings)
     with one_line(f"{linker}: its versions cannot be read"):
-        found = client.search_model_versions(f"name = '{linker}'", max_results=100, order_by=["version_number DESC"])
         return [
-            (str(version.version), _releases(version.tags), _folder(settings, client, linker, version))
-            for version in found
+            (version.number, _releases(version.tags), _folder(store, linker, version))
+            for version in store.versions(linker, limit=100)
         ]
 
 
-def _releases(tags: dict[str, str]) -> dict[str, str]:
+def _releases(tags: Mapping[str, str]) -> dict[str, str]:
     return {name.removeprefix(_RELEASE): of for name, of in sorted(tags.items()) if name.startswith(_RELEASE)}
 
 
-def _folder(settings: Settings, client: "MlflowClient", linker: str, version: Any) -> Path | None:
-    key = version.tags.get(BUNDLE, "unknown")
-    address = str(client.get_model_version_download_uri(linker, str(version.version)))
-    if elsewhere := _referenced(settings, address, key):
+def _folder(store: Store, linker: str, version: StoredVersion) -> Path | None:
+    key, address = version.bundle or "unknown", store.address(linker, version.number)
+    if elsewhere := _referenced(store.settings, address, key):
         return local_folder(elsewhere)
     local = local_folder(address)
     return None if local is None else local / "artifacts" / key

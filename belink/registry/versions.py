@@ -1,21 +1,11 @@
-"""The registered versions of a linker, all of them, and how one is forgotten; ``registry.py`` says which one counts."""
+"""The registered versions of a linker, all of them, and how one is forgotten; ``aliases`` says which one counts."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from belink.errors import RegistryError
-from belink.registry import aliases as registry
-from belink.registry import bundles
-from belink.registry.store import (
-    BUNDLE,
-    drop_run,
-    local_folder,
-    locked_everywhere,
-    may_hold_anything,
-    one_line,
-    pointed_at,
-    setup,
-)
+from belink.registry import aliases, bundles
+from belink.registry.store import Store, local_folder, may_hold_anything, one_line
 from belink.settings import Settings
 
 
@@ -30,26 +20,25 @@ class Version:
 
 
 def registered(settings: Settings, linker: str) -> list[Version]:
-    """The versions of ``linker``, the newest first."""
+    """Return the versions of ``linker``, the newest first."""
     if not may_hold_anything(settings):
         return []
-    client = setup(settings)
-    named = registry.aliases(settings, linker)
+    store = Store(settings)
     with one_line(f"{linker}: its versions cannot be listed"):
-        found = client.search_model_versions(f"name = '{linker}'", max_results=10_000)
+        named = aliases.aliases(settings, linker)
         return [
             Version(
-                number=str(each.version),
-                key=each.tags.get(BUNDLE, ""),
-                aliases=tuple(sorted(alias for alias, version in named.items() if version == str(each.version))),
-                folder=local_folder(str(client.get_model_version_download_uri(linker, str(each.version)))),
+                number=version.number,
+                key=version.bundle,
+                aliases=tuple(sorted(alias for alias, number in named.items() if number == version.number)),
+                folder=local_folder(store.address(linker, version.number)),
             )
-            for each in sorted(found, key=lambda each: int(each.version), reverse=True)
+            for version in store.versions(linker)
         ]
 
 
 def bundle_here(settings: Settings, linker: str, version: Version) -> Path | None:
-    """The folder of a version's bundle, where it can be had without fetching it.
+    """Return the folder of a version's bundle; ``None`` where it cannot be had without fetching it.
 
     :raises BundleError: it is referenced, and not there.
     :raises RegistryError: the store has lost it.
@@ -66,13 +55,13 @@ def forget(settings: Settings, linker: str, number: str) -> None:
 
     :raises RegistryError: an alias names it.
     """
-    client = setup(settings)
-    with one_line(f"{linker}: version {number} could not be removed"), pointed_at(settings):
+    store = Store(settings)
+    with one_line(f"{linker}: version {number} could not be removed"):
         # Under the lock, so that nobody promotes it between the look and the removal.
-        with locked_everywhere(settings, client, f"promote-{linker}"):
-            named = [alias for alias, version in registry.aliases(settings, linker).items() if version == number]
+        with store.locked(f"promote-{linker}"):
+            named = [alias for alias, version in store.aliases(linker).items() if version == number]
             if named:
                 raise RegistryError(f"{linker} version {number}: expected no alias on it, found {', '.join(named)}")
-            run_id = str(client.get_model_version(linker, number).run_id)
-            client.delete_model_version(linker, number)
-        drop_run(client, run_id)
+            run_id = store.version(linker, number).run_id
+            store.delete_version(linker, number)
+        store.drop_run(run_id)

@@ -9,6 +9,7 @@ import pytest
 from belink.errors import RegistryError
 from belink.registry import aliases, store
 from belink.registry.lookup import SCHEMA, lookup
+from belink.registry.store.runs import ensure_model
 from belink.settings import Settings
 
 
@@ -16,8 +17,8 @@ from belink.settings import Settings
 def home(registry_home: Settings) -> Settings:
     """A registry with three versions of ``sample``, one of ``other``, and a model that is not belink's."""
     client = store.setup(registry_home)
-    store.ensure_model(client, "sample")
-    store.ensure_model(client, "other")
+    ensure_model(client, "sample")
+    ensure_model(client, "other")
     client.create_registered_model("elsewhere")
     for name in ("sample", "sample", "sample", "other", "elsewhere"):
         client.create_model_version(name, f"file://{registry_home.home}/artifacts/{name}")
@@ -29,8 +30,8 @@ def both(here: Settings, linker: str) -> Iterator[tuple[object, object]]:
     client = store.setup(here)
     with lookup(here.tracking_uri) as file:
         assert file is not None
-        yield file.linkers(store.KIND), sorted(model.name for model in aliases._models(client))
-        known = aliases._aliases(client, linker)
+        yield file.linkers(store.KIND), [linker.name for linker in store.Store(here).linkers()]
+        known = store.Store(here).aliases(linker)
         yield file.aliases(linker), known
         for version in {"1", "2", "3"} - {v for v in ("1", "2", "3") if file.location(linker, v) is None}:
             yield file.location(linker, version), client.get_model_version_download_uri(linker, version)

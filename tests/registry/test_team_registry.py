@@ -15,9 +15,9 @@ from belink.declarations import SourceConfig, StorageConfig
 from belink.errors import BundleError, RegistryError
 from belink.linker import bundle
 from belink.records import GateResult
-from belink.registry import aliases, bundles, store
+from belink.registry import aliases, bundles
 from belink.registry.model_card import LONGEST, model_card, shortened
-from belink.registry.store import setup
+from belink.registry.store import locks, setup
 from belink.settings import Settings
 from tests.registry.test_aliases import RECORD, registered, server
 from tests.support.handmade import linker, parts
@@ -178,7 +178,7 @@ def test_two_people_at_once_move_the_alias_one_after_the_other(server: Settings,
 def test_the_lock_of_a_process_that_died_is_taken(registry_home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     registered(registry_home)
     setup(registry_home).create_registered_model("promote-sample.lock", tags={"belink.kind": "lock"})
-    monkeypatch.setattr(store, "LEASE", 1.0)
+    monkeypatch.setattr(locks, "LEASE", 1.0)
     assert aliases.promote(registry_home, "sample", "1")["champion"] == "1"
 
 
@@ -208,7 +208,7 @@ def test_of_two_who_take_the_lock_of_a_process_that_died_the_second_waits_on(
 ) -> None:
     registered(registry_home)
     setup(registry_home).create_registered_model("promote-sample.lock", tags={"belink.kind": "lock"})
-    monkeypatch.setattr(store, "LEASE", 1.0)
+    monkeypatch.setattr(locks, "LEASE", 1.0)
     real = MlflowClient.delete_registered_model
 
     def second(self: MlflowClient, name: str) -> None:

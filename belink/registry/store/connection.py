@@ -1,0 +1,129 @@
+"""The MLflow store, made ready: a client for it, and its errors in one line.
+
+A SQLite store is created aside and moved into place: one whose migration was killed half-way is ruined for good, and
+so is one that two processes migrate at once.
+"""
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlparse
+
+from belink import artefacts
+from belink.errors import RegistryError, first_line
+from belink.registry.lookup import sqlite_file
+from belink.settings import Settings, environment_restored, without_password
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "belink"
+BUNDLE, KIND, HOME = "belink.bundle", "belink.kind", "belink.home"  # tags
+
+
+def setup(settings: Settings) -> "MlflowClient":
+    """A client for ``settings.tracking_uri`` whose store is ready for several processes at once.
+
+    :raises RegistryError: the store cannot be reached, or has another MLflow's schema.
+    """
+    # Read by mlflow while it is imported.
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"  # standard output is the answer's
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # the default waits for minutes
+    import mlflow
+
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    uri = settings.tracking_uri
+    database = sqlite_file(uri)
+    if database is not None and not database.exists():
+        with locked(settings, "registry"):
+            if not database.exists():
+                create_database(database)
+    with one_line(f"{without_password(uri)}: the MLflow store cannot be used"):
+        client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
+        if client.get_experiment_by_name(EXPERIMENT) is None:
+            with locked(settings, "registry"):
+                if client.get_experiment_by_name(EXPERIMENT) is None:
+                    # A server decides where artifacts lie; a bare database would put them below the current folder.
+                    local = None if uri.startswith("http") else (settings.home / "artifacts").as_uri()
+                    client.create_experiment(EXPERIMENT, artifact_location=local)
+    return client
+
+
+@contextmanager
+def pointed_at(settings: Settings) -> Iterator[None]:
+    """MLflow's module-level functions work on this store; afterwards on none, and no child process inherits it.
+
+    Registering needs it too: the SQLite store looks up a logged model through them.
+    """
+    import mlflow
+
+    with environment_restored("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        mlflow.set_tracking_uri(settings.tracking_uri)
+        mlflow.set_registry_uri(settings.tracking_uri)
+        try:
+            yield
+        finally:
+            mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+            mlflow.set_registry_uri(None)  # type: ignore[arg-type]
+
+
+def create_database(database: Path) -> None:
+    """Make an MLflow database with the newest schema; aside, since one half migrated is ruined for good."""
+    from mlflow.store.db import utils
+
+    database.parent.mkdir(parents=True, exist_ok=True)
+    for left in database.parent.glob(f".tmp-{database.name}-*"):
+        left.unlink()
+    with artefacts.atomic_write(database) as aside:
+        engine = utils.create_sqlalchemy_engine_with_retry(f"sqlite:///{aside}")  # type: ignore[no-untyped-call]
+        utils._initialize_tables(engine)  # type: ignore[no-untyped-call]
+        engine.dispose()
+
+
+def may_hold_anything(settings: Settings) -> bool:
+    """Whether it is worth asking: a local database that was never made holds nothing, and reading makes none."""
+    database = sqlite_file(settings.tracking_uri)
+    return database is None or database.exists()
+
+
+def local_folder(address: str) -> Path | None:
+    """The folder that an artifact's address names on this machine, there or not; ``None`` for one elsewhere."""
+    parsed = urlparse(address)
+    if parsed.scheme not in ("", "file"):
+        return None
+    return Path(unquote(parsed.path))
+
+
+@contextmanager
+def one_line(what: str) -> Iterator[None]:
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, shutil.Error) as error:
+        said = f"{what}: {first_line(error, 300)}"
+        # MLflow's messages hold the whole address; a cause that holds a password must not reach any log.
+        raise RegistryError(without_password(said)) from (error if without_password(str(error)) == str(error) else None)
+
+
+@contextmanager
+def locked(settings: Settings, name: str) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    settings.locks.mkdir(parents=True, exist_ok=True)
+    path = settings.locks / f"{name}.lock"
+    try:
+        with FileLock(path, timeout=120):
+            yield
+    except Timeout as error:
+        raise RegistryError(
+            f"{path}: another process has held it for two minutes; try again once it is done"
+        ) from error

@@ -1,0 +1,69 @@
+"""Locks for those who work with the same registry, on this machine and on others."""
+
+import logging
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from belink.registry.store.connection import KIND, locked
+from belink.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+LEASE = 30.0  # seconds; moving an alias takes one
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def locked_everywhere(settings: Settings, client: "MlflowClient", name: str) -> Iterator[None]:
+    """Like :func:`locked`, and for those too who work with the same registry on another machine or in another home.
+
+    MLflow has no lock, but of two that make a model of one name, one is refused. A holder that dies leaves it behind:
+    who has seen the same one for ``LEASE`` seconds by a clock that cannot be set takes it away.
+    """
+    lock = f"{name}.lock"
+    with locked(settings, name):
+        seen, since = None, time.monotonic()
+        while (made := _made_lock(client, lock)) is not None:
+            if made != seen:
+                seen, since = made, time.monotonic()
+            elif time.monotonic() - since > LEASE:
+                log.warning("%s: taking it from a process that died with it", lock)
+                with _unless_gone():  # another who waits was first
+                    client.delete_registered_model(lock)
+            time.sleep(random.uniform(0.05, 0.25))  # noqa: S311 (no secret: two that wait shall not keep in step)
+        try:
+            yield
+        finally:
+            client.delete_registered_model(lock)
+
+
+def _made_lock(client: "MlflowClient", lock: str) -> int | None:
+    """``None`` once the lock is ours; else when the one that is there was made, 0 if it was given back meanwhile."""
+    from mlflow.exceptions import MlflowException
+
+    made: int | None = 0
+    with _unless_gone():  # MLflow, too, looks for what it refuses to make again
+        try:
+            client.create_registered_model(lock, tags={KIND: "lock"})
+            made = None
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            made = int(client.get_registered_model(lock).creation_timestamp)
+    return made
+
+
+@contextmanager
+def _unless_gone() -> Iterator[None]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise

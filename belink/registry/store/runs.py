@@ -1,0 +1,125 @@
+"""Runs and the models that are logged in them: how a bundle comes into the store, and how it goes."""
+
+import logging
+import shutil
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from belink.errors import RegistryError
+from belink.registry.store.connection import BUNDLE, EXPERIMENT, HOME, KIND, local_folder
+from belink.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What a run tells MLflow besides the bundle."""
+
+    params: Mapping[str, object] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)  # names without "@"
+    reports: Mapping[str, str] = field(default_factory=dict)  # file name → text
+    datasets: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # name → (where from, sha256)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    description: str = ""  # Markdown
+    share_restricted: bool = False  # a server may hold releases that are not redistributable
+
+
+def log_bundle(
+    client: "MlflowClient", settings: Settings, stored: Path, manifest: Mapping[str, Any], record: RunRecord
+) -> tuple[str, str, str]:
+    """A finished run with the model logged in it: (run id, model URI, model id). To be called :func:`pointed_at`.
+
+    :param stored: the bundle, or the folder with its reference.
+    """
+    import mlflow
+    from mlflow.data.dataset_source_registry import resolve_dataset_source
+    from mlflow.data.meta_dataset import MetaDataset
+    from mlflow.entities import LoggedModelInput
+
+    linker, key = manifest["linker"], manifest["key"]
+    experiment = _experiment(client)
+    tags = {**record.tags, BUNDLE: key, KIND: "refresh", HOME: _here(settings)}
+    with (
+        mlflow.start_run(
+            experiment_id=experiment, run_name=f"{linker}-{key}", tags=tags, log_system_metrics=False
+        ) as run,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # advice for authors of models, not for those who refresh one
+        mlflow.log_params({name: str(value)[:6000] for name, value in record.params.items()})
+        for name, content in record.reports.items():
+            mlflow.log_text(content, name)
+        logged = mlflow.pyfunc.log_model(
+            name=linker,
+            python_model=str(Path(__file__).parents[1] / "pyfunc_model.py"),
+            artifacts={"bundle": str(stored)},
+            pip_requirements=[f"belink=={manifest['belink']}", f"mlflow=={mlflow.__version__}"],
+            metadata={"lineage": manifest["lineage"]},
+            params={name: str(manifest["lineage"][name]) for name in ("index", "adapter", "bundle")},
+        )
+        # Of the model, and so of the run too: MLflow's page compares models by these.
+        mlflow.log_metrics(dict(record.metrics), model_id=logged.model_id)
+        for name, (source, sha256) in record.datasets.items():
+            dataset = MetaDataset(resolve_dataset_source(source), name=name, digest=sha256[:36])  # type: ignore[abstract]
+            model = LoggedModelInput(model_id=logged.model_id)
+            mlflow.log_input(dataset, context="refresh", tags={"sha256": sha256}, model=model)
+        return run.info.run_id, logged.model_uri, logged.model_id
+
+
+def drop_unfinished(client: "MlflowClient", settings: Settings, linker: str, key: str) -> None:
+    """Remove what a killed registration of the same bundle, from this home, left in the store."""
+    experiment = _experiment(client)
+    mine = f"tags.`{BUNDLE}` = '{key}' AND tags.`{HOME}` = '{_here(settings)}'"
+    for run in client.search_runs([experiment], mine):
+        if client.search_model_versions(f"name = '{linker}' AND run_id = '{run.info.run_id}'"):
+            continue
+        log.info("%s: removing the unfinished run %s", linker, run.info.run_id)
+        drop_run(client, run.info.run_id)
+
+
+def drop_run(client: "MlflowClient", run_id: str) -> None:
+    """Remove a run and the models logged in it, with their files where the store lies on this machine."""
+    models = client.search_logged_models([_experiment(client)], filter_string=f"source_run_id = '{run_id}'")
+    folders = [local_folder(str(client.get_run(run_id).info.artifact_uri))]
+    for model in models:
+        folders.append(local_folder(str(model.artifact_location)))
+        client.delete_logged_model(model.model_id)
+    client.delete_run(run_id)
+    for folder in folders:
+        if folder is not None:
+            shutil.rmtree(folder.parent, ignore_errors=True)
+
+
+def ensure_model(client: "MlflowClient", linker: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(linker, tags={KIND: "linker"})
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        if KIND not in client.get_registered_model(linker).tags:
+            raise RegistryError(
+                f"{linker}: expected a linker of belink in the registry, found somebody else's model of that name; "
+                "name the linker differently"
+            ) from error
+
+
+def _experiment(client: "MlflowClient") -> str:
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
+        raise RegistryError(f"expected the experiment {EXPERIMENT} in MLflow, found none; was it deleted meanwhile?")
+    return str(found.experiment_id)
+
+
+def _here(settings: Settings) -> str:
+    import socket
+
+    return f"{socket.gethostname()}:{settings.home}".replace("'", "")
