@@ -178,13 +178,19 @@ class Link:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateResult:
-    """One bound, held against one number."""
+    """The value of one gate, held against its bound."""
 
     name: str
-    value: float | None  # None: could not be measured, which fails the gate
+    value: float | None  # None: there is no number, as without timings
     bound: float
     passed: bool
     detail: str = ""
+    measured: bool = True  # False: on too few items for the bound to mean anything; passes unless that is not allowed
+
+    @property
+    def verdict(self) -> Literal["pass", "FAIL", "not measured"]:
+        """The outcome in words, for tables."""
+        return "FAIL" if not self.passed else "pass" if self.measured else "not measured"
 
 
 def link_json(link: Link, *, n_candidates: int | None = None) -> dict[str, Any]:

@@ -109,12 +109,11 @@ def evaluate_corpus(
         comparison = paired_bootstrap(found, predictions.read_predictions(against))
         answer["comparison"] = asdict(comparison)
     if report is not None:
-        from belink.evaluation.report import html
-        from belink.evaluation.report import write as write_report
+        from belink.evaluation.report import render_html, write_page
 
         facts = {"corpus": str(corpus), **linker.lineage}
         title = f"{linker.declaration.name} on {corpus.name}"
-        write_report(report, html(evaluation, title=title, comparison=comparison, facts=facts))
+        write_page(report, render_html(evaluation, title=title, comparison=comparison, facts=facts))
     return answer
 
 

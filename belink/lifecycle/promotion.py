@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from belink import artefacts
+from belink import artefacts, markdown
 from belink.errors import GateRefused
 from belink.evaluation import metrics
 from belink.evaluation.gates import check_linker_gates, failed_gates
@@ -288,7 +288,7 @@ def refuse_release(run: RefreshRun, error: GateRefused) -> RefreshOutcome:
 
 def gate_report(gates: Sequence[GateResult]) -> str:
     """Return a Markdown table."""
-    return gate_table(gates) + "\n"
+    return f"{gate_table(gates)}\n"
 
 
 def index_report(index: "IndexReport") -> str:
@@ -300,9 +300,7 @@ def index_report(index: "IndexReport") -> str:
         "recall@10 against exact search": f"{index.recall_at_10:.4f}",
         "seconds": f"{index.seconds:.1f}",
     }
-    return (
-        "\n".join(["| index | |", "| --- | ---: |", *(f"| {name} | {value} |" for name, value in rows.items())]) + "\n"
-    )
+    return f"{markdown.table(['index', ''], [*rows.items()], right=[''])}\n"
 
 
 def _evaluations(evaluation: Path) -> dict[str, Evaluation]:
@@ -316,12 +314,12 @@ def _evaluations(evaluation: Path) -> dict[str, Evaluation]:
 
 def _report(evaluation: Path, title: str, gates: Sequence[GateResult], lineage: Mapping[str, str]) -> str:
     """Return the challenger's HTML page."""
-    from belink.evaluation.report import html
+    from belink.evaluation.report import render_html
 
     figures = _evaluations(evaluation)
     challenger, champion = figures["challenger"], figures.get("champion")
     comparison = paired_bootstrap(challenger.predictions, champion.predictions) if champion else None
-    return html(challenger, title=title, gates=gates, comparison=comparison, facts=lineage)
+    return render_html(challenger, title=title, gates=gates, comparison=comparison, facts=lineage)
 
 
 def _open(run: RefreshRun, challenger: Challenger, folders: Mapping[str, Path]) -> dict[str, Linker]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from belink import artefacts
+from belink import artefacts, markdown
 from belink.errors import ReleaseError
 from belink.ontology import release
 
@@ -82,17 +82,21 @@ class Diff:
         return {**asdict(self), "live": list(self.live)}
 
     def markdown(self) -> str:
-        """A table of the counts, then the examples of each change."""
-        lines = [f"# {self.ontology}: {self.old} → {self.new}", "", "| change | count |", "| --- | ---: |"]
-        lines += [f"| {_said(change)} | {getattr(self, change):,} |" for change in CHANGES]
-        lines += [f"| live concepts | {self.live[0]:,} → {self.live[1]:,} |"]
+        """Return a table of the counts, then a table of the examples of each change."""
+        counts = [(change.replace("_", " "), f"{getattr(self, change):,}") for change in CHANGES]
+        counts.append(("live concepts", f"{self.live[0]:,} → {self.live[1]:,}"))
+        parts = [
+            f"# {markdown.escape(self.ontology)}: {markdown.escape(self.old)} → {markdown.escape(self.new)}",
+            markdown.table(["change", "count"], counts, right=["count"]),
+        ]
         for change, rows in self.examples.items():
             if rows:
-                more = getattr(self, change) - len(rows)
-                lines += ["", f"## {_said(change)}" + (f" (first {len(rows)})" if more else ""), ""]
-                lines += [f"| {' | '.join(rows[0])} |", "|" + " --- |" * len(rows[0])]
-                lines += [f"| {' | '.join(_cell(value) for value in row.values())} |" for row in rows]
-        return "\n".join(lines) + "\n"
+                shown = f" (first {len(rows)})" if len(rows) < getattr(self, change) else ""
+                parts += [
+                    f"## {change.replace('_', ' ')}{shown}",
+                    markdown.table([*rows[0]], [[*r.values()] for r in rows]),
+                ]
+        return "\n\n".join(parts) + "\n"
 
 
 def diff(old: Path, new: Path, *, examples: int = 20) -> Diff:
@@ -134,11 +138,3 @@ def _first(connection: "duckdb.DuckDBPyConnection", table: str, limit: int) -> l
     cursor = connection.execute(f"SELECT * FROM {table} ORDER BY ALL LIMIT ?", [limit])  # noqa: S608
     names = [column[0] for column in cursor.description or ()]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
-def _said(change: str) -> str:
-    return change.replace("_", " ")
-
-
-def _cell(value: object) -> str:
-    return "" if value is None else str(value).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")

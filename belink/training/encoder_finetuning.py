@@ -124,9 +124,12 @@ def finetune(
         "recall_after": after,
         "platform": checkpoints.describe_platform(device, dtype),
     }
-    with artefacts.build(target) as folder:
+
+    def fill(folder: Path) -> dict[str, Any]:
         model.save(str(folder), create_model_card=False)
-        artefacts.write_manifest(folder, manifest)
+        return manifest
+
+    artefacts.make(target, fill)
     shutil.rmtree(work, ignore_errors=True)
     return _report(target, new=True)
 
