@@ -28,6 +28,16 @@ for name in ("MLFLOW_TRACKING_URI", "BELINK_HOME", "PREFECT_API_URL", "UTS_API_K
     os.environ.pop(name, None)
 
 
+_STARTS_SOMETHING = {"empty_registry", "prefect_server", "served_home"}  # fixtures that take seconds
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as heavy what uses a registry, a server or a service, so that nobody has to remember."""
+    for item in items:
+        if _STARTS_SOMETHING & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.heavy)
+
+
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that forgets to say where it works must not write into the checkout."""

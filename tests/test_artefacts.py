@@ -87,6 +87,7 @@ def test_a_folder_without_a_manifest_gives_way(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["manifest.json", "part"]
 
 
+@pytest.mark.heavy
 def test_of_builders_at_the_same_time_one_wins_and_all_end_well(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     ready, go = context.Semaphore(0), context.Event()
@@ -107,6 +108,7 @@ def test_of_builders_at_the_same_time_one_wins_and_all_end_well(tmp_path: Path) 
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.heavy
 def test_a_killed_build_is_invisible_and_swept_by_the_next(tmp_path: Path) -> None:
     for seconds in (0.0, 0.05, 0.2):
         process = subprocess.Popen([sys.executable, "-c", BUILD, str(tmp_path / "a"), "0.01"])

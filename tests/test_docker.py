@@ -110,6 +110,7 @@ def test_every_variable_is_in_the_example() -> None:
         assert re.search(rf"(?m)^{name}=", example), name
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", [name for name, service in SERVICES.items() if "command" in service])
 def test_commands_are_commands(name: str) -> None:
     """Each option of a command is one that its program knows."""

@@ -13,6 +13,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("belink", "flows", "ontologies")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
+pytestmark = pytest.mark.heavy
+
 PIP = [sys.executable, "-m", "pip"]
 
 

@@ -270,6 +270,7 @@ def test_an_external_dtd_is_never_loaded(tmp_path: Path) -> None:
     assert read(tmp_path / "x", BIOC_XML)[0] == [filled(DOCUMENT)]
 
 
+@pytest.mark.heavy
 def test_documents_stream_so_that_memory_does_not_follow_the_file(tmp_path: Path) -> None:
     def peak(format: Format, copies: int) -> int:
         path = tmp_path / f"x{SUFFIX[format]}"

@@ -121,6 +121,7 @@ def test_a_loss_refuses_when_it_is_larger_than_tolerated_and_no_chance(
     assert one(check_linker_gates(ALL, measured(challenger), measured(champion)), "not_below_champion").passed == passed
 
 
+@pytest.mark.heavy
 def test_equal_challengers_are_refused_at_most_one_time_in_twenty_and_bad_ones_nearly_always() -> None:
     draw = np.random.default_rng(7)
 

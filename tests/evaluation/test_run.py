@@ -20,6 +20,8 @@ from belink.training.splits import EvaluationItem
 from tests.support import small
 from tests.support.corpora import write_jsonl
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(scope="module")
 def linker(tmp_path_factory: pytest.TempPathFactory, models: dict[str, str]) -> Linker:

@@ -81,6 +81,7 @@ def test_parameters_explain_themselves() -> None:
         assert all(field.get("description") for field in request["properties"].values())
 
 
+@pytest.mark.heavy
 def test_deploying_needs_a_server_that_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     with pytest.raises(ServerError, match="PREFECT_API_URL, found none"):
@@ -129,6 +130,7 @@ def test_deploying_twice_leaves_what_deploying_once_did(prefect_server: Path, mo
         deploy(Wanted(linkers=["sample"], infrastructure="docker", image="belink"))
 
 
+@pytest.mark.heavy
 def test_what_crashed_is_asked_for_again_until_it_has_crashed_too_often(tmp_path: Path) -> None:
     server = PrefectServer(tmp_path)
     server.start()

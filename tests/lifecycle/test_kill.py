@@ -143,6 +143,7 @@ def servers_in(home: Path) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.heavy
 @pytest.mark.timeout(600)
 def test_the_server_of_a_killed_flow_is_ended_and_that_of_a_living_one_is_not(tmp_path: Path) -> None:
     program = """

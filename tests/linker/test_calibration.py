@@ -260,6 +260,7 @@ def test_the_only_exact_match_is_settled_unless_held_out_questions_speak_against
     assert doubtful.report["accuracy"] > 0.9
 
 
+@pytest.mark.heavy
 def test_a_model_is_asked_as_far_as_it_helps():
     helpful = calibration.fit(*world(1500, model_knows=1.0)).report
     useless = [calibration.fit(*world(1500, model_knows=0.0, seed=seed)).report for seed in range(5)]

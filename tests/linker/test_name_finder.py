@@ -167,6 +167,7 @@ def test_a_name_seen_twice_is_not_yet_judged() -> None:
     assert learn({"recurrence", "anemia"}, documents) == Lexicon()
 
 
+@pytest.mark.heavy
 def test_hundred_thousand_names_are_searched_at_100_kb_a_second() -> None:
     draw = random.Random(5)
     syllables = ["car", "di", "o", "neph", "ro", "tox", "ic", "itis", "emia", "osis", "hep", "at", "my", "path", "y"]

@@ -100,6 +100,7 @@ def test_names_of_a_corpus_may_move_to_what_replaces_the_concept(tmp_path: Path)
     assert gates(new, old, "X:404")["max_corpus_names_lost"].value == 0
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("n", [200_000])
 def test_a_deep_hierarchy_is_searched_for_cycles_in_seconds(tmp_path: Path, n: int) -> None:
     chain = (concept(i, parents=(i + 1,)) for i in range(n))

@@ -303,6 +303,7 @@ def child(program: str, here: Settings, path: Path, **popen: Any) -> subprocess.
 READ_ONCE = "print(ingest(source(), [path], here).new)"
 
 
+@pytest.mark.heavy
 def test_two_processes_reading_the_same_file_make_one_release(here: Settings, tmp_path: Path) -> None:
     path = file(tmp_path, *many(2000))
     both = [child(READ_ONCE, here, path, stdout=subprocess.PIPE) for _ in range(2)]
@@ -312,6 +313,7 @@ def test_two_processes_reading_the_same_file_make_one_release(here: Settings, tm
     assert [each.name for each in (here.releases / "x").iterdir()] == ["2025-01-01"]
 
 
+@pytest.mark.heavy
 def test_a_killed_ingest_leaves_nothing_to_be_seen_and_the_next_one_finishes(here: Settings, tmp_path: Path) -> None:
     path = file(tmp_path, *many(4000))
     chance = random.Random(13)
@@ -333,6 +335,7 @@ def test_a_killed_ingest_leaves_nothing_to_be_seen_and_the_next_one_finishes(her
     assert [each.name for each in (here.releases / "x").iterdir()] == ["2025-01-01"]
 
 
+@pytest.mark.heavy
 def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(here: Settings, tmp_path: Path) -> None:
     path = file(tmp_path, *many(4000))
     # A limit on the size of files stands in for a disk that fills up.

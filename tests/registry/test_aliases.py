@@ -228,6 +228,7 @@ def _create(database: str) -> None:
     create_database(Path(database))
 
 
+@pytest.mark.heavy
 def test_a_migration_killed_half_way_leaves_no_database(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     process = context.Process(target=_create, args=(str(tmp_path / "mlflow.db"),))

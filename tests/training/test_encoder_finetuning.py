@@ -20,6 +20,9 @@ from belink.training.encoder_finetuning import ConceptNames
 from belink.training.holdout import is_held_out
 from belink.weights import ResolvedModel
 
+pytestmark = pytest.mark.heavy
+
+
 CONFIG = EncoderConfig(pooling="mean")
 PARTS = ("cardiac", "renal", "hepatic", "pulmonary", "gastric", "dermal", "neural", "ocular", "osseous", "vascular")
 TWINS = ("heart", "kidney", "liver", "lung", "stomach", "skin", "nerve", "eye", "bone", "vessel")

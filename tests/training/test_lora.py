@@ -21,6 +21,9 @@ from belink.records import Candidate, Mention, Question
 from belink.training import checkpoints, lora
 from belink.weights import ResolvedModel
 
+pytestmark = pytest.mark.heavy
+
+
 NAMES = ("breast carcinoma", "type 2 diabetes mellitus", "β-thalassaemia major", "melanoma", "Alzheimer disease")
 CONFIG = RerankerConfig(options=4, sentence=False, orders=1)
 TRAINING = TrainingConfig(batch_size=4, lora_rank=4, learning_rate=5e-3, checkpoint_every=4)

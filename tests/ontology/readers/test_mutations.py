@@ -24,6 +24,8 @@ from tests.support.made_releases import concept
 from tests.support.made_releases import source as plain_source
 from tests.support.read_sources import DATA, Read, read
 
+pytestmark = pytest.mark.heavy
+
 NASTY = [
     b'"', b"'", b"|", b"||", b"\t", b"\n", b"\r", b"\r\n", b"\0", b"\xff", b"\xc3", b"\xef\xbb\xbf", b"\\", b";", b",",
     b"#", b"\n#", b" ", b"&", b"&lol;", b"&amp;", b"<", b">", b"]]>", b"<!--", b"<!ENTITY a 'b'>", b"MESH:", b":",

@@ -21,6 +21,8 @@ from tests.ontology.readers.test_obo import SAMPLES, TERM
 from tests.ontology.readers.test_obo_formats import OWL, as_json, graph
 from tests.support.recorded import Recorded, read
 
+pytestmark = pytest.mark.heavy
+
 FORMATS = ("obo", "owl", "json")
 TOKENS = [
     token.encode("utf-8", "surrogateescape")
