@@ -235,7 +235,7 @@ def test_a_text_kept_in_sentences_alone_is_put_together(tmp_path: Path) -> None:
         '{"id": "1", "text": "β-thalassaemia in naïve \xe9tats"}\n'.encode() + b'{"id": "2", "text": "\xff"}\n',
         b"1|t|title\n1|a|\x00\xff\n",
         b"1|t|title\n\n1\t0\t5\ttitle\tDisease\tD1\n",
-        gzip.compress(b'{"id": "1", "text": "x"}\n' * 50)[:-12],
+        gzip.compress(b'{"id": "1", "text": "x"}\n' * 50, mtime=0)[:-12],
         b"\x1f\x8b\x08\x00garbage",
     ],
 )
@@ -412,7 +412,7 @@ def test_a_parquet_table_is_recognised_whatever_its_name(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b" \n", b"\x89PNG\r\n\x1a\n\x00\x00\xff", gzip.compress(b"COPD" * 9)[:-9], b"<html/>"]
+    "content", [b"", b" \n", b"\x89PNG\r\n\x1a\n\x00\x00\xff", gzip.compress(b"COPD" * 9, mtime=0)[:-9], b"<html/>"]
 )
 def test_a_file_that_is_no_text_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "note.txt").write_bytes(content if content != b"<html/>" else b"<!DOCTYPE html><html/>")
