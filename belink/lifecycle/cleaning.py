@@ -83,12 +83,13 @@ def _found(settings: Settings, keep: int, busy: list[str], busy_ontologies: list
             if each.aliases or place < keep or linker in busy:
                 _need(settings, needed, linker, each)
                 continue
+            folders = (each.folder,) if each.folder and each.folder.is_relative_to(settings.home) else ()
             yield Removal(
                 what="version",
                 path=f"{linker} version {each.number}",
                 why=f"no alias, and not among the newest {keep}",
-                bytes=_size(each.folder) if each.folder else 0,
-                folders=(each.folder,) if each.folder else (),
+                bytes=sum(map(_size, folders)),
+                folders=folders,
                 version=(linker, each.number),
             )
     yield from _scratch(settings, {*busy, *busy_ontologies})

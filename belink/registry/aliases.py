@@ -6,7 +6,8 @@ One registered model a linker, one version a bundle, and three aliases: ``champi
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from belink.errors import BundleError, RegistryError
 from belink.linker import bundle
 from belink.ontology import release as releases
 from belink.registry import bundles
-from belink.registry.lookup import lookup
+from belink.registry.lookup import Lookup, lookup
+from belink.registry.moved import put_right
 from belink.registry.store import BUNDLE, KIND, RunRecord, Store, local_folder, may_hold_anything, one_line
 from belink.registry.store.registered import StoredLinker
 from belink.settings import Settings, without_password
@@ -73,10 +75,18 @@ def settle(settings: Settings, linker: str, version: str, outcome: str, failed: 
 
 def aliases(settings: Settings, linker: str) -> dict[str, str]:
     """Return alias → version; ``{}`` for a linker that was never registered."""
-    with lookup(settings.tracking_uri) as file:
+    with _database(settings) as file:
         if file is not None:
             return file.aliases(linker)
     return Store(settings).aliases(linker)
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[Lookup | None]:
+    """A home's own database, opened without MLflow; ``None`` where only MLflow can read the registry."""
+    put_right(settings)
+    with lookup(settings.tracking_uri) as file:
+        yield file
 
 
 def champion(settings: Settings, linker: str) -> str | None:
@@ -105,7 +115,7 @@ def promote(settings: Settings, linker: str, version: str, *, expect: str | None
         one_line(f"{linker}: version {version} could not be promoted"),
         store.locked(f"promote-{linker}"),
     ):
-        store.version(linker, version)
+        _require_bundle(store, linker, version)
         before = store.aliases(linker)
         current = before.get(CHAMPION)
         if expect != "any" and current != expect:
@@ -144,7 +154,7 @@ def rollback(settings: Settings, linker: str) -> dict[str, Any]:
                 f"{linker}: expected a version before {current} to go back to, found none; "
                 f"belink promote {linker} VERSION picks any other"
             )
-        store.version(linker, target)
+        _require_bundle(store, linker, target)
         store.tag_version(linker, current, {_WITHDRAWN: _now()})
         store.tag_version(linker, target, {_WITHDRAWN: None, _PROMOTED: _now()})
         # Champion first: killed in between, the rollback has happened and only the way forward again is lost.
@@ -161,7 +171,7 @@ def bundle_path(settings: Settings, linker: str, name: str = CHAMPION) -> tuple[
     :raises RegistryError: no such linker, alias or version.
     """
     version = version_of(settings, linker, name)
-    with lookup(settings.tracking_uri) as file:
+    with _database(settings) as file:
         address = file.location(linker, version) if file is not None else None
     if address is not None and (local := local_folder(address)) is not None:
         return bundles.bundle_in(settings, local, f"{linker} version {version}"), version
@@ -232,7 +242,7 @@ def linkers(settings: Settings) -> list[str]:
     """Return the names of the linkers that are registered, in alphabetical order."""
     if not may_hold_anything(settings):
         return []
-    with lookup(settings.tracking_uri) as file:
+    with _database(settings) as file:
         if file is not None:
             return file.linkers(KIND)
     return [linker.name for linker in Store(settings).linkers()]
@@ -293,6 +303,21 @@ def _last_refresh(store: Store, linker: StoredLinker) -> dict[str, Any]:
 def _nothing_registered(linker: str, name: str, known: Mapping[str, str]) -> RegistryError:
     there = ", ".join(f"{alias} (version {version})" for alias, version in sorted(known.items())) or "nothing"
     return RegistryError(f"{linker}@{name}: expected a registered version, found {there}; belink refresh makes one")
+
+
+def _require_bundle(store: Store, linker: str, version: str) -> None:
+    """Check that consumers of a version would find its bundle, as far as that costs no download.
+
+    :raises RegistryError: there is no such version, or its bundle is not there.
+    :raises BundleError: a part of it is missing.
+    """
+    store.version(linker, version)
+    model = local_folder(store.address(linker, version))
+    if model is None:
+        return
+    folder = bundles.local_bundle(store.settings, model, f"{linker} version {version}")
+    if folder is not None:
+        bundle.check_parts(folder, deep=False)
 
 
 def _is_sound(store: Store, linker: str, version: str) -> bool:

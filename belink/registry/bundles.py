@@ -46,26 +46,54 @@ def storable(settings: Settings, folder: Path, manifest: Mapping[str, Any], stor
 
 
 def resolve(settings: Settings, folder: Path) -> Path:
-    """The bundle itself: ``folder``, or what the reference in it names, which is then here and the right one.
+    """Return the bundle itself: ``folder``, or what the reference in it names, which is then here and the right one.
 
     :raises BundleError: the reference cannot be read, or leads to nothing or to something else.
     """
     if not (folder / REFERENCE).is_file():
         return folder
-    try:
-        reference = json.loads((folder / REFERENCE).read_text(encoding="utf-8"))
-        address, sha256 = str(reference["uri"]), str(reference["sha256"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{folder / REFERENCE}: expected uri and sha256, found {error!r}; refresh again") from error
-    found = local_folder(address) or _fetched(settings, address, sha256)
-    if not artefacts.exists(found):
+    address, sha256 = _read_reference(folder)
+    path = referenced_folder(settings, address) or _fetched(settings, address, sha256)
+    if not artefacts.exists(path):
         raise BundleError(f"{without_password(address)}: expected a bundle, found none; was it moved? Roll back")
-    if artefacts.sha256(found / artefacts.MANIFEST) != sha256:
+    if artefacts.sha256(path / artefacts.MANIFEST) != sha256:
         raise BundleError(
             f"{without_password(address)}: expected the bundle whose manifest has sha256 {sha256[:16]}…, found "
             "another; roll back or refresh again"
         )
-    return found
+    return path
+
+
+def _read_reference(folder: Path) -> tuple[str, str]:
+    """Return the address and the sha256 of the manifest that a reference names."""
+    try:
+        reference = json.loads((folder / REFERENCE).read_text(encoding="utf-8"))
+        return str(reference["uri"]), str(reference["sha256"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{folder / REFERENCE}: expected uri and sha256, found {error!r}; refresh again") from error
+
+
+def referenced_folder(settings: Settings, address: str) -> Path | None:
+    """Return the folder on this machine that a reference names; ``None`` for one elsewhere.
+
+    What lies in this home goes before the address: the home may be a copy of the one where the reference was written.
+    """
+    folder = local_folder(address)
+    if folder is None:
+        return None
+    own = settings.home / "referenced" / folder.parent.name / folder.name
+    return own if artefacts.exists(own) else folder
+
+
+def local_bundle(settings: Settings, model: Path, what: str) -> Path | None:
+    """Return the bundle of the logged model in the folder ``model``; ``None`` for one that would have to be fetched.
+
+    :raises RegistryError: it holds none, or several.
+    """
+    folder = _stored_in(model, what)
+    if (folder / REFERENCE).is_file() and referenced_folder(settings, _read_reference(folder)[0]) is None:
+        return None
+    return resolve(settings, folder)
 
 
 def _fetched(settings: Settings, address: str, sha256: str) -> Path:
@@ -78,16 +106,21 @@ def _fetched(settings: Settings, address: str, sha256: str) -> Path:
 
 
 def bundle_in(settings: Settings, model: Path, what: str) -> Path:
-    """The bundle of a logged model that lies in the folder ``model``.
+    """Return the bundle of the logged model that lies in the folder ``model``.
 
     :raises RegistryError: it holds none, or several.
     """
-    found = sorted(
+    return resolve(settings, _stored_in(model, what))
+
+
+def _stored_in(model: Path, what: str) -> Path:
+    """Return the folder in a logged model that holds the bundle, or the reference to it."""
+    folders = sorted(
         path.parent for path in (model / "artifacts").glob("*/*.json") if path.name in (artefacts.MANIFEST, REFERENCE)
     )
-    if len(found) != 1:
-        raise RegistryError(f"{what}: expected one bundle in {model}, found {len(found)}; roll back or refresh again")
-    return resolve(settings, found[0])
+    if len(folders) != 1:
+        raise RegistryError(f"{what}: expected one bundle in {model}, found {len(folders)}; roll back or refresh again")
+    return folders[0]
 
 
 def fetch(settings: Settings, linker: str, version: str, key: str) -> Path:

@@ -15,7 +15,7 @@ from belink.errors import ReleaseError
 from belink.linker import bundle
 from belink.ontology import release as releases
 from belink.registry import aliases as registry
-from belink.registry.bundles import REFERENCE
+from belink.registry.bundles import REFERENCE, referenced_folder
 from belink.registry.store import Store, StoredVersion, local_folder, may_hold_anything, one_line, read_part
 from belink.settings import Settings
 
@@ -69,7 +69,7 @@ def _part(settings: Settings, address: str, key: str, name: str) -> Any:
     except ValueError:
         return None
     try:
-        return _read(settings, elsewhere, name) if elsewhere else None
+        return _read(settings, str(referenced_folder(settings, elsewhere) or elsewhere), name) if elsewhere else None
     except (LookupError, ValueError):
         return None
 
@@ -164,7 +164,7 @@ def _releases(tags: Mapping[str, str]) -> dict[str, str]:
 def _folder(store: Store, linker: str, version: StoredVersion) -> Path | None:
     key, address = version.bundle or "unknown", store.address(linker, version.number)
     if elsewhere := _referenced(store.settings, address, key):
-        return local_folder(elsewhere)
+        return referenced_folder(store.settings, elsewhere)
     local = local_folder(address)
     return None if local is None else local / "artifacts" / key
 

@@ -49,9 +49,9 @@ def bundle_here(settings: Settings, linker: str, version: Version) -> Path | Non
 
 
 def forget(settings: Settings, linker: str, number: str) -> None:
-    """Remove a version with its run, model and, where the store lies on this machine, their files.
+    """Remove a version with its run, its model and those of their files that lie in this home.
 
-    On a server elsewhere the files stay until its operator runs ``mlflow gc``.
+    On a server, and in a registry that several homes share, other files stay until its operator runs ``mlflow gc``.
 
     :raises RegistryError: an alias names it.
     """

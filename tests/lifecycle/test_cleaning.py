@@ -1,6 +1,7 @@
 """What an alias, the keep rule or a running refresh needs stays; the rest is named, and goes when told."""
 
 import os
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from filelock import FileLock
 
-from belink import artefacts
+from belink import artefacts, settings
 from belink.cli.main import belink
 from belink.errors import RegistryError
 from belink.lifecycle.cleaning import clean
@@ -155,3 +156,43 @@ def test_the_command_is_dry_unless_told(six: Settings) -> None:
     assert '"done": true' in done.stdout
     assert "would be removed" in done.stderr
     assert run(belink, words).output.strip() == "nothing to remove"
+
+
+def contents(folder: Path) -> dict[str, int]:
+    """Every file below ``folder`` but locks, with its modification time."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in files}
+
+
+def test_a_copied_home_is_independent_of_the_original(six: Settings, tmp_path: Path) -> None:
+    copy = settings.load(tmp_path / "copy")
+    shutil.copytree(six.home, copy.home)
+    before = contents(six.home)
+    hidden = six.home.rename(tmp_path / "hidden")
+    assert aliases.bundle_path(copy, "sample")[0].is_relative_to(copy.home)
+    assert [v.folder is not None and v.folder.is_dir() for v in versions.registered(copy, "sample")] == [True] * 6
+    done = clean(copy, keep=1, remove=True)
+    assert named(done, "version") == ["sample version 5", "sample version 4", "sample version 3"]
+    assert aliases.rollback(copy, "sample")["champion"] == "1"
+    bundle.check(aliases.bundle_path(copy, "sample")[0])
+    hidden.rename(six.home)
+    assert contents(six.home) == before
+    assert aliases.rollback(six, "sample")["champion"] == "1"
+    bundle.check(aliases.bundle_path(six, "sample", "4")[0])
+
+
+def test_an_alias_moves_only_to_a_version_whose_bundle_is_there(six: Settings) -> None:
+    before = aliases.aliases(six, "sample")
+    shutil.rmtree(aliases.bundle_path(six, "sample", before["previous"])[0])
+    with pytest.raises(RegistryError, match="expected one bundle in"):
+        aliases.rollback(six, "sample")
+    with pytest.raises(RegistryError, match="expected one bundle in"):
+        aliases.promote(six, "sample", before["previous"])
+    assert aliases.aliases(six, "sample") == before
+
+
+def test_files_of_another_home_stay_when_a_version_is_forgotten(six: Settings, tmp_path: Path) -> None:
+    other = replace(six, home=tmp_path / "other")  # another home with the same registry
+    folder = next(version.folder for version in versions.registered(other, "sample") if not version.aliases)
+    clean(other, keep=1, remove=True)
+    assert folder is not None and folder.is_dir()

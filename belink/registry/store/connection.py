@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlparse
 from belink import artefacts
 from belink.errors import RegistryError, first_line
 from belink.registry.lookup import sqlite_file
+from belink.registry.moved import put_right
 from belink.settings import Settings, environment_restored, without_password
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def setup(settings: Settings) -> "MlflowClient":
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     uri = settings.tracking_uri
+    put_right(settings)
     database = sqlite_file(uri)
     if database is not None and not database.exists():
         with locked(settings, "registry"):

@@ -170,9 +170,9 @@ class Store:
         self._client.delete_model_version(linker, number)
 
     def drop_run(self, run_id: str) -> None:
-        """Remove a run and the models logged in it, with their files where the store lies on this machine."""
+        """Remove a run and the models logged in it, with those of their files that lie in this home."""
         with pointed_at(self.settings):
-            drop_run(self._client, run_id)
+            drop_run(self._client, self.settings, run_id)
 
     def locked(self, name: str) -> AbstractContextManager[None]:
         """Keep out whoever else asks for the same lock, in this home or in another with the same registry."""

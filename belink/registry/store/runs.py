@@ -81,11 +81,11 @@ def drop_unfinished(client: "MlflowClient", settings: Settings, linker: str, key
         if client.search_model_versions(f"name = '{linker}' AND run_id = '{run.info.run_id}'"):
             continue
         log.info("%s: removing the unfinished run %s", linker, run.info.run_id)
-        drop_run(client, run.info.run_id)
+        drop_run(client, settings, run.info.run_id)
 
 
-def drop_run(client: "MlflowClient", run_id: str) -> None:
-    """Remove a run and the models logged in it, with their files where the store lies on this machine."""
+def drop_run(client: "MlflowClient", settings: Settings, run_id: str) -> None:
+    """Remove a run and the models logged in it, with those of their files that lie in this home."""
     models = client.search_logged_models([_experiment(client)], filter_string=f"source_run_id = '{run_id}'")
     folders = [local_folder(str(client.get_run(run_id).info.artifact_uri))]
     for model in models:
@@ -93,7 +93,7 @@ def drop_run(client: "MlflowClient", run_id: str) -> None:
         client.delete_logged_model(model.model_id)
     client.delete_run(run_id)
     for folder in folders:
-        if folder is not None:
+        if folder is not None and folder.resolve().is_relative_to(settings.home.resolve()):
             shutil.rmtree(folder.parent, ignore_errors=True)
 
 

@@ -1,0 +1,74 @@
+"""A home that was moved or copied: its registry is put right on first use.
+
+MLflow writes absolute addresses into its database. In a moved home they lead nowhere, in a copied one to the original.
+So whenever a home's own database is opened and says that its artifacts lie elsewhere than below this home, the
+addresses are rewritten, in one transaction. A registry that several homes share is left as it is.
+"""
+
+import logging
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+from belink.errors import RegistryError
+from belink.settings import Settings
+
+_EXPERIMENT = "belink"
+_ADDRESSES = (
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+    ("model_versions", "source"),
+    ("experiments", "artifact_location"),
+)
+log = logging.getLogger(__name__)
+
+
+def put_right(settings: Settings) -> bool:
+    """Rewrite the addresses in the database of a home that was moved or copied; whether there was anything to do.
+
+    :raises RegistryError: the database cannot be written.
+    """
+    database = settings.home / "mlflow.db"
+    if settings.tracking_uri != f"sqlite:///{database}" or not database.is_file():
+        return False
+    artifacts = settings.home / "artifacts"
+    before = _location(database)
+    if before is None or before == artifacts.as_uri() or _is_same_folder(before, artifacts):
+        return False
+    try:
+        with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for table, column in _ADDRESSES:
+                connection.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) "  # noqa: S608 (names of this module)
+                    f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
+                    (artifacts.as_uri(), len(before) + 1, before, len(before) + 1, f"{before}/"),
+                )
+    except sqlite3.OperationalError as error:
+        raise RegistryError(
+            f"{database}: expected to write where the artifacts of this home lie now, since it was moved or copied, "
+            f"found {error}; run belink status once as somebody who may write there"
+        ) from error
+    log.info("%s: was moved or copied from %s; its registry is put right", settings.home, before)
+    return True
+
+
+def _location(database: Path) -> str | None:
+    """Return where the database says that artifacts lie; ``None`` where it says nothing, or is not read like that."""
+    query = "SELECT artifact_location FROM experiments WHERE name = ?"
+    try:
+        # as_uri() quotes "?" and "#", which would end the path in a SQLite URI.
+        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
+            row = connection.execute(query, (_EXPERIMENT,)).fetchone()
+    except sqlite3.Error:
+        return None  # damaged or another schema: whoever asks it next says so
+    return None if row is None or row[0] is None else str(row[0])
+
+
+def _is_same_folder(address: str, folder: Path) -> bool:
+    """Whether an address leads to ``folder`` by another name, such as a symbolic link."""
+    parsed = urlparse(address)
+    path = Path(unquote(parsed.path))
+    return parsed.scheme in ("", "file") and path.exists() and folder.exists() and path.samefile(folder)
