@@ -109,7 +109,7 @@ def glimpse(stream: BinaryIO, n_bytes: int) -> str:
     """
     head = stream.read(n_bytes)
     stream.seek(0)
-    return head.decode(_marked_encoding(head[:_HEAD]) or "utf-8", "replace")
+    return head.decode(_encoding_of(head[:_HEAD]) or "utf-8", "replace")
 
 
 def detect_encoding(stream: BinaryIO) -> str:
@@ -121,9 +121,7 @@ def detect_encoding(stream: BinaryIO) -> str:
     :param stream: is read to its end once, and rewound.
     :raises UnicodeError: the stream is none of these.
     """
-    head = stream.read(_HEAD)
-    stream.seek(0)
-    if marked := _marked_encoding(head):
+    if marked := marked_encoding(stream):
         return marked
     n_sound, n_stray, n_undefined = _count_characters(stream)
     if not n_stray:
@@ -136,8 +134,14 @@ def detect_encoding(stream: BinaryIO) -> str:
     return "cp1252"
 
 
-def _marked_encoding(head: bytes) -> str | None:
-    """Return the encoding that a byte order mark names, or that every second byte being zero gives away."""
+def marked_encoding(stream: BinaryIO) -> str | None:
+    """Return the encoding of a text with a byte order mark, or in UTF-16; ``None`` for others. Rewinds ``stream``."""
+    head = stream.read(_HEAD)
+    stream.seek(0)
+    return _encoding_of(head)
+
+
+def _encoding_of(head: bytes) -> str | None:
     for mark, name in _BOMS:
         if head.startswith(mark):
             return name

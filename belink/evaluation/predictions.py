@@ -5,14 +5,13 @@
 annotated are never among predictions.
 """
 
-import gzip
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
 
-from belink import artefacts
+from belink import textfiles
 from belink.errors import CorpusError
 from belink.records import Candidate, Link, Mention
 from belink.text.normalise import normalise
@@ -118,10 +117,11 @@ def leniently_right(prediction: Prediction) -> bool:
 
 def write_predictions(predictions: Iterable[Prediction], path: Path) -> None:
     """Write ``predictions`` to ``path`` (.gz if it says so), whole or not at all."""
-    with artefacts.atomic_write(path) as aside, _text(aside, "wt", zipped=path.suffix == ".gz") as out:
+    with textfiles.write_whole(path) as out:
         for prediction in predictions:
             node = asdict(prediction)
-            out.write(json.dumps({"doc": node.pop("document"), **node}, ensure_ascii=False) + "\n")
+            line = json.dumps({"doc": node.pop("document"), **node}, ensure_ascii=False)
+            out.write(line.encode() + b"\n")
 
 
 def read_predictions(path: Path) -> list[Prediction]:
@@ -130,11 +130,9 @@ def read_predictions(path: Path) -> list[Prediction]:
     :raises CorpusError: the file cannot be read, or a line is not a prediction.
     """
     try:
-        with path.open("rb") as peek:
-            zipped = peek.read(2) == b"\x1f\x8b"
-        with _text(path, "rt", zipped=zipped) as lines:
+        with textfiles.open_utf8(path) as lines:
             return [_read(line, f"{path}: line {number}") for number, line in enumerate(lines, 1) if line.strip()]
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeError) as error:
         raise CorpusError(f"{path}: expected predictions as JSONL, plain or .gz, found {error}") from error
 
 
@@ -182,12 +180,7 @@ def _first_ids(prediction: Prediction) -> set[str | None]:
     return {prediction.predicted, *tied}
 
 
-def _text(path: Path, mode: str, *, zipped: bool) -> IO[str]:
-    opened: IO[str] = gzip.open(path, mode, encoding="utf-8") if zipped else path.open(mode, encoding="utf-8")  # type: ignore[assignment]
-    return opened
-
-
-def _read(line: str, where: str) -> Prediction:
+def _read(line: bytes, where: str) -> Prediction:
     try:
         node = json.loads(line)
         return Prediction(
@@ -203,5 +196,5 @@ def _read(line: str, where: str) -> Prediction:
         )
     except (ValueError, TypeError, KeyError) as error:
         raise CorpusError(
-            f"{where}: expected a prediction, found {line[:60].strip()!r} ({repr(error)[:80]})"
+            f"{where}: expected a prediction, found {line[:60].decode(errors='replace').strip()!r} ({repr(error)[:80]})"
         ) from error

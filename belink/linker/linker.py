@@ -160,15 +160,24 @@ class Linker:
         An obsolete id gives its successors, and a note that says so: linking never returns an obsolete id either.
         """
         for release in self._releases():
-            ids = release.successor(query)
-            concept = release.concept(query)
+            identifier = release.standard_id(query)
+            ids = release.successor(identifier)
+            concept = release.concept(identifier)
             if not ids and concept is None:
                 continue
             notes = []
-            if ids != (query,):
-                was = f"{query} ({concept.label})" if concept and concept.label else query
+            if ids != (identifier,):
+                was = f"{identifier} ({concept.label})" if concept and concept.label else identifier
                 notes = [f"{was} is not used any more in {release.ontology} {release.version}"]
+            if not ids and concept and concept.consider:
+                notes.append(f"consider {', '.join(concept.consider)}")
+                ids = concept.consider
             return [self.index.candidate(id) for id in ids if id in self.index], notes
+        for release in self._releases():
+            if ids := release.with_xref(query):
+                notes = [f"{query} is a cross-reference in {release.ontology} {release.version}"]
+                if candidates := [self.index.candidate(id) for id in ids if id in self.index]:
+                    return candidates[:limit], notes
         (candidates,) = self.candidates([Mention(text=query)])
         return candidates[:limit], []
 

@@ -1,8 +1,8 @@
 """The address in a declaration → verified local files under ``home/downloads/<ontology>/``.
 
-Beside each file lies a JSON file with its address, sha256 and what the server calls its state, so that asking again for
-an unchanged source costs one request. What arrives goes to a ``.part`` file, which an interrupted download continues,
-and is moved into place when it is whole.
+Beside each file lies a JSON file with its address, sha256, ETag and modification date, so that checking an unchanged
+source costs one request. A download goes to a ``.part`` file, which an interrupted one continues, and is moved into
+place when it is complete.
 """
 
 import ipaddress
@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -34,8 +34,8 @@ TIMEOUT = 60.0  # seconds without a byte
 LOCK_TIMEOUT = 3600.0  # seconds to wait for another process that fetches the same
 REDIRECTS = 10
 _MIB = 1 << 20
-_COME_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
-_REDIRECTED = frozenset({301, 302, 303, 307, 308})
+_RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+_REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+\-]*")
 _WEB_PAGE = re.compile(rb"\s*<(!doctype\s+html|html)\b", re.IGNORECASE)
 
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Fetched:
-    """Files of a source that lie here now."""
+    """The downloaded files of a source."""
 
     paths: tuple[Path, ...]
     sha256: str  # of the file; of names and sha256 together, where there are several
@@ -52,11 +52,11 @@ class Fetched:
     etag: str | None  # of the first file, as the two that follow
     last_modified: str | None
     version: str | None  # the date of ``last_modified``, where the declaration takes that as the version
-    unchanged: bool  # the server said of every file that it is the one that lay here
+    unchanged: bool  # the server answered for every file that it has not changed since the last download
 
 
 class _State(NamedTuple):
-    """What is known of a file, complete or begun."""
+    """What is recorded about a file, complete or partial."""
 
     url: str
     etag: str | None = None
@@ -66,7 +66,7 @@ class _State(NamedTuple):
 
 
 class _Interrupted(Exception):
-    """The connection broke, or the server asks to come again; what has arrived is kept."""
+    """The connection broke, or the server asks to retry; what has arrived is kept."""
 
     def __init__(self, why: str, wait: float = 0.0) -> None:
         super().__init__(why)
@@ -74,11 +74,11 @@ class _Interrupted(Exception):
 
 
 def fetch(source: SourceConfig, settings: Settings, version: str | None = None) -> Fetched:
-    """The files of ``source``, downloaded where they are not here or have changed.
+    """Download the files of ``source`` that are missing or have changed; return all of them.
 
-    :param version: filled in for ``{version}`` in the address.
-    :raises DeclarationError: no address, one that needs a version, or one without https.
-    :raises SourceError: the server does not hand the file out, or gives up.
+    :param version: takes the place of ``{version}`` in the address.
+    :raises DeclarationError: no address, an address that needs a version, or one without https.
+    :raises SourceError: the server refuses the file, or keeps failing.
     """
     from filelock import FileLock
 
@@ -96,21 +96,8 @@ def fetch(source: SourceConfig, settings: Settings, version: str | None = None) 
         return _summary(source, [_fetch_one(url, folder / name) for url, name in zip(urls, names, strict=True)])
 
 
-def local_files(paths: Sequence[Path]) -> list[Path]:
-    """``paths``, all of which are there.
-
-    :raises SourceError: one is missing or empty.
-    """
-    for path in paths:
-        if not path.exists():
-            raise SourceError(f"{path}: expected a file or folder, found nothing there; check --file")
-        if path.is_file() and not path.stat().st_size:
-            raise SourceError(f"{path}: expected a source, found an empty file; fetch it again")
-    return list(paths)
-
-
 def addresses(source: SourceConfig, version: str | None) -> list[str]:
-    """The addresses of the source's files, the version filled in.
+    """Return the addresses of the source's files, with the version filled in.
 
     :raises DeclarationError: there are none, a version is needed, or one is not https.
     """
@@ -134,14 +121,14 @@ def addresses(source: SourceConfig, version: str | None) -> list[str]:
 def _summary(source: SourceConfig, fetched: list[tuple[Path, _State, bool]]) -> Fetched:
     paths = [path for path, _, _ in fetched]
     state = fetched[0][1]
-    found = fingerprint(paths, source.format)
+    digest = fingerprint(paths, source.format)
     version = None
     if source.version == "last-modified" and state.last_modified:
         version = parsedate_to_datetime(state.last_modified).date().isoformat()
     return Fetched(
         paths=tuple(paths),
-        sha256=found.sha256,
-        size=sum(int(each["size"]) for each in found.sources),
+        sha256=digest.sha256,
+        size=sum(int(each["size"]) for each in digest.sources),
         etag=state.etag,
         last_modified=state.last_modified,
         version=version,
@@ -150,7 +137,7 @@ def _summary(source: SourceConfig, fetched: list[tuple[Path, _State, bool]]) -> 
 
 
 def _names(urls: list[str]) -> list[str]:
-    """A file name for each address: the last part of its path, numbered where two are the same."""
+    """Return a file name for each address: the last part of its path, numbered where two are the same."""
     names: list[str] = []
     for url in urls:
         last = re.sub(r"[^A-Za-z0-9._+\-]+", "-", unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]).strip(
@@ -170,7 +157,7 @@ def _is_loopback(url: str) -> bool:
 
 
 def _fetch_one(url: str, target: Path) -> tuple[Path, _State, bool]:
-    """The file at ``url``, now at ``target``; what the server says of it; whether it lay there already."""
+    """Download ``url`` to ``target``; return the path, its state, and whether the file there was still current."""
     import httpx
     from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
@@ -181,7 +168,7 @@ def _fetch_one(url: str, target: Path) -> tuple[Path, _State, bool]:
         before_sleep=lambda call: log.info("%s: %s; trying again", url, call.outcome and call.outcome.exception()),
         reraise=True,
     )
-    # Bytes are stored as they come, so none may be packed on the way: a range is one of the file's own.
+    # No compression in transit: ranges of an interrupted download count bytes of the file itself.
     headers = {"Accept-Encoding": "identity", "User-Agent": "belink"}
     try:
         with httpx.Client(headers=headers, timeout=TIMEOUT, trust_env=not _is_loopback(url)) as client:
@@ -193,24 +180,24 @@ def _fetch_one(url: str, target: Path) -> tuple[Path, _State, bool]:
 
 
 def _wait(call: "RetryCallState") -> float:
-    """Growing delays with jitter, and never sooner than the server asks for."""
+    """Return the seconds to wait: growing, with jitter, and at least as long as the server asks for."""
     from tenacity import wait_exponential_jitter
 
     error = call.outcome.exception() if call.outcome else None
-    asked = error.wait if isinstance(error, _Interrupted) else 0.0
+    requested = error.wait if isinstance(error, _Interrupted) else 0.0
     growing = wait_exponential_jitter(initial=FIRST_WAIT, max=LONGEST_WAIT, jitter=FIRST_WAIT)
-    return max(float(growing(call)), min(asked, LONGEST_WAIT))
+    return max(float(growing(call)), min(requested, LONGEST_WAIT))
 
 
 def _attempt(client: "httpx.Client", url: str, target: Path) -> tuple[Path, _State, bool]:
-    here, begun = _complete(url, target), _begun(url, target)
-    headers = _conditions(here, begun, _part(target))
+    complete, partial = _complete_state(url, target), _partial_state(url, target)
+    headers = _conditions(complete, partial, _part(target))
     with _response(client, url, headers) as response:
-        if response.status_code == 304 and here:
-            _forget(target)
-            return target, here, True
+        if response.status_code == 304 and complete:
+            _discard_part(target)
+            return target, complete, True
         if response.status_code == 416:
-            _forget(target)
+            _discard_part(target)
             raise _Interrupted("a part that does not fit the file")
         if response.status_code not in (200, 206):
             raise SourceError(f"{url}: expected the file, found status {response.status_code}; check the address")
@@ -219,30 +206,30 @@ def _attempt(client: "httpx.Client", url: str, target: Path) -> tuple[Path, _Sta
     state = state._replace(sha256=artefacts.sha256(_part(target)), size=_part(target).stat().st_size)
     with _part(target).open("rb") as stream:
         if _WEB_PAGE.match(stream.read(512)):
-            _forget(target)
+            _discard_part(target)
             raise SourceError(f"{url}: expected a file, found a web page; fetch it by hand and give --file")
     os.replace(_part(target), target)
-    _write(_beside(target), state)
-    _forget(target)
+    _write(_state_path(target), state)
+    _discard_part(target)
     return target, state, False
 
 
-def _conditions(here: _State | None, begun: _State | None, part: Path) -> dict[str, str]:
-    """Ask for the rest of what was begun; else for the file unless it is the one that lies here."""
-    if begun:
+def _conditions(complete: _State | None, partial: _State | None, part: Path) -> dict[str, str]:
+    """Return headers that ask for the rest of a partial file, or else for the file unless it is unchanged."""
+    if partial:
         # Only a strong tag says that the bytes are the same.
-        strong = begun.etag if begun.etag and not begun.etag.startswith("W/") else None
-        return {"Range": f"bytes={part.stat().st_size}-", "If-Range": strong or str(begun.last_modified)}
-    if here and here.etag:
-        return {"If-None-Match": here.etag}
-    if here and here.last_modified:
-        return {"If-Modified-Since": here.last_modified}
+        strong = partial.etag if partial.etag and not partial.etag.startswith("W/") else None
+        return {"Range": f"bytes={part.stat().st_size}-", "If-Range": strong or str(partial.last_modified)}
+    if complete and complete.etag:
+        return {"If-None-Match": complete.etag}
+    if complete and complete.last_modified:
+        return {"If-Modified-Since": complete.last_modified}
     return {}
 
 
 @contextmanager
 def _response(client: "httpx.Client", url: str, headers: dict[str, str]) -> "Iterator[httpx.Response]":
-    """The answer behind all redirects, its body still to be read.
+    """Yield the response after all redirects, its body still unread.
 
     :raises SourceError: a redirect leads to an address without TLS, or in circles.
     """
@@ -252,9 +239,9 @@ def _response(client: "httpx.Client", url: str, headers: dict[str, str]) -> "Ite
     try:
         for _ in range(REDIRECTS):
             with client.stream("GET", address, headers=headers) as response:
-                if response.status_code in _COME_AGAIN:
-                    raise _Interrupted(f"status {response.status_code}", _asked_wait(response))
-                if response.status_code not in _REDIRECTED or "Location" not in response.headers:
+                if response.status_code in _RETRIED_STATUSES:
+                    raise _Interrupted(f"status {response.status_code}", _retry_after(response))
+                if response.status_code not in _REDIRECT_STATUSES or "Location" not in response.headers:
                     yield response
                     return
                 onward = urljoin(address, response.headers["Location"])
@@ -268,24 +255,27 @@ def _response(client: "httpx.Client", url: str, headers: dict[str, str]) -> "Ite
     raise SourceError(f"{url}: expected a file, found more than {REDIRECTS} redirects; check the address")
 
 
-def _asked_wait(response: "httpx.Response") -> float:
-    asked = response.headers.get("Retry-After", "")
-    return float(asked) if asked.isdigit() else 0.0
+def _retry_after(response: "httpx.Response") -> float:
+    header = response.headers.get("Retry-After", "")
+    return float(header) if header.isdigit() else 0.0
 
 
 def _receive(response: "httpx.Response", state: _State, target: Path) -> None:
-    """Append to the part where the server continues it, else begin it anew; httpx raises where bytes are missing."""
+    """Append to the partial file where the server continues it, otherwise start over.
+
+    httpx raises where the body is shorter than announced.
+    """
     part = _part(target)
-    there = 0
+    n_received = 0
     if response.status_code == 206:
-        there = part.stat().st_size if part.exists() else 0
-        found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-        if not found or int(found[1]) != there:
-            _forget(target)
-            raise _Interrupted("another range than was asked for")
+        n_received = part.stat().st_size if part.exists() else 0
+        content_range = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+        if not content_range or int(content_range[1]) != n_received:
+            _discard_part(target)
+            raise _Interrupted("another range than the requested one")
     else:
-        _forget(target)
-        _write(_beside(part), state)
+        _discard_part(target)
+        _write(_state_path(part), state)
     announced = response.headers.get("Content-Length", "")
     total = int(announced) // _MIB if announced.isdigit() else None
     with part.open("ab") as out:
@@ -296,13 +286,13 @@ def _receive(response: "httpx.Response", state: _State, target: Path) -> None:
 
 
 def _written(response: "httpx.Response", out: BinaryIO) -> Iterator[None]:
-    """Write the body as it comes, so that a break loses nothing that arrived; gives something for every MiB."""
-    beyond = 0
+    """Write the body as it arrives, so that an interruption loses nothing; yield once for every MiB."""
+    n_unreported = 0
     for chunk in response.iter_raw():
         out.write(chunk)
-        beyond += len(chunk)
-        while beyond >= _MIB:
-            beyond -= _MIB
+        n_unreported += len(chunk)
+        while n_unreported >= _MIB:
+            n_unreported -= _MIB
             yield
 
 
@@ -310,28 +300,28 @@ def _part(target: Path) -> Path:
     return target.with_name(f"{target.name}.part")
 
 
-def _beside(path: Path) -> Path:
+def _state_path(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
-def _forget(target: Path) -> None:
-    """Remove what was begun."""
+def _discard_part(target: Path) -> None:
+    """Remove the partial file and its state."""
     _part(target).unlink(missing_ok=True)
-    _beside(_part(target)).unlink(missing_ok=True)
+    _state_path(_part(target)).unlink(missing_ok=True)
 
 
-def _complete(url: str, target: Path) -> _State | None:
-    """What is known of the file at ``target``, where it is whole and came from ``url``."""
-    state = _read(_beside(target))
+def _complete_state(url: str, target: Path) -> _State | None:
+    """Return the state of the file at ``target``; ``None`` where it is damaged or came from another address."""
+    state = _read(_state_path(target))
     if state is None or state.url != url or not target.is_file():
         return None
     whole = target.stat().st_size == state.size and artefacts.sha256(target) == state.sha256
     return state if whole else None
 
 
-def _begun(url: str, target: Path) -> _State | None:
-    """What is known of the part beside ``target``, where it can be continued."""
-    state, part = _read(_beside(_part(target))), _part(target)
+def _partial_state(url: str, target: Path) -> _State | None:
+    """Return the state of the partial file beside ``target``; ``None`` where it cannot be continued."""
+    state, part = _read(_state_path(_part(target))), _part(target)
     if state is None or state.url != url or not part.is_file() or not part.stat().st_size:
         return None
     strong = state.etag and not state.etag.startswith("W/")
@@ -345,7 +335,7 @@ def _write(path: Path, state: _State) -> None:
 
 def _read(path: Path) -> _State | None:
     try:
-        known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return _State(**known)
+        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return _State(**state)
     except (OSError, ValueError, TypeError):
-        return None  # nothing is known of it, so it is fetched
+        return None  # a missing or damaged state means downloading again

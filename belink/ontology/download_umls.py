@@ -1,7 +1,7 @@
-"""The UMLS release that a licence holder's key opens → a zip file, through NLM's UMLS Terminology Services.
+"""A UMLS licence key → the zip file of a release, from NLM's UMLS Terminology Services.
 
-https://documentation.uts.nlm.nih.gov/automating-downloads.html. The service takes the key in the address only, so
-whatever could print an address is kept from it: log records are redacted and errors are told without their cause.
+https://documentation.uts.nlm.nih.gov/automating-downloads.html. The service takes the key only in the address, so
+nothing may print an address: log records are redacted, and errors are raised without their cause.
 """
 
 import logging
@@ -34,13 +34,15 @@ class Published(NamedTuple):
 
 
 class _Interrupted(Exception):
-    """The connection broke, or the server asks to come again; what has arrived is kept."""
+    """The connection broke, or the server asks to retry; what has arrived is kept."""
 
 
 def download(api_key: str | None, folder: Path, version: str | None = None, service: str = SERVICE) -> Path:
-    """The Metathesaurus ``version`` (the current one where none is given) as a zip in ``folder``.
+    """Download the Metathesaurus to ``folder``; return the path of its zip file.
 
-    A file that is there already is not fetched again; an interrupted one is continued.
+    A complete file is not downloaded again; an interrupted download is continued.
+
+    :param version: of the release, such as ``2025AB``; ``None`` for the current one.
 
     :raises SourceError: no key, the service refuses it, no such version, or what arrives is no zip file.
     """
@@ -68,17 +70,17 @@ def download(api_key: str | None, folder: Path, version: str | None = None, serv
 
 
 def published_release(client: "httpx.Client", service: str, version: str | None) -> Published:
-    """What the service offers as ``version``, or as the current release.
+    """Return the release ``version`` of the service, or its current one.
 
-    :raises SourceError: it offers none such.
+    :raises SourceError: the service has no such release.
     """
-    asked = {"releaseType": PRODUCT, **({} if version else {"current": "true"})}
-    answer = _answer(client, f"{service}/releases", asked)
+    parameters = {"releaseType": PRODUCT, **({} if version else {"current": "true"})}
+    answer = _answer(client, f"{service}/releases", parameters)
     offered = [_published(entry) for entry in answer if isinstance(entry, dict)] if isinstance(answer, list) else []
     chosen = [each for each in offered if version in (None, each.version)]
     if not chosen:
-        known = ", ".join(each.version for each in offered[:10]) or "nothing"
-        raise SourceError(f"{service}: expected the release {version or 'current'} of UMLS, found {known}")
+        versions = ", ".join(each.version for each in offered[:10]) or "nothing"
+        raise SourceError(f"{service}: expected the release {version or 'current'} of UMLS, found {versions}")
     if not _SAFE_NAME.fullmatch(chosen[0].file_name):
         raise SourceError(f"{service}: expected the name of a zip file, found {chosen[0].file_name[:200]!r}")
     return chosen[0]
@@ -103,33 +105,33 @@ def _answer(client: "httpx.Client", url: str, parameters: dict[str, str]) -> Any
         raise SourceError(f"{url}: expected JSON, found {response.text[:60]!r}; is the service down?") from None
 
 
-def _check(response: "httpx.Response", asked: str) -> None:
+def _check(response: "httpx.Response", address: str) -> None:
     if response.status_code >= 500 or response.status_code in (408, 429):
         raise _Interrupted(f"status {response.status_code}")
     if response.status_code in (401, 403):
-        raise SourceError(f"{asked}: the service refused the key ({response.status_code}); check UTS_API_KEY")
+        raise SourceError(f"{address}: the service refused the key ({response.status_code}); check UTS_API_KEY")
     if response.status_code >= 400:
-        raise SourceError(f"{asked}: expected the file, found status {response.status_code}; check the version")
+        raise SourceError(f"{address}: expected the file, found status {response.status_code}; check the version")
 
 
 def _fetch(client: "httpx.Client", service: str, published: Published, api_key: str, target: Path) -> None:
     import httpx
 
     part = target.with_name(f"{target.name}.part")
-    there = part.stat().st_size if part.exists() else 0
-    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={there}-"} if there else {})}
+    n_received = part.stat().st_size if part.exists() else 0
+    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={n_received}-"} if n_received else {})}
     parameters = {"url": published.url, "apiKey": api_key}
-    log.info("fetching %s from byte %d", published.url, there)
+    log.info("fetching %s from byte %d", published.url, n_received)
     try:
         with client.stream("GET", f"{service}/download", params=parameters, headers=headers) as response:
-            if response.status_code == 416:  # nothing beyond what is there; begin anew if it is not whole
+            if response.status_code == 416:  # there are no further bytes: the file is complete, or not this one
                 part.rename(target) if zipfile.is_zipfile(part) else part.unlink()
                 if not target.exists():
                     raise _Interrupted("a range that does not fit")
                 return
             _check(response, published.file_name)
             with part.open("ab" if response.status_code == 206 else "wb") as out:
-                for chunk in response.iter_raw():  # as it arrives: what a break cuts off is kept
+                for chunk in response.iter_raw():  # written as it arrives, so that an interruption loses nothing
                     out.write(chunk)
     except httpx.TransportError as error:
         raise _Interrupted(type(error).__name__) from None
@@ -141,7 +143,7 @@ def _fetch(client: "httpx.Client", service: str, published: Published, api_key: 
 
 @contextmanager
 def _redacted(secret: str) -> Iterator[None]:
-    """Within it, what httpx logs does not show ``secret``."""
+    """Replace ``secret`` by ``***`` in everything that httpx logs meanwhile."""
     spellings = {secret, quote(secret, safe=""), quote_plus(secret)}
 
     def redact(record: logging.LogRecord) -> bool:

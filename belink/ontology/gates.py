@@ -1,8 +1,7 @@
-"""Gates on a release: what must hold of it before anything is built upon it.
+"""Gates on a release: bounds that it must meet before anything is built on it.
 
-All of it is measured on the ontology's own concepts, by SQL over the new release and the one before. Labels are
-compared as linking compares them (:func:`belink.text.normalise.normalise`), so two concepts that a reader tells apart
-by a capital letter alone count as duplicates.
+They are measured on the ontology's own concepts, by SQL over the new release and the previous one. Labels are compared
+as linking compares them (:func:`belink.text.normalise.normalise`): two labels that differ only in case are duplicates.
 """
 
 from collections import Counter
@@ -24,9 +23,11 @@ ROWS = 100_000  # labels taken from DuckDB at a time
 def release_gates(
     release: Path, previous: Path | None, gates: ReleaseGates, corpus_ids: Collection[str] = ()
 ) -> list[GateResult]:
-    """Each gate with its value and bound; what needs a release before, or a corpus, is left out where there is none.
+    """Return each gate with its value and bound.
 
-    :param corpus_ids: concepts that annotated corpora use; the names these had must not get lost.
+    Gates that compare with a previous release, or need a corpus, are left out where there is none.
+
+    :param corpus_ids: concepts that annotated corpora use; their names must not get lost.
     """
     folders = {"new": release} if previous is None else {"new": release, "old": previous}
     with releases.attached(folders) as connection:
@@ -60,16 +61,16 @@ def _shrinkage(connection: "duckdb.DuckDBPyConnection", bound: float) -> GateRes
         FROM old.concept WHERE own AND NOT obsolete
         """,
     )
-    detail = f"{lost} of {before} live concepts are live no more"
+    detail = f"{lost} of {before} concepts that were live are not any more"
     return _result("max_shrinkage", _share(lost, before), bound, detail)
 
 
 def _rejected(connection: "duckdb.DuckDBPyConnection", bound: float) -> GateResult:
     tables = ("concept", "name", "parent", "relationship", "xref", "alt_id", "replaced_by", "consider", "membership")
-    kept = " + ".join(f"(SELECT count(*) FROM new.{table})" for table in tables)  # noqa: S608  the names above
-    rejected, rows = _numbers(connection, f"SELECT count(*), {kept} FROM new.rejection WHERE NOT repaired")  # noqa: S608
-    detail = f"{rejected} clauses or rows set aside, {rows} kept"
-    return _result("max_rejected", _share(rejected, rejected + rows), bound, detail)
+    n_rows = " + ".join(f"(SELECT count(*) FROM new.{table})" for table in tables)  # noqa: S608  the names above
+    rejected, n_kept = _numbers(connection, f"SELECT count(*), {n_rows} FROM new.rejection WHERE NOT repaired")  # noqa: S608
+    detail = f"{rejected} clauses or rows set aside, {n_kept} kept"
+    return _result("max_rejected", _share(rejected, rejected + n_kept), bound, detail)
 
 
 def _dangling(connection: "duckdb.DuckDBPyConnection", bound: float) -> GateResult:
@@ -92,7 +93,7 @@ def _dangling(connection: "duckdb.DuckDBPyConnection", bound: float) -> GateResu
 
 
 def _duplicate_labels(connection: "duckdb.DuckDBPyConnection", bound: float) -> GateResult:
-    owners: Counter[int] = Counter()  # hashes rather than the labels, which for millions would fill the memory
+    owners: Counter[int] = Counter()  # by hash: millions of labels would fill the memory
     cursor = connection.execute("SELECT label FROM new.concept WHERE own AND NOT obsolete AND label IS NOT NULL")
     while rows := cursor.fetchmany(ROWS):
         owners.update(hash(normalise(label) or label) for (label,) in rows)
@@ -136,7 +137,7 @@ def _cyclic(connection: "duckdb.DuckDBPyConnection", bound: int) -> GateResult:
 def _corpus_names_lost(
     connection: "duckdb.DuckDBPyConnection", bound: float, corpus_ids: Collection[str]
 ) -> GateResult:
-    """Share of normalised names that these concepts had, and neither they nor what replaces them has now."""
+    """Measure the share of names that these concepts had, and neither they nor their successors have now."""
     ids = {"ids": sorted(set(corpus_ids))}
     before = connection.execute(
         """
@@ -159,7 +160,7 @@ def _corpus_names_lost(
     ).fetchall()
     had = {(concept_id, normalise(text)) for concept_id, text in before}
     lost = had - {(concept_id, normalise(text)) for concept_id, text in after}
-    detail = f"{len(lost)} of {len(had)} names that corpora's concepts had are gone"
+    detail = f"{len(lost)} of {len(had)} names of concepts in the corpora are gone"
     return _result("max_corpus_names_lost", _share(len(lost), len(had)), bound, detail)
 
 

@@ -1,5 +1,10 @@
-"""Gold ids of annotated text brought to the releases in use: an id that a release replaced becomes its successors."""
+"""Gold ids of annotated text → the ids of the releases in use.
 
+An id that a release replaced becomes its successors; an id written in another form (``MONDO_0005002``) becomes the
+release's own.
+"""
+
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -11,7 +16,7 @@ from belink.records import Document, Mention
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GoldMigration:
-    """What bringing gold ids to the release in use did."""
+    """Counts of mentions whose gold ids were migrated."""
 
     mentions: int = 0  # with gold
     moved: int = 0  # at least one id replaced
@@ -21,34 +26,47 @@ class GoldMigration:
 def migrate_gold(
     mentions: Iterable[Mention], successors: Mapping[str, Sequence[str]]
 ) -> tuple[list[Mention], GoldMigration]:
-    """``mentions`` with each gold id replaced by its successors; ids that are no key stay as they are.
+    """Return ``mentions`` with each gold id replaced by its successors; ids without an entry stay as they are.
 
-    An id with an empty successor is retired. A mention left without any id becomes unannotated and counts as lost: a
-    concept that was taken away is no proof that none fits.
+    An id with no successors is retired. A mention left without any id becomes unannotated and counts as lost: that its
+    concept was removed does not prove that no other fits.
     """
-    found: list[Mention] = []
+    migrated: list[Mention] = []
     with_gold = moved = lost = 0
     for mention in mentions:
         gold = tuple(dict.fromkeys(new for old in mention.gold for new in successors.get(old, (old,))))
         with_gold += bool(mention.gold)
         moved += bool(gold) and gold != mention.gold
         lost += bool(mention.gold) and not gold
-        found.append(mention if gold == mention.gold else replace(mention, gold=gold))
-    return found, GoldMigration(mentions=with_gold, moved=moved, lost=lost)
+        migrated.append(mention if gold == mention.gold else replace(mention, gold=gold))
+    return migrated, GoldMigration(mentions=with_gold, moved=moved, lost=lost)
 
 
-def successors(read: Iterable[Document], folders: Sequence[Path]) -> dict[str, tuple[str, ...]]:
-    """Each gold id → the live ids that stand for it, in the first release that has any; ``()`` where none has."""
-    ids = {gold for document in read for mention in document.mentions for gold in mention.gold}
+def successors(documents: Iterable[Document], folders: Sequence[Path]) -> dict[str, tuple[str, ...]]:
+    """Return each gold id with the live ids that stand for it in the first release that has any; ``()`` for none."""
+    ids = {gold for document in documents for mention in document.mentions for gold in mention.gold}
     with ExitStack() as stack:
         opened = [stack.enter_context(open_release(folder)) for folder in folders]
-        # Most ids are live, and known to be so at once; only the others are followed.
+        # Most ids are live, which one table per release tells; only the others are followed one by one.
         live = [set(release.concepts_table(own=False)["id"].to_pylist()) for release in opened]
 
-        def standing(wanted: str) -> tuple[str, ...]:
-            for release, known in zip(opened, live, strict=True):
-                if found := (wanted,) if wanted in known else release.successor(wanted):
-                    return found
+        def live_ids(identifier: str) -> tuple[str, ...]:
+            for release, live_here in zip(opened, live, strict=True):
+                if ids := (identifier,) if identifier in live_here else release.successor(identifier):
+                    return ids
             return ()
 
-        return {wanted: standing(wanted) for wanted in sorted(ids)}
+        return {identifier: live_ids(identifier) for identifier in sorted(ids)}
+
+
+def unknown_ids(documents: Iterable[Document], folders: Sequence[Path]) -> Counter[str]:
+    """Return the gold ids that no release knows, in any form, with the number of mentions of each."""
+    counts = Counter(gold for document in documents for mention in document.mentions for gold in mention.gold)
+    with ExitStack() as stack:
+        opened = [stack.enter_context(open_release(folder)) for folder in folders]
+        known = {
+            identifier
+            for identifier in counts
+            if any(release.successor(identifier) or release.concept(identifier) for release in opened)
+        }
+    return Counter({identifier: count for identifier, count in counts.items() if identifier not in known})

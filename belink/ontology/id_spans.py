@@ -1,7 +1,7 @@
-"""Where concept ids stand in a file of annotations: JSON (Lines), BioC, PubTator, CSV and TSV.
+"""Positions of concept ids in a file of annotations: JSON (Lines), BioC, PubTator, CSV and TSV.
 
-Files are taken as text and ids as pieces of it, so that an id can be changed and every other byte kept. A value may
-hold several ids between ``|``, ``,``, ``;``, ``+`` or blanks.
+A file is taken as text and an id as a piece of it, so that an id can be replaced and every other byte kept. A value may
+hold several ids, separated by ``|``, ``,``, ``;``, ``+`` or blanks.
 """
 
 import csv
@@ -12,12 +12,24 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from belink.errors import CorpusError
+from belink.text.concept_ids import standardise
 
 Layout = Literal["json", "bioc-xml", "pubtator", "csv", "tsv"]
 KEYS = frozenset(
-    {"concept_id", "concept_ids", "curie", "gold", "gold_id", "gold_ids", "identifier", "identifiers", "predicted"}
+    {
+        "concept_id",
+        "concept_ids",
+        "curie",
+        "gold",
+        "gold_id",
+        "gold_ids",
+        "identifier",
+        "identifiers",
+        "ids",
+        "predicted",
+    }
 )
-ANY = "id"  # of a concept, or of anything: ids of ontologies that are not asked for are no business of ours
+ANY = "id"  # a field that may hold the id of anything: only ids of the ontology count in it
 
 _SUFFIXES: dict[str, Layout] = {
     ".jsonl": "json", ".ndjson": "json", ".json": "json", ".xml": "bioc-xml", ".csv": "csv", ".tsv": "tsv",
@@ -34,29 +46,29 @@ _TITLE = re.compile(r"^[^\s|]+\|t\|", re.MULTILINE)
 
 
 class Span(NamedTuple):
-    """One id as it stands in the text."""
+    """One id at its place in the text."""
 
     start: int
     end: int
     id: str  # as a CURIE
-    bare: bool  # the text leaves the prefix out
+    beginning: str  # what the text writes before the local part: "MONDO:", "MONDO_", an address, or "" for no prefix
 
 
 def layout_of(path: Path, start: str) -> Layout:
-    """How a file is laid out, by its name (``.gz`` left off) or else by how its content begins.
+    """Return the layout of a file: by how its content begins, else by its suffix (``.gz`` left off).
 
     :raises CorpusError: neither tells.
     """
-    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    beginning = start.lstrip("\ufeff \t\r\n")
+    if _TITLE.match(beginning):
+        return "pubtator"
+    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
     if suffix in _SUFFIXES:
         return _SUFFIXES[suffix]
-    beginning = start.lstrip("\ufeff \t\r\n")
     if beginning.startswith(("{", "[")):
         return "json"
     if beginning.startswith("<"):
         return "bioc-xml"
-    if _TITLE.match(beginning):
-        return "pubtator"
     first = beginning.partition("\n")[0]
     if "\t" in first or "," in first:
         return "tsv" if "\t" in first else "csv"
@@ -66,26 +78,32 @@ def layout_of(path: Path, start: str) -> Layout:
 
 
 def id_spans(text: str, layout: Layout, prefixes: Collection[str], column: str | None = None) -> list[Span]:
-    """Every concept id in ``text``, in order.
+    """Return every concept id in ``text``, in order, in whichever form it is written.
 
-    :param prefixes: of the ontology; where there is one only, ids may stand without it (``D003920``).
-    :param column: a field that holds ids, beside those known (:data:`KEYS`, ``id``, and an infon named by a prefix).
-    :raises CorpusError: the text is not laid out so, or a table has no column of ids.
+    :param prefixes: of the ontology. Where it has only one, ids may stand without it (``D003920``).
+    :param column: a field with ids, beside :data:`KEYS`, ``id``, and infons named by a prefix.
+    :raises CorpusError: the text has another layout, no field ``column``, or is a table without a column of ids.
     """
     values = {"json": _json, "bioc-xml": _bioc, "pubtator": _pubtator, "csv": _table, "tsv": _table}[layout]
     only = next(iter(prefixes)) if len(prefixes) == 1 else None
+    ordered = tuple(sorted(prefixes))
     fields = _Fields(KEYS | ({column} if column else set()), {prefix.casefold(): prefix for prefix in prefixes})
-    found = []
+    spans, seen = [], set[str]()
     for start, end, key in values(text, fields, layout):
-        prefix = fields.prefixes.get(key.casefold())
+        seen.add(key)
+        is_id_field = key != ANY or key in fields.keys
+        prefix = fields.prefixes.get(key.casefold()) or only
         for piece in _PIECE.finditer(text, start, end):
             token = piece[0]
-            if _CURIE.fullmatch(token):
-                if key != ANY or key in fields.keys or token.partition(":")[0] in prefixes:
-                    found.append(Span(*piece.span(), token, False))
-            elif (whole := prefix or only) and (key != ANY or key in fields.keys) and _BARE.fullmatch(token):
-                found.append(Span(*piece.span(), f"{whole}:{token}", True))
-    return found
+            identifier = standardise(token, ordered)
+            if _CURIE.fullmatch(identifier):
+                if is_id_field or identifier.partition(":")[0] in prefixes:
+                    spans.append(Span(*piece.span(), identifier, token.removesuffix(identifier.partition(":")[2])))
+            elif prefix and is_id_field and _BARE.fullmatch(token):
+                spans.append(Span(*piece.span(), f"{prefix}:{token}", ""))
+    if column and column not in seen:
+        raise CorpusError(f"expected a field or column {column!r}, found none of that name; correct --column")
+    return spans
 
 
 class _Fields(NamedTuple):
@@ -101,7 +119,9 @@ Values = Iterator[tuple[int, int, str]]  # start, end, key
 
 def _json(text: str, fields: _Fields, layout: Layout) -> Values:
     _check_json(text)
-    keys: list[str | None] = []  # of each open container: an object's present key, a list's own
+    keys: list[
+        str | None
+    ] = []  # of each open container: the current key of an object, the key that a list stands under
     key: str | None = None
     is_object: list[bool] = []
     expects_key = False
@@ -170,11 +190,11 @@ def _table(text: str, fields: _Fields, layout: Layout) -> Values:
         raise CorpusError(f"expected a column of ids, found the columns {', '.join(header)}; say which with --column")
     position = column = row = 0
     while position < len(text):
-        found = cell.match(text, position)
-        if found is None or column >= len(header):
+        match = cell.match(text, position)
+        if match is None or column >= len(header):
             line = text.count("\n", 0, position) + 1
             raise CorpusError(f"expected {len(header)} cells a row, found more in line {line}; is a quote left open?")
         if row and column in chosen:
-            yield *found.span(1 if found[1] is not None else 2), chosen[column]
-        column, row = (column + 1, row) if found[3] == separator else (0, row + 1)
-        position = found.end()
+            yield *match.span(1 if match[1] is not None else 2), chosen[column]
+        column, row = (column + 1, row) if match[3] == separator else (0, row + 1)
+        position = match.end()

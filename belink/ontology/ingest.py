@@ -1,7 +1,7 @@
 """Files of an ontology → an immutable release.
 
-Read aside, gated, and moved into place with the manifest written last: whatever happens on the way, the releases that
-are there stay as they are. What was read before is known by its sha256 and not read again.
+A release is built aside, passes its gates, and is moved into place with the manifest written last: a failure at any
+moment leaves the existing releases as they are. Files that were read before are recognised by their sha256.
 """
 
 import json
@@ -19,7 +19,7 @@ from belink import artefacts
 from belink.declarations import Format, SourceConfig
 from belink.errors import GateRefused, ReleaseError, SourceError
 from belink.ontology import release
-from belink.ontology.readers.files import SUFFIXES, Fingerprint, fingerprint, plain_errors, unpacked
+from belink.ontology.readers.files import SUFFIXES, Fingerprint, fingerprint, plain_errors, unpack_sources
 from belink.records import GateResult
 from belink.settings import Settings
 
@@ -48,7 +48,7 @@ Reader = Callable[[Sequence[Path], SourceConfig, release.ReleaseWriter], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Ingested:
-    """A release that lies in its place."""
+    """A release in its place."""
 
     ontology: str
     version: str
@@ -71,15 +71,15 @@ def ingest(
     refuse: bool = True,
     corpus_ids: Collection[str] = (),
 ) -> Ingested:
-    """The release made of ``files``, or the one that was made of them before.
+    """Make a release of ``files``; return it, or the one that was made of them before.
 
     Files named ``….sssom.tsv`` are mappings: they become cross-references of the concepts of the other files.
 
-    :param version: instead of the version that the files name.
-    :param refuse: False takes the release although a gate refuses it; its gates still say so.
-    :param corpus_ids: concepts that annotated corpora use; their names are watched by a gate.
-    :raises SourceError: the files are not what the declaration says, or hold no concept.
-    :raises ReleaseError: no version known; the version exists with other content; no room or leave to write.
+    :param version: takes the place of the version that the files name.
+    :param refuse: False accepts a release that fails its gates; the gates are reported all the same.
+    :param corpus_ids: concepts that annotated corpora use; a gate checks that their names are not lost.
+    :raises SourceError: the files do not match the declaration, or have no concept.
+    :raises ReleaseError: the version is unknown, or exists with other content, or cannot be written.
     :raises GateRefused: a gate failed; the release lies under ``home/quarantine`` with its report.
     """
     from filelock import FileLock
@@ -89,15 +89,15 @@ def ingest(
         attempt = _Attempt(
             source, list(files), settings, version, refuse, corpus_ids, fingerprint(files, source.format)
         )
-        if known := attempt.known():
-            return known
+        if existing := attempt.existing():
+            return existing
         settings.locks.mkdir(parents=True, exist_ok=True)
         with FileLock(settings.locks / f"ingest-{source.name}.lock", timeout=LOCK_TIMEOUT):
-            return attempt.known() or attempt.quarantined() or attempt.read()
+            return attempt.existing() or attempt.quarantined() or attempt.read()
 
 
 class _Attempt(NamedTuple):
-    """One call of :func:`ingest`, with everything it was given."""
+    """One call of :func:`ingest`, with its arguments."""
 
     source: SourceConfig
     files: list[Path]
@@ -107,8 +107,8 @@ class _Attempt(NamedTuple):
     corpus_ids: Collection[str]
     fingerprint: Fingerprint
 
-    def known(self, key: str = "sha256", value: str | None = None) -> Ingested | None:
-        """The release that was made of these very files, where there is one."""
+    def existing(self, key: str = "sha256", value: str | None = None) -> Ingested | None:
+        """Return the release that was made of these files; ``None`` where there is none."""
         for path in reversed(release.list_releases(self.settings, self.source.name)):
             manifest = artefacts.read_manifest(path)
             if self._is_same(manifest, key, value):
@@ -122,7 +122,7 @@ class _Attempt(NamedTuple):
         return None
 
     def quarantined(self) -> Ingested | None:
-        """These very files, where a gate refused them before: refused again, or taken now, without reading."""
+        """Refuse or accept files that a gate refused before, without reading them again."""
         for path in sorted((self.settings.quarantine / self.source.name).glob("[!.]*")):
             if artefacts.exists(path) and self._is_same(manifest := artefacts.read_manifest(path)):
                 if manifest.get("reading") == _reading(self.source):
@@ -130,18 +130,18 @@ class _Attempt(NamedTuple):
         return None
 
     def read(self) -> Ingested:
-        """Read the files into a release, gate it, and put it in its place."""
+        """Read the files into a release, measure its gates, and move it into place."""
         from belink.ontology.readers import sssom
 
         mappings = [path for path in self.files if sssom.is_mapping_set(path)]
         ontology = [path for path in self.files if path not in mappings]
         folder = release.release_path(self.settings, self.source.name, "any").parent
         with artefacts.scratch(folder, "reading") as work:
-            files, source, content = unpacked(ontology, self.source, work)
+            files, source, content = unpack_sources(ontology, self.source, work)
             if mappings:
                 content = self.fingerprint.sha256
-            if known := self.known("content_sha256", content):
-                return known
+            if existing := self.existing("content_sha256", content):
+                return existing
             self._check_clash(self._version_before_reading())
             built = work / "release"
             built.mkdir()
@@ -170,12 +170,12 @@ class _Attempt(NamedTuple):
         return same and self.version in (None, manifest["version"])
 
     def _version_before_reading(self) -> str | None:
-        """The version asked for, or the one in a file's name where the declaration says that it stands there."""
+        """Return the version given, or the one in a file's name where the declaration has a pattern for it."""
         if self.version or self.source.version in ("header", "last-modified"):
             return self.version
         for path in self.files:
-            if found := re.search(self.source.version, path.name):
-                return found[1]
+            if match := re.search(self.source.version, path.name):
+                return match[1]
         raise SourceError(
             f"{self._named()}: expected a version in the name ({self.source.version}), found none; give --version"
         )
@@ -189,17 +189,17 @@ class _Attempt(NamedTuple):
         raise SourceError(f"{self._named()}: expected the file to name its version, found none; give --version")
 
     def _check_clash(self, version: str | None) -> None:
-        """A version is one content for ever.
+        """Refuse to give a version a second content.
 
-        :raises ReleaseError: the version is there, made of something else.
+        :raises ReleaseError: the version exists, made of other files.
         """
         if version is None:
             return
         path = release.release_path(self.settings, self.source.name, version)
         if artefacts.exists(path):
-            there = artefacts.read_manifest(path)["sha256"]
+            sha256 = artefacts.read_manifest(path)["sha256"]
             raise ReleaseError(
-                f"{self.source.name} {version}: expected the content it was made of (sha256 {there}), found another"
+                f"{self.source.name} {version}: expected the content it was made of (sha256 {sha256}), found another"
                 f" (sha256 {self.fingerprint.sha256}); was it published anew? Give --version to keep both"
             )
 
@@ -223,7 +223,7 @@ class _Attempt(NamedTuple):
         }
 
     def _refuse_or_place(self, built: Path, manifest: dict[str, Any]) -> Ingested:
-        """Move what was built to its place, or to quarantine where a gate fails and the caller minds."""
+        """Move what was built into place, or to quarantine where a gate fails and the caller does not accept it."""
         report = self._gate_report(built)
         failed = [gate for gate in report["gates"] if not gate["passed"]]
         refused = bool(failed) and self.refuse
@@ -254,7 +254,7 @@ class _Attempt(NamedTuple):
         return _ingested(target, placed, new=placed["created"] == manifest["created"])
 
     def _gate_report(self, built: Path) -> dict[str, Any]:
-        """The gates of what was built, and the basis they were measured on; measured once for one basis."""
+        """Return the gates of what was built with the basis they were measured on; measured once for each basis."""
         from belink.ontology.gates import release_gates
 
         previous = release.latest(self.settings, self.source.name)
@@ -291,7 +291,10 @@ def _now() -> datetime:
 
 
 def _now_after(previous: Path | None) -> str:
-    """Now, or just after ``previous`` was made: the release made last is the latest, even if the clock went back."""
+    """Return the current time, or just after ``previous`` was made if the clock went back since.
+
+    The release made last is the latest one.
+    """
     now = _now()
     if previous is not None and (made := str(artefacts.read_manifest(previous).get("created", ""))):
         now = max(now, datetime.fromisoformat(made).astimezone(UTC) + timedelta(microseconds=1))
@@ -299,9 +302,9 @@ def _now_after(previous: Path | None) -> str:
 
 
 def tidy_version(text: str) -> str:
-    """A version as it stands in a header or address, made fit to name a folder; ``""`` where nothing of it is left.
+    """Return a version from a header or address as a folder name; ``""`` where nothing of it is left.
 
-    A date is taken out of what surrounds it: ``mondo/releases/2025-09-02/mondo.owl`` is ``2025-09-02``.
+    Of a text with a date only the date is kept: ``mondo/releases/2025-09-02/mondo.owl`` is ``2025-09-02``.
     """
     if date := _DATE.search(text):
         return date[0]
@@ -310,7 +313,7 @@ def tidy_version(text: str) -> str:
 
 
 def _reading(source: SourceConfig) -> str:
-    """Names what of a declaration decides the content of a release."""
+    """Return a key of those parts of a declaration that decide the content of a release."""
     return artefacts.key(reading_content(source))
 
 
@@ -333,7 +336,7 @@ def _ingested(path: Path, manifest: dict[str, Any], *, new: bool) -> Ingested:
 
 
 def _reader(format: Format) -> Reader:
-    # Each reader brings its parser along, so only the one that is needed is imported.
+    # Each reader imports its parser, so only the one that is needed is loaded.
     if format == "mesh":
         from belink.ontology.readers import mesh
 
@@ -353,7 +356,7 @@ def _reader(format: Format) -> Reader:
 
 @contextmanager
 def _names_restored(read: list[Path], given: list[Path]) -> Iterator[None]:
-    """Errors of a reader name the file that the user gave, not its unpacked copy."""
+    """Make the errors of a reader name the file that the user gave, not its unpacked copy."""
     try:
         yield
     except SourceError as error:

@@ -1,22 +1,23 @@
-"""Ids of an older release → ids of a newer one, in annotated data and past outputs.
+"""Ids of an older release → ids of a newer one, in annotated data and earlier outputs.
 
-What became of an id is read from every release between the two: ``replaced_by``, alternative ids and ``consider``, the
-newest word on an id counting. An id that is live in the newer release is never replaced, whoever claims it. One clear
-successor is put in its place; everything else stays as it is and goes to a review file with the options.
+The fate of an id is read from every release between the two: ``replaced_by``, alternative ids and ``consider``; the
+newest statement about an id counts. An id that is live in the newer release is never replaced, whichever concept lists
+it as an alternative. A single successor takes the place of the id; all other cases stay as they are and go to a review
+file with the options.
 """
 
-import gzip
 import json
 import logging
 import re
+import zlib
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from belink import artefacts
+from belink import artefacts, textfiles
 from belink.errors import CorpusError, ReleaseError
 from belink.ontology import release as releases
 from belink.ontology.id_spans import Span, id_spans, layout_of
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     import duckdb
 
 Kind = Literal["same", "merged", "split", "consider", "deleted", "unknown"]
-_GZIP = b"\x1f\x8b"
+# A successor of another form could break the JSON, XML or CSV that it is written into.
+_SAFE_ID = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]*:[A-Za-z0-9_.:/#~\-]+")
 _DATED = re.compile(r"\d{4}(-\d{2}-\d{2})?")
 
 log = logging.getLogger(__name__)
@@ -34,7 +36,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Fate:
-    """What became of an id."""
+    """What happened to an id between two releases."""
 
     id: str
     kind: Kind  # merged: one successor; split: several; consider: only suggestions; unknown: in none of the releases
@@ -43,14 +45,14 @@ class Fate:
 
 @dataclass(frozen=True, kw_only=True)
 class MigrationReport:
-    """How many ids of a file, each occurrence counted."""
+    """How many ids of a file were migrated; each occurrence counts."""
 
     unchanged: int
     migrated: int
     review: int
     unknown: int
     output: Path
-    review_file: Path | None  # one JSON object an occurrence: line, id, label, fate, options; None: nothing to review
+    review_file: Path | None  # JSONL, an occurrence a line: line, id, label, fate, options; None for none
     fates: Mapping[str, int] = field(default_factory=dict)  # distinct ids by kind
 
 
@@ -59,28 +61,36 @@ def migrate(
 ) -> MigrationReport:
     """Rewrite the ids in ``input`` (JSONL, BioC, PubTator, CSV, TSV; plain or .gz) into ``output``.
 
-    Only ids with exactly one successor change, and no other byte does. ``output`` may be ``input``.
+    Only ids with exactly one successor change, and no other byte does. An id is written as it was: as a CURIE, as an
+    address, with an underscore or without its prefix. ``output`` may be ``input``.
 
-    :param column: a field or column that holds ids, beside those known (see :mod:`belink.ontology.id_spans`).
+    :param column: a field or column with ids, beside the usual ones (see :mod:`belink.ontology.id_spans`).
     :raises ReleaseError: one of the two versions has not been ingested.
-    :raises CorpusError: ``input`` cannot be read.
+    :raises CorpusError: ``input`` cannot be read, has no ``column``, or no id of the ontology.
     """
     chain = chain_between(settings, ontology, old, new)
-    text = _read(input)
+    content = _read(input)
+    text = content.text
     prefixes = {prefix for folder in chain for prefix in _prefixes(folder)}
     try:
         spans = id_spans(text, layout_of(input, text[:4096]), prefixes, column)
+        if not spans:
+            raise CorpusError(
+                f"expected ids of {ontology} ({', '.join(sorted(prefixes)[:5])}) in the fields that hold ids, "
+                "found none; name the field with --column"
+            )
     except CorpusError as error:
         raise CorpusError(f"{input}: {error}") from error
-    found = fates({span.id for span in spans}, chain)
+    fates_by_id = fates({span.id for span in spans}, chain)
     review_file = output.with_name(output.name + ".review.jsonl")
-    reviewed = [span for span in spans if found[span.id].kind in ("split", "consider", "deleted")]
-    _write(output, _rewritten(text, spans, found))
+    reviewed = [span for span in spans if _for_review(fates_by_id[span.id])]
+    kept = [span for span in spans if not _for_review(fates_by_id[span.id])]
+    _write(output, _rewritten(text, kept, fates_by_id).encode(content.encoding, content.errors))
     if reviewed:
-        _write(review_file, _review(text, reviewed, found, chain))
+        _write(review_file, _review(text, reviewed, fates_by_id, chain).encode("utf-8", "replace"))
     else:
         review_file.unlink(missing_ok=True)
-    kinds = Counter(found[span.id].kind for span in spans)
+    kinds = Counter(fates_by_id[span.id].kind for span in kept)
     return MigrationReport(
         unchanged=kinds["same"],
         migrated=kinds["merged"],
@@ -88,71 +98,71 @@ def migrate(
         unknown=kinds["unknown"],
         output=output,
         review_file=review_file if reviewed else None,
-        fates=dict(Counter(fate.kind for fate in found.values())),
+        fates=dict(Counter(fate.kind for fate in fates_by_id.values())),
     )
 
 
 def chain_between(settings: Settings, ontology: str, old: str, new: str) -> list[Path]:
-    """The releases from ``old`` to ``new``, both included; by date where versions are dates, else as they were made.
+    """Return the releases from ``old`` to ``new``, both included: by date where versions are dates, else as made.
 
     :raises ReleaseError: one of them has not been ingested.
     """
-    there = releases.list_releases(settings, ontology)
-    names = [path.name for path in there]
+    folders = releases.list_releases(settings, ontology)
+    names = [path.name for path in folders]
     for version in (old, new):
         if version not in names:
             raise ReleaseError(
                 f"{ontology}: expected a release {version}, found {', '.join(names) or 'none'}; ingest it first"
             )
     if all(_DATED.fullmatch(name) for name in names):
-        there.sort(key=lambda path: path.name)
-        names = [path.name for path in there]
+        folders.sort(key=lambda path: path.name)
+        names = [path.name for path in folders]
     first, last = names.index(old), names.index(new)
-    return there[first : last + 1] if first <= last else there[last : first + 1][::-1]
+    return folders[first : last + 1] if first <= last else folders[last : first + 1][::-1]
 
 
 def fate(concept_id: str, chain: Sequence[Path]) -> Fate:
-    """What became of one id; see :func:`fates`."""
+    """Return the fate of one id; see :func:`fates`."""
     return fates([concept_id], chain)[concept_id]
 
 
 def fates(ids: Iterable[str], chain: Sequence[Path]) -> dict[str, Fate]:
-    """What became of each id, up to the last release of ``chain``.
+    """Return the fate of each id up to the last release of ``chain``.
 
-    :param chain: releases, the oldest first; one alone is enough to follow what it says itself.
+    :param chain: releases, oldest first. A single one is enough to follow its own statements.
     """
     import pyarrow as pa
 
-    asked = sorted(set(ids))
+    queried = sorted(set(ids))
     with releases.attached({f"r{position}": folder for position, folder in enumerate(chain)}) as connection:
-        connection.register("asked_ids", pa.table({"id": pa.array(asked, pa.string())}))
-        connection.execute("CREATE TEMP TABLE asked AS SELECT id FROM asked_ids")
+        connection.register("queried_ids", pa.table({"id": pa.array(queried, pa.string())}))
+        connection.execute("CREATE TEMP TABLE queried AS SELECT id FROM queried_ids")
         last = f"r{len(chain) - 1}"
         connection.execute(f"CREATE TEMP TABLE live AS SELECT id FROM {last}.concept WHERE NOT obsolete")  # noqa: S608
         _steps(connection, len(chain))
-        same = {row[0] for row in connection.execute("SELECT id FROM asked SEMI JOIN live USING (id)").fetchall()}
-        heard = " UNION ALL ".join(f"SELECT id FROM r{position}.concept" for position in range(len(chain)))  # noqa: S608
-        known = connection.execute(
-            f"SELECT id FROM asked SEMI JOIN ({heard} UNION ALL SELECT source FROM step) h(id) USING (id)"  # noqa: S608
+        same = {row[0] for row in connection.execute("SELECT id FROM queried SEMI JOIN live USING (id)").fetchall()}
+        all_ids = " UNION ALL ".join(f"SELECT id FROM r{position}.concept" for position in range(len(chain)))  # noqa: S608
+        in_a_release = connection.execute(
+            f"SELECT id FROM queried SEMI JOIN ({all_ids} UNION ALL SELECT source FROM step) h(id) USING (id)"  # noqa: S608
         ).fetchall()
         reached = _reached(connection)
-    answers = {each: Fate(id=each, kind="unknown") for each in asked}
-    answers.update({each: Fate(id=each, kind="deleted") for (each,) in known})
-    answers.update({each: _judged(each, ends) for each, ends in reached.items()})
+    answers = {each: Fate(id=each, kind="unknown") for each in queried}
+    answers.update({each: Fate(id=each, kind="deleted") for (each,) in in_a_release})
+    answers.update({each: _fate_of(each, ends) for each, ends in reached.items()})
     answers.update({each: Fate(id=each, kind="same", targets=(each,)) for each in same})
     return answers
 
 
 @dataclass(kw_only=True)
 class _Ends:
-    """Where the ways from one id lead."""
+    """Where the successors of one id end."""
 
     firm: set[str] = field(default_factory=set)  # live ids, through replaced_by and alternative ids alone
     loose: set[str] = field(default_factory=set)  # live ids, through a consider
-    dead: set[str] = field(default_factory=set)  # ids that lead nowhere
+    dead: set[str] = field(default_factory=set)  # ids without a live successor
 
 
-def _judged(concept_id: str, ends: _Ends) -> Fate:
+def _fate_of(concept_id: str, ends: _Ends) -> Fate:
     targets = tuple(sorted(ends.firm | ends.loose))
     if not targets:
         return Fate(id=concept_id, kind="deleted")
@@ -162,8 +172,8 @@ def _judged(concept_id: str, ends: _Ends) -> Fate:
 
 
 def _steps(connection: "duckdb.DuckDBPyConnection", n_releases: int) -> None:
-    """Table ``step(source, target, loose)``: what the newest release that says so says of an id that is not live."""
-    said = " UNION ALL ".join(
+    """Make the table ``step(source, target, loose)``: the newest statement about each id that is not live."""
+    statements = " UNION ALL ".join(
         f"SELECT concept_id, replacement_id, false, {position} FROM r{position}.replaced_by "  # noqa: S608
         f"UNION ALL SELECT alt_id, concept_id, false, {position} FROM r{position}.alt_id "
         f"UNION ALL SELECT concept_id, alternative_id, true, {position} FROM r{position}.consider"
@@ -172,7 +182,7 @@ def _steps(connection: "duckdb.DuckDBPyConnection", n_releases: int) -> None:
     connection.execute(
         f"""
         CREATE TEMP TABLE step AS
-        WITH said(source, target, loose, position) AS ({said}),
+        WITH said(source, target, loose, position) AS ({statements}),
         newest AS (
             SELECT * FROM said ANTI JOIN live ON live.id = source WHERE source <> target
             QUALIFY position = max(position) OVER (PARTITION BY source))
@@ -186,7 +196,7 @@ def _reached(connection: "duckdb.DuckDBPyConnection") -> dict[str, _Ends]:
     rows = connection.execute(
         """
         WITH RECURSIVE reached(origin, id, loose) AS (
-            SELECT id, id, false FROM asked ANTI JOIN live USING (id)
+            SELECT id, id, false FROM queried ANTI JOIN live USING (id)
             UNION SELECT origin, step.target, reached.loose OR step.loose
             FROM reached JOIN step ON step.source = reached.id)
         SELECT origin, reached.id, loose, live.id IS NOT NULL
@@ -197,7 +207,7 @@ def _reached(connection: "duckdb.DuckDBPyConnection") -> dict[str, _Ends]:
     ends: dict[str, _Ends] = defaultdict(_Ends)
     for origin, concept_id, loose, is_live in rows:
         if not is_live and concept_id == origin:
-            continue  # nothing was said of it: deleted or unknown
+            continue  # no statement about it: deleted or unknown
         (ends[origin].dead if not is_live else ends[origin].loose if loose else ends[origin].firm).add(concept_id)
     return dict(ends)
 
@@ -207,29 +217,39 @@ def _prefixes(folder: Path) -> list[str]:
     return manifest.get("prefixes") or list(manifest["counts"]["by_prefix"])
 
 
-def _rewritten(text: str, spans: Sequence[Span], found: Mapping[str, Fate]) -> str:
+def _rewritten(text: str, spans: Sequence[Span], fates_by_id: Mapping[str, Fate]) -> str:
     pieces, position = [], 0
     for span in spans:
-        if found[span.id].kind == "merged":
-            target = found[span.id].targets[0]
-            kept, _, local = target.partition(":")
-            bare = span.bare and span.id.startswith(f"{kept}:")
-            pieces += [text[position : span.start], local if bare else target]
+        if fates_by_id[span.id].kind == "merged":
+            target = fates_by_id[span.id].targets[0]
+            pieces += [text[position : span.start], _in_form_of(span, target)]
             position = span.end
     return "".join([*pieces, text[position:]])
 
 
-def _review(text: str, spans: Sequence[Span], found: Mapping[str, Fate], chain: Sequence[Path]) -> str:
-    """One JSON line an occurrence that a person has to decide on."""
+def _in_form_of(span: Span, target: str) -> str:
+    """Return ``target`` written as the id that it replaces: as an address, with an underscore, or without prefix."""
+    prefix, _, local = target.partition(":")
+    return span.beginning + local if span.id.startswith(f"{prefix}:") else target
+
+
+def _for_review(fate: Fate) -> bool:
+    """Return whether a person has to decide, also because a successor could break the file it is written into."""
+    is_unsafe = fate.kind == "merged" and not _SAFE_ID.fullmatch(fate.targets[0])
+    return is_unsafe or fate.kind in ("split", "consider", "deleted")
+
+
+def _review(text: str, spans: Sequence[Span], fates_by_id: Mapping[str, Fate], chain: Sequence[Path]) -> str:
+    """Return one JSON line for each occurrence that a person has to decide on."""
     ends = [match.end() for match in re.finditer("\n", text)]
-    labels = _labels({each for span in spans for each in (span.id, *found[span.id].targets)}, chain)
+    labels = _labels({each for span in spans for each in (span.id, *fates_by_id[span.id].targets)}, chain)
     rows = [
         {
             "line": bisect_right(ends, span.start) + 1,
             "id": span.id,
             "label": labels.get(span.id),
-            "fate": found[span.id].kind,
-            "options": [{"id": each, "label": labels.get(each)} for each in found[span.id].targets],
+            "fate": fates_by_id[span.id].kind,
+            "options": [{"id": each, "label": labels.get(each)} for each in fates_by_id[span.id].targets],
         }
         for span in spans
     ]
@@ -237,7 +257,7 @@ def _review(text: str, spans: Sequence[Span], found: Mapping[str, Fate], chain: 
 
 
 def _labels(ids: Iterable[str], chain: Sequence[Path]) -> dict[str, str]:
-    """Labels of the ids, from the newest release that has one."""
+    """Return the labels of the ids, from the newest release that has one."""
     labels: dict[str, str] = {}
     for folder in chain:
         with releases.open_release(folder) as release:
@@ -246,21 +266,27 @@ def _labels(ids: Iterable[str], chain: Sequence[Path]) -> dict[str, str]:
     return labels
 
 
-def _read(path: Path) -> str:
+class _Content(NamedTuple):
+    """A file as text, and how to write it again byte for byte."""
+
+    text: str
+    encoding: str
+    errors: str  # how bytes that are not text are kept
+
+
+def _read(path: Path) -> _Content:
     try:
-        content = path.read_bytes()
-        if content.startswith(_GZIP):
-            content = gzip.decompress(content)
-    except (OSError, EOFError) as error:
+        with textfiles.open_bytes(path) as stream:
+            encoding = textfiles.marked_encoding(stream)
+            content = stream.read()
+            if encoding in (None, "utf-8-sig"):  # a mark, and bytes that are not UTF-8, stay as they are
+                return _Content(content.decode("utf-8", "surrogateescape"), "utf-8", "surrogateescape")
+            return _Content(content.decode(encoding), encoding, "strict")
+    except (OSError, EOFError, zlib.error, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CorpusError(f"{path}: expected a readable file, found: {reason}") from error
-    return content.decode("utf-8", "surrogateescape")
 
 
-def _write(path: Path, text: str) -> None:
-    """Write aside, then into place; packed where the name ends in .gz."""
-    content = text.encode("utf-8", "surrogateescape")
-    if path.name.endswith(".gz"):
-        content = gzip.compress(content, mtime=0)
-    with artefacts.atomic_write(path) as aside:
-        aside.write_bytes(content)
+def _write(path: Path, content: bytes) -> None:
+    with textfiles.write_whole(path) as stream:
+        stream.write(content)

@@ -1,7 +1,7 @@
-"""A release, read: one immutable DuckDB file with its manifest, opened read-only.
+"""Read access to a release: one immutable DuckDB file with its manifest.
 
 Only this module and ``release_writer.py`` import duckdb. DuckDB allows one writing process or many reading ones; a
-release is never written once it lies in its place, so readers never meet a writer. Many rows leave as Arrow tables.
+release in its place is never written again, so readers never meet a writer. Many rows are returned as Arrow tables.
 """
 
 import re
@@ -17,6 +17,7 @@ from belink.errors import BelinkError, ReleaseError
 from belink.ontology.release_writer import ReleaseWriter, configuration
 from belink.records import Concept, Name, Rejection, Scope
 from belink.settings import Settings
+from belink.text.concept_ids import standardise
 
 if TYPE_CHECKING:
     import duckdb
@@ -30,63 +31,67 @@ _NAMES = """
 SELECT n.concept_id, n.text, n.scope FROM name n JOIN concept c ON c.id = n.concept_id
 WHERE {} ORDER BY c.rowid, n.scope <> 'label', n.rowid
 """
+_MAX_PREFIXES = 100  # that are recognised in ids, the most frequent ones; a file may have thousands by mistake
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+\-]{0,99}")
 
 
 def release_path(settings: Settings, ontology: str, version: str) -> Path:
-    """Where the release ``version`` of ``ontology`` lies, or would lie.
+    """Return the folder of the release ``version`` of ``ontology``, which need not exist.
 
     :raises ReleaseError: a name or version that cannot be the name of a folder.
     """
     return settings.releases / folder_name(ontology, "name") / folder_name(version, "version")
 
 
-def folder_name(text: str, what: str) -> str:
-    """``text`` unchanged, where it is safe as the name of a folder.
+def folder_name(text: str, kind: str) -> str:
+    """Return ``text`` unchanged where it is safe as the name of a folder.
 
-    :raises ReleaseError: it holds more than letters, digits and ``. _ + -``, or climbs.
+    :param kind: what ``text`` is, for the message.
+    :raises ReleaseError: it has other characters than letters, digits and ``. _ + -``, or begins with a mark.
     """
     if not _SAFE.fullmatch(text):
         raise ReleaseError(
-            f"expected of a {what} that it holds letters, digits, '.', '_', '+' and '-' only, found {text[:100]!r};"
+            f"expected of a {kind} that it holds letters, digits, '.', '_', '+' and '-' only, found {text[:100]!r};"
             " give another one"
         )
     return text
 
 
 def list_releases(settings: Settings, ontology: str) -> list[Path]:
-    """The complete releases of ``ontology``, oldest first (by when they were made)."""
+    """Return the folders of the complete releases of ``ontology``, oldest first (by when they were made)."""
     folder = settings.releases / folder_name(ontology, "name")
-    found = [path for path in folder.glob("*") if not path.name.startswith(".") and artefacts.exists(path)]
-    return sorted(found, key=lambda path: (str(artefacts.read_manifest(path).get("created", "")), path.name))
+    paths = [path for path in folder.glob("*") if not path.name.startswith(".") and artefacts.exists(path)]
+    return sorted(paths, key=lambda path: (str(artefacts.read_manifest(path).get("created", "")), path.name))
 
 
 def latest(settings: Settings, ontology: str) -> Path | None:
-    """The release of ``ontology`` that was made last; ``None`` where there is none yet."""
-    found = list_releases(settings, ontology)
-    return found[-1] if found else None
+    """Return the folder of the release of ``ontology`` made last; ``None`` where there is none yet."""
+    paths = list_releases(settings, ontology)
+    return paths[-1] if paths else None
 
 
 def open_release(path: Path) -> "Release":
-    """The release at ``path``, read-only; close it, or use it as a context manager.
+    """Open the release at ``path`` read-only; close it, or use it as a context manager.
 
-    :raises ReleaseError: nothing complete lies there, or its database cannot be read.
+    :raises ReleaseError: there is no complete release, or its database cannot be read.
     """
     return Release(path)
 
 
 @contextmanager
 def compare(old: Path, new: Path, memory: str = "6GiB") -> "Iterator[duckdb.DuckDBPyConnection]":
-    """A connection that sees two releases as the schemas ``old`` and ``new``, both read-only."""
+    """Yield a connection with two releases as the schemas ``old`` and ``new``, both read-only."""
     with attached({"old": old, "new": new}, memory) as connection:
         yield connection
 
 
 @contextmanager
 def attached(folders: Mapping[str, Path], memory: str = "6GiB") -> "Iterator[duckdb.DuckDBPyConnection]":
-    """A fresh connection that sees the releases of ``folders`` under their keys, read-only; for one thread.
+    """Yield a new connection with the releases of ``folders`` as read-only schemas named by their keys.
 
-    What does not fit into ``memory`` goes to the system's temporary folder.
+    For one thread.
+
+    Data beyond ``memory`` goes to the system's temporary folder.
     """
     import duckdb
 
@@ -123,6 +128,8 @@ class Release:
         self.ontology: str = self.manifest["ontology"]
         self.version: str = self.manifest["version"]
         self.prefixes: tuple[str, ...] = tuple(self.manifest.get("prefixes", ()))
+        by_prefix = self.manifest.get("counts", {}).get("by_prefix", {})
+        self._prefixes_in_use = tuple(dict.fromkeys((*self.prefixes, *by_prefix)))[:_MAX_PREFIXES]
         self._lock = threading.Lock()
         try:
             self._connection = duckdb.connect(str(path / DATABASE), read_only=True, config=configuration())
@@ -138,26 +145,26 @@ class Release:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._connection.close()
 
     def cursor(self) -> "duckdb.DuckDBPyConnection":
-        """A cursor of its own for the calling thread."""
+        """Return a new cursor, for the calling thread alone."""
         with self._lock:
             return self._connection.cursor()
 
     def table(self, query: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> "pa.Table":
-        """The rows of ``query`` as an Arrow table."""
+        """Return the rows of ``query`` as an Arrow table."""
         with self.cursor() as cursor:
             return cursor.sql(query, params=parameters).to_arrow_table()
 
     def rows(self, query: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
-        """The rows of ``query`` as tuples; for few of them."""
+        """Return the rows of ``query`` as tuples; for small results."""
         with self.cursor() as cursor:
             return cursor.execute(query, parameters).fetchall()
 
     def names(self, *, own: bool = True, live: bool = True, prefixes: Sequence[str] = ()) -> "pa.Table":
-        """Columns ``concept_id``, ``text``, ``scope``; in the order of the source, the label of a concept first.
+        """Return columns ``concept_id``, ``text``, ``scope``, in the order of the source, a concept's label first.
 
         :param own: only concepts of the ontology's own prefixes.
         :param live: no names of obsolete concepts.
@@ -168,28 +175,29 @@ class Release:
     def name_batches(
         self, *, own: bool = True, live: bool = True, prefixes: Sequence[str] = (), rows: int = 100_000
     ) -> "Iterator[pa.RecordBatch]":
-        """The rows of :meth:`names`, so many at a time, for releases whose names are not to be held at once."""
+        """Yield the rows of :meth:`names` in batches, for releases whose names do not fit into memory."""
         with self.cursor() as cursor:
             query = cursor.sql(_NAMES.format(_chosen(own, live, prefixes)), params=list(prefixes))
             yield from query.to_arrow_reader(rows)
 
     def concepts_table(self, *, own: bool = True, live: bool = True, prefixes: Sequence[str] = ()) -> "pa.Table":
-        """Columns ``id``, ``label`` (null: it has none), ``prefix``, ``obsolete``; in the order of the source."""
+        """Return columns ``id``, ``label`` (null for none), ``prefix``, ``obsolete``, in the order of the source."""
         return self.table(
             f"SELECT id, label, prefix, obsolete FROM concept c WHERE {_chosen(own, live, prefixes)} ORDER BY rowid",  # noqa: S608
             list(prefixes),
         )
 
     def parents(self) -> "pa.Table":
-        """Columns ``concept_id``, ``parent_id``: every is_a of the release, also to concepts it does not hold."""
+        """Return columns ``concept_id``, ``parent_id``: every is_a, also to concepts that are not in the release."""
         return self.table("SELECT concept_id, parent_id FROM parent ORDER BY rowid")
 
     def concept(self, concept_id: str) -> Concept | None:
-        """Everything the release holds of one concept; ``None`` where it has no such id."""
-        found = self.rows("SELECT label, definition, obsolete FROM concept WHERE id = ?", [concept_id])
-        if not found:
+        """Return everything the release says of one concept, its id in any form; ``None`` for an unknown id."""
+        concept_id = self.standard_id(concept_id)
+        rows = self.rows("SELECT label, definition, obsolete FROM concept WHERE id = ?", [concept_id])
+        if not rows:
             return None
-        label, definition, obsolete = found[0]
+        label, definition, obsolete = rows[0]
         names = self.rows(
             "SELECT text, scope, type, language, source FROM name WHERE concept_id = ? AND scope <> 'label' "
             "ORDER BY rowid",
@@ -214,22 +222,23 @@ class Release:
         )
 
     def label(self, concept_id: str) -> str | None:
-        """The label of a concept; ``None`` where it has none, or the release does not hold it."""
-        found = self.rows("SELECT label FROM concept WHERE id = ?", [concept_id])
-        return cast("str | None", found[0][0]) if found else None
+        """Return the label of a concept; ``None`` where it has none, or is not in the release."""
+        rows = self.rows("SELECT label FROM concept WHERE id = ?", [concept_id])
+        return cast("str | None", rows[0][0]) if rows else None
 
     def successor(self, concept_id: str) -> tuple[str, ...]:
-        """The live ids that stand for ``concept_id`` in this release, in alphabetical order.
+        """Return the live ids that stand for ``concept_id`` (in any form) in this release, in alphabetical order.
 
-        Itself where it is live; else the ends of its replaced_by (and of concepts that list it as an alternative id),
-        followed through obsolete ones; ``()`` where nothing live is left or the id was never heard of.
+        A live id stands for itself. Otherwise replaced_by and alternative ids are followed, through obsolete concepts
+        too; ``()`` where they lead to nothing live, or the id is unknown.
         """
-        found: set[str] = set()
+        concept_id = self.standard_id(concept_id)
+        live: set[str] = set()
         seen, waiting = {concept_id}, [concept_id]
-        while waiting:  # a few steps; a cycle of replacements ends at what was seen
+        while waiting:  # a cycle of replacements ends at ids that were seen
             current = waiting.pop()
             if self.rows("SELECT 1 FROM concept WHERE id = ? AND NOT obsolete", [current]):
-                found.add(current)
+                live.add(current)
                 continue
             steps = self.rows(
                 "SELECT replacement_id FROM replaced_by WHERE concept_id = $id "
@@ -238,10 +247,31 @@ class Release:
             )
             waiting.extend(target for (target,) in steps if target not in seen)
             seen.update(target for (target,) in steps)
-        return tuple(sorted(found))
+        return tuple(sorted(live))
+
+    def standard_id(self, identifier: str) -> str:
+        """Return ``identifier`` in the form that this release uses: ``MONDO_0005002`` and its address are one id.
+
+        Unchanged where the release knows it as it is, or has no such prefix.
+        """
+        known = "SELECT 1 FROM concept WHERE id = $id UNION ALL SELECT 1 FROM alt_id WHERE alt_id = $id LIMIT 1"
+        if self.rows(known, {"id": identifier}):
+            return identifier
+        return standardise(identifier, self._prefixes_in_use)
+
+    def with_xref(self, identifier: str) -> tuple[str, ...]:
+        """Return the concepts that list ``identifier``, in any form, as a cross-reference; in alphabetical order."""
+        prefixes = self.rows(
+            "SELECT prefix FROM (SELECT split_part(xref, ':', 1) AS prefix FROM xref) "
+            "GROUP BY prefix ORDER BY count(*) DESC, prefix LIMIT $most",
+            {"most": _MAX_PREFIXES},
+        )
+        xrefs = {identifier, standardise(identifier, tuple(prefix for (prefix,) in prefixes))}
+        query = "SELECT DISTINCT concept_id FROM xref WHERE xref IN (SELECT unnest($xrefs)) ORDER BY concept_id"
+        return tuple(row[0] for row in self.rows(query, {"xrefs": sorted(xrefs)}))
 
     def rejections(self, limit: int = 100) -> list[Rejection]:
-        """What was set aside or repaired, in the order of reading."""
+        """Return what was set aside or repaired, in the order of reading."""
         return [
             Rejection(line=line, text=text, reason=reason, repaired=repaired)
             for line, text, reason, repaired in self.rows(
@@ -257,7 +287,7 @@ class Release:
 
 
 def _chosen(own: bool, live: bool, prefixes: Sequence[str]) -> str:
-    """A condition on ``concept c``; ``prefixes`` are bound by the caller, one mark each."""
+    """Return a condition on ``concept c``; the caller binds ``prefixes``, one mark each."""
     conditions = ["NOT c.obsolete"] if live else []
     if prefixes:
         conditions.append(f"c.prefix IN ({', '.join('?' * len(prefixes))})")
@@ -267,7 +297,7 @@ def _chosen(own: bool, live: bool, prefixes: Sequence[str]) -> str:
 
 
 def _quoted(path: Path) -> str:
-    # ATTACH takes no parameters; a path is a literal with its quotes doubled.
+    # ATTACH takes no parameters, so the path is a literal with its quotes doubled.
     return "'" + str(path).replace("'", "''") + "'"
 
 

@@ -35,7 +35,9 @@ _GENITIVE = re.compile(r"['’]s(?![^\W_])")
 _ANYWHERE = -1  # position from which a definition in a list counts: a list stands at the end and is for the whole text
 
 
-class _Definition(NamedTuple):
+class Definition(NamedTuple):
+    """A long form, and the position from which its short form has it."""
+
     position: int  # of the short form in the text, from which on the definition counts
     long_form: str
 
@@ -47,28 +49,24 @@ class Definitions:
     definition before it, and of the first one before that.
     """
 
-    def __init__(self, by_short: Mapping[str, Sequence[_Definition]]) -> None:
-        self._by_short = by_short
+    def __init__(self, by_short: Mapping[str, Sequence[Definition]]) -> None:
+        self.by_short = by_short
         self._lengths = sorted({len(short) for short in by_short}, reverse=True)
 
     @classmethod
     def of(cls, long_forms: Mapping[str, str]) -> "Definitions":
         """Return definitions that count everywhere, from short form → long form."""
-        return cls({short: (_Definition(_ANYWHERE, long),) for short, long in long_forms.items()})
+        return cls({short: (Definition(_ANYWHERE, long),) for short, long in long_forms.items()})
 
     def __bool__(self) -> bool:
-        return bool(self._by_short)
+        return bool(self.by_short)
 
     def __contains__(self, short: str) -> bool:
-        return short in self._by_short
-
-    def first(self) -> dict[str, str]:
-        """Return each short form with its first long form."""
-        return {short: definitions[0].long_form for short, definitions in self._by_short.items()}
+        return short in self.by_short
 
     def long_form(self, short: str, position: int) -> str:
         """Return what ``short``, one of the defined short forms, stands for at ``position`` of the text."""
-        definitions = self._by_short[short]
+        definitions = self.by_short[short]
         number = bisect.bisect_right(definitions, position, key=lambda definition: definition.position)
         return definitions[max(0, number - 1)].long_form
 
@@ -92,7 +90,7 @@ class Definitions:
             return None
         for length in self._lengths:
             short = text[start : start + length]
-            if len(short) == length and short in self._by_short and (end := _PLURAL_END.match(text, start + length)):
+            if len(short) == length and short in self.by_short and (end := _PLURAL_END.match(text, start + length)):
                 return start, end.end(), short
         return None
 
@@ -106,7 +104,7 @@ def find_definitions(text: str) -> Definitions:
     listed = dict[str, str]()
     for short, long in abbreviation_lists.find_entries(text):
         listed.setdefault(short, long)
-    by_short = {short: [_Definition(_ANYWHERE, long)] for short, long in listed.items()}
+    by_short = {short: [Definition(_ANYWHERE, long)] for short, long in listed.items()}
     for position, short, long in _in_brackets(text):
         if short in listed:
             continue  # a list says it for the whole text
@@ -114,7 +112,7 @@ def find_definitions(text: str) -> Definitions:
         if definitions and short_forms.adds_locants(long, to=definitions[0].long_form):
             definitions[0] = definitions[0]._replace(long_form=long)
         elif not definitions or definitions[-1].long_form.casefold() != long.casefold():
-            definitions.append(_Definition(position, long))
+            definitions.append(Definition(position, long))
     return Definitions({short: _written_out(short, each, by_short) for short, each in by_short.items()})
 
 
@@ -133,8 +131,8 @@ def _in_brackets(text: str) -> Iterator[tuple[int, str, str]]:
 
 
 def _written_out(
-    short: str, definitions: Sequence[_Definition], by_short: Mapping[str, Sequence[_Definition]]
-) -> tuple[_Definition, ...]:
+    short: str, definitions: Sequence[Definition], by_short: Mapping[str, Sequence[Definition]]
+) -> tuple[Definition, ...]:
     """Return ``definitions`` of ``short`` with the other short forms inside their long forms written out."""
     return tuple(
         definition._replace(long_form=_expand_inside(short, definition.long_form, by_short))
@@ -142,7 +140,7 @@ def _written_out(
     )
 
 
-def _expand_inside(short: str, long: str, by_short: Mapping[str, Sequence[_Definition]]) -> str:
+def _expand_inside(short: str, long: str, by_short: Mapping[str, Sequence[Definition]]) -> str:
     parts = dict.fromkeys((*long.split(), *_PART.findall(long)))
     others = {part: by_short[part][0].long_form for part in parts if part in by_short and part != short}
     return (expand_text(long, Definitions.of(others)) if others else "") or long

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ import pytest
 from belink.declarations import SourceConfig, load_source
 from belink.errors import DeclarationError, SourceError
 from belink.ontology import download
-from belink.ontology.download import addresses, local_files
+from belink.ontology.download import addresses
 from belink.settings import Settings, shipped_ontologies
 
 CONTENT = b"format-version: 1.4\n" + os.urandom(300_000).hex().encode() + b"\n"
@@ -286,14 +285,3 @@ def test_every_shipped_declaration_can_be_fetched_safely() -> None:
         assert source.licence and source.citation and source.prefixes
         if source.url:
             assert all(url.startswith("https://") for url in addresses(source, "2025"))
-
-
-def test_local_files_are_there_and_hold_something(tmp_path: Path) -> None:
-    full, empty = tmp_path / "full.obo", tmp_path / "empty.obo"
-    full.write_text("format-version: 1.4\n")
-    empty.touch()
-    assert local_files([full, tmp_path]) == [full, tmp_path]
-    with pytest.raises(SourceError, match="found an empty file"):
-        local_files([full, empty])
-    with pytest.raises(SourceError, match="found nothing there"):
-        local_files([tmp_path / "missing.obo"])

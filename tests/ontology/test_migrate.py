@@ -3,6 +3,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import hypothesis
@@ -252,6 +253,68 @@ def test_tables_change_in_the_columns_of_ids_alone(home: Settings, tmp_path: Pat
     table = 'mention\tcurie2\n"5 wide\tX:2\n7"\tX:3\n'
     written, report = run(home, tmp_path, "a.tsv", table, column="curie2")
     assert written == table.replace("X:2", "X:1").replace("X:3", "X:1")
+
+
+FORMS = (
+    "gene,disease_id,note\nG1,X:2,curie\nG2,X_2,underscore\nG3,http://purl.obolibrary.org/obo/X_2,iri\n"
+    'G4,x:2,lower\nG6,"X:2|X:1",two\nG7,https://bioregistry.io/x:2,resolver\n'
+)
+
+
+def test_every_form_of_an_id_is_migrated_and_keeps_its_form(home: Settings, tmp_path: Path) -> None:
+    written, report = run(home, tmp_path, "m.csv", FORMS, column="disease_id")
+    assert written == FORMS.replace("X:2", "X:1").replace("X_2", "X_1").replace("x:2", "x:1")
+    assert numbers(report) == (1, 6, 0, 0)
+
+
+def test_jsonl_of_belink_itself_is_migrated(home: Settings, tmp_path: Path) -> None:
+    text = '{"id": "d", "text": "X:2", "mentions": [{"start": 0, "end": 3, "ids": ["X:2"], "type": "X:2"}]}\n'
+    assert run(home, tmp_path, "m.jsonl", text)[0] == text.replace('["X:2"]', '["X:1"]')
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_the_encoding_of_a_file_stays(home: Settings, tmp_path: Path, encoding: str) -> None:
+    path, output = tmp_path / "a.csv", tmp_path / "b.csv"
+    path.write_bytes("gold,text\r\nX:2,naïve\r\n".encode(encoding))
+    migrate("x", "2021-01-01", "2023-01-01", path, output, home)
+    assert output.read_bytes() == "gold,text\r\nX:1,naïve\r\n".encode(encoding)
+
+
+def test_pubtator_is_recognised_by_its_content(home: Settings, tmp_path: Path) -> None:
+    text = "12|t|A title\n12|a|None\n12\t0\t7\tA title\tDisease\tX:2\n"
+    for name in ("a.txt", "a.tsv", "A.CSV", "a"):
+        assert run(home, tmp_path, name, text)[0] == text.replace("X:2", "X:1")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "column"),
+    [
+        ("a.jsonl", '{"gold": "X:2"}', "disease"),
+        ("a.xml", '<c><infon key="identifier">X:2</infon></c>', "disease"),
+        ("a.csv", "gold,text\nX:2,b\n", "disease"),
+        ("a.jsonl", '{"text": "X:2"}', None),
+        ("a.csv", "gold,text\n,b\n", None),
+        ("a.pubtator", "1|t|T\n1|a|\n", None),
+    ],
+)
+def test_a_file_without_ids_or_the_named_column_is_an_error(
+    home: Settings, tmp_path: Path, name: str, text: str, column: str | None
+) -> None:
+    with pytest.raises(CorpusError, match="--column"):
+        run(home, tmp_path, name, text, column=column)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_successor_that_could_break_the_file_goes_to_review(tmp_path: Path) -> None:
+    here = settings.load(tmp_path / "home")
+    hostile = 'X:1", "evil": "<x>\n=cmd'
+    old = [concept(1, "a"), concept(2, "b")]
+    release(release_path(here, "x", "2021-01-01"), *old)
+    new = [replace(concept(1, "a"), id=hostile), concept(2, obsolete=True, replaced_by=(hostile,))]
+    release(release_path(here, "x", "2023-01-01"), *new)
+    written, report = run(here, tmp_path, "a.jsonl", '{"gold": "X:2"}')
+    assert written == '{"gold": "X:2"}'
+    assert numbers(report) == (0, 0, 1, 0)
 
 
 def test_a_packed_file_stays_packed_and_may_be_rewritten_in_its_place(home: Settings, tmp_path: Path) -> None:

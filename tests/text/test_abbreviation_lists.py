@@ -67,7 +67,7 @@ def test_within_a_list_the_letters_of_a_few_may_be_missing() -> None:
 
 def test_a_list_is_believed_before_a_bracket() -> None:
     text = f"creatine plus phosphocreatine (Cr) was seen.\n{LINES}Cr\ncreatine\n"
-    assert find_definitions(text).first()["Cr"] == "creatine"
+    assert find_definitions(text).long_form("Cr", 0) == "creatine"
     mention = Mention(text="Cr", start=31, end=33)
     (expanded,) = expand(Document(id="1", text=text, mentions=(mention,))).mentions
     assert expanded.long_form == "creatine"

@@ -1,6 +1,5 @@
-"""Files as they are downloaded (plain, .gz, .zip) → bytes, and nothing outside the folder they are unpacked into."""
+"""Downloaded files (plain, .gz, .zip) → their content; nothing is ever written outside the folder given for it."""
 
-import gzip
 import shutil
 import stat
 import zipfile
@@ -8,65 +7,54 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
+from belink import textfiles
 from belink.errors import SourceError
 from belink.ontology.readers.files import plain_errors
 
-CHUNK = 1 << 20
-_GZIP = b"\x1f\x8b"
+CHUNK = 1 << 20  # bytes copied at a time
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _ENCRYPTED = 0x1  # bit of a member's flags
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
-    """The decompressed bytes of a plain or gzipped file; which of the two is told by its first bytes.
+def open_source(path: Path) -> Iterator[BinaryIO]:
+    """Yield the decompressed bytes of a plain or gzipped file.
 
-    Faults of the compression are raised where they are met, which for a truncated file is its end.
+    Damage is reported where it is met, which for a truncated file is its end.
 
     :raises SourceError: the compressed file is truncated or damaged.
     :raises ReleaseError: the file is missing or cannot be read.
     """
-    with plain_errors(path):
-        if is_gzip(path):
-            with gzip.open(path) as stream:
-                yield cast(BinaryIO, stream)
-        else:
-            with path.open("rb") as plain:
-                yield plain
-
-
-def is_gzip(path: Path) -> bool:
-    """Whether the file begins as gzip files do, whatever its name is."""
-    with path.open("rb") as stream:
-        return stream.read(len(_GZIP)) == _GZIP
+    with plain_errors(path), textfiles.open_bytes(path) as stream:
+        yield stream
 
 
 def is_zip(path: Path) -> bool:
-    """Whether the file begins as zip archives do, whatever its name is."""
+    """Return whether the content of the file is a zip archive, whatever its name is."""
     with path.open("rb") as stream:
         return stream.read(len(_ZIP[0])) in _ZIP
 
 
-def unpack(archive: Path, wanted: Callable[[str], bool], folder: Path) -> list[Path]:
-    """The members whose file name is ``wanted``, written directly below ``folder`` under their own names.
+def unpack(archive: Path, is_wanted: Callable[[str], bool], folder: Path) -> list[Path]:
+    """Extract the members whose file name ``is_wanted`` accepts directly into ``folder``; return their paths.
 
-    An archive of which any member would land elsewhere, wanted or not, is refused whole.
+    An archive with any member that would land elsewhere is refused as a whole.
 
     :raises SourceError: not a zip file, damaged, encrypted, climbing out of the folder, or too large for the disk.
     """
     try:
         with zipfile.ZipFile(archive) as opened_archive:
-            return _unpacked(archive, opened_archive, wanted, folder)
+            return _unpacked(archive, opened_archive, is_wanted, folder)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise SourceError(f"{archive}: expected a whole zip file, found damage: {error}; fetch it again") from error
 
 
-def _unpacked(archive: Path, content: zipfile.ZipFile, wanted: Callable[[str], bool], folder: Path) -> list[Path]:
+def _unpacked(archive: Path, content: zipfile.ZipFile, is_wanted: Callable[[str], bool], folder: Path) -> list[Path]:
     for member in content.infolist():
         _check_stays_inside(archive, member)
-    chosen = [m for m in content.infolist() if not m.is_dir() and wanted(PurePosixPath(m.filename).name)]
+    chosen = [m for m in content.infolist() if not m.is_dir() and is_wanted(PurePosixPath(m.filename).name)]
     needed, free = sum(member.file_size for member in chosen), shutil.disk_usage(folder).free
     if needed > free:
         raise SourceError(
@@ -79,7 +67,7 @@ def _unpacked(archive: Path, content: zipfile.ZipFile, wanted: Callable[[str], b
             raise SourceError(f"{archive}: expected one {target.name}, found several; unpack it and name the folder")
         if member.flag_bits & _ENCRYPTED:
             raise SourceError(f"{archive}: {member.filename} is encrypted; unpack it by hand and name the folder")
-        # zipfile reads at most the size it declared and checks the sum, so a member cannot grow on the way.
+        # zipfile reads at most the declared size and checks the sum, so a member cannot grow while it is read.
         with content.open(member) as source, target.open("wb") as out:
             shutil.copyfileobj(source, out, CHUNK)
         paths.append(target)

@@ -14,9 +14,10 @@ from typing import BinaryIO
 import numpy as np
 
 from belink.errors import SourceError
-from belink.ontology.readers.archive import CHUNK, is_gzip, opened
+from belink.ontology.readers.archive import CHUNK, open_source
 from belink.ontology.release_writer import ReleaseWriter
 from belink.records import Rejection
+from belink.textfiles import is_gzip
 
 BLOCK = 8 << 20  # bytes checked at once
 MAX_LINE = 1 << 20  # bytes; DuckDB's own limit is twice that
@@ -86,7 +87,7 @@ def sifted(path: Path, layout: Layout, into: ReleaseWriter, scratch: Path) -> Pa
     target = scratch / f"{path.name.removesuffix('.gz')}.sifted"
     sieve = Sieve(path, layout, into)
     try:
-        with opened(path) as stream:
+        with open_source(path) as stream:
             if is_gzip(path):
                 sieve.out = target.open("wb")
             for block in _blocks(stream, path):

@@ -13,7 +13,7 @@ from xml.parsers import expat
 from lxml import etree
 
 from belink.errors import SourceError
-from belink.ontology.readers.archive import opened
+from belink.ontology.readers.archive import open_source
 from belink.records import Scope
 
 FEED = 1 << 16  # bytes given to the parser at once
@@ -55,7 +55,7 @@ def look_into(path: Path) -> File:
     parser.StartDoctypeDeclHandler = doctype
     parser.StartElementHandler = start
     try:
-        with opened(path) as stream:
+        with open_source(path) as stream:
             while "root" not in seen and (chunk := stream.read(1 << 12)):
                 parser.Parse(chunk, False)
     except expat.ExpatError as error:
@@ -87,7 +87,7 @@ def records(file: File) -> Iterator[tuple["Record", etree._Element]]:
         remove_pis=True,
     )
     try:
-        with opened(file.path) as stream:
+        with open_source(file.path) as stream:
             while chunk := stream.read(FEED):
                 parser.feed(chunk)
                 _check(parser, file.path)

@@ -1,50 +1,49 @@
-"""SSSOM mappings ↔ the cross-references of a release (https://mapping-commons.github.io/sssom/, TSV form).
+"""SSSOM mappings → the cross-references of a release (https://mapping-commons.github.io/sssom/, TSV form).
 
-Read and written here rather than through the ``sssom`` package: of a mapping set only subject, predicate, object and
-modifier count, DuckDB takes those set-wise, and the package brings pandas, linkml and rdflib for the rest.
+The ``sssom`` package is not used: of a mapping set only subject, predicate, object and modifier count. DuckDB reads
+those set-wise, and the package brings pandas, linkml and rdflib for the rest.
 """
 
-import json
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from belink.errors import SourceError
-from belink.ontology.readers.archive import opened
+from belink.ontology.readers.archive import open_source
 from belink.ontology.readers.delimited import Layout, scan, sifted
 from belink.ontology.release_writer import ReleaseWriter
+from belink.text.concept_ids import standardise
 
-if TYPE_CHECKING:
-    from belink.ontology.release import Release
-
-# What makes the object another name of the subject; other predicates are kept as relationships under their own name.
+# Predicates that make subject and object the same concept; others are kept as relationships.
 _SAME = (
     "skos:exactMatch", "skos:closeMatch", "oboInOwl:hasDbXref", "oio:hasDbXref", "owl:equivalentClass", "owl:sameAs",
     "semapv:crossSpeciesExactMatch",
 )  # fmt: skip
-_XREF = "oboInOwl:hasDbXref"
+# What a relationship is called from its object's end; a predicate that is not here holds from its subject alone.
+_INVERSE = {
+    "skos:broadMatch": "skos:narrowMatch", "skos:narrowMatch": "skos:broadMatch",
+    "skos:relatedMatch": "skos:relatedMatch", "rdfs:subClassOf": "skos:narrowMatch",
+}  # fmt: skip
 _NEEDED = ("subject_id", "predicate_id", "object_id")
 _MODIFIER = "predicate_modifier"
 _NOTHING = "sssom:NoTermFound"
-_COLUMNS = ("subject_id", "subject_label", "predicate_id", "object_id", "mapping_justification")
 _CURIE = r"[A-Za-z_][A-Za-z0-9_.\-]*:[^\s/][^\s]*"
-_HEAD = 1 << 20
-_RESOLVER = "https://bioregistry.io/"  # turns any CURIE prefix into an address
+_HEAD = 1 << 20  # bytes that hold the comments and the header
 _FILE = re.compile(r".*\.sssom\.tsv(\.gz)?", re.IGNORECASE)
 
 
 def is_mapping_set(path: Path) -> bool:
-    """Whether the name says that the file holds SSSOM mappings (``….sssom.tsv``, also ``.gz``)."""
+    """Return whether the name is that of a set of SSSOM mappings (``….sssom.tsv``, also ``.gz``)."""
     return bool(_FILE.fullmatch(path.name))
 
 
 def read(paths: Sequence[Path], into: ReleaseWriter) -> int:
-    """Add the mappings of ``paths`` to the concepts that the release holds already; how many were added.
+    """Add the mappings of ``paths`` to the concepts that are in the release; return how many rows were added.
 
-    A mapping counts from both its ends. Negated ones, and those to nothing, are left out; one of which neither end is
-    in the release becomes a rejection, as does one that is not between CURIEs.
+    A mapping counts from both its ends: ``XX:3 skos:broadMatch ZZ:1`` is ``ZZ:1 skos:narrowMatch XX:3``. Ids of the
+    release count in any form (addresses, other case). Negated mappings, and those to nothing, are left out. Mappings
+    without a concept of the release, or whose predicate holds only from the other end, become rejections.
 
     :raises SourceError: not a mapping set, or truncated.
     """
@@ -62,8 +61,8 @@ def _count(into: ReleaseWriter) -> int:
 
 
 def _stage(path: Path, into: ReleaseWriter, scratch: Path) -> None:
-    """temp.mapping: subject, predicate, object, negated."""
-    with opened(path) as stream:
+    """Fill the table temp.mapping: subject, predicate, object, negated."""
+    with open_source(path) as stream:
         head = stream.read(_HEAD).decode("utf-8-sig", "replace")
     first = next((line for line in head.split("\n") if line.strip() and not line.startswith("#")), "").rstrip("\r")
     columns = tuple(first.split("\t"))
@@ -88,16 +87,20 @@ def _stage(path: Path, into: ReleaseWriter, scratch: Path) -> None:
 
 def _add(path: Path, into: ReleaseWriter) -> None:
     nothing = {"nothing": _NOTHING}
+    _standardise_ids(into)
     into.sql("DELETE FROM mapping WHERE negated OR subject = $nothing OR object = $nothing", nothing)
     into.sql(
         """
         CREATE TEMP TABLE unfit AS
-        SELECT rowid AS row, if(curies, 'neither end is a concept of the release', 'expected two CURIEs') AS reason
-        FROM (SELECT rowid, subject, object,
+        SELECT row, CASE WHEN NOT curies THEN 'expected two CURIEs'
+            WHEN NOT (has_subject OR has_object) THEN 'neither end is a concept of the release'
+            ELSE 'its subject is no concept of the release, and the predicate has no inverse' END AS reason
+        FROM (SELECT rowid AS row, subject IN (SELECT id FROM concept) AS has_subject,
+                object IN (SELECT id FROM concept) AS has_object, list_contains($both_ends, predicate) AS both_ends,
                 regexp_full_match(subject, $shape) AND regexp_full_match(object, $shape) AS curies FROM mapping)
-        WHERE NOT curies OR (subject NOT IN (SELECT id FROM concept) AND object NOT IN (SELECT id FROM concept))
+        WHERE NOT curies OR NOT (has_subject OR (has_object AND both_ends))
         """,
-        {"shape": _CURIE},
+        {"shape": _CURIE, "both_ends": [*_SAME, *_INVERSE]},
     )
     into.sql(
         """
@@ -112,70 +115,43 @@ def _add(path: Path, into: ReleaseWriter) -> None:
     into.sql(
         """
         INSERT INTO xref
-        SELECT here, there FROM (
-            SELECT subject AS here, object AS there, rowid AS row FROM mapping WHERE list_contains($same, predicate)
+        SELECT one, other FROM (
+            SELECT subject AS one, object AS other, rowid AS row FROM mapping WHERE list_contains($same, predicate)
             UNION ALL SELECT object, subject, rowid FROM mapping WHERE list_contains($same, predicate))
-        WHERE here IN (SELECT id FROM concept) AND here <> there
-            AND (here, there) NOT IN (SELECT (concept_id, xref) FROM xref)
-        GROUP BY here, there ORDER BY min(row), here
+        WHERE one IN (SELECT id FROM concept) AND one <> other
+            AND (one, other) NOT IN (SELECT (concept_id, xref) FROM xref)
+        GROUP BY one, other ORDER BY min(row), one
         """,
         {"same": list(_SAME)},
     )
     into.sql(
         """
         INSERT INTO relationship
-        SELECT subject, predicate, object FROM mapping
-        WHERE NOT list_contains($same, predicate) AND subject IN (SELECT id FROM concept)
-            AND (subject, predicate, object) NOT IN (SELECT (concept_id, predicate, object_id) FROM relationship)
-        GROUP BY ALL ORDER BY min(rowid)
+        WITH inverse AS (SELECT unnest($predicates) AS predicate, unnest($inverses) AS inverse)
+        SELECT one, predicate, other FROM (
+            SELECT subject AS one, predicate, object AS other, rowid AS row FROM mapping
+            WHERE NOT list_contains($same, predicate)
+            UNION ALL SELECT object, inverse, subject, mapping.rowid FROM mapping JOIN inverse USING (predicate))
+        WHERE one IN (SELECT id FROM concept) AND one <> other
+            AND (one, predicate, other) NOT IN (SELECT (concept_id, predicate, object_id) FROM relationship)
+        GROUP BY one, predicate, other ORDER BY min(row), one
         """,
-        {"same": list(_SAME)},
+        {"same": list(_SAME), "predicates": list(_INVERSE), "inverses": list(_INVERSE.values())},
     )
 
 
-def write(release: "Release", target: Path) -> int:
-    """Write the cross-references of the own, live concepts of ``release`` as a mapping set; how many.
-
-    SKOS relationships (``skos:broadMatch``) keep their predicate, every other reference is ``oboInOwl:hasDbXref``.
-    References that are not CURIEs (addresses) cannot be an SSSOM object and are left out. Rows are in the order of
-    subject and object, so that equal releases give equal files.
-    """
-    mappings = release.table(
-        """
-        WITH stated AS (
-            SELECT concept_id, ? AS predicate, xref AS object FROM xref
-            UNION SELECT concept_id, predicate, object_id FROM relationship WHERE starts_with(predicate, 'skos:'))
-        SELECT concept_id, coalesce(label, ''), predicate, object
-        FROM stated JOIN concept ON concept.id = concept_id WHERE own AND NOT obsolete AND regexp_full_match(object, ?)
-        ORDER BY ALL
-        """,
-        [_XREF, _CURIE],
+def _standardise_ids(into: ReleaseWriter) -> None:
+    """Bring ids of the release that are written as addresses or in another case to the release's own form."""
+    prefixes = [prefix for (prefix,) in into.sql("SELECT prefix FROM concept GROUP BY prefix ORDER BY count(*) DESC")]
+    others = into.sql(
+        "SELECT subject FROM mapping UNION SELECT object FROM mapping EXCEPT SELECT id FROM concept ORDER BY ALL"
     )
-    rows = list(zip(*(column.to_pylist() for column in mappings.columns), strict=True))
-    prefixes = {curie.partition(":")[0] for row in rows for curie in (row[0], row[3])}
-    part = target.with_name(f".{target.name}.part")
-    with part.open("w", encoding="utf-8", newline="\n") as out:
-        out.writelines(_header(release, prefixes))
-        out.write("\t".join(_COLUMNS) + "\n")
-        for subject, label, predicate, other in rows:
-            label = " ".join(label.split())
-            out.write(f"{subject}\t{label}\t{predicate}\t{other}\tsemapv:UnspecifiedMatching\n")
-    part.replace(target)
-    return len(rows)
-
-
-def _header(release: "Release", prefixes: Iterable[str]) -> list[str]:
-    """The set's description, as YAML in comment lines; JSON's strings are YAML's."""
-    licence = str(release.manifest.get("licence", ""))
-    address = licence if licence.startswith("https://") else "https://w3id.org/sssom/license/unspecified"
-    expansions = {prefix: f"{_RESOLVER}{prefix}:" for prefix in sorted(prefixes)}
-    expansions["oboInOwl"] = "http://www.geneontology.org/formats/oboInOwl#"
-    lines = ["curie_map:", *(f"  {json.dumps(prefix)}: {json.dumps(where)}" for prefix, where in expansions.items())]
-    described = {
-        "mapping_set_id": f"urn:belink:{release.ontology}:{release.version}",
-        "mapping_set_version": release.version,
-        "license": address,
-        "comment": f"cross-references of {release.ontology} {release.version}, licence: {licence}",
-    }
-    lines += [f"{slot}: {json.dumps(value)}" for slot, value in described.items()]
-    return [f"#{line}\n" for line in lines]
+    changed = {other: curie for (other,) in others if (curie := standardise(other, prefixes)) != other}
+    for column in ("subject", "object") if changed else ():
+        into.sql(
+            f"""
+            UPDATE mapping SET {column} = curie
+            FROM (SELECT unnest($others) AS other, unnest($curies) AS curie) WHERE {column} = other
+            """,  # noqa: S608  the two names above
+            {"others": list(changed), "curies": list(changed.values())},
+        )

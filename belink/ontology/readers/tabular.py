@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from belink.declarations import Columns, SourceConfig
 from belink.errors import DeclarationError, SourceError
-from belink.ontology.readers.archive import opened
+from belink.ontology.readers.archive import open_source
 from belink.ontology.readers.delimited import Layout, Sieve, scan, sifted, text_lines
 from belink.ontology.release_writer import REJECTED_TEXT, ReleaseWriter
 
@@ -141,7 +141,7 @@ def _shape(path: Path, source: SourceConfig, columns: Columns) -> _Shape:
 
     :raises SourceError: the first row has not the declared columns under any delimiter.
     """
-    with opened(path) as stream:
+    with open_source(path) as stream:
         head = stream.read(_HEAD).decode("utf-8-sig", "replace")
     listed = head.splitlines()
     comments = [line for line in listed if source.comment and line.startswith(source.comment)]
@@ -178,7 +178,7 @@ def _unquoted(path: Path, layout: Layout, header: bool, into: ReleaseWriter, scr
     target = scratch / f"{path.name}.unquoted"
     sieve = Sieve(path, layout, into)
     required = [(name, layout.columns.index(name)) for name in layout.required]
-    with opened(path) as stream, target.open("w", encoding="utf-8", newline="") as out:
+    with open_source(path) as stream, target.open("w", encoding="utf-8", newline="") as out:
         for position, (line, cells) in enumerate(_quoted_rows(sieve, text_lines(sieve, stream))):
             if header and not position:
                 continue

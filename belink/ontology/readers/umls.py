@@ -166,7 +166,7 @@ def _version(paths: Sequence[Path], files: Mapping[str, Path]) -> str | None:
 
 
 def _text(path: Path) -> str:
-    with archive.opened(path) as stream:
+    with archive.open_source(path) as stream:
         return stream.read().decode("utf-8", "replace")
 
 

@@ -9,9 +9,8 @@ from belink.ontology.ingest import ingest
 from belink.ontology.readers import sssom
 from belink.ontology.release import open_release
 from belink.ontology.release_writer import ReleaseWriter
-from belink.records import Rejection
 from belink.settings import Settings
-from tests.support.made_releases import concept, obo, release, source
+from tests.support.made_releases import concept, obo, source
 from tests.support.read_sources import write
 
 HEAD = (
@@ -62,8 +61,31 @@ def test_mappings_of_sameness_become_xrefs_from_both_ends(tmp_path: Path, packed
 def test_broader_and_narrower_mappings_keep_their_predicate(tmp_path: Path) -> None:
     text = "\t".join(COLUMNS) + "\n" + row("X:1", "skos:broadMatch", "B:1") * 2 + row("B:2", "skos:narrowMatch", "X:2")
     found = mapped(tmp_path / "r", text)
-    assert found["relationship"] == [("X:1", "skos:broadMatch", "B:1")]
+    assert found["relationship"] == [("X:1", "skos:broadMatch", "B:1"), ("X:2", "skos:broadMatch", "B:2")]
     assert len(found["xref"]) == 1
+
+
+def test_a_relationship_is_kept_from_its_object_end_or_set_aside(tmp_path: Path) -> None:
+    text = "\t".join(COLUMNS) + "\n" + row("B:3", "skos:broadMatch", "X:1") + row("B:3", "skos:relatedMatch", "X:1")
+    text += row("X:2", "skos:narrowMatch", "X:3") + row("B:4", "example:causes", "X:1")
+    tables = mapped(tmp_path / "r", text)
+    assert tables["relationship"] == [
+        ("X:1", "skos:narrowMatch", "B:3"),
+        ("X:1", "skos:relatedMatch", "B:3"),
+        ("X:2", "skos:narrowMatch", "X:3"),
+        ("X:3", "skos:broadMatch", "X:2"),
+    ]
+    ((_, text, reason, _),) = tables["rejection"]
+    assert text == "B:4 example:causes X:1" and "no inverse" in reason
+
+
+def test_ids_of_the_release_count_in_every_form(tmp_path: Path) -> None:
+    text = "\t".join(COLUMNS) + "\n" + row("http://purl.obolibrary.org/obo/X_2", "skos:exactMatch", "B:5")
+    text += row("B:6", "skos:exactMatch", "x:3") + row("https://bioregistry.io/x:2", "skos:broadMatch", "B:7")
+    tables = mapped(tmp_path / "r", text)
+    assert tables["xref"] == [("X:1", "A:1"), ("X:2", "B:5"), ("X:3", "B:6")]
+    assert tables["relationship"] == [("X:2", "skos:broadMatch", "B:7")]
+    assert tables["rejection"] == []
 
 
 def test_negated_mappings_and_those_to_nothing_are_left_out(tmp_path: Path) -> None:
@@ -111,46 +133,6 @@ def test_what_does_not_fit_is_set_aside_with_its_reason(tmp_path: Path) -> None:
 def test_what_is_no_mapping_set_is_one_clear_error(tmp_path: Path, text: str, complaint: str) -> None:
     with pytest.raises(SourceError, match=complaint):
         mapped(tmp_path / "r", text)
-
-
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    made = release(
-        tmp_path / "2025-01",
-        concept(1, "one\twith a tab", xrefs=("A:1", "https://a.org/1", "B:2")),
-        concept(2, None, relationships=(("skos:broadMatch", "B:3"), ("part_of", "X:1"))),
-        concept(3, "gone", xrefs=("A:3",), obsolete=True),
-        concept("Y:1", "another ontology's", xrefs=("A:4",)),
-        rejections=[Rejection(line=1, text="x", reason="y")],
-    )
-    target = tmp_path / "x.sssom.tsv"
-    with open_release(made) as opened:
-        assert sssom.write(opened, target) == 3
-    lines = target.read_text().splitlines()
-    assert [line.split("\t") for line in lines if not line.startswith("#")] == [
-        ["subject_id", "subject_label", "predicate_id", "object_id", "mapping_justification"],
-        ["X:1", "one with a tab", "oboInOwl:hasDbXref", "A:1", "semapv:UnspecifiedMatching"],
-        ["X:1", "one with a tab", "oboInOwl:hasDbXref", "B:2", "semapv:UnspecifiedMatching"],
-        ["X:2", "", "skos:broadMatch", "B:3", "semapv:UnspecifiedMatching"],
-    ]
-    with ReleaseWriter(tmp_path / "again.duckdb", source()) as into:
-        into.concepts([concept(1, "one"), concept(2, "two")])
-        assert sssom.read([target], into) == 3
-        assert into.sql("FROM xref") == [("X:1", "A:1"), ("X:1", "B:2")]
-        assert into.sql("FROM relationship") == [("X:2", "skos:broadMatch", "B:3")]
-    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
-
-
-def test_the_header_is_yaml_that_declares_every_prefix(tmp_path: Path) -> None:
-    import yaml
-
-    made = release(tmp_path / "2025-01", concept(1, "one", xrefs=("A:1",)))
-    with open_release(made) as opened:
-        sssom.write(opened, tmp_path / "x.tsv")
-    comments = [line[1:] for line in (tmp_path / "x.tsv").read_text().splitlines() if line.startswith("#")]
-    header = yaml.safe_load("\n".join(comments))
-    assert header["curie_map"].keys() == {"A", "X", "oboInOwl"}
-    assert header["mapping_set_version"] == "2025-01"
-    assert header["mapping_set_id"] and header["license"].startswith("https://")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from belink.declarations import SourceConfig
 from belink.errors import SourceError
-from belink.ontology.readers.archive import opened
+from belink.ontology.readers.archive import open_source
 from belink.ontology.readers.files import sniff
 from belink.ontology.readers.obo import concepts as obo_concepts
 from belink.ontology.readers.obo.repair import Cleaner, survey
@@ -95,7 +95,7 @@ class _Text:
         self._frames = remembered if self.size <= self.remembered else None
 
     def _lines(self) -> Iterator[str]:
-        with opened(self.path) as stream:
+        with open_source(self.path) as stream:
             # Undecodable bytes come as lone surrogates, so that the one clause they stand in can be mended.
             with io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape") as text:
                 line = ""
@@ -143,7 +143,7 @@ def _text(path: Path, remembered: int) -> _Text | _Converted:
         from belink.ontology.readers.obo.obograph import read_frames
     else:
         raise SourceError(f"{path}: expected OBO, OWL or OBO Graph JSON, found {kind}; correct `format` or the file")
-    with opened(path) as stream, _garbage_kept():
+    with open_source(path) as stream, _garbage_kept():
         return _Converted(path, remembered, read_frames(stream, path), stream.tell())
 
 
