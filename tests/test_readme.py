@@ -71,6 +71,11 @@ def test_every_pytest_line_names_a_marker(guide: str, text: str) -> None:
         assert option != "-m" or value in markers, f"{guide}: pytest {text}"
 
 
+def test_the_guide_to_tests_explains_every_marker() -> None:
+    markers = {marker.partition(":")[0] for marker in PROJECT["tool"]["pytest"]["ini_options"]["markers"]}
+    assert {row[0].strip("`") for row in guides.table_after("tests/README.md", "## Markers")} == markers
+
+
 @pytest.mark.parametrize("name", sorted(belink.commands))
 def test_every_command_has_help_and_is_in_a_guide(name: str) -> None:
     assert belink.commands[name].help
