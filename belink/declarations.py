@@ -223,6 +223,8 @@ class LinkerGates(Declaration):
     max_latency_ratio: float | None = 3.0  # seconds a mention against the champion's, same run
     max_ece: Share | None = 0.1
     reranking_helps: Share | None = 0.0  # re-ranked accuracy may be at most so much below retrieval's
+    min_mentions: int = Field(default=30, ge=0)  # a gate on fewer is not measured
+    require_measured: bool = False  # whether a gate that is not measured keeps the challenger from promotion
 
 
 class RetrainConfig(Declaration):

@@ -100,7 +100,7 @@ def gates(results: Iterable[Answer]) -> str:
             g["name"],
             _measured(g["value"]),
             _measured(g["bound"]),
-            "pass" if g["passed"] else "FAIL",
+            "FAIL" if not g["passed"] else "pass" if g.get("measured", True) else "not measured",
             g.get("detail", ""),
         )
         for g in results
@@ -114,6 +114,8 @@ def _measured(value: object) -> str:
 
 def refreshed(answer: Answer) -> str:
     head = f"{answer['linker']}: {answer['outcome']}"
+    if answer.get("unmeasured_gates"):
+        head += f"; not measured, on too few mentions: {', '.join(answer['unmeasured_gates'])}"
     if answer["outcome"] == "unchanged":
         return f"{head}; champion is version {answer['champion']}"
     counts = _lines(answer, "version", "champion", "encoded", "reused")
@@ -198,6 +200,9 @@ def _notes(linker: Answer) -> list[str]:
     if linker["newer"]:
         there = ", ".join(f"{ontology} {version}" for ontology, version in linker["newer"].items())
         notes.append(f"{name}: newer releases here: {there}; belink refresh {name} takes them")
+    if linker.get("unmeasured_gates"):
+        gates = ", ".join(linker["unmeasured_gates"])
+        notes.append(f"{name}: the champion's gates {gates} were not measured, on too few mentions")
     if last["outcome"]:
         failed = f" ({', '.join(last['failed_gates'])})" if last["failed_gates"] else ""
         notes.append(f"{name}: last refresh {last['ended'] or ''} {last['outcome']}{failed}".replace("  ", " "))

@@ -26,6 +26,7 @@ _DETECTOR = {"detector": "finds mentions in raw text; only marked ones are read 
 _SPEED = {"encoder.batch_size": "changes the speed only", "reranker.batch_tokens": "changes the speed only"}
 # Fields that count since keys without them exist, each with the value at which those keys still hold.
 _JOINED = {"corpora.use": "both"}
+_JOINED_GATES = {"gates.min_mentions": 30, "gates.require_measured": False}
 # Removed options (``declarations.REMOVED_OPTIONS``), each with the value that belink goes by now: keys that were made
 # with it still hold.
 RETIRED_ADAPTATION = {"adaptation.hard_negatives": 0}
@@ -186,7 +187,9 @@ def inputs_key(
                 for name, (source, sha256) in sorted(sources.items())
             },
             "corpora": dict(corpora),
-            "linker": artefacts.content(linker, INPUTS_NOT_CONTENT, retired={**RETIRED_ADAPTATION, **RETIRED_TRAINING}),
+            "linker": artefacts.content(
+                linker, INPUTS_NOT_CONTENT, joined=_JOINED_GATES, retired={**RETIRED_ADAPTATION, **RETIRED_TRAINING}
+            ),
             "text_version": normalise.VERSION,
             "calibration": calibration.rules(),
             "format": bundle.FORMAT,

@@ -29,18 +29,25 @@ class RefreshOutcome:
         """The names of the gates that failed."""
         return [gate.name for gate in self.gates if not gate.passed]
 
+    @property
+    def unmeasured_gates(self) -> list[str]:
+        """The names of the gates that too few mentions were left for."""
+        return [gate.name for gate in self.gates if not gate.measured]
+
     def summary(self) -> str:
         """One line, such as ``promoted, version 2``."""
         if self.outcome == "unchanged":
             return f"unchanged, version {self.champion} stays"
         version = "" if self.version is None else f", version {self.version}"
         failed = f" ({', '.join(self.failed_gates)})" if self.failed_gates else ""
-        return f"{self.outcome}{version}{failed}"
+        unmeasured = f"; not measured: {', '.join(self.unmeasured_gates)}" if self.unmeasured_gates else ""
+        return f"{self.outcome}{version}{failed}{unmeasured}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``belink refresh --json`` prints; ``trained``, ``why`` and ``reason`` only where known."""
         answer = asdict(self)
         answer["gates"] = [asdict(gate) for gate in self.gates]
+        answer["unmeasured_gates"] = self.unmeasured_gates
         return {
             name: value
             for name, value in answer.items()

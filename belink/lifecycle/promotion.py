@@ -253,7 +253,7 @@ def settle(
         gates = [*gates, approval or approval_gate(False, nobody)]
     refused = failed_gates(list(gates))
     verdict: Verdict = "rejected" if refused else "promoted"
-    aliases.settle(settings, name, version, verdict, tuple(refused))
+    aliases.settle(settings, name, version, verdict, refused, [gate.name for gate in gates if not gate.measured])
     now = champion.version if champion else None
     if not refused:
         now = aliases.promote(settings, name, version, expect=now)["champion"]

@@ -29,9 +29,10 @@ CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 _RESTRICTED = "belink.restricted"  # ontologies of a version that are not redistributable
 _LAST = "belink.last_refresh"  # on the registered model
 _WITHDRAWN = "belink.withdrawn"  # set by a rollback: no refresh promotes this version again by itself
-_OUTCOME, _FAILED, _PROMOTED, _RELEASE = (
+_OUTCOME, _FAILED, _UNMEASURED, _PROMOTED, _RELEASE = (
     "belink.outcome",
     "belink.failed_gates",
+    "belink.unmeasured_gates",
     "belink.promoted",
     "belink.release.",
 )
@@ -65,11 +66,23 @@ def register(settings: Settings, folder: Path, record: RunRecord) -> str:
         return store.add_version(linker, stored, manifest, record, tags)
 
 
-def settle(settings: Settings, linker: str, version: str, outcome: str, failed: tuple[str, ...] = ()) -> None:
-    """Write on ``version`` how the gates decided, and make it the ``challenger``."""
+def settle(
+    settings: Settings,
+    linker: str,
+    version: str,
+    outcome: str,
+    failed: Sequence[str] = (),
+    unmeasured: Sequence[str] = (),
+) -> None:
+    """Write on ``version`` how the gates decided, and make it the ``challenger``.
+
+    :param failed: the names of the gates that failed.
+    :param unmeasured: the names of the gates that too few mentions were left for.
+    """
     store = Store(settings)
     with one_line(f"{linker}: version {version} could not be tagged"):
-        store.tag_version(linker, version, {_OUTCOME: outcome, _FAILED: ", ".join(failed)})
+        tags = {_OUTCOME: outcome, _FAILED: ", ".join(failed), _UNMEASURED: ", ".join(unmeasured)}
+        store.tag_version(linker, version, tags)
         store.set_alias(linker, CHALLENGER, version)
 
 
@@ -282,6 +295,7 @@ def _shown(store: Store, linker: StoredLinker) -> dict[str, Any]:
             name: tags[f"belink.{name}"] for name in ("index", "adapter", "bundle") if f"belink.{name}" in tags
         },
         "newer": {name: path.name for name, path in latest.items() if path is not None and path.name != used[name]},
+        "unmeasured_gates": [name for name in tags.get(_UNMEASURED, "").split(", ") if name],
         "restricted": restricted,
         "restricted_elsewhere": bool(restricted) and _is_elsewhere(settings.tracking_uri),
         "updated": tags.get(_PROMOTED),

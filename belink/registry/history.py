@@ -27,7 +27,8 @@ def versions(settings: Settings, linker: str, limit: int = 100) -> list[dict[str
     """Return the newest ``limit`` versions, newest first.
 
     Each with ``version``, ``aliases``, ``created``, ``promoted`` and ``withdrawn`` (ISO 8601 or null), ``outcome``,
-    ``failed_gates``, ``releases`` (ontology → version), ``bundle``, ``gates`` and ``figures`` (metric → value).
+    ``failed_gates``, ``unmeasured_gates``, ``releases`` (ontology → version), ``bundle``, ``gates`` and ``figures``
+    (metric → value).
 
     :raises RegistryError: the registry does not answer.
     """
@@ -53,6 +54,7 @@ def _shown(store: Store, linker: str, version: StoredVersion, aliases: dict[str,
         "withdrawn": tags.get("belink.withdrawn"),
         "outcome": tags.get("belink.outcome"),
         "failed_gates": [name for name in tags.get("belink.failed_gates", "").split(", ") if name],
+        "unmeasured_gates": [name for name in tags.get("belink.unmeasured_gates", "").split(", ") if name],
         "releases": _releases(tags),
         "bundle": version.bundle,
         "gates": gates,

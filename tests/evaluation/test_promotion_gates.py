@@ -1,4 +1,4 @@
-"""A gate passes or fails by its number and its bound, and fails where there is no number."""
+"""A gate passes or fails by its number, fails without one, and is not measured on too few mentions."""
 
 from dataclasses import replace
 
@@ -20,7 +20,8 @@ ALL = LinkerGates(
     max_ece=0.1,
     reranking_helps=0.0,
 )
-NONE = LinkerGates(**{name: None for name in LinkerGates.model_fields})
+BOUNDS = set(LinkerGates.model_fields) - {"min_mentions", "require_measured"}
+NONE = LinkerGates(**{name: None for name in BOUNDS})
 
 
 def measured(
@@ -70,7 +71,39 @@ def test_every_declared_gate_reports_value_bound_and_verdict() -> None:
     assert all(result.detail for result in results)
 
 
-def test_gates_that_are_switched_off_say_nothing() -> None:
+@pytest.mark.parametrize(("n", "right"), [(1, 1), (1, 0), (29, 29), (29, 0)])
+def test_gates_on_too_few_mentions_are_not_measured(n: int, right: int) -> None:
+    few = measured(shares(n, right))
+    results = check_linker_gates(ALL, few, few, index_recall_at_10=0.5)
+    assert {r.name for r in results if r.measured} == {"index_recall_at_10"}, "measured on names, not on mentions"
+    assert failed_gates(results) == ["index_recall_at_10"]
+    unmeasured = [r for r in results if not r.measured]
+    assert len(unmeasured) == 6
+    assert all(r.verdict == "not measured" and f"on {n} mentions; expected at least 30" in r.detail for r in unmeasured)
+    strict = ALL.model_copy(update={"require_measured": True})
+    refused = check_linker_gates(strict, few, few, index_recall_at_10=0.5)
+    assert failed_gates(refused) == [r.name for r in refused]
+    assert all("require_measured" in r.detail for r in refused if not r.measured)
+
+
+def test_thirty_mentions_are_enough_by_default_and_the_declaration_may_ask_for_more() -> None:
+    thirty = measured(shares(30, 15))
+    assert all(r.measured for r in check_linker_gates(ALL, thirty, thirty))
+    assert "accuracy_at_1" in failed_gates(check_linker_gates(ALL, thirty))
+    more = ALL.model_copy(update={"min_mentions": 100})
+    assert not any(r.measured for r in check_linker_gates(more, thirty) if r.value is not None)
+    assert not check_linker_gates(ALL.model_copy(update={"min_mentions": 0}), measured([False]))[0].passed
+
+
+def test_mentions_without_a_concept_do_not_make_recall_measured() -> None:
+    linkable, nil = measured(shares(20, 0)).predictions, measured(shares(40, 40)).predictions
+    unlinkable = tuple(replace(p, gold=(), predicted=None, document="nil") for p in nil)
+    results = {r.name: r for r in check_linker_gates(ALL, evaluate([*linkable, *unlinkable], seconds=1))}
+    assert results["accuracy_at_1"].measured
+    assert not results["recall_at_10"].measured and not results["reranking_helps"].measured
+
+
+def test_gates_that_are_switched_off_have_no_result() -> None:
     assert check_linker_gates(NONE, measured(shares(10, 1)), measured(shares(10, 9))) == []
 
 
@@ -85,7 +118,7 @@ def test_without_a_champion_only_comparisons_are_left_out() -> None:
     ]
 
 
-def test_what_cannot_be_measured_fails() -> None:
+def test_a_gate_without_a_number_fails() -> None:
     untimed = measured(shares(100, 90), seconds=None)
     bare = replace(untimed, predictions=tuple(replace(p, candidates=()) for p in untimed.predictions))
     elsewhere = replace(untimed, predictions=tuple(replace(p, document="other") for p in untimed.predictions))
@@ -99,7 +132,7 @@ def test_what_cannot_be_measured_fails() -> None:
 
 
 @pytest.mark.parametrize(("right", "passed"), [(70, True), (69, False), (71, True)])
-def test_a_bound_itself_passes(right: int, passed: bool) -> None:
+def test_a_value_equal_to_its_bound_passes(right: int, passed: bool) -> None:
     assert one(check_linker_gates(ALL, measured(shares(100, right))), "accuracy_at_1").passed == passed
 
 
@@ -115,14 +148,14 @@ def test_a_bound_itself_passes(right: int, passed: bool) -> None:
         ([*[True] * 33, *[False] * 42, *[True] * 225], [*[False] * 33, *[True] * 42, *[True] * 225], True),
     ],
 )
-def test_a_loss_refuses_when_it_is_larger_than_tolerated_and_no_chance(
+def test_a_loss_fails_if_it_is_larger_than_tolerated_and_more_than_chance(
     challenger: list[bool], champion: list[bool], passed: bool
 ) -> None:
     assert one(check_linker_gates(ALL, measured(challenger), measured(champion)), "not_below_champion").passed == passed
 
 
 @pytest.mark.heavy
-def test_equal_challengers_are_refused_at_most_one_time_in_twenty_and_bad_ones_nearly_always() -> None:
+def test_equal_challengers_rarely_fail_and_much_worse_ones_nearly_always_do() -> None:
     draw = np.random.default_rng(7)
 
     def refused(loss: float) -> float:
@@ -142,39 +175,39 @@ def test_equal_challengers_are_refused_at_most_one_time_in_twenty_and_bad_ones_n
 
 
 @pytest.mark.parametrize(("right", "passed"), [(80, True), (79, True), (70, False), (90, True)])
-def test_reranking_may_not_undo_what_retrieval_knew_by_more_than_chance(right: int, passed: bool) -> None:
+def test_reranking_fails_if_it_loses_more_than_chance_against_retrieval(right: int, passed: bool) -> None:
     result = one(check_linker_gates(ALL, measured(shares(100, right), retrieved=shares(100, 80))), "reranking_helps")
     assert (result.value, result.passed) == (pytest.approx((right - 80) / 100), passed)
 
 
-def test_reranking_may_lose_as_much_as_is_tolerated() -> None:
+def test_reranking_may_lose_the_tolerated_share() -> None:
     tolerant = ALL.model_copy(update={"reranking_helps": 0.1})
     assert one(
         check_linker_gates(tolerant, measured(shares(100, 70), retrieved=shares(100, 80))), "reranking_helps"
     ).passed
 
 
-def test_answering_nil_is_not_held_against_the_order_of_the_concepts() -> None:
+def test_nil_answers_do_not_count_in_the_order_of_concepts() -> None:
     cautious = measured(shares(100, 80))
     silent = tuple(replace(p, predicted=None) if at < 30 else p for at, p in enumerate(cautious.predictions))
     assert one(check_linker_gates(ALL, evaluate(silent)), "reranking_helps").value == 0
 
 
 @pytest.mark.parametrize(("n", "stated", "passed"), [(60, 0.7, True), (60, 0.99, False), (3000, 0.87, False)])
-def test_miscalibration_refuses_where_luck_does_not_explain_it(n: int, stated: float, passed: bool) -> None:
+def test_miscalibration_fails_if_chance_does_not_explain_it(n: int, stated: float, passed: bool) -> None:
     draw = np.random.default_rng(3)
     answers = measured(list(draw.random(n) < 0.7), resamples=2)
     said = tuple(replace(p, probability=stated, candidates=()) for p in answers.predictions)
     assert one(check_linker_gates(ALL, evaluate(said, resamples=2)), "ece").passed == passed
 
 
-def test_right_nil_answers_do_not_hide_what_reranking_spoils() -> None:
+def test_right_nil_answers_do_not_hide_a_worse_order() -> None:
     spoiled = measured(shares(100, 70), retrieved=shares(100, 80))
     nil = tuple(replace(p, gold=(), predicted=None, document="nil") for p in measured(shares(100, 100)).predictions)
     assert not one(check_linker_gates(ALL, evaluate([*spoiled.predictions, *nil])), "reranking_helps").passed
 
 
-def test_a_slower_challenger_is_refused_by_its_ratio() -> None:
+def test_a_slower_challenger_fails_by_its_ratio() -> None:
     slow, fast = measured(shares(100, 80), seconds=8.0), measured(shares(50, 40), seconds=1.0)
     result = one(check_linker_gates(ALL, slow, fast), "latency_ratio")
     assert (result.value, result.passed) == (pytest.approx(4.0), False)

@@ -178,10 +178,12 @@ def test_what_is_not_there_is_said_in_one_line(registry_home: Settings, which: s
 def test_status_names_champion_releases_and_the_gate_that_failed(registry_home: Settings) -> None:
     here = registry_home
     registered(here, 1)
+    aliases.settle(here, "sample", "1", "promoted", unmeasured=["accuracy_at_1", "max_ece"])
     aliases.promote(here, "sample", "1")
     registered(here, 2)
-    aliases.settle(here, "sample", "2", "rejected", ("max_ece",))
+    aliases.settle(here, "sample", "2", "rejected", ["max_ece"])
     (linker,) = aliases.status(here)["linkers"]
+    assert linker["unmeasured_gates"] == ["accuracy_at_1", "max_ece"], "of the champion"
     assert (linker["name"], linker["champion"], linker["previous"]) == ("sample", "1", None)
     assert linker["releases"] == {"mondo-sample": "2025-02-04"}
     assert linker["updated"].startswith("20")

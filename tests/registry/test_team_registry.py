@@ -273,6 +273,14 @@ def test_a_card_says_what_it_is_made_of_how_good_and_under_which_licences(here: 
     assert "mondo-sample 2025-02-04" in card
     assert "- Vasilevsky et al. 2022" in card
     assert "2605.22501" in card
+    assert "Not measured" not in card
+    unmeasured = [replace(gates[0], measured=False, detail="on 1 mentions <b>")]
+    card = model_card(
+        made, linker(), {"mondo-sample": source.model_copy(update={"title": "Mondo | <img>"})}, unmeasured
+    )
+    assert "| accuracy_at_1 | 0.81 | 0.5 | not measured | on 1 mentions \\<b\\> |" in card
+    assert "Not measured: accuracy_at_1." in card
+    assert "| Mondo \\| \\<img\\> | mondo-sample 2025-02-04 |" in card
     long = shortened(card + "\n".join(f"line {n}" for n in range(2000)))
     assert len(long) <= LONGEST
     assert long.endswith("the rest stands in model_card.md among the run's artifacts.\n")

@@ -75,7 +75,9 @@ function outcome(version) {
 function marks(version) {
   if (!version.gates.length) return make("span", { class: "quiet" }, "–");
   const failed = version.gates.filter((gate) => !gate.passed).length;
-  const said = failed ? `${failed} of ${version.gates.length} failed` : `all ${version.gates.length} passed`;
+  const unmeasured = version.gates.filter((gate) => gate.measured === false).length;
+  const said = failed ? `${failed} of ${version.gates.length} failed`
+    : unmeasured ? `${unmeasured} of ${version.gates.length} not measured` : `all ${version.gates.length} passed`;
   return make("span", { class: failed ? "fail" : "pass" }, said);
 }
 
@@ -85,7 +87,8 @@ function gateTable(version) {
     make("td", {}, gate.name.replaceAll("_", " ")),
     make("td", { class: "right" }, gate.value === null ? "not measured" : Number(gate.value.toPrecision(4)).toString()),
     make("td", { class: "right" }, Number(gate.bound.toPrecision(4)).toString()),
-    make("td", {}, make("span", { class: gate.passed ? "pass" : "fail" }, gate.passed ? "passed" : "failed")),
+    make("td", {}, make("span", { class: gate.passed ? "pass" : "fail" },
+      !gate.passed ? "failed" : gate.measured === false ? "not measured" : "passed")),
     make("td", { class: "quiet" }, gate.detail)));
   return table([{ words: "gate" }, { words: "value", css: "right" }, { words: "bound", css: "right" }, { words: "" },
     { words: "measured on" }], rows);
