@@ -80,8 +80,22 @@ class Document:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Evidence:
+    """What all names of a candidate's concept say, and how annotated training text used the concept."""
+
+    n_names: int = 0  # names that the concept has in the ontology
+    mean_nearest_cosine: float = 0.0  # of the encoder's vectors, over its three nearest names, -1 to 1
+    apposition_score: float = 0.0  # best score by a name that the document sets beside the mention; 0 for none
+    n_annotations: int = 0  # training mentions annotated with it
+    n_annotated_names: int = 0  # distinct texts among them
+    share_annotated: float = 0.0  # of the training mentions with this very text, the share annotated with it, 0 to 1
+    nearest_annotation_cosine: float = 0.0  # of the encoder's vectors, to the nearest of its training mentions
+    id_kind_log_rate: float = 0.0  # how often training text uses ids of its kind; see NameTable.id_kind_log_rates
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
-    """A concept that retrieval offers for one mention, with the evidence for it."""
+    """A concept that retrieval offers for one mention."""
 
     id: str
     label: str  # preferred label; "" where the concept has none
@@ -90,17 +104,10 @@ class Candidate:
     release: str
     scope: Scope | Literal["mention"] = "exact"  # scope of ``name``; "mention": so it was annotated, see precedents
     exact: bool = False  # the normalised mention (or its long form) is one of the concept's names in the ontology
-    lexical: float = 0.0  # cosine of character n-grams, 0 to 1, higher is better
+    lexical: float = 0.0  # cosine of character trigrams, 0 to 1, higher is better
     dense: float = 0.0  # cosine of encoder vectors, -1 to 1
     score: float = 0.0  # fused; higher is better; comparable within one linker only
-    names: int = 0  # how many names the concept has in the ontology
-    nearby: float = 0.0  # mean cosine of its three nearest names, -1 to 1
-    apposed: float = 0.0  # best score by what the document sets beside the mention, 0 where that finds it not
-    meant: int = 0  # annotated training mentions that meant it
-    meant_as: int = 0  # distinct texts among them
-    meant_here: float = 0.0  # of those with this very text the share that meant it, 0 to 1
-    precedent: float = 0.0  # cosine of the nearest of its training mentions, 0 where it has none
-    kind_meant: float = 0.0  # how readily training text means ids like its own; see NameTable.kind_meant
+    evidence: Evidence = Evidence()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

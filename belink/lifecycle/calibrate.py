@@ -24,7 +24,7 @@ def calibrate(
     key = dependencies.calibration_key(run.linker, index.name, adapter.name if adapter else None, run.corpora)
 
     def fill(folder: Path) -> dict[str, Any]:
-        from belink.linker import calibration
+        from belink.linker import fitting
         from belink.linker.reranker import Reranker
 
         questions = splits.calibration_questions(
@@ -34,7 +34,7 @@ def calibrate(
         if adapter is not None:
             reranker = Reranker.load(base_model(run), adapter, run.linker.reranker)
             logits = reranker.logits([q.mention for q in questions], [q.candidates for q in questions])
-        fitted = calibration.fit(questions, logits, min_gain=run.linker.reranker.min_gain)
+        fitted = fitting.fit(questions, logits, min_gain=run.linker.reranker.min_gain)
         (folder / bundle.CALIBRATION).write_text(json.dumps(fitted.to_dict(), indent=1) + "\n", encoding="utf-8")
         return {"key": key, "questions": len(questions), "report": fitted.report}
 

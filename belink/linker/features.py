@@ -1,12 +1,11 @@
-"""What retrieval knows of each option, as numbers, and the convex model that turns such numbers into probabilities.
+"""Evidence → features: what retrieval and the re-ranker know of each option, as named columns of numbers.
 
-Used twice with one definition: training adds retrieval's log-probabilities inside the loss, so that the language model
-learns only what retrieval lacks; calibration combines both. The model is McFadden's conditional logit (1974): the
-utility of an option is linear in its features, that of "None of the above" in features of the whole list, and a
-softmax over them is the probability.
+:data:`OPTION`, :data:`NIL` and :data:`RERANKER` declare each feature once: how it is stored, which sign its weight may
+take and where the weight stands without evidence. ``calibration`` fits the weights.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,156 +18,181 @@ from belink.text.variants import to_american
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-WORDS = ("same_words", "numbers_lost", "numbers_added", "words_lost", "words_added")
-"""How an option's words differ from the mention's: what cosines blur ("type 1" and "type 2" are alike to both)."""
+    Columns = Mapping[str, NDArray[np.float64]]
 
-CONCEPT = ("names", "nearby", "meant", "ever_meant", "meant_as", "meant_here", "precedent", "kind_meant")
-"""What all names of the option's concept say, and how training text used it; see :class:`belink.records.Candidate`.
-Annotators prefer the concepts that they know: on mentions that training never saw these take accuracy from 70.4 to
-73.8 % (NCBI-Disease) and from 72.4 to 77.6 % (BC5CDR disease) where precedents propose nothing."""
 
-OPTION = ("score", "rank", "lead", "first_new", "exact", "sole_exact", "lexical", "dense", "apposed", *CONCEPT, *WORDS)
-"""Features of an option, in the order of :func:`options`' columns."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Feature:
+    """A column of the design: a number of each option, or of the whole list for "None of the above"."""
 
-NONE = ("bias", "best_score", "lead", "any_exact", "best_lexical", "best_dense", "n_options")
-"""Features of "None of the above", in the order of :func:`none`'s entries."""
+    name: str
+    stored_as: str = ""  # its name in calibration.json; "" for ``name``
+    sign: int = 0  # 1: it can only speak for an option; -1: only against one; 0: either
+    centre: float = 0.0  # the weight without evidence, for a feature of unit variance
+    of_text: bool = False  # what annotated training text says; it holds less of mentions that training never saw
+    scaled: bool = True  # divided by its standard deviation
 
-SIGNS = tuple(0 if n == "names" else -1 if n in WORDS[1:] else 1 for n in OPTION) + (0,) * len(NONE)
-"""For each column of :func:`design` 1 where it can only speak for an option, -1 where only against it, 0 for either.
-Otherwise a few papers with many alike mentions teach that an exact match speaks against one."""
+    @property
+    def key(self) -> str:
+        """The name in calibration.json."""
+        return self.stored_as or self.name
+
+
+# Without signs a few papers with many alike mentions teach that an exact match speaks against an option. The centre
+# is retrieval's order, an exact match above all, and a re-ranker that counts little until it shows what it adds.
+#
+# Annotators prefer the concepts that they know: on mentions that training never saw, the features of the concept's
+# names and annotations take accuracy from 70.4 to 73.8 % (NCBI-Disease) and from 72.4 to 77.6 % (BC5CDR disease) where
+# precedents propose nothing. The words of a name are compared because cosines blur them: "type 1" and "type 2" are
+# alike to trigrams and to the encoder.
+OPTION = (
+    Feature(name="score", sign=1, centre=0.8),
+    Feature(name="rank", sign=1, centre=0.8),
+    Feature(name="lead", sign=1),
+    Feature(name="is_best_and_new", stored_as="first_new", sign=1, of_text=True),
+    Feature(name="exact", sign=1, centre=1.0, scaled=False),
+    Feature(name="sole_exact", sign=1, centre=3.0, scaled=False),
+    Feature(name="lexical", sign=1),
+    Feature(name="dense", sign=1),
+    Feature(name="apposition_score", stored_as="apposed", sign=1),
+    Feature(name="n_names", stored_as="names", of_text=True),
+    Feature(name="mean_nearest_cosine", stored_as="nearby", sign=1, of_text=True),
+    Feature(name="n_annotations", stored_as="meant", sign=1, of_text=True),
+    Feature(name="is_annotated", stored_as="ever_meant", sign=1, of_text=True),
+    Feature(name="n_annotated_names", stored_as="meant_as", sign=1, of_text=True),
+    Feature(name="share_annotated", stored_as="meant_here", sign=1, of_text=True),
+    Feature(name="nearest_annotation_cosine", stored_as="precedent", sign=1, of_text=True),
+    Feature(name="id_kind_log_rate", stored_as="kind_meant", sign=1, of_text=True),
+    Feature(name="same_words", sign=1),
+    Feature(name="numbers_lost", sign=-1),
+    Feature(name="numbers_added", sign=-1),
+    Feature(name="words_lost", sign=-1),
+    Feature(name="words_added", sign=-1),
+)
+"""Features of an option; see :func:`options`."""
+
+NIL = (
+    Feature(name="nil.bias", stored_as="none.bias"),
+    Feature(name="nil.best_score", stored_as="none.best_score"),
+    Feature(name="nil.lead", stored_as="none.lead"),
+    Feature(name="nil.any_exact", stored_as="none.any_exact", centre=-1.0, scaled=False),
+    Feature(name="nil.best_lexical", stored_as="none.best_lexical"),
+    Feature(name="nil.best_dense", stored_as="none.best_dense"),
+    Feature(name="nil.n_options", stored_as="none.n_options"),
+)
+"""Features of "None of the above"; see :func:`nil`."""
+
+RERANKER = (
+    Feature(name="option_log_probability", sign=1, centre=0.1),
+    Feature(name="nil_log_probability", stored_as="none_log_probability", sign=1, centre=0.1),
+)
+"""The re-ranker's log-probability of an option, and of "None of the above"."""
+
+RETRIEVAL = (*OPTION, *NIL)
+ALL = (*RETRIEVAL, *RERANKER)
 
 _ROMAN = dict(zip("i ii iii iv v vi vii viii ix x xi xii".split(), map(str, range(1, 13)), strict=True))
 # Words that come and go between names of one concept.
-_LOOSE = frozenset("of the and in with due to by a an on or as for disease disorder syndrome type".split())
+_LOOSE_WORDS = frozenset("of the and in with due to by a an on or as for disease disorder syndrome type".split())
 
 
-def design(mention: Mention, candidates: Sequence[Candidate]) -> "NDArray[np.float64]":
-    """Shape (n + 1, len(OPTION) + len(NONE)): :func:`options`, and :func:`none` in the last row's own columns."""
-    n = len(candidates)
-    rows = np.zeros((n + 1, len(OPTION) + len(NONE)))
-    rows[:n, : len(OPTION)] = options(mention, candidates)
-    rows[n, len(OPTION) :] = none(candidates)
+def design(
+    mention: Mention, candidates: Sequence[Candidate], logits: "NDArray[np.float32] | None" = None
+) -> "NDArray[np.float64]":
+    """Return one row an option and a last one for "None of the above", shape (n + 1, n_features).
+
+    :param logits: the re-ranker's, (n + 1,); ``None`` leaves its features out. Columns are in the order of :data:`ALL`,
+        or of :data:`RETRIEVAL` without logits. Features of options are 0 in the last row, those of NIL in all others.
+    """
+    columns: dict[str, NDArray[np.float64] | float] = {**options(mention, candidates), **nil(candidates)}
+    if logits is not None:
+        columns |= _of_reranker(logits)
+    features = RETRIEVAL if logits is None else ALL
+    rows = np.zeros((len(candidates) + 1, len(features)))
+    for column, feature in enumerate(features):
+        rows[slice(-1) if is_of_option(feature) else -1, column] = columns[feature.name]
     return rows
 
 
-def options(mention: Mention, candidates: Sequence[Candidate]) -> "NDArray[np.float64]":
-    """Shape (n, len(OPTION)): one row a candidate.
+def is_of_option(feature: Feature) -> bool:
+    """Whether the feature has a value for each option, rather than one for "None of the above"."""
+    return feature in OPTION or feature == RERANKER[0]
+
+
+def options(mention: Mention, candidates: Sequence[Candidate]) -> "dict[str, NDArray[np.float64]]":
+    """Return the features of :data:`OPTION` by name, float64 (n,) each.
 
     Ranks come from the scores, so candidates may be in any order. ``rank`` is -log(rank), 0 for the best; ``lead`` is
-    how far the best stands before the second, 0 for all others; ``first_new`` is 1 for the best if training never meant
-    it, so that known concepts are not preferred to it as to others; ``exact``, ``sole_exact`` and ``ever_meant`` are 0
-    or 1; ``names``, ``meant`` and ``meant_as`` are log(1 + n). Words are compared in the best pairing of mention and
-    long form with name and label: ``same_words`` is 0 or 1, plurals and words like "disease" left aside; of numbers
-    (roman ones too, single letters, anything with a digit) it counts only whether some are lost or added, of words how
-    many.
+    how far the best stands before the second, 0 for all others; ``is_best_and_new`` is 1 for the best if training text
+    never annotates it, so that annotated concepts are not preferred to it as to others. Flags are 0 or 1; ``n_…`` are
+    log(1 + n). Words are compared in the best pairing of mention and long form with name and label: ``same_words`` is 0
+    or 1, plurals and words like "disease" left aside; of numbers (roman ones too, single letters, anything with a
+    digit) it counts only whether some are lost or added, of words how many.
     """
-    rows = np.zeros((len(candidates), len(OPTION)))
     if not candidates:
-        return rows
+        return {feature.name: np.zeros(0) for feature in OPTION}
     score = np.array([candidate.score for candidate in candidates])
     order = np.argsort(-score, kind="stable")
+    best = np.arange(len(score)) == order[0]
     rank = np.empty(len(order))
     rank[order] = np.arange(1, len(order) + 1)
     exact = np.array([candidate.exact for candidate in candidates], dtype=float)
-    rows[:, 0] = score
-    rows[:, 1] = -np.log(rank)
-    rows[order[0], 2] = _lead(score)
-    rows[order[0], 3] = candidates[order[0]].meant == 0
-    rows[:, 4] = exact
-    rows[:, 5] = exact * (exact.sum() == 1)
-    rows[:, 6] = [candidate.lexical for candidate in candidates]
-    rows[:, 7] = [candidate.dense for candidate in candidates]
-    rows[:, 8] = [candidate.apposed for candidate in candidates]
-    rows[:, 9 : 9 + len(CONCEPT)] = [_of_concept(candidate) for candidate in candidates]
-    asked = [_words(text) for text in {mention.text, mention.long_form or mention.text}]
-    rows[:, -len(WORDS) :] = [_differences(asked, candidate) for candidate in candidates]
-    return rows
+    evidence = _of_evidence(candidates)
+    return {
+        "score": score,
+        "rank": -np.log(rank),
+        "lead": np.where(best, _lead(score), 0.0),
+        "is_best_and_new": best * (1.0 - evidence["is_annotated"]),
+        "exact": exact,
+        "sole_exact": exact * (exact.sum() == 1),
+        "lexical": np.array([candidate.lexical for candidate in candidates]),
+        "dense": np.array([candidate.dense for candidate in candidates]),
+        **evidence,
+        **_of_words(mention, candidates),
+    }
 
 
-def none(candidates: Sequence[Candidate]) -> "NDArray[np.float64]":
-    """Shape (len(NONE),): what the whole list says of there being no right option; ``bias`` is 1."""
+def nil(candidates: Sequence[Candidate]) -> dict[str, float]:
+    """Return the features of :data:`NIL` by name: what the whole list says of there being no right option."""
     if not candidates:
-        return np.array([1.0] + [0.0] * (len(NONE) - 1))
+        return {feature.name: float(feature.name == "nil.bias") for feature in NIL}
     score = np.array([candidate.score for candidate in candidates])
-    return np.array(
-        [
-            1.0,
-            score.max(),
-            _lead(score),
-            float(any(candidate.exact for candidate in candidates)),
-            max(candidate.lexical for candidate in candidates),
-            max(candidate.dense for candidate in candidates),
-            np.log(len(candidates)),
-        ]
-    )
+    return {
+        "nil.bias": 1.0,
+        "nil.best_score": float(score.max()),
+        "nil.lead": _lead(score),
+        "nil.any_exact": float(any(candidate.exact for candidate in candidates)),
+        "nil.best_lexical": max(candidate.lexical for candidate in candidates),
+        "nil.best_dense": max(candidate.dense for candidate in candidates),
+        "nil.n_options": float(np.log(len(candidates))),
+    }
 
 
-def fit(
-    designs: "Sequence[NDArray[np.float64]]",
-    answers: Sequence[int],
-    *,
-    centre: "NDArray[np.float64]",
-    penalty: "float | NDArray[np.float64]",
-    signs: Sequence[int] = (),
-    worth: "Sequence[float] | NDArray[np.float64]" = (),
-) -> "NDArray[np.float64]":
-    """Weights (n_features,) of the conditional logit: maximum likelihood, drawn towards ``centre``.
-
-    :param designs: one a question, shape (n_options + 1, n_features), "None of the above" in the last row; features
-        should be of like size, for they are penalised alike.
-    :param answers: the right row of each.
-    :param centre: where the weights stand without evidence, (n_features,).
-    :param penalty: of the squared distance from ``centre``, one or (n_features,); the log-likelihood is summed, so that
-        it counts less the more questions there are.
-    """
-    from scipy.optimize import minimize
-
-    if not designs:
-        return np.array(centre, dtype=float)
-    stacked = np.concatenate(designs)
-    lengths = np.array([len(design) for design in designs])
-    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    each = np.asarray(worth, dtype=float) if len(worth) else np.ones(len(designs))
-    right = each @ stacked[starts + np.asarray(answers)]
-    of_rows = np.repeat(each, lengths)
-
-    def loss(weights: "NDArray[np.float64]") -> "tuple[float, NDArray[np.float64]]":
-        utility = stacked @ weights
-        top = np.maximum.reduceat(utility, starts)
-        odds = np.exp(utility - np.repeat(top, lengths))
-        total = np.add.reduceat(odds, starts)
-        away = weights - centre
-        value = each @ (np.log(total) + top) - right @ weights + 0.5 * (penalty * away) @ away
-        expected = stacked.T @ (of_rows * odds / np.repeat(total, lengths))
-        return float(value), expected - right + penalty * away
-
-    bounds = [(0 if sign > 0 else None, 0 if sign < 0 else None) for sign in signs] or None
-    start = np.array(centre, dtype=float)
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500})
-    return np.asarray(found.x, dtype=float)
+def _of_reranker(logits: "NDArray[np.float32]") -> "dict[str, NDArray[np.float64] | float]":
+    log_probability = np.asarray(logits, dtype=float)
+    log_probability = log_probability - np.logaddexp.reduce(log_probability)
+    return {"option_log_probability": log_probability[:-1], "nil_log_probability": float(log_probability[-1])}
 
 
-def softmax(utility: "NDArray[np.float64]") -> "NDArray[np.float64]":
-    """Probabilities, same shape (n,), summing to 1."""
-    odds = np.exp(utility - utility.max())
-    return np.asarray(odds / odds.sum())
-
-
-def _of_concept(candidate: Candidate) -> list[float]:
-    """In the order of ``CONCEPT``."""
-    return [
-        float(np.log1p(candidate.names)),
-        candidate.nearby,
-        float(np.log1p(candidate.meant)),
-        float(candidate.meant > 0),
-        float(np.log1p(candidate.meant_as)),
-        candidate.meant_here,
-        candidate.precedent,
-        candidate.kind_meant,
-    ]
+def _of_evidence(candidates: Sequence[Candidate]) -> "dict[str, NDArray[np.float64]]":
+    """Features of the concepts' names and annotations."""
+    evidence = [candidate.evidence for candidate in candidates]
+    n_annotations = np.array([each.n_annotations for each in evidence], dtype=float)
+    return {
+        "apposition_score": np.array([each.apposition_score for each in evidence]),
+        "n_names": np.log1p([each.n_names for each in evidence]),
+        "mean_nearest_cosine": np.array([each.mean_nearest_cosine for each in evidence]),
+        "n_annotations": np.log1p(n_annotations),
+        "is_annotated": (n_annotations > 0).astype(float),
+        "n_annotated_names": np.log1p([each.n_annotated_names for each in evidence]),
+        "share_annotated": np.array([each.share_annotated for each in evidence]),
+        "nearest_annotation_cosine": np.array([each.nearest_annotation_cosine for each in evidence]),
+        "id_kind_log_rate": np.array([each.id_kind_log_rate for each in evidence]),
+    }
 
 
 def _lead(score: "NDArray[np.float64]") -> float:
+    """How far the best stands before the second."""
     if len(score) < 2:
         return float(score.max())
     second, best = np.partition(score, -2)[-2:]
@@ -176,32 +200,38 @@ def _lead(score: "NDArray[np.float64]") -> float:
 
 
 class _Words(NamedTuple):
-    every: frozenset[str]
+    """The words of a name, each in the singular; roman numbers as digits."""
+
     numbers: frozenset[str]
-    telling: frozenset[str]  # without those that come and go
+    content: frozenset[str]  # without those that come and go
 
 
 @lru_cache(maxsize=200_000)
 def _words(text: str) -> _Words:
     words = to_american(normalise(text)).replace(",", " ").split()
-    every = frozenset(_ROMAN.get(word, _singular(word)) for word in words)
-    numbers = frozenset(word for word in every if len(word) == 1 or any(map(str.isdigit, word)))
-    return _Words(every, numbers, every - _LOOSE)
+    distinct = frozenset(_ROMAN.get(word, _singular(word)) for word in words)
+    numbers = frozenset(word for word in distinct if len(word) == 1 or any(map(str.isdigit, word)))
+    return _Words(numbers, distinct - _LOOSE_WORDS)
 
 
 def _singular(word: str) -> str:
     return word[:-1] if len(word) > 4 and word.endswith("s") and not word.endswith("ss") else word
 
 
-def _differences(asked: Sequence[_Words], candidate: Candidate) -> list[float]:
-    """In the order of ``WORDS``."""
-    same, numbers_lost, numbers_added, lost, added = False, True, True, 1000, 1000
-    for name in {candidate.name, candidate.label or candidate.name}:
-        offered = _words(name)
-        for words in asked:
-            same |= words.telling == offered.telling
-            numbers_lost &= not words.numbers <= offered.numbers
-            numbers_added &= not offered.numbers <= words.numbers
-            lost = min(lost, len(words.telling - offered.telling))
-            added = min(added, len(offered.telling - words.telling))
-    return [float(same), float(numbers_lost), float(numbers_added), float(lost), float(added)]
+def _of_words(mention: Mention, candidates: Sequence[Candidate]) -> "dict[str, NDArray[np.float64]]":
+    """Features that compare the words of the mention with those of each option."""
+    asked = [_words(text) for text in {mention.text, mention.long_form or mention.text}]
+    rows = [_compare_words(asked, candidate) for candidate in candidates]
+    return {name: np.array([row[name] for row in rows], dtype=float) for name in rows[0]}
+
+
+def _compare_words(asked: Sequence[_Words], candidate: Candidate) -> dict[str, int]:
+    """The smallest differences over all pairs of the mention's texts with the option's name and label."""
+    pairs = [(words, _words(name)) for name in {candidate.name, candidate.label or candidate.name} for words in asked]
+    return {
+        "same_words": any(words.content == offered.content for words, offered in pairs),
+        "numbers_lost": all(not words.numbers <= offered.numbers for words, offered in pairs),
+        "numbers_added": all(not offered.numbers <= words.numbers for words, offered in pairs),
+        "words_lost": min(len(words.content - offered.content) for words, offered in pairs),
+        "words_added": min(len(offered.content - words.content) for words, offered in pairs),
+    }

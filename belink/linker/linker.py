@@ -23,8 +23,8 @@ from belink.linker.reranker import Reranker
 from belink.linker.token_classifier import Finds, Joined, Tagger
 from belink.ontology.release import Release, open_release
 from belink.records import Candidate, Concept, Document, Link, Mention
-from belink.retrieval.encoder import Encoder
-from belink.retrieval.index import Index
+from belink.retrieval.encoder import DeferredEncoder, Encoder
+from belink.retrieval.index import Encodes, Index
 from belink.retrieval.retrieve import retrieve
 from belink.text import abbreviations
 
@@ -46,10 +46,14 @@ class Linker:
         self.lineage: dict[str, str] = {**manifest["lineage"], "model_version": model_version}
 
     @cached_property
-    def encoder(self) -> Encoder:
-        adapted = self.path / bundle.ENCODER
-        if adapted.is_dir():
-            return Encoder.adapted(self.declaration.encoder, adapted)
+    def encoder(self) -> Encodes:
+        """The encoder that made the index's vectors, loaded when a mention that is no name needs it."""
+        return DeferredEncoder(self.index.manifest["encoder"], self._load_encoder)
+
+    def _load_encoder(self) -> Encoder:
+        finetuned = self.path / bundle.ENCODER
+        if finetuned.is_dir():
+            return Encoder.adapted(self.declaration.encoder, finetuned)
         return Encoder.load(self.declaration.encoder, self.cache)
 
     @cached_property

@@ -1,7 +1,7 @@
 """Texts → float32 unit vectors, through sentence-transformers."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 
 from belink import artefacts, progress, weights
 from belink.declarations import EncoderConfig
-from belink.errors import ModelError
+from belink.errors import IndexMismatch, ModelError
 
 if TYPE_CHECKING:
     import torch
@@ -74,6 +74,37 @@ class Encoder:
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """float32 (n, dimension): one unit row a text, in order; the same text twice is encoded once."""
         return encoded(self._model, texts, self._config.batch_size)
+
+
+class DeferredEncoder:
+    """An encoder that is loaded when the first text is encoded; until then only its fingerprint is known."""
+
+    def __init__(self, fingerprint: str, load: Callable[[], Encoder]) -> None:
+        self.fingerprint = fingerprint
+        self._load = load
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        encoder = self._load()
+        if encoder.fingerprint != self.fingerprint:
+            raise IndexMismatch(
+                f"expected the encoder {self.fingerprint} that made the index's vectors, found {encoder.fingerprint}; "
+                "refresh again"
+            )
+        return encoder
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        return self._encoder.dimension
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """float32 (n, dimension): one unit row a text, in order.
+
+        :raises IndexMismatch: the encoder that was loaded has another fingerprint.
+        :raises ModelError: it cannot be loaded.
+        """
+        return self._encoder.encode(texts)
 
 
 def encoded(model: "SentenceTransformer", texts: Sequence[str], batch_size: int = 64) -> np.ndarray:

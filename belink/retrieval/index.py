@@ -25,10 +25,8 @@ from belink.declarations import ADMINISTRATIVE, LinkerConfig
 from belink.errors import IndexMismatch, ReleaseError
 from belink.ontology.release import Release, open_release
 from belink.records import Candidate
-from belink.retrieval import name_table
+from belink.retrieval import name_table, trigrams
 from belink.retrieval.name_table import NameTable
-from belink.retrieval.trigrams import Lexical
-from belink.retrieval.trigrams import build as build_lexical
 from belink.retrieval.vectors import FEWEST, RECIPE, ROWS, STORED, Vectors, compress, measured, parts
 from belink.text import normalise
 
@@ -168,7 +166,7 @@ def _fill(
             f"prefixes {', '.join(linker.prefixes) or 'declared'}; check the ontology's declaration and the linker's"
         )
     encoded = _fill_vectors(folder, table, encoder, lender, work)
-    build_lexical(table.names(), table.n_names, folder)
+    trigrams.build(table.names(), table.n_names, folder)
     if table.n_names >= max(linker.retrieval.exact_below, FEWEST):
         compress(folder)
     counts = {"names": table.n_names, "concepts": table.n_concepts, "dimension": encoder.dimension}
@@ -271,17 +269,7 @@ class Index:
         """Every normalised name once."""
         return self.table.names()
 
-    def exact(self, names: Sequence[str]) -> list[list[int]]:
-        """For each normalised name the rows of the concepts it names, the one it is the label of first."""
-        rows = self.table.find(names)
-        found: list[list[int]] = [[] for _ in names]
-        known = np.flatnonzero(rows >= 0)
-        which, owners = self.table.owners(rows[known])
-        order = np.lexsort((self.table.owner_scope[owners], which))
-        for i, concept in zip(known[which[order]], self.table.owner_concept[owners[order]], strict=True):
-            found[i].append(int(concept))
-        return found
-
     @cached_property
-    def lexical(self) -> Lexical:
-        return Lexical.load(self.path)
+    def trigrams(self) -> trigrams.TrigramIndex:
+        """The trigram vectors of the names."""
+        return trigrams.TrigramIndex.load(self.path)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from belink.retrieval.groups import expand
 from belink.text.normalise import normalise
 
 if TYPE_CHECKING:
@@ -58,25 +59,33 @@ def build(releases: Sequence[OfRelease], folder: Path, precedents: Iterable[tupl
     concepts = concepts.take(np.sort(kept))
     _write(folder / "concepts.arrow", concepts)
 
-    owners = pa.concat_tables([_owners(releases, concepts["id"]), _precedents(precedents, concepts["id"])])
-    keys = ("hash", "name", "concept", "scope")
-    owners = owners.take(pc.sort_indices(owners, sort_keys=[(key, "ascending") for key in keys])).combine_chunks()
-    new = _differs(owners["hash"]) | _differs(owners["name"])
-    again = ~new & ~_differs(owners["concept"])  # the same name of the same concept, written otherwise
-    times = np.add.reduceat(owners["times"].to_numpy(), np.flatnonzero(~again)) if len(owners) else np.empty(0)
-    owners, new = owners.filter(~again), new[~again]
-    owners = owners.set_column(owners.column_names.index("times"), "times", pa.array(times.astype(np.int32)))
-    starts = np.flatnonzero(new)
-    names = owners.take(starts)
+    rows = pa.concat_tables([_owners(releases, concepts["id"]), _precedents(precedents, concepts["id"])])
+    # A name that a concept has in several spellings or scopes is one owner row, of the closest scope.
+    rows = rows.sort_by([(key, "ascending") for key in ("hash", "name", "concept", "scope")])
+    owners = _group(rows, ["hash", "name", "concept"], [("scope", "first"), ("text", "first"), ("times", "sum")])
+    names = _group(owners, ["hash", "name"], [([], "count_all")])
     _write(folder / "names.arrow", names.select(["name"]))
     np.save(folder / "name-hashes.npy", names["hash"].to_numpy())
-    np.save(folder / "name-owners.npy", np.append(starts, len(owners)))
+    np.save(folder / "name-owners.npy", np.append(0, np.cumsum(names["count_all"].to_numpy())))
     for file, array in zip(_LETTERS, _by_letters(_lists(names["name"])), strict=True):
         np.save(folder / file, array)
-    _write(folder / "owners.arrow", owners.select(["concept", "scope", "text", "times"]))
+    _write(folder / "owners.arrow", owners.select(["concept", "scope", "text", "times"]).cast(_owner_schema()))
     concept = owners["concept"].to_numpy()
     np.save(folder / "concept-owners.npy", np.argsort(concept, kind="stable").astype(np.int32))
     np.save(folder / "concept-starts.npy", np.searchsorted(np.sort(concept), np.arange(len(concepts) + 1)))
+
+
+def _group(rows: "pa.Table", keys: list[str], aggregates: list[tuple[Any, str]]) -> "pa.Table":
+    """``rows`` grouped by ``keys``, groups in the order of their first rows; aggregates keep their columns' names."""
+    grouped = rows.group_by(keys, use_threads=False).aggregate(aggregates)  # threads would shuffle the rows
+    return grouped.rename_columns([name.removesuffix("_first").removesuffix("_sum") for name in grouped.column_names])
+
+
+def _owner_schema() -> "pa.Schema":
+    import pyarrow as pa
+
+    fields = {"concept": pa.int32(), "scope": pa.int8(), "text": pa.large_string(), "times": pa.int32()}
+    return pa.schema(fields.items())
 
 
 def _concepts(release: OfRelease) -> "pa.Table":
@@ -134,15 +143,6 @@ def _rows(concepts: Any, scopes: Any, texts: Any, known: "pa.Array", times: Any)
     return table.filter(pc.and_(pc.is_valid(table["concept"]), pc.not_equal(table["name"], "")))
 
 
-def _differs(column: "pa.ChunkedArray") -> np.ndarray:
-    """Bool (n,): whether a value is another than the one before; the first is."""
-    import pyarrow.compute as pc
-
-    if not len(column):
-        return np.empty(0, bool)
-    return np.append(True, pc.not_equal(column[1:], column[:-1]).to_numpy())
-
-
 def _lists(names: "pa.Array | pa.ChunkedArray") -> Iterator[list[str]]:
     for start in range(0, len(names), _BATCH):
         yield names.slice(start, _BATCH).to_pylist()
@@ -153,15 +153,6 @@ def _by_letters(names: Iterable[list[str]]) -> tuple[np.ndarray, np.ndarray]:
     found = np.concatenate([np.empty(0, np.uint64), *(hashes([n.replace(" ", "") for n in some]) for some in names)])
     order = np.argsort(found, kind="stable")
     return found[order], order.astype(np.int32)
-
-
-def _ranges(starts: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two int64 (m,): positions in ``rows``, ascending, and the numbers from starts[row] up to starts[row + 1]."""
-    begins = starts[rows]
-    counts = starts[rows + 1] - begins
-    which = np.repeat(np.arange(len(rows)), counts)
-    within = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return which, begins[which] + within
 
 
 def _write(path: Path, table: "pa.Table") -> None:
@@ -216,7 +207,7 @@ class NameTable:
             yield from some
 
     @cached_property
-    def kind_meant(self) -> np.ndarray:
+    def id_kind_log_rates(self) -> np.ndarray:
         """float64 (n_concepts,): how readily annotators mean concepts whose ids are of this kind, 0 or less.
 
         The logarithm of distinct annotated texts (and one more) for each concept of the kind, relative to the kind that
@@ -289,7 +280,7 @@ class NameTable:
 
     def owners(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Two int64 (m,): positions in ``rows``, ascending, and the owner rows of the names there."""
-        return _ranges(self._starts, rows)
+        return expand(self._starts, rows)
 
     def owner_names(self, owners: np.ndarray) -> np.ndarray:
         """int64 (n,): the name rows of ``owners`` (owner rows)."""
@@ -297,7 +288,7 @@ class NameTable:
 
     def of_concepts(self, concepts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Two int64 (m,): positions in ``concepts`` (rows), ascending, and the owner rows of their names."""
-        which, at = _ranges(self._concept_starts, concepts)
+        which, at = expand(self._concept_starts, concepts)
         return which, self._of_concept[at].astype(np.int64)
 
     def owner_texts(self, owners: np.ndarray) -> list[str]:

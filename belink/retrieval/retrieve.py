@@ -1,87 +1,65 @@
-"""Mentions → candidates: exact, lexical and dense evidence fused to distinct concepts, best first.
+"""Mentions → candidate concepts, best first. Read this module first.
 
-Each source proposes names; then every proposed name gets both cosines, also the one of the source that did not propose
-it, so that fused scores compare. A concept counts as its best name does. An exact name has both cosines at 1, so no
-other name of the same question ranks above it.
+    propose    names that equal a mention's queries, or resemble them by trigrams or by dense vectors
+    score      every proposed name by both cosines, whichever source proposed it, so that scores compare
+    rank       names grouped by mention and concept; a concept scores as its best name
+    describe   what all names of each concept say (``evidence``)
 
-Precedents, mentions annotated in training text, propose as names do: how authors write lies nearer to how authors write
-than to how ontologies name. On held-out mentions that occur nowhere in training they lift recall@1 from 70.9 to 75.0 %
-(NCBI-Disease) and from 72.6 to 76.8 % (BC5CDR disease).
+An exact name has both cosines at 1, so no other name of the same query ranks above it.
+
+Precedents are mentions annotated in training text; they propose concepts as names do, because authors write more like
+each other than like ontologies. On held-out mentions that occur nowhere in training they lift recall@1 from 70.9 to
+75.0 % (NCBI-Disease) and from 72.6 to 76.8 % (BC5CDR disease).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from belink.declarations import RetrievalConfig
-from belink.records import Candidate, Mention
+from belink.records import Candidate, Evidence, Mention
+from belink.retrieval import evidence
+from belink.retrieval.groups import Groups, expand
 from belink.retrieval.index import Encodes, Index
 from belink.retrieval.name_table import MENTION, SCOPES
-from belink.text.formulas import formula_names
-from belink.text.normalise import normalise
-from belink.text.short_forms import is_code
-from belink.text.variants import bracket_variants, class_variants, kind_variants, name_variants, to_acid, to_american
+from belink.retrieval.queries import QueryBatch
 
-_TOGETHER = 1_024  # mentions whose names are scored at a time
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+_BATCH = 1_024  # mentions whose names are scored at a time; bounds the memory
 # What separates equal names of several concepts: the label comes before a synonym, a loose synonym last.
-_SCOPE_LOSS = np.array([0.0, 0.001, 0.002, 0.002, 0.002, 0.001], np.float32)  # as SCOPES
-# Where a text spells an abbreviation out, the long form says what is meant; the short one is the same for many.
-_SHORT_FORM = 0.9
-_AGREES = 0.3  # trigram cosine of a long form and a name, from which on the short form may stand for that name
-_GUESS = 0.98  # what a name counts that is asked for in another chemical form
-_VARIANT = 0.96  # what a name counts that says a little less or more than the mention
-_BESIDE = 0.9  # what a name counts that the document sets beside the mention
-_NEAREST = 3  # names of a concept whose mean cosine is told
-
-
-class _Key(NamedTuple):
-    """What is asked for, for a mention."""
-
-    text: str  # normalised
-    weight: float  # of the scores of what it finds
-    own: bool = True  # the mention itself, however it is spelled
-    short: bool = False  # an abbreviation that the document spells out
-    beside: bool = False  # what the document sets beside the mention
-    guess: bool = False  # asked for only where it is a name
-    exact: bool = False  # asked for by name only: what merely resembles it says nothing
+_SCOPE_PENALTY = np.array([0.0, 0.001, 0.002, 0.002, 0.002, 0.001], np.float32)  # as SCOPES
+_MIN_AGREEMENT = (
+    0.3  # trigram cosine of a long form and a concept's name, from which on its short form may stand for it
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Proposed:
-    """Names proposed for queries, in the order of queries; one row a query and name."""
+class _ScoredNames:
+    """Proposed names with their scores, one row a text and name, in the order of texts."""
 
-    query: np.ndarray  # int64 (n,)
-    name: np.ndarray  # int64 (n,), row of the name table
+    text: np.ndarray  # int64 (n,)
+    row: np.ndarray  # int64 (n,), of the name table
     exact: np.ndarray  # bool (n,)
-    lexical: np.ndarray  # float32 (n,)
-    dense: np.ndarray  # float32 (n,)
+    lexical: np.ndarray  # float32 (n,), trigram cosine
+    dense: np.ndarray  # float32 (n,), encoder cosine
     score: np.ndarray  # float32 (n,), fused
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Matches:
-    """Proposed names as matches of mentions, in the order of mentions; one row a mention, key and name."""
+class _RankedConcepts:
+    """Concepts of mentions, one row a mention and concept, mention after mention and best first."""
 
     mention: np.ndarray  # int64 (n,)
-    proposed: np.ndarray  # int64 (n,), row of the proposed names
-    score: np.ndarray  # float32 (n,)
-    short: np.ndarray  # bool (n,), found by an abbreviation that the document spells out
-    own: np.ndarray  # bool (n,), found by the mention's own text or long form
-    beside: np.ndarray  # bool (n,), found by what the document sets beside the mention
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Concepts:
-    """The concepts found for mentions, in the order of mentions and best first; one row a mention and concept."""
-
-    mention: np.ndarray  # int64 (n,)
-    proposed: np.ndarray  # int64 (n,), row of the proposed name that matched best
+    name: np.ndarray  # int64 (n,), the scored name that matched best
     owner: np.ndarray  # int64 (n,), owner row of that name
     score: np.ndarray  # float32 (n,)
     exact: np.ndarray  # bool (n,), the mention itself is a name of the concept in its ontology
-    apposed: np.ndarray  # float32 (n,), the best score by what the document sets beside the mention
+    apposition_score: np.ndarray  # float32 (n,), best score by what the document sets beside the mention
 
 
 def retrieve(
@@ -94,300 +72,197 @@ def retrieve(
     hide_precedent: bool = False,
     candidates: int | None = None,
 ) -> list[list[Candidate]]:
-    """For each mention distinct live concepts, best first, at most ``candidates`` (``config.candidates``).
-
-    Asked for are the mention's text, its long form and what stands beside it; see ``_keys``. An empty list means that
-    nothing of them is left.
+    """Return the candidates of each mention, best first: distinct live concepts, none where nothing of it is left.
 
     :param hide_own_name: act as if the index did not hold the mention's text (or long form) as a name: what training
         on an ontology's own names, and evaluation on them, needs.
     :param hide_precedent: act as if nobody had annotated the mention's text (or long form): what training on annotated
         mentions needs, which are precedents themselves.
+    :param candidates: at most so many a mention; ``None`` takes ``config.candidates``.
     :raises IndexMismatch: the index was made by another encoder.
     """
     index.check(encoder)
     limit = config.candidates if candidates is None else candidates
-    found: list[list[Candidate]] = []
-    for start in range(0, len(mentions), _TOGETHER):
-        batch = mentions[start : start + _TOGETHER]
-        hidden = SCOPES if hide_own_name else SCOPES[MENTION:] if hide_precedent else ()
-        found += _retrieve(index, encoder, batch, config, hidden, limit)
-    return found
+    hidden_scopes = SCOPES if hide_own_name else SCOPES[MENTION:] if hide_precedent else ()
+    results: list[list[Candidate]] = []
+    for start in range(0, len(mentions), _BATCH):
+        batch = QueryBatch(index.table, mentions[start : start + _BATCH], hidden_scopes)
+        results += _retrieve_batch(index, encoder, batch, config, limit)
+    return results
 
 
-def _retrieve(
-    index: Index,
-    encoder: Encodes,
-    mentions: Sequence[Mention],
-    config: RetrievalConfig,
-    hidden: Sequence[str],
-    limit: int,
+def _retrieve_batch(
+    index: Index, encoder: Encodes, batch: QueryBatch, config: RetrievalConfig, limit: int
 ) -> list[list[Candidate]]:
-    """:param hidden: scopes in which a mention's own text does not count as a name."""
-    keys = [_keys(mention) for mention in mentions]
-    texts = list(dict.fromkeys(key.text for of_one in keys for key in of_one))
-    rows = dict(zip(texts, index.table.find_spelled(texts).tolist(), strict=True))
-    keys = [_asked(of_one, rows) for of_one in keys]
-    queries = list(dict.fromkeys(key.text for of_one in keys for key in of_one))
-    found: list[list[Candidate]] = [[] for _ in mentions]
-    if not queries or not index.table.n_names:
-        return found
-    own = np.array([rows[query] for query in queries])
-    vectors = _vectors(index, encoder, queries, own) if config.dense else None
-    loose = {key.text for of_one in keys for key in of_one if not key.exact}
-    searched = np.array([query in loose for query in queries])
-    proposed = _propose(index, vectors, queries, own, searched, config)
-    matches = _of_mentions(proposed, keys, queries)
-    asked = np.full((len(keys), max(map(len, keys))), -1, np.int64)
-    for i, of_one in enumerate(keys):
-        asked[i, : len(of_one)] = [-1 if key.guess else rows[key.text] for key in of_one]
-    # What a mention is asked for first is its long form, where it has one.
-    first = [of_one[0].text if of_one else "" for of_one in keys]
-    best = _best(index, proposed, matches, asked, first, hidden, limit)
-    owner = best.owner
-    concept = index.table.owner_concept[owner].astype(np.int64)
-    query = proposed.query[best.proposed]
-    known = _known(index, vectors, query, concept, asked[best.mention], hidden)
-    names = index.table.owner_texts(owner)
-    concepts = index.table.concepts(concept)
-    scopes = [SCOPES[scope] for scope in index.table.owner_scope[owner]]
-    evidence = {"lexical": proposed.lexical[best.proposed], "dense": proposed.dense[best.proposed]}
-    columns = {**evidence, "score": best.score, "apposed": best.apposed, **known}
-    facts: list[Any] = list(zip(*(column.tolist() for column in columns.values()), strict=True))
-    for i, mention in enumerate(best.mention):
-        found[mention].append(
-            Candidate(
-                **concepts[i],  # type: ignore[arg-type]
-                name=names[i],
-                scope=scopes[i],  # type: ignore[arg-type]
-                exact=bool(best.exact[i]),
-                **dict(zip(columns, facts[i], strict=True)),
-            )
-        )
-    return found
+    if not batch.texts or not index.table.n_names:
+        return [[] for _ in batch.first_text]
+    vectors = _QueryVectors(index, encoder, batch)
+    text, row = _propose(index, vectors, batch, config)
+    names = _score(index, vectors, batch, config, text, row)
+    concepts = _rank(index, vectors, batch, names, limit)
+    described = evidence.describe(
+        index,
+        batch,
+        vectors.dense if config.dense else None,
+        concepts.mention,
+        names.text[concepts.name],
+        index.table.owner_concept[concepts.owner].astype(np.int64),
+    )
+    return _candidates(index, names, concepts, described, n_mentions=len(batch.first_text))
 
 
-def _keys(mention: Mention) -> list[_Key]:
-    """What is asked for, without repetition: the long form where there is one, the text, what is set beside it.
+class _QueryVectors:
+    """The vectors of a batch's texts, made when they are first needed. Those of texts that are names are stored."""
 
-    Each as it is written and in American spelling, which most names have; salts by the name of their acid, too, and
-    the mention by what else it may be called.
-    """
-    found: dict[str, _Key] = {}
-    long, own = normalise(mention.long_form), normalise(mention.text)
-    for key, short in ((long, False), (own, bool(long))):
-        weight = _SHORT_FORM if short else 1.0
-        by_name = short or (not long and is_code(mention.text) and not all(map(is_code, mention.also)))
-        for spelled in (key, here := to_american(key)):
-            found.setdefault(spelled, _Key(spelled, weight, short=short, exact=by_name))
-        found.setdefault(other := to_acid(here), _Key(other, _GUESS * weight, short=short, guess=True, exact=True))
-    for text in mention.also:
-        for spelled in (key := normalise(text), to_american(key)):
-            found.setdefault(spelled, _Key(spelled, _BESIDE, own=False, beside=True, exact=is_code(text)))
-    spelled = to_american(long or own)
-    written = () if long else (*formula_names(mention.text), *bracket_variants(mention.text))
-    for other in (*map(normalise, written), *name_variants(spelled), *class_variants(spelled), *kind_variants(spelled)):
-        found.setdefault(other, _Key(other, _VARIANT, own=False, guess=True, exact=True))
-    found.pop("", None)
-    return list(found.values())
+    def __init__(self, index: Index, encoder: Encodes, batch: QueryBatch) -> None:
+        self._index, self._encoder, self._batch = index, encoder, batch
 
+    @cached_property
+    def trigrams(self) -> "sp.csr_matrix":
+        """Float32 (n_texts, n_buckets), sparse unit rows."""
+        texts, rows = self._batch.texts, self._batch.rows.copy()
+        # A row may hold the same letters with other blanks, which have other trigrams.
+        is_name = np.flatnonzero(rows >= 0)
+        names = self._index.table.names(rows[is_name])
+        rows[[i for i, name in zip(is_name.tolist(), names, strict=True) if name != texts[i]]] = -1
+        return self._index.trigrams.vectors(texts, rows)
 
-def _asked(keys: Sequence[_Key], rows: Mapping[str, int]) -> list[_Key]:
-    """Of ``keys`` those to ask for: of guesses only what is a name, of the mention's variants only the nearest."""
-    asked = [key for key in keys if rows[key.text] >= 0 or not key.guess]
-    variant = next((key for key in asked if key.guess and not key.own), None)
-    return [key for key in asked if key.own or not key.guess or key is variant]
-
-
-def _vectors(index: Index, encoder: Encodes, queries: Sequence[str], own: np.ndarray) -> np.ndarray:
-    """float32 (n, dimension): of a query that the index holds as a name the stored vector, which costs nothing.
-
-    :param own: int64 (n,): the row of the name that equals the query, -1 where none does.
-    """
-    vectors = index.vectors.of(np.maximum(own, 0))
-    new = np.flatnonzero(own < 0).tolist()
-    if new:
-        vectors[new] = encoder.encode([queries[i] for i in new])
-    return vectors
+    @cached_property
+    def dense(self) -> np.ndarray:
+        """float32 (n_texts, dimension), unit rows."""
+        rows = self._batch.rows
+        dense = self._index.vectors.of(np.maximum(rows, 0))
+        new = np.flatnonzero(rows < 0).tolist()
+        if new:
+            dense[new] = self._encoder.encode([self._batch.texts[i] for i in new])
+        return dense
 
 
 def _propose(
-    index: Index,
-    vectors: np.ndarray | None,
-    queries: Sequence[str],
-    own: np.ndarray,
-    searched: np.ndarray,
-    config: RetrievalConfig,
-) -> _Proposed:
-    """What the sources propose for each query, each name with the evidence of all of them.
+    index: Index, vectors: _QueryVectors, batch: QueryBatch, config: RetrievalConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two int64 (n,): a text of the batch and the row of a name that some source proposes for it, texts ascending."""
+    is_name = np.flatnonzero(batch.rows >= 0)
+    pairs = [(is_name, batch.rows[is_name])]
+    resembling = np.flatnonzero(batch.resembling)
+    if config.lexical and len(resembling):
+        lists = index.trigrams.search(vectors.trigrams[resembling], config.lexical)
+        pairs.append((np.repeat(resembling, [len(rows) for rows in lists]), np.concatenate(lists)))
+    if config.dense and len(resembling):
+        rows, _ = index.vectors.search(vectors.dense[resembling], config.dense)
+        which, column = np.nonzero(rows >= 0)
+        pairs.append((resembling[which], rows[which, column]))
+    n_names = index.table.n_names
+    numbered = np.unique(np.concatenate([text * n_names + row.astype(np.int64) for text, row in pairs]))
+    text, row = np.divmod(numbered, n_names)
+    return text, row
 
-    :param vectors: the encoder's, float32 (n, dimension); ``None`` leaves it out.
-    :param own: int64 (n,): the row of the name that equals the query, -1 where none does.
-    :param searched: bool (n,): whether names that resemble the query are proposed, too.
-    """
-    sources = [[own[i : i + 1][own[i : i + 1] >= 0]] for i in range(len(queries))]
-    at = np.flatnonzero(searched)
-    trigrams = None
+
+def _score(
+    index: Index,
+    vectors: _QueryVectors,
+    batch: QueryBatch,
+    config: RetrievalConfig,
+    text: np.ndarray,
+    row: np.ndarray,
+) -> _ScoredNames:
+    """Score every proposed name by both cosines; one that is switched off counts 0."""
+    exact = row == batch.rows[text]
+    lexical = dense = np.zeros(len(row), np.float32)
     if config.lexical:
-        trigrams = index.lexical.vectors(queries)
-        for i, rows in zip(at, index.lexical.search(trigrams[at], config.lexical), strict=True):
-            sources[i].append(rows)
-    if vectors is not None and len(at):
-        for i, rows in zip(at, index.vectors.search(vectors[at], config.dense)[0], strict=True):
-            sources[i].append(rows[rows >= 0])
-    names = [np.unique(np.concatenate(of_one)) for of_one in sources]
-    query = np.repeat(np.arange(len(queries)), [len(rows) for rows in names])
-    name = np.concatenate(names).astype(np.int64)
-    exact = name == own[query]
-    nothing = np.zeros(len(name), np.float32)
-    lexical = nothing if trigrams is None else index.lexical.cosines(trigrams, query, name)
-    dense = nothing if vectors is None else index.vectors.cosines(vectors, query, name)
-    if trigrams is not None:
+        lexical = index.trigrams.cosines(vectors.trigrams, text, row)
         lexical[exact] = 1.0
-    if vectors is not None:
+    if config.dense:
+        dense = index.vectors.cosines(vectors.dense, text, row)
         dense[exact] = 1.0  # as stored, in float16, it is almost that
     weight = config.lexical_weight if config.lexical and config.dense else float(bool(config.lexical))
     score = np.where(exact, 1.0, weight * lexical + (1 - weight) * dense).astype(np.float32)
-    return _Proposed(query=query, name=name, exact=exact, lexical=lexical, dense=dense, score=score)
+    return _ScoredNames(text=text, row=row, exact=exact, lexical=lexical, dense=dense, score=score)
 
 
-def _of_mentions(proposed: _Proposed, keys: Sequence[Sequence[_Key]], queries: Sequence[str]) -> _Matches:
-    """Each mention with everything that was proposed for one of its keys; for an abbreviation only its own names."""
-    number = {query: i for i, query in enumerate(queries)}
-    asked = [(mention, number[key.text]) for mention, of_one in enumerate(keys) for key in of_one]
-    mention, query = np.array(asked, np.int64).T
-    bounds = np.searchsorted(proposed.query, np.arange(len(queries) + 1))
-    sizes = bounds[query + 1] - bounds[query]
-    at = np.concatenate([np.arange(bounds[i], bounds[i + 1]) for i in query])
-    weight = np.repeat(np.array([key.weight for of_one in keys for key in of_one], np.float32), sizes)
-    short, own, beside, by_name = (
-        np.repeat(np.array([getattr(key, what) for of_one in keys for key in of_one]), sizes)
-        for what in ("short", "own", "beside", "exact")
-    )
-    kept = ~by_name | proposed.exact[at]
-    return _Matches(
-        mention=np.repeat(mention, sizes)[kept],
-        proposed=at[kept],
-        score=(proposed.score[at] * weight)[kept],
-        short=short[kept],
-        own=own[kept],
-        beside=beside[kept],
-    )
-
-
-def _best(
-    index: Index,
-    proposed: _Proposed,
-    matches: _Matches,
-    asked: np.ndarray,
-    long_forms: Sequence[str],
-    hidden: Sequence[str],
-    limit: int,
-) -> _Concepts:
-    """Of each mention the ``limit`` best concepts, each by its best name.
-
-    :param asked: int64 (n_mentions, n_keys): the rows of a mention's own keys, -1 for none.
-    """
+def _rank(index: Index, vectors: _QueryVectors, batch: QueryBatch, names: _ScoredNames, limit: int) -> _RankedConcepts:
+    """Group the names by mention and concept and keep the ``limit`` best concepts of each mention."""
     table = index.table
-    which, owner = table.owners(proposed.name[matches.proposed])
-    own = asked[matches.mention[which]]
-    shown = ~_is_hidden(table.owner_scope[owner], proposed.name[matches.proposed][which], own, hidden)
-    which, owner = which[shown], owner[shown]
-    short = np.flatnonzero(matches.short[which])
-    agrees = np.ones(len(which), bool)
-    agrees[short] = _agrees(index, table.owner_concept[owner[short]], matches.mention[which[short]], long_forms)
-    which, owner = which[agrees], owner[agrees]
-    mention, at, scope = matches.mention[which], matches.proposed[which], table.owner_scope[owner]
-    score = matches.score[which] - _SCOPE_LOSS[scope]
-    concept = mention * table.n_concepts + table.owner_concept[owner]  # told apart between mentions
-    order = np.lexsort((owner, -table.owner_times[owner], -score, mention))
-    order = order[np.sort(np.unique(concept[order], return_index=True)[1])]
-    rank = np.arange(len(order)) - np.searchsorted(mention[order], mention[order])
-    order = order[rank < limit]
-    beside = matches.beside[which]
-    exact = np.isin(concept[order], np.unique(concept[proposed.exact[at] & (scope != MENTION) & matches.own[which]]))
-    return _Concepts(
-        mention=mention[order],
-        proposed=at[order],
-        owner=owner[order],
-        score=score[order],
-        exact=exact,
-        apposed=_best_of(concept[order], concept[beside], score[beside]),
+    query, name, owner = _matches(index, vectors, batch, names)
+    mention, scope = batch.mention[query], table.owner_scope[owner]
+    score = names.score[name] * batch.weight[query] - _SCOPE_PENALTY[scope]
+    keys = (-score, -table.owner_times[owner], owner)
+    pairs = Groups.by_pair(mention, table.owner_concept[owner].astype(np.int64))
+    best = pairs.head(1, *keys)
+    exact = pairs.any(names.exact[name] & (scope != MENTION) & batch.is_own[query])
+    apposition_score = pairs.max(score, batch.is_apposition[query])
+    of_mentions = Groups(mention[best], len(batch.first_text))
+    ranked = of_mentions.head(limit, *(key[best] for key in keys))
+    row = best[ranked]
+    return _RankedConcepts(
+        mention=mention[row],
+        name=name[row],
+        owner=owner[row],
+        score=score[row],
+        exact=exact[ranked],
+        apposition_score=apposition_score[ranked],
     )
 
 
-def _best_of(wanted: np.ndarray, concept: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """float32 (n,): the highest score of each of ``wanted`` (distinct), 0 for those that ``concept`` does not hold."""
-    best = np.zeros(len(wanted), np.float32)
-    if len(wanted):
-        order = np.argsort(wanted)
-        at = order[np.minimum(np.searchsorted(wanted[order], concept), len(wanted) - 1)]
-        same = wanted[at] == concept
-        np.maximum.at(best, at[same], score[same])
-    return best
+def _matches(
+    index: Index, vectors: _QueryVectors, batch: QueryBatch, names: _ScoredNames
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Three int64 (n,): a query, a scored name of its text, and a concept's ownership of that name."""
+    bounds = np.searchsorted(names.text, np.arange(len(batch.texts) + 1))
+    query, name = expand(bounds, batch.text)
+    kept = ~batch.names_only[query] | names.exact[name]
+    query, name = query[kept], name[kept]
+    table = index.table
+    position, owner = table.owners(names.row[name])
+    query, name = query[position], name[position]
+    kept = ~batch.is_hidden(batch.mention[query], names.row[name], table.owner_scope[owner])
+    query, name, owner = query[kept], name[kept], owner[kept]
+    kept = ~batch.is_short_form[query]
+    short = np.flatnonzero(~kept)
+    long_form = batch.first_text[batch.mention[query[short]]]
+    kept[short] = _agrees(index, vectors, table.owner_concept[owner[short]], long_form)
+    return query[kept], name[kept], owner[kept]
 
 
-def _agrees(index: Index, concept: np.ndarray, mention: np.ndarray, long_forms: Sequence[str]) -> np.ndarray:
-    """Bool (n,): whether a name of the concept is like what the mention's text spells out.
+def _agrees(index: Index, vectors: _QueryVectors, concept: np.ndarray, long_form: np.ndarray) -> np.ndarray:
+    """Bool (n,): whether a name of the concept is like the long form, a text of the batch.
 
     "RS" is a name of retinoschisis, but not where the text says "rabbit syndrome (RS)".
     """
     if not len(concept):
         return np.zeros(0, bool)
-    which, owner = index.table.of_concepts(concept.astype(np.int64))
-    asked = index.lexical.vectors([long_forms[i] for i in mention])
-    likeness = np.zeros(len(concept), np.float32)
-    np.maximum.at(likeness, which, index.lexical.cosines(asked, which, index.table.owner_names(owner)))
-    return likeness >= _AGREES
+    position, owner = index.table.of_concepts(concept.astype(np.int64))
+    cosine = index.trigrams.cosines(vectors.trigrams, long_form[position], index.table.owner_names(owner))
+    return Groups(position, len(concept)).max(cosine) >= _MIN_AGREEMENT
 
 
-def _is_hidden(scope: np.ndarray, name: np.ndarray, asked: np.ndarray, hidden: Sequence[str]) -> np.ndarray:
-    """Bool (n,): whether an owner of this scope and name is not to be seen by who asks for ``asked`` (n, n_keys)."""
-    own: np.ndarray = (name[:, None] == asked).any(axis=1)
-    return own & np.isin(scope, [SCOPES.index(of) for of in hidden])
-
-
-def _known(
+def _candidates(
     index: Index,
-    vectors: np.ndarray | None,
-    query: np.ndarray,
-    concept: np.ndarray,
-    asked: np.ndarray,
-    hidden: Sequence[str],
-) -> dict[str, np.ndarray]:
-    """What all names of each candidate's concept say, as fields of :class:`Candidate`; one entry a candidate.
-
-    :param query: int64 (n,), rows of ``vectors``; ``concept``: int64 (n,); ``asked``: int64 (n, n_keys), own name rows.
-    """
-    table, n = index.table, len(concept)
-    which, owner = table.of_concepts(concept)
-    name = table.owner_names(owner)
-    shown = ~_is_hidden(table.owner_scope[owner], name, asked[which], hidden)
-    which, owner, name = which[shown], owner[shown], name[shown]
-    precedent, times = table.owner_times[owner] > 0, table.owner_times[owner]
-    here = (name[:, None] == asked[which]).any(axis=1)
-    annotated = np.zeros(asked.shape, np.int64)  # how often each of the own keys was annotated, as anything
-    for place, rows in enumerate(asked.T):
-        of, owners = table.owners(np.maximum(rows, 0))
-        np.add.at(annotated[:, place], of, table.owner_times[owners])
-    total = np.maximum(np.where(asked < 0, 0, annotated).max(axis=1, initial=0), 1)
-    known = {
-        "names": np.bincount(which[table.owner_scope[owner] != MENTION], minlength=n),
-        "meant": np.bincount(which, times, minlength=n).astype(np.int64),
-        "meant_as": np.bincount(which[precedent], minlength=n),
-        "meant_here": np.minimum(np.bincount(which[here], times[here], minlength=n) / total, 1.0),
-        "kind_meant": table.kind_meant[concept],
+    names: _ScoredNames,
+    concepts: _RankedConcepts,
+    described: dict[str, np.ndarray],
+    *,
+    n_mentions: int,
+) -> list[list[Candidate]]:
+    """The ranked concepts as records."""
+    table, row = index.table, concepts.name
+    about = table.concepts(table.owner_concept[concepts.owner].astype(np.int64))
+    texts = table.owner_texts(concepts.owner)
+    scopes = [SCOPES[scope] for scope in table.owner_scope[concepts.owner]]
+    scores = {
+        "exact": concepts.exact,
+        "lexical": names.lexical[row],
+        "dense": names.dense[row],
+        "score": concepts.score,
     }
-    if vectors is None:
-        return known
-    by_query = np.argsort(query[which], kind="stable")
-    cosine = np.empty(len(name), np.float32)
-    cosine[by_query] = index.vectors.cosines(vectors, query[which][by_query], name[by_query])
-    order = np.lexsort((-cosine, which))
-    rank = np.arange(len(order)) - np.searchsorted(which[order], which[order])
-    nearest = order[rank < _NEAREST]
-    of_nearest = np.maximum(np.bincount(which[nearest], minlength=n), 1)
-    known["nearby"] = np.bincount(which[nearest], cosine[nearest], minlength=n) / of_nearest
-    known["precedent"] = np.zeros(n)
-    np.maximum.at(known["precedent"], which[precedent], cosine[precedent])
-    return known
+    described = {"apposition_score": concepts.apposition_score, **described}
+    results: list[list[Candidate]] = [[] for _ in range(n_mentions)]
+    columns = (concepts.mention.tolist(), about, texts, scopes, _records(scores), _records(described))
+    for mention, concept, name, scope, scored, known in zip(*columns, strict=True):
+        results[mention].append(Candidate(**concept, name=name, scope=scope, **scored, evidence=Evidence(**known)))
+    return results
+
+
+def _records(columns: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Columns → one dictionary a row."""
+    return [dict(zip(columns, row, strict=True)) for row in zip(*(c.tolist() for c in columns.values()), strict=True)]

@@ -10,6 +10,7 @@ Everything lies in arrays that are memory-mapped: nothing is unpickled.
 import json
 import os
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -30,13 +31,10 @@ _ALWAYS_SEARCHED = 1_000  # unless no more names than this have it
 _PARTS = ("data", "indices", "indptr")
 
 
-class Lexical:
+class TrigramIndex:
     """The trigram vectors of an index's names, opened for reading."""
 
-    def __init__(
-        self, vectorizer: "HashingVectorizer", idf: np.ndarray, rows: "sp.csr_matrix", columns: "sp.csr_matrix"
-    ) -> None:
-        self._vectorizer = vectorizer
+    def __init__(self, idf: np.ndarray, rows: "sp.csr_matrix", columns: "sp.csr_matrix") -> None:
         self._idf = idf  # float32 (n_buckets,)
         self._rows = rows  # (n_names, n_buckets), unit rows
         self._columns = columns  # (n_buckets, n_names), common trigrams empty
@@ -63,11 +61,29 @@ class Lexical:
         idf = np.load(folder / "lexical-idf.npy")
         n_names = about["names"]
         rows, columns = opened("rows", (n_names, _BUCKETS)), opened("columns", (_BUCKETS, n_names))
-        return cls(_vectorizer(), idf, rows, columns)
+        return cls(idf, rows, columns)
 
-    def vectors(self, texts: Sequence[str]) -> "sp.csr_matrix":
-        """float32 (n, n_buckets) unit rows, sparse; an empty text is a row of zeros."""
-        return _weighted(self._vectorizer.transform(texts), self._idf)
+    @cached_property
+    def _vectorizer(self) -> "HashingVectorizer":
+        return _vectorizer()
+
+    def vectors(self, texts: Sequence[str], rows: np.ndarray | None = None) -> "sp.csr_matrix":
+        """float32 (n, n_buckets) unit rows, sparse; an empty text is a row of zeros.
+
+        :param rows: int64 (n,): where a name equals the text, its row, else -1. Stored vectors are returned for those,
+            which do not need scikit-learn, whose import takes a second.
+        """
+        import scipy.sparse as sp
+
+        if rows is None:
+            return _weighted(self._vectorizer.transform(texts), self._idf)
+        new = np.flatnonzero(rows < 0)
+        stored = self._rows[rows[rows >= 0]]
+        if not len(new):
+            return stored
+        made = self.vectors([texts[i] for i in new.tolist()])
+        order = np.argsort(np.concatenate([np.flatnonzero(rows >= 0), new]))
+        return sp.vstack([stored, made], format="csr")[order]
 
     def search(self, vectors: "sp.csr_matrix", k: int) -> list[np.ndarray]:
         """For each of ``vectors`` the int32 rows of at most ``k`` names, roughly by cosine, best first."""

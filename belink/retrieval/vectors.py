@@ -5,6 +5,7 @@ Vectors are unit rows of float16 in one file, memory-mapped. The codes of a comp
 """
 
 import mmap
+import sys
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -63,10 +64,7 @@ class Vectors:
 
     def of(self, rows: np.ndarray) -> np.ndarray:
         """float32 (n, dimension): the vectors in ``rows``."""
-        import torch
-
-        # NumPy takes ten times as long to make float32 of float16, longer than all the rest of a compressed search.
-        return torch.from_numpy(np.take(self._rows, rows, axis=0)).float().numpy()
+        return to_float32(np.take(self._rows, rows, axis=0))
 
     def cosines(self, asked: np.ndarray, which: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """float32 (n,), -1 to 1: the cosine of ``asked[which[i]]`` and the vector in ``rows[i]``; ``which`` ascends."""
@@ -120,6 +118,19 @@ class Vectors:
         index = faiss.read_index(str(self._folder / COMPRESSED), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
         faiss.extract_index_ivf(index).nprobe = self._lists_read
         return index
+
+
+def to_float32(vectors: np.ndarray) -> np.ndarray:
+    """``vectors`` as float32, the same values.
+
+    NumPy takes twenty times as long for this as PyTorch, longer than all the rest of a compressed search. But where
+    nothing else has imported PyTorch there are few vectors, and the import alone takes a second.
+    """
+    torch = sys.modules.get("torch")
+    if vectors.dtype == np.float32 or torch is None:
+        return vectors.astype(np.float32, copy=False)
+    converted: np.ndarray = torch.from_numpy(vectors).float().numpy()
+    return converted
 
 
 def parts(n: int, size: int) -> Iterator[slice]:

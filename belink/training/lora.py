@@ -18,7 +18,7 @@ import numpy as np
 
 from belink import artefacts
 from belink.errors import DeclarationError
-from belink.linker import features, prompts
+from belink.linker import conditional_logit, features, prompts
 from belink.linker import reranker as rerank
 from belink.training import checkpoints
 from belink.weights import choose_device
@@ -36,7 +36,7 @@ FORMAT = 1
 LAYER = re.compile(r"\.(?:layers|h|blocks)\.(\d+)\.")
 """Finds the number of a layer in the dotted name of a module or parameter."""
 _BLOCK = 16  # batches among which questions of similar length are grouped
-_RETRIEVAL_PENALTY = 1.0  # of the weights behind ``loss_retrieval``; see features.fit
+_RETRIEVAL_PENALTY = 1.0  # of the weights behind ``loss_retrieval``; see conditional_logit.fit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,8 +280,8 @@ def _retrieval_loss(questions: "Sequence[Question]") -> float:
     scales = np.maximum(np.concatenate(designs).std(axis=0), 1e-3)
     designs = [design / scales for design in designs]
     answers = [question.answer for question in questions]
-    weights = features.fit(designs, answers, centre=np.zeros(len(scales)), penalty=_RETRIEVAL_PENALTY)
-    logs = [np.log(np.maximum(features.softmax(design @ weights), 1e-9)) for design in designs]
+    weights = conditional_logit.fit(designs, answers, centre=np.zeros(len(scales)), penalty=_RETRIEVAL_PENALTY)
+    logs = [np.log(np.maximum(conditional_logit.softmax(design @ weights), 1e-9)) for design in designs]
     return float(-np.mean([of[answer] for of, answer in zip(logs, answers, strict=True)]))
 
 

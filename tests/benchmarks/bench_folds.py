@@ -24,7 +24,7 @@ from bench_accuracy import FILES, asked_for, asking
 from belink import artefacts, declarations, settings, weights
 from belink.cli import commands
 from belink.declarations import LinkerConfig
-from belink.linker import calibration
+from belink.linker import calibration, fitting
 from belink.linker import reranker as rerank
 from belink.linker.calibration_error import expected_calibration_error
 from belink.linker.reranker import Reranker
@@ -98,7 +98,7 @@ def fold(of: Setting, number: int) -> list[Answered]:
     for half in (0, 1):
         fits = [i for i, (_, q) in enumerate(asked) if part(q.mention.document, 2, "h") != half]
         of_fits = None if logits is None else [logits[i] for i in fits]
-        fitted = calibration.fit([asked[i][1] for i in fits], of_fits, min_gain=linker.reranker.min_gain)
+        fitted = fitting.fit([asked[i][1] for i in fits], of_fits, min_gain=linker.reranker.min_gain)
         for i, (corpus, q) in enumerate(asked):
             if part(q.mention.document, 2, "h") == half:
                 unseen = normalise(q.mention.text) not in seen

@@ -110,7 +110,7 @@ def as_built(names: list[str]) -> Search:
     """belink.retrieval.trigrams: sparse_dot_topn over the rare trigrams, its finds ranked by all of them."""
     folder = Path(tempfile.mkdtemp())
     lexical.build(names, len(names), folder)
-    opened = lexical.Lexical.load(folder)
+    opened = lexical.TrigramIndex.load(folder)
     shutil.rmtree(folder)
 
     def search(texts: list[str]) -> list[np.ndarray]:

@@ -13,7 +13,7 @@ from belink.evaluation import run
 from belink.evaluation.predictions import CONCEPT_REMOVED, Seen, read_predictions
 from belink.lifecycle import calibrate as calibration_steps
 from belink.lifecycle import ontology, promotion, refresh, retrain
-from belink.linker import calibration as calibrate
+from belink.linker import features
 from belink.linker.linker import Linker
 from belink.records import Candidate, Document, Mention
 from belink.training.splits import EvaluationItem
@@ -130,7 +130,7 @@ def test_nil_is_nil_however_many_candidates_there_are(linker: Linker) -> None:
     n_options = linker.declaration.reranker.options
     assert len(candidates[0]) > n_options, "or there is nothing to mistake for NIL"
     believing = replace(linker.calibration, alone=(0.0,) * len(linker.calibration.alone), none_above=0.0)
-    at = calibrate._NAMES.index("none.bias")
+    at = [feature.name for feature in features.RETRIEVAL].index("nil.bias")
     believing = replace(believing, alone=tuple(9.0 if i == at else w for i, w in enumerate(believing.alone)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(linker, "calibration", believing)

@@ -17,7 +17,7 @@ from belink.errors import DeclarationError, RegistryError
 from belink.flows import refresh
 from belink.lifecycle import calibrate, ontology, retrain
 from belink.lifecycle import refresh as steps
-from belink.linker import bundle, calibration
+from belink.linker import bundle, calibration, fitting
 from belink.linker.linker import Linker
 from belink.records import Mention
 from belink.registry import aliases
@@ -151,7 +151,7 @@ def test_what_a_question_must_win_is_calibrated_for_without_training_again(
     decision = retrain.decide(run, releases, current, {})
     assert not decision.train
     index = steps.build_index(run, releases, current, decision.encoder).path
-    with mock.patch.object(calibration, "fit", wraps=calibration.fit) as fit:
+    with mock.patch.object(fitting, "fit", wraps=fitting.fit) as fit:
         calibrate.calibrate(run, releases, index, decision, current)
     assert [call.kwargs for call in fit.call_args_list] == [{"min_gain": 0.5}]
 

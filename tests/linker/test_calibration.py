@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from belink.errors import BundleError
-from belink.linker import calibration, features
+from belink.linker import conditional_logit, features, fitting
 from belink.linker.calibration import Calibration
 from belink.linker.calibration_error import expected_calibration_error
-from belink.records import Candidate, Mention, Question
+from belink.records import Candidate, Evidence, Mention, Question
 
 RNG = np.random.default_rng
 MENTION = Mention(text="m")
@@ -30,7 +30,7 @@ def world(n: int, *, model_knows: float, seed: int = 0, nil: float = 0.1) -> tup
         scores = np.sort(rng.random(6))[::-1]
         letters = rng.normal(size=7)
         utility = np.concatenate([4 * scores, [1.0]]) + model_knows * letters
-        answer = int(rng.choice(7, p=features.softmax(utility)))
+        answer = int(rng.choice(7, p=conditional_logit.softmax(utility)))
         is_nil = answer == 6 and rng.random() < nil * 5
         mention = Mention(text=f"m{i}", gold=() if is_nil else (f"X:{answer}",), nil=is_nil)
         candidates = tuple(candidate(j, float(score)) for j, score in enumerate(scores))
@@ -57,7 +57,7 @@ def test_the_gradient_is_that_of_the_loss():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scipy.optimize, "minimize", minimize)
-        features.fit(designs, answers, centre=np.ones(4), penalty=3.0)
+        conditional_logit.fit(designs, answers, centre=np.ones(4), penalty=3.0)
     assert seen["error"] < 1e-5
 
 
@@ -65,15 +65,15 @@ def test_fitting_finds_the_weights_that_the_answers_were_drawn_with():
     rng = RNG(2)
     true = np.array([2.0, -1.0, 0.5])
     designs = [rng.normal(size=(5, 3)) for _ in range(4000)]
-    answers = [int(rng.choice(5, p=features.softmax(design @ true))) for design in designs]
-    found = features.fit(designs, answers, centre=np.zeros(3), penalty=1.0)
+    answers = [int(rng.choice(5, p=conditional_logit.softmax(design @ true))) for design in designs]
+    found = conditional_logit.fit(designs, answers, centre=np.zeros(3), penalty=1.0)
     np.testing.assert_allclose(found, true, atol=0.15)
 
 
 def test_without_questions_the_weights_stay_at_the_centre():
     centre = np.array([1.0, 2.0])
-    assert features.fit([], [], centre=centre, penalty=1.0).tolist() == [1.0, 2.0]
-    one = features.fit([np.eye(2)], [0], centre=centre, penalty=1e6)
+    assert conditional_logit.fit([], [], centre=centre, penalty=1.0).tolist() == [1.0, 2.0]
+    one = conditional_logit.fit([np.eye(2)], [0], centre=centre, penalty=1e6)
     np.testing.assert_allclose(one, centre, atol=1e-3)
 
 
@@ -81,8 +81,8 @@ def test_a_weight_of_known_sign_does_not_take_the_other():
     rng = RNG(2)
     true = np.array([2.0, -1.0, 0.5])
     designs = [rng.normal(size=(5, 3)) for _ in range(1000)]
-    answers = [int(rng.choice(5, p=features.softmax(design @ true))) for design in designs]
-    first, second, third = features.fit(designs, answers, centre=np.zeros(3), penalty=1.0, signs=(-1, 1, 1))
+    answers = [int(rng.choice(5, p=conditional_logit.softmax(design @ true))) for design in designs]
+    first, second, third = conditional_logit.fit(designs, answers, centre=np.zeros(3), penalty=1.0, signs=(-1, 1, 1))
     assert first == second == 0.0
     assert 0.0 < third < 1.0
 
@@ -94,21 +94,21 @@ def test_no_calibration_learns_that_a_match_speaks_against_an_option():
         options = [candidate(j, float(score), exact=j == 0) for j, score in enumerate(np.sort(rng.random(5))[::-1])]
         mention = Mention(text=f"m{i}", gold=("X:1",))
         questions.append(Question(mention=mention, candidates=tuple(options), answer=1))
-    fitted = calibration.fit(questions, None)
-    weights = dict(zip((*features.OPTION, *features.NONE), fitted.alone, strict=True))
-    assert min(weights[name] for name in ("exact", "sole_exact", "score", "rank", "meant")) >= 0.0
-    assert max(weights[name] for name in features.WORDS[1:]) <= 0.0
+    fitted = fitting.fit(questions, None)
+    weights = dict(zip((feature.name for feature in features.RETRIEVAL), fitted.alone, strict=True))
+    assert min(weights[name] for name in ("exact", "sole_exact", "score", "rank", "n_annotations")) >= 0.0
+    assert max(weights[name] for name in ("numbers_lost", "numbers_added", "words_lost", "words_added")) <= 0.0
 
 
 def test_a_text_counts_once_in_a_document_however_often_it_stands_there():
     def question(i: int, right: int, document: str, text: str) -> Question:
-        options = (candidate(0, 0.9), replace(candidate(1, 0.8), meant=40))
+        options = (candidate(0, 0.9), replace(candidate(1, 0.8), evidence=Evidence(n_annotations=40)))
         mention = Mention(text=text, gold=(f"X:{right}",), document=document)
         return Question(mention=mention, candidates=options, answer=right)
 
     papers = [question(i, 0, f"paper {i}", f"m{i}") for i in range(30)]
     thirty_times = [question(i, 1, "one paper", "DMC") for i in range(30)]
-    once, often = (calibration.fit([*papers, *more], None) for more in (thirty_times[:1], thirty_times))
+    once, often = (fitting.fit([*papers, *more], None) for more in (thirty_times[:1], thirty_times))
     np.testing.assert_allclose(once.probabilities(None, MENTION, papers[0].candidates)[:2].argmax(), 0)
     np.testing.assert_allclose(
         [often.probabilities(None, MENTION, papers[0].candidates)[0]],
@@ -118,20 +118,19 @@ def test_a_text_counts_once_in_a_document_however_often_it_stands_there():
 
 
 def test_only_the_best_option_is_marked_as_new_to_training():
-    column = features.OPTION.index("first_new")
     options = [candidate(0, 0.4), candidate(1, 0.9), candidate(2, 0.5)]
-    assert features.options(MENTION, options)[:, column].tolist() == [0, 1, 0]
-    options[1] = replace(options[1], meant=3)
-    assert not features.options(MENTION, options)[:, column].any()
+    assert features.options(MENTION, options)["is_best_and_new"].tolist() == [0, 1, 0]
+    options[1] = replace(options[1], evidence=Evidence(n_annotations=3))
+    assert not features.options(MENTION, options)["is_best_and_new"].any()
 
 
 def test_evidence_does_not_depend_on_the_order_of_the_options():
     options = [candidate(0, 0.9), candidate(1, 0.2, exact=True), candidate(2, 0.5)]
     order = [2, 0, 1]
-    rows = features.options(MENTION, options)
-    np.testing.assert_allclose(features.options(MENTION, [options[i] for i in order]), rows[order])
-    np.testing.assert_allclose(features.none([options[i] for i in order]), features.none(options))
-    named = dict(zip(features.OPTION, rows.T, strict=True))
+    named = features.options(MENTION, options)
+    for name, values in features.options(MENTION, [options[i] for i in order]).items():
+        np.testing.assert_allclose(values, named[name][order])
+    assert features.nil([options[i] for i in order]) == pytest.approx(features.nil(options))
     np.testing.assert_allclose(named["rank"], [0, -math.log(3), -math.log(2)])
     np.testing.assert_allclose(named["lead"], [0.4, 0, 0])
     assert named["sole_exact"].tolist() == [0, 1, 0]
@@ -152,13 +151,14 @@ def test_evidence_does_not_depend_on_the_order_of_the_options():
 )
 def test_words_tell_apart_what_cosines_blur(mention, long_form, name, label, expected):
     asked = Mention(text=mention, long_form=long_form)
-    (row,) = features.options(asked, [Candidate(id="X:1", label=label, name=name, ontology="x", release="1")])
-    assert tuple(row[-len(features.WORDS) :]) == expected
+    named = features.options(asked, [Candidate(id="X:1", label=label, name=name, ontology="x", release="1")])
+    words = ("same_words", "numbers_lost", "numbers_added", "words_lost", "words_added")
+    assert tuple(named[name].item() for name in words) == expected
 
 
 @pytest.mark.parametrize("n", [0, 3, 60])
 def test_probabilities_sum_to_one_with_the_model_and_without(n: int):
-    fitted = calibration.fit(*world(n, model_knows=1.0))
+    fitted = fitting.fit(*world(n, model_knows=1.0))
     candidates = [candidate(i, 1 / (i + 1)) for i in range(4)]
     for logits in (None, np.array([3, 1, 0, -2, 0.5], np.float32)):
         probabilities = fitted.probabilities(logits, MENTION, candidates)
@@ -173,7 +173,7 @@ def test_probabilities_sum_to_one_with_the_model_and_without(n: int):
 @pytest.mark.parametrize("n", [0, 1, 12])
 def test_a_handful_of_questions_leaves_the_order_of_retrieval(n: int):
     questions, logits = world(n, model_knows=-3.0)
-    fitted = calibration.fit(questions, logits)
+    fitted = fitting.fit(questions, logits)
     candidates = [candidate(i, score) for i, score in enumerate((0.9, 0.6, 0.5, 0.1))]
     loud = np.array([0, 0, 0, 2.0, 0], np.float32)
     for given in (None, loud):
@@ -183,11 +183,11 @@ def test_a_handful_of_questions_leaves_the_order_of_retrieval(n: int):
 
 def test_a_model_that_knows_more_is_listened_to_and_one_that_knows_nothing_is_not():
     questions, logits = world(1500, model_knows=2.0)
-    knowing = calibration.fit(questions, logits).report
+    knowing = fitting.fit(questions, logits).report
     assert knowing["accuracy"] > knowing["accuracy_retrieval"] + 0.1
     assert knowing["log_loss"] < knowing["log_loss_alone"] - 0.2
     questions, logits = world(1500, model_knows=0.0)
-    fitted = calibration.fit(questions, logits)
+    fitted = fitting.fit(questions, logits)
     assert abs(fitted.report["accuracy"] - fitted.report["accuracy_alone"]) < 0.01
     assert abs(fitted.with_model[-2]) < 0.15
 
@@ -195,7 +195,7 @@ def test_a_model_that_knows_more_is_listened_to_and_one_that_knows_nothing_is_no
 @pytest.mark.parametrize("scale", [0.2, 1.0, 8.0])
 def test_probabilities_are_calibrated_however_loud_the_model_is(scale: float):
     questions, logits = world(2500, model_knows=1.5)
-    fitted = calibration.fit(questions, [scale * of for of in logits])
+    fitted = fitting.fit(questions, [scale * of for of in logits])
     assert fitted.report["ece"] < 0.035
     fresh, fresh_logits = world(2500, model_knows=1.5, seed=9)
     found = [
@@ -212,7 +212,7 @@ def test_the_report_is_cross_fitted():
     gains = []
     for _ in range(20):
         letters = [rng.normal(size=7).astype(np.float32) * 3 for _ in questions]
-        report = calibration.fit(questions, letters).report
+        report = fitting.fit(questions, letters).report
         gains.append(report["log_loss_alone"] - report["log_loss"])
     assert np.mean(gains) < 0
 
@@ -220,27 +220,27 @@ def test_the_report_is_cross_fitted():
 def test_the_same_mention_never_judges_itself():
     questions, _ = world(100, model_knows=0.0)
     twice = [*questions, *questions]
-    folds = calibration._folds(twice)
+    folds = fitting._folds(twice)
     assert folds[:100] == folds[100:]
     assert len(set(folds)) == 5
 
 
 def test_what_is_settled_costs_no_accuracy_on_the_questions_it_was_chosen_on():
     for seed in range(5):
-        report = calibration.fit(*world(600, model_knows=1.5, seed=seed)).report
+        report = fitting.fit(*world(600, model_knows=1.5, seed=seed)).report
         assert report["accuracy"] >= report["accuracy_fitted"]
         assert 0 <= report["settled"] < 1
 
 
 def test_a_larger_lead_is_settled_sooner():
-    fitted = calibration.fit(*world(600, model_knows=1.0))
+    fitted = fitting.fit(*world(600, model_knows=1.0))
     assert fitted.settled_above <= 1
     assert fitted.settled(MENTION, [candidate(0, 3.0), candidate(1, 0.1)]) is not None
     assert fitted.settled(MENTION, [candidate(0, 0.5), candidate(1, 0.49), candidate(2, 0.48)]) is None
 
 
 def test_the_only_exact_match_is_settled_unless_held_out_questions_speak_against_it():
-    fitted = calibration.fit(*world(300, model_knows=1.0))
+    fitted = fitting.fit(*world(300, model_knows=1.0))
     exact = [candidate(0, 0.5, exact=True), candidate(1, 0.5)]
     assert fitted.settled(MENTION, exact) is not None
     assert np.argmax(fitted.probabilities(None, MENTION, exact)) == 0
@@ -254,7 +254,7 @@ def test_the_only_exact_match_is_settled_unless_held_out_questions_speak_against
             Question(mention=mention, candidates=(candidate(0, 0.6, exact=True), candidate(1, 0.5)), answer=answer)
         )
         logits.append(np.where(np.arange(3) == answer, 4, 0).astype(np.float32))
-    doubtful = calibration.fit(questions, logits)
+    doubtful = fitting.fit(questions, logits)
     assert not doubtful.sole_exact_settles
     assert doubtful.settled(MENTION, exact) is None
     assert doubtful.report["accuracy"] > 0.9
@@ -262,8 +262,8 @@ def test_the_only_exact_match_is_settled_unless_held_out_questions_speak_against
 
 @pytest.mark.heavy
 def test_a_model_is_asked_as_far_as_it_helps():
-    helpful = calibration.fit(*world(1500, model_knows=1.0)).report
-    useless = [calibration.fit(*world(1500, model_knows=0.0, seed=seed)).report for seed in range(5)]
+    helpful = fitting.fit(*world(1500, model_knows=1.0)).report
+    useless = [fitting.fit(*world(1500, model_knows=0.0, seed=seed)).report for seed in range(5)]
     settled = np.median([report["settled"] for report in useless])  # by luck some draws seem to gain a little
     assert settled > 0.9 > 0.1 > helpful["settled"]
     assert all(report["accuracy"] >= report["accuracy_alone"] for report in useless)
@@ -271,7 +271,7 @@ def test_a_model_is_asked_as_far_as_it_helps():
 
 def test_a_model_that_wins_less_than_it_costs_is_asked_only_about_ambiguous_names():
     questions, logits = world(1500, model_knows=1.0)
-    costing = [calibration.fit(questions, logits, min_gain=of) for of in (0.0, 0.02, 0.9)]
+    costing = [fitting.fit(questions, logits, min_gain=of) for of in (0.0, 0.02, 0.9)]
     settled = [fitted.report["settled"] for fitted in costing]
     assert settled[0] <= settled[1] < 0.9 < settled[2] == 1.0
     assert costing[2].report["accuracy"] == costing[2].report["accuracy_alone"] < costing[1].report["accuracy"]
@@ -286,13 +286,13 @@ def test_what_a_question_wins_is_expected_and_only_likelihood_has_a_veto(answers
     questions = [Question(mention=MENTION, candidates=options, answer=answer) for answer in (*[0] * 8, *answers)]
     alone = [np.array([0.9, 0.05, 0.05])] * 8 + [np.array([0.5, 0.4, 0.1])] * 2
     crossed = [np.array([0.95, 0.03, 0.02])] * 8 + [np.array([0.42, 0.55, 0.03])] * 2
-    assert calibration._cascade(questions, alone, crossed, 0.12) == ((0.9, True) if asked else (0.0, True))
-    assert calibration._cascade(questions, alone, crossed, 0.14) == (0.5, True)  # 0.13 is what it wins
+    assert fitting._cascade(questions, alone, crossed, 0.12) == ((0.9, True) if asked else (0.0, True))
+    assert fitting._cascade(questions, alone, crossed, 0.14) == (0.5, True)  # 0.13 is what it wins
 
 
 def test_without_a_model_everything_is_settled():
     questions, _ = world(200, model_knows=0.0)
-    fitted = calibration.fit(questions, None)
+    fitted = fitting.fit(questions, None)
     assert fitted.settled(MENTION, [candidate(0, 0.5), candidate(1, 0.5)]) is not None
     assert fitted.report["settled"] == 1
     assert "accuracy_model" not in fitted.report
@@ -301,7 +301,7 @@ def test_without_a_model_everything_is_settled():
 
 def test_nil_is_answered_only_where_it_costs_next_to_no_right_answers():
     questions, logits = world(1500, model_knows=4.0, nil=1.0)
-    fitted = calibration.fit(questions, logits)
+    fitted = fitting.fit(questions, logits)
     n_known = sum(not q.mention.nil for q in questions)
     never = fitted.report["accuracy"] * n_known / len(questions)
     won = fitted.report["nil_recall"] * (len(questions) - n_known) / len(questions)
@@ -312,7 +312,7 @@ def test_nil_is_answered_only_where_it_costs_next_to_no_right_answers():
     assert fitted.choice(np.array([0.2, 0.5, 0.3])) == 1
     assert fitted.choice(np.ones(1)) == 0
     none, letters = world(800, model_knows=1.0, nil=0.0)  # every NIL is a miss of retrieval
-    assert calibration.fit(none, letters).choice(np.array([0.2, 0.1, 0.7])) == 0
+    assert fitting.fit(none, letters).choice(np.array([0.2, 0.1, 0.7])) == 0
 
 
 def test_taking_concepts_away_teaches_where_nil_is_answered_and_not_how_often_it_occurs():
@@ -321,22 +321,22 @@ def test_taking_concepts_away_teaches_where_nil_is_answered_and_not_how_often_it
         replace(q, mention=replace(q.mention, text=f"taken {i}", gold=(), nil=True), answer=6, made_nil=True)
         for i, q in enumerate(questions[:400])
     ]
-    plain = calibration.fit(questions, logits)
-    fitted = calibration.fit([*questions, *taken], [*logits, *logits[:400]])
+    plain = fitting.fit(questions, logits)
+    fitted = fitting.fit([*questions, *taken], [*logits, *logits[:400]])
     for question, letters in zip(questions[:50], logits, strict=False):
         asked = (letters, question.mention, question.candidates)
         np.testing.assert_allclose(fitted.probabilities(*asked), plain.probabilities(*asked), atol=1e-6)
     assert fitted.report["ece"] == pytest.approx(plain.report["ece"], abs=0.01)
     assert (plain.none_above, fitted.none_above < 1) == (2.0, True)
-    nothing = calibration.fit(taken, logits[:400])
+    nothing = fitting.fit(taken, logits[:400])
     assert nothing.report["log_loss"] == 0
 
 
 def test_it_comes_back_from_json_as_it_was():
-    fitted = calibration.fit(*world(120, model_knows=1.0))
+    fitted = fitting.fit(*world(120, model_knows=1.0))
     again = Calibration.from_dict(json.loads(json.dumps(fitted.to_dict())))
     assert again == fitted
-    plain = calibration.fit(world(120, model_knows=1.0)[0], None)
+    plain = fitting.fit(world(120, model_knows=1.0)[0], None)
     assert Calibration.from_dict(json.loads(json.dumps(plain.to_dict()))) == plain
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from belink.declarations import EncoderConfig
-from belink.errors import ModelError
-from belink.retrieval.encoder import Encoder
+from belink.errors import IndexMismatch, ModelError
+from belink.retrieval.encoder import DeferredEncoder, Encoder
 from tests.support.tiny import ENCODER_DIMENSION, tiny_encoder
 
 TEXTS = ["type 2 diabetes mellitus", "melanoma", "beta thalassaemia", "β-thalassaemia", "", "melanoma", "x " * 200]
@@ -84,3 +84,22 @@ def test_a_fingerprint_does_not_wait_for_the_weights_to_load(weights: Path, tmp_
     assert encoder.fingerprint != load(weights).fingerprint
     with pytest.raises(ModelError, match="expected a sentence encoder"):
         encoder.encode(["melanoma"])
+
+
+def test_a_deferred_encoder_is_loaded_by_the_first_text_and_must_be_the_one_promised(
+    models: dict[str, str], tmp_path: Path
+) -> None:
+    config = EncoderConfig(model=models["encoder"], pooling="mean")
+    loaded: list[Encoder] = []
+
+    def load() -> Encoder:
+        loaded.append(Encoder.load(config, tmp_path))
+        return loaded[-1]
+
+    expected = Encoder.load(config, tmp_path)
+    deferred = DeferredEncoder(expected.fingerprint, load)
+    assert (deferred.fingerprint, loaded) == (expected.fingerprint, [])
+    np.testing.assert_array_equal(deferred.encode(["eczema"]), expected.encode(["eczema"]))
+    assert deferred.dimension == expected.dimension and len(loaded) == 1
+    with pytest.raises(IndexMismatch, match="found " + expected.fingerprint):
+        DeferredEncoder("another", load).encode(["eczema"])

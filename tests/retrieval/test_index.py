@@ -55,8 +55,11 @@ def linker(**changes: Any) -> LinkerConfig:
 
 
 def concept_ids(opened: Index, name: str) -> list[str]:
-    (rows,) = opened.exact([name])
-    return [found["id"] for found in opened.table.concepts(np.array(rows, np.int64))]
+    """The concepts that have the name, the one whose label it is first."""
+    rows = opened.table.find([name])
+    _, owners = opened.table.owners(rows[rows >= 0])
+    owners = owners[np.argsort(opened.table.owner_scope[owners], kind="stable")]
+    return [concept["id"] for concept in opened.table.concepts(opened.table.owner_concept[owners])]
 
 
 def vectors_by_name(opened: Index) -> dict[str, bytes]:

@@ -71,7 +71,7 @@ def test_the_best_candidate_names_what_matched(
 def test_an_exact_name_is_marked_and_nothing_ranks_above_it(index: Index, encoder: Encoder) -> None:
     names = list(index.names())
     for name, found in zip(names, retrieve(index, encoder, [Mention(text=n) for n in names], EVERYTHING), strict=True):
-        n_exact = len(index.exact([name])[0])
+        n_exact = len(index.table.owners(index.table.find([name]))[1])
         assert [candidate.exact for candidate in found] == [True] * n_exact + [False] * (len(found) - n_exact)
         assert found[0].lexical == found[0].dense == 1.0
 
@@ -92,11 +92,11 @@ def test_every_candidate_has_the_evidence_of_both_sources(index: Index, encoder:
     few = RetrievalConfig(candidates=20, lexical=3, dense=3)
     (found,) = retrieve(index, encoder, [Mention(text="juvenile diabetes mellitus")], few)
     asked = "juvenile diabetes mellitus"
-    vector, trigrams = encoder.encode([asked])[0], index.lexical.vectors([asked])
+    vector, trigrams = encoder.encode([asked])[0], index.trigrams.vectors([asked])
     for candidate in found:
         (row,) = index.table.find([normalise(candidate.name)])
         assert candidate.dense == pytest.approx(float(index.vectors.stored[row].astype(np.float32) @ vector), abs=1e-3)
-        lexical = index.lexical.cosines(trigrams, np.array([0]), np.array([row]))[0]
+        lexical = index.trigrams.cosines(trigrams, np.array([0]), np.array([row]))[0]
         assert candidate.lexical == pytest.approx(float(lexical), abs=1e-6)
         fused = few.lexical_weight * candidate.lexical + (1 - few.lexical_weight) * candidate.dense
         assert candidate.score == pytest.approx(fused, abs=0.003)
@@ -159,7 +159,7 @@ def test_mentions_are_answered_alike_whatever_they_are_asked_beside(
     texts = ["AD", "", "eczema", "juvenile dementia", "AD", "…", "thalassaemia"]
     mentions = [Mention(text=text, long_form="atopic eczema" if i == 4 else "") for i, text in enumerate(texts)]
     together = retrieve(index, encoder, mentions, EVERYTHING)
-    monkeypatch.setattr("belink.retrieval.retrieve._TOGETHER", 2)
+    monkeypatch.setattr("belink.retrieval.retrieve._BATCH", 2)
     in_pairs = retrieve(index, encoder, mentions, EVERYTHING)
     alone = [retrieve(index, encoder, [mention], EVERYTHING)[0] for mention in mentions]
     assert [ids(found)[:3] for found in together] == [ids(found)[:3] for found in in_pairs]
@@ -286,9 +286,13 @@ def test_a_precedent_proposes_what_was_meant_the_most_frequent_first(annotated: 
     assert (first.id, first.name, first.scope, first.score) == ("X:1", "sugar sickness", "mention", second.score)
     assert second.id == "X:2"
     assert not first.exact, "no ontology has this name"
-    assert (first.meant, first.meant_as, first.meant_here) == (3, 1, 0.75)
-    assert (second.meant, second.meant_here) == (1, 0.25)
-    assert first.precedent == pytest.approx(1.0, abs=1e-3)
+    assert (first.evidence.n_annotations, first.evidence.n_annotated_names, first.evidence.share_annotated) == (
+        3,
+        1,
+        0.75,
+    )
+    assert (second.evidence.n_annotations, second.evidence.share_annotated) == (1, 0.25)
+    assert first.evidence.nearest_annotation_cosine == pytest.approx(1.0, abs=1e-3)
     assert {"X:99", "X:5"}.isdisjoint(ids(found)), "neither unknown nor obsolete concepts are offered"
 
 
@@ -297,7 +301,7 @@ def test_a_precedent_that_is_a_name_too_leaves_the_name_as_it_was(annotated: Ind
     by_id = {candidate.id: candidate for candidate in found}
     assert (by_id["X:8"].scope, by_id["X:9"].scope, by_id["X:4"].scope) == ("label", "exact", "mention")
     assert by_id["X:8"].exact and by_id["X:9"].exact and not by_id["X:4"].exact
-    assert by_id["X:4"].meant_here == 1.0 and by_id["X:8"].meant_here == 0.0
+    assert by_id["X:4"].evidence.share_annotated == 1.0 and by_id["X:8"].evidence.share_annotated == 0.0
 
 
 def test_hiding_a_precedent_answers_as_if_nobody_had_annotated_the_text(
@@ -307,8 +311,8 @@ def test_hiding_a_precedent_answers_as_if_nobody_had_annotated_the_text(
     for text in ("sugar sickness", "eczema"):
         (found,) = retrieve(annotated, encoder, [Mention(text=text)], dense, hide_precedent=True)
         assert text == "eczema" or text not in {candidate.name for candidate in found}
-        assert all(candidate.meant_here == 0.0 for candidate in found)
-        of_others = {candidate.id: candidate.meant for candidate in found}
+        assert all(candidate.evidence.share_annotated == 0.0 for candidate in found)
+        of_others = {candidate.id: candidate.evidence.n_annotations for candidate in found}
         assert of_others["X:1"] == (0 if text == "sugar sickness" else 3)
         assert of_others["X:4"] == (2 if text == "sugar sickness" else 1)
     (found,) = retrieve(annotated, encoder, [Mention(text="eczema")], dense, hide_precedent=True)
@@ -323,9 +327,14 @@ def test_what_all_names_of_a_concept_say(index: Index, encoder: Encoder) -> None
         (known,) = (each for each in CONCEPTS if each.id == candidate.id)
         names = [normalise(text) for text in (known.label, *(synonym.text for synonym in known.synonyms))]
         cosines = sorted((float(vector @ asked) for vector in encoder.encode(names)), reverse=True)
-        assert candidate.names == len(names)
-        assert candidate.nearby == pytest.approx(np.mean(cosines[:3]), abs=2e-3)
-        assert (candidate.meant, candidate.meant_as, candidate.meant_here, candidate.precedent) == (0, 0, 0.0, 0.0)
+        assert candidate.evidence.n_names == len(names)
+        assert candidate.evidence.mean_nearest_cosine == pytest.approx(np.mean(cosines[:3]), abs=2e-3)
+        assert (
+            candidate.evidence.n_annotations,
+            candidate.evidence.n_annotated_names,
+            candidate.evidence.share_annotated,
+            candidate.evidence.nearest_annotation_cosine,
+        ) == (0, 0, 0.0, 0.0)
 
 
 def test_how_readily_a_kind_of_id_is_meant(tmp_path: Path, encoder: Encoder) -> None:
@@ -335,14 +344,14 @@ def test_how_readily_a_kind_of_id_is_meant(tmp_path: Path, encoder: Encoder) -> 
     declared = LinkerConfig(name="x", title="X", ontologies=("x",))
     meant = [("rash of childhood", "X:D1")] * 5 + [("german measles", "X:D3"), ("swollen face", "X:D2"), ("x", "X:C1")]
     table = Index.load(build_index([path], declared, encoder, tmp_path / "index", precedents=meant).path).table
-    kinds = dict(zip((of["id"] for of in table.concepts(np.arange(7))), table.kind_meant, strict=True))
+    kinds = dict(zip((of["id"] for of in table.concepts(np.arange(7))), table.id_kind_log_rates, strict=True))
     assert kinds["X:D1"] == kinds["X:D2"] == kinds["X:D3"] == 0.0, "three texts for three concepts are the most"
     assert kinds["X:C1"] == kinds["X:C3"] == pytest.approx(np.log(2 / 3) - np.log(4 / 3)), "distinct texts, and one"
     assert kinds["X:7"] == pytest.approx(np.log(1 / 1) - np.log(4 / 3))
     plain = Index.load(build_index([path], declared, encoder, tmp_path / "plain").path)
-    assert not plain.table.kind_meant.any(), "nobody has annotated anything"
+    assert not plain.table.id_kind_log_rates.any(), "nobody has annotated anything"
     (found,) = retrieve(plain, encoder, [Mention(text="measles")], EVERYTHING)
-    assert {candidate.kind_meant for candidate in found} == {0.0}
+    assert {candidate.evidence.id_kind_log_rate for candidate in found} == {0.0}
 
 
 @pytest.mark.parametrize("text", ["clomiphene citrate", "(R)-clomiphene", "clomiphenes", "Clomiphene+"])
@@ -385,12 +394,12 @@ def test_what_the_document_sets_beside_a_mention_is_asked_for_too(index: Index, 
         ],
         EVERYTHING,
     )
-    assert {candidate.apposed for candidate in alone} == {0.0}
+    assert {candidate.evidence.apposition_score for candidate in alone} == {0.0}
     assert (beside[0].id, beside[0].name, beside[0].exact) == ("X:4", "atopic eczema", False)
-    assert beside[0].score == beside[0].apposed == pytest.approx(0.9 - 0.001)
-    assert max(beside, key=lambda candidate: candidate.apposed) == beside[0]
+    assert beside[0].score == beside[0].evidence.apposition_score == pytest.approx(0.9 - 0.001)
+    assert max(beside, key=lambda candidate: candidate.evidence.apposition_score) == beside[0]
     assert itself[0].id == "X:8" and itself[0].exact, "its own name comes first"
-    assert max(itself, key=lambda candidate: candidate.apposed).id == "X:6"
+    assert max(itself, key=lambda candidate: candidate.evidence.apposition_score).id == "X:6"
     (hidden,) = retrieve(
         index, encoder, [Mention(text="itch", also=("atopic eczema",))], EVERYTHING, hide_own_name=True
     )
@@ -405,7 +414,7 @@ def test_what_a_code_resembles_is_not_asked_where_the_document_gives_another_nam
     mentions = [Mention(text=text, also=also) for text, also in names.items()]
     code, name, known = retrieve(index, encoder, mentions, lexical)
     assert {candidate.id for candidate in code} == {candidate.id for candidate in name} == {"X:8", "X:9", "X:4"}
-    assert {candidate.apposed > 0 for candidate in name} == {False}
+    assert {candidate.evidence.apposition_score > 0 for candidate in name} == {False}
     assert (known[0].id, known[0].exact) == ("X:2", True), "a code that is a name is found as one"
     two_codes, alone = retrieve(
         index, encoder, [Mention(text="IDDMX", also=("NSC 34",)), Mention(text="IDDMX")], lexical

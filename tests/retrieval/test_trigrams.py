@@ -7,7 +7,7 @@ import pytest
 
 from belink.errors import IndexMismatch
 from belink.retrieval import trigrams
-from belink.retrieval.trigrams import Lexical
+from belink.retrieval.trigrams import TrigramIndex
 from belink.text.normalise import normalise
 
 NAMES = [
@@ -24,12 +24,12 @@ NAMES = [
 
 
 @pytest.fixture
-def names(tmp_path: Path) -> Lexical:
+def names(tmp_path: Path) -> TrigramIndex:
     trigrams.build(NAMES, len(NAMES), tmp_path)
-    return Lexical.load(tmp_path)
+    return TrigramIndex.load(tmp_path)
 
 
-def found(names: Lexical, text: str, k: int = 3) -> list[str]:
+def found(names: TrigramIndex, text: str, k: int = 3) -> list[str]:
     (rows,) = names.search(names.vectors([normalise(text)]), k)
     return [NAMES[row] for row in rows]
 
@@ -46,11 +46,11 @@ def found(names: Lexical, text: str, k: int = 3) -> list[str]:
         ("B", "b"),
     ],
 )
-def test_misspellings_plurals_and_word_forms_find_their_name(names: Lexical, asked: str, expected: str) -> None:
+def test_misspellings_plurals_and_word_forms_find_their_name(names: TrigramIndex, asked: str, expected: str) -> None:
     assert found(names, asked)[0] == expected
 
 
-def test_cosines_are_those_of_scikit_learn(names: Lexical) -> None:
+def test_cosines_are_those_of_scikit_learn(names: TrigramIndex) -> None:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     theirs = TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 3), lowercase=False)
@@ -61,7 +61,7 @@ def test_cosines_are_those_of_scikit_learn(names: Lexical) -> None:
     np.testing.assert_allclose(names.cosines(names.vectors(known), which, at), expected.ravel(), atol=1e-6)
 
 
-def test_the_search_finds_what_comparing_with_every_name_finds(names: Lexical) -> None:
+def test_the_search_finds_what_comparing_with_every_name_finds(names: TrigramIndex) -> None:
     vectors = names.vectors(NAMES)
     everything = np.arange(len(NAMES))
     for row, rows in enumerate(names.search(vectors, len(NAMES))):
@@ -77,14 +77,14 @@ def test_trigrams_that_many_names_share_are_not_searched_but_counted(
     monkeypatch.setattr(trigrams, "_RARE", 0.0)
     common = [f"{word} disease" for word in ("brill", "chagas", "fabry", "krabbe")]
     trigrams.build(common, len(common), tmp_path)
-    opened = Lexical.load(tmp_path)
+    opened = TrigramIndex.load(tmp_path)
     (rows,) = opened.search(opened.vectors(["fabry disease"]), 10)
     assert list(rows) == [2]
     (cosine,) = opened.cosines(opened.vectors(["fabry disease"]), np.array([0]), np.array([1]))
     assert 0.2 < cosine < 0.8
 
 
-def test_a_text_without_letters_finds_nothing(names: Lexical) -> None:
+def test_a_text_without_letters_finds_nothing(names: TrigramIndex) -> None:
     assert found(names, "") == []
     assert found(names, "melanoma", k=0) == []
 
@@ -94,4 +94,4 @@ def test_vectors_of_another_format_are_refused(tmp_path: Path) -> None:
     about = tmp_path / "lexical.json"
     about.write_text(about.read_text().replace(f'"format": {trigrams.FORMAT}', '"format": 0'))
     with pytest.raises(IndexMismatch, match="format"):
-        Lexical.load(tmp_path)
+        TrigramIndex.load(tmp_path)

@@ -1,0 +1,256 @@
+"""Held-out questions → a fitted :class:`belink.linker.calibration.Calibration`.
+
+The weights are drawn towards retrieval's own order where there is little to learn from. Questions made to have no
+concept are no part of the fit: they would make NIL as probable as they are many. They only bound where it is answered.
+All figures of the report are cross-fitted: no question is judged by weights that it helped to fit.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from belink.linker import conditional_logit, features
+from belink.linker.calibration import DISABLED, Calibration, is_settled
+from belink.linker.calibration_error import expected_calibration_error
+from belink.text.normalise import normalise
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from belink.records import Question
+
+    Probabilities = Sequence[NDArray[np.float64]]
+    Logits = Sequence[NDArray[np.float32]]
+
+_FOLDS = 5
+_PENALTY = 2.0  # of the squared distance from the centre, against a log-likelihood summed over questions
+_TEXT_FEATURE_PENALTY = 4.0  # times that for features of training text: they hold less of mentions it never saw
+_MIN_QUESTIONS = 500  # with fewer the centre, which is retrieval's order, is held on to the more strongly
+_NIL_COSTS = 0.001  # share of the mentions with a concept whose right answer NIL may take
+_SMALLEST_PROBABILITY = 1e-12
+
+
+def fit(questions: "Sequence[Question]", logits: "Logits | None", *, min_gain: float = 0.0) -> Calibration:
+    """Return the calibration fitted on held-out questions; without any, one that keeps retrieval's order.
+
+    :param logits: the re-ranker's for each question; ``None`` for a linker without one.
+    :param min_gain: right answers a question, 0 to 1, by which the re-ranker must be expected to improve on retrieval.
+
+    Its ``report`` holds, cross-fitted: ``n`` questions; ``accuracy_retrieval`` (retrieval's first, always answered),
+    ``accuracy_model`` (the re-ranker's best option), ``accuracy_alone`` and ``accuracy`` (fitted without and with
+    the re-ranker; the cascade included) over the questions whose concept exists, misses of retrieval counted as wrong;
+    ``accuracy_with_nil`` over all of them, NIL answered by :meth:`Calibration.choice`; ``nil_precision`` and
+    ``nil_recall`` of that; ``settled``, the share that skips the re-ranker; and, over the questions that were not
+    made to have no concept, ``ece`` of the best concept's probability (bins of equal mass), ``log_loss_alone`` and
+    ``log_loss`` per question.
+    """
+    answerable = [i for i, question in enumerate(questions) if question.candidates]
+    questions = [questions[i] for i in answerable]
+    logits = None if logits is None else [logits[i] for i in answerable]
+    if not questions:
+        return Calibration(with_model=None if logits is None else _centre(features.ALL))
+    scales, designs = _scaled_designs(questions, logits)
+    alone = [design[:, : len(features.RETRIEVAL)] for design in designs]
+    answers = [question.answer for question in questions]
+    folds = _folds(questions)
+    counts = _counts(questions)
+    crossed_alone = _cross_fit(alone, answers, folds, counts)
+    crossed = crossed_alone if logits is None else _cross_fit(designs, answers, folds, counts)
+    bounds = (DISABLED, True) if logits is None else _cascade(questions, crossed_alone, crossed, min_gain)
+    settled = [is_settled(q.candidates, p, *bounds) for q, p in zip(questions, crossed_alone, strict=True)]
+    final = [a if s else c for a, c, s in zip(crossed_alone, crossed, settled, strict=True)]
+    fitted = Calibration(
+        scales=tuple(float(scale) for scale in scales),
+        alone=_fit_weights(alone, answers, counts),
+        with_model=None if logits is None else _fit_weights(designs, answers, counts),
+        settled_above=bounds[0],
+        sole_exact_settles=bounds[1],
+        none_above=_none_above(questions, final),
+    )
+    report = _report(questions, logits, crossed_alone, crossed, final, fitted.choice)
+    report["settled"] = float(np.mean(settled)) if logits is not None else 1.0
+    return replace(fitted, report=report)
+
+
+def _real(questions: "Sequence[Question]") -> list[int]:
+    """The questions that were not made to have no concept."""
+    return [i for i, question in enumerate(questions) if not question.made_nil]
+
+
+def _scaled_designs(
+    questions: "Sequence[Question]", logits: "Logits | None"
+) -> "tuple[NDArray[np.float64], list[NDArray[np.float64]]]":
+    """Scales (n_features,), over all features, and the design of each question, divided by them."""
+    letters = [None] * len(questions) if logits is None else logits
+    designs = [features.design(q.mention, q.candidates, each) for q, each in zip(questions, letters, strict=True)]
+    scales = _scales([designs[i] for i in _real(questions)] or designs)
+    return scales, [design / scales[: design.shape[1]] for design in designs]
+
+
+def _scales(designs: "Probabilities") -> "NDArray[np.float64]":
+    """Standard deviations (n_features,): option features over options, NIL's over lists; else 1."""
+    options = np.concatenate([design[:-1] for design in designs])
+    lists = np.stack([design[-1] for design in designs])
+    scales = np.ones(len(features.ALL))
+    for column, feature in enumerate(features.ALL[: options.shape[1]]):
+        values = options if features.is_of_option(feature) else lists
+        deviation = float(values[:, column].std())
+        if deviation > 1e-6 and feature.scaled:
+            scales[column] = deviation
+    return scales
+
+
+def _centre(chosen: Sequence[features.Feature]) -> tuple[float, ...]:
+    return tuple(feature.centre for feature in chosen)
+
+
+def _counts(questions: "Sequence[Question]") -> dict[int, float]:
+    """What each question that may be learned from counts: a text counts once in a document, however often it occurs.
+
+    One paper's 120 mentions of one abbreviation say no more of how annotators choose than its first.
+    """
+    texts = {i: (questions[i].mention.document, normalise(questions[i].mention.text)) for i in _real(questions)}
+    n_occurrences = Counter(texts.values())
+    return {i: 1 / n_occurrences[text] for i, text in texts.items()}
+
+
+def _fit_weights(designs: "Probabilities", answers: Sequence[int], counts: Mapping[int, float]) -> tuple[float, ...]:
+    """:param counts: what each question that may be learned from counts."""
+    chosen = features.ALL[: designs[0].shape[1]]
+    caution = np.array([_TEXT_FEATURE_PENALTY if feature.of_text else 1.0 for feature in chosen])
+    weights = conditional_logit.fit(
+        [designs[i] for i in counts],
+        [answers[i] for i in counts],
+        centre=np.array(_centre(chosen)),
+        penalty=_PENALTY * caution * max(1.0, _MIN_QUESTIONS / max(sum(counts.values()), 1)),
+        signs=[feature.sign for feature in chosen],
+        question_weights=list(counts.values()),
+    )
+    return tuple(float(weight) for weight in weights)
+
+
+def _folds(questions: "Sequence[Question]") -> list[int]:
+    """By a hash of the mention, so that the same mention never judges itself."""
+    keys = [normalise(question.mention.text).encode() for question in questions]
+    return [int.from_bytes(blake2b(key, digest_size=4).digest(), "big") % _FOLDS for key in keys]
+
+
+def _cross_fit(
+    designs: "Probabilities", answers: Sequence[int], folds: Sequence[int], counts: Mapping[int, float]
+) -> "list[NDArray[np.float64]]":
+    """Probabilities of each question, by weights fitted to the questions of the other folds."""
+    probabilities: list[NDArray[np.float64]] = [np.ones(1)] * len(designs)
+    for fold in range(_FOLDS):
+        others = {i: count for i, count in counts.items() if folds[i] != fold}
+        weights = np.array(_fit_weights(designs, answers, others))
+        for i in (i for i, own in enumerate(folds) if own == fold):
+            probabilities[i] = conditional_logit.softmax(designs[i] @ weights)
+    return probabilities
+
+
+def _is_right(question: "Question", probabilities: "NDArray[np.float64]") -> bool:
+    """Whether the best concept, NIL left aside, is the right one."""
+    return int(np.argmax(probabilities[:-1])) == question.answer
+
+
+def _cascade(
+    questions: "Sequence[Question]", alone: "Probabilities", crossed: "Probabilities", min_gain: float
+) -> tuple[float, bool]:
+    """Return from which of retrieval's probabilities on the re-ranker is skipped, and whether sole exact matches are.
+
+    It is skipped where it improves on retrieval by less than ``min_gain`` right answers a question. The gain is an
+    expectation: by how much the re-ranker's choice is more probable than retrieval's, by weights of other questions.
+    Counted wins and losses are a few in a hundred questions, and a bound between them would be chance. A re-ranker that
+    makes the right answers of the questions it would get no likelier sees ambiguous names alone.
+    """
+    with_concept = [i for i, question in enumerate(questions) if not question.mention.nil]
+    n_exact = {i: sum(candidate.exact for candidate in questions[i].candidates) for i in with_concept}
+    saved = {i: min_gain - _gain(alone[i][:-1], crossed[i][:-1]) for i in with_concept}
+    sole_exact = sum(saved[i] for i in with_concept if n_exact[i] == 1) >= 0
+    undecided = [i for i in with_concept if n_exact[i] == 0 or (n_exact[i] == 1 and not sole_exact)]
+    certainty = {i: float(alone[i][:-1].max()) for i in undecided}
+    bound, total, most = DISABLED, 0.0, 0.0
+    order = sorted(certainty, key=lambda i: -certainty[i])
+    for position, i in enumerate(order, 1):
+        total += saved[i]
+        is_tied = position < len(order) and certainty[order[position]] == certainty[i]
+        if total >= most and not is_tied:
+            bound, most = certainty[i], total
+    reranked = [i for i, probability in certainty.items() if probability < bound]
+    likelier = sum(_log(crossed[i][questions[i].answer]) - _log(alone[i][questions[i].answer]) for i in reranked)
+    return (bound, sole_exact) if likelier >= 0 else (0.0, True)
+
+
+def _gain(alone: "NDArray[np.float64]", crossed: "NDArray[np.float64]") -> float:
+    """Right answers, 0 to 1, that the best of ``crossed`` is expected to have more than the best of ``alone``."""
+    return float(crossed.max() - crossed[alone.argmax()])
+
+
+def _log(probability: float) -> float:
+    return float(np.log(max(probability, _SMALLEST_PROBABILITY)))
+
+
+def _none_above(questions: "Sequence[Question]", final: "Probabilities") -> float:
+    """The lowest bound on NIL's probability at which NIL costs next to no right answers; never, where it gains none.
+
+    How many mentions have no concept depends on the text and is not what calibration questions tell, where a declared
+    share was made so; what a wrong NIL costs does not.
+    """
+    claims = [
+        (float(p[-1]), q.mention.nil, not q.mention.nil and _is_right(q, p))
+        for q, p in zip(questions, final, strict=True)
+        if p[-1] > p[:-1].max()
+    ]
+    affordable = int(_NIL_COSTS * sum(not question.mention.nil for question in questions))
+    bound, cost = DISABLED, 0
+    for probability, is_nil, loses in sorted(claims, reverse=True):
+        cost += loses
+        if cost > affordable:
+            break
+        if is_nil:
+            bound = probability
+    return bound
+
+
+def _report(
+    questions: "Sequence[Question]",
+    logits: "Logits | None",
+    alone: "Probabilities",
+    crossed: "Probabilities",
+    final: "Probabilities",
+    choice: "Callable[[NDArray[np.float64]], int]",
+) -> dict[str, float]:
+    """The figures that :func:`fit` describes."""
+    with_concept = [i for i, question in enumerate(questions) if not question.mention.nil]
+    report = {"n": float(len(questions))}
+
+    def accuracy(each: "Probabilities | Logits") -> float:
+        right = [_is_right(questions[i], np.asarray(each[i], dtype=float)) for i in with_concept]
+        return float(np.mean(right)) if right else 0.0
+
+    scores = [np.array([*(candidate.score for candidate in q.candidates), 0.0]) for q in questions]
+    report["accuracy_retrieval"] = accuracy(scores)
+    report["accuracy_alone"] = accuracy(alone)
+    report["accuracy_fitted"] = accuracy(crossed)
+    report["accuracy"] = accuracy(final)
+    if logits is not None:
+        report["accuracy_model"] = accuracy(logits)
+    chosen = [choice(p) for p in final]
+    is_nil = [c == len(q.candidates) for c, q in zip(chosen, questions, strict=True)]
+    right = [q.mention.nil if nil else c == q.answer for c, q, nil in zip(chosen, questions, is_nil, strict=True)]
+    report["accuracy_with_nil"] = float(np.mean(right))
+    true_nil = sum(nil and q.mention.nil for nil, q in zip(is_nil, questions, strict=True))
+    report["nil_precision"] = true_nil / max(sum(is_nil), 1)
+    report["nil_recall"] = true_nil / max(len(questions) - len(with_concept), 1)
+    real = _real(questions)
+    report["ece"] = expected_calibration_error(
+        [float(final[i][:-1].max()) for i in real], [_is_right(questions[i], final[i]) for i in real]
+    )
+    for name, probabilities in (("log_loss_alone", alone), ("log_loss", crossed)):
+        losses = [-_log(probabilities[i][questions[i].answer]) for i in real]
+        report[name] = float(np.mean(losses)) if losses else 0.0
+    return report

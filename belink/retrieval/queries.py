@@ -1,0 +1,133 @@
+"""Mention → the texts that are looked up for it, and how much what they find counts.
+
+A mention is looked up as it is written and in American spelling, which most names have; by its long form, where the
+document spells it out; by names that the document sets beside it; and by what else vocabularies may call it (the acid
+of a salt, a class, a formula), where that is a name.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from belink.records import Mention
+from belink.retrieval.name_table import SCOPES
+from belink.text.formulas import formula_names
+from belink.text.normalise import normalise
+from belink.text.short_forms import is_code
+from belink.text.variants import bracket_variants, class_variants, kind_variants, name_variants, to_acid, to_american
+
+if TYPE_CHECKING:
+    from belink.retrieval.name_table import NameTable
+
+# Factors on the score of a name, by what it was found for.
+_SHORT_FORM_WEIGHT = 0.9  # the long form says what is meant; its short form is the same for many concepts
+_ACID_WEIGHT = 0.98
+_VARIANT_WEIGHT = 0.96  # a variant says a little less or more than the mention
+_APPOSITION_WEIGHT = 0.9
+
+
+class Query(NamedTuple):
+    """A text that is looked up for a mention."""
+
+    text: str  # normalised
+    weight: float = 1.0  # factor on the scores of the names that it finds, 0 to 1
+    is_own: bool = True  # the mention itself or its long form, however it is spelled
+    is_short_form: bool = False  # an abbreviation that the document spells out
+    is_apposition: bool = False  # a name that the document sets beside the mention
+    is_variant: bool = False  # looked up only where it is a name
+    names_only: bool = False  # finds only the name that equals it: what resembles it says nothing
+
+
+def queries_of(mention: Mention) -> list[Query]:
+    """Return the queries of a mention without repetition: its long form first, where it has one, then its text."""
+    queries: dict[str, Query] = {}
+    long_form, text = normalise(mention.long_form), normalise(mention.text)
+    for key, is_short in ((long_form, False), (text, bool(long_form))):
+        weight = _SHORT_FORM_WEIGHT if is_short else 1.0
+        # Names that resemble a code ("SM-5887") mean something else; but where there is nothing better to look up,
+        # resemblance is all there is.
+        is_lone_code = not long_form and is_code(mention.text) and not all(map(is_code, mention.also))
+        names_only = is_short or is_lone_code
+        for spelled in (key, in_american := to_american(key)):
+            queries.setdefault(spelled, Query(spelled, weight, is_short_form=is_short, names_only=names_only))
+        of_acid = to_acid(in_american)
+        queries.setdefault(
+            of_acid,
+            Query(of_acid, _ACID_WEIGHT * weight, is_short_form=is_short, is_variant=True, names_only=True),
+        )
+    for other in mention.also:
+        for spelled in (key := normalise(other), to_american(key)):
+            query = Query(spelled, _APPOSITION_WEIGHT, is_own=False, is_apposition=True, names_only=is_code(other))
+            queries.setdefault(spelled, query)
+    for variant in _variants(mention, to_american(long_form or text), is_spelled_out=bool(long_form)):
+        queries.setdefault(variant, Query(variant, _VARIANT_WEIGHT, is_own=False, is_variant=True, names_only=True))
+    queries.pop("", None)
+    return list(queries.values())
+
+
+def _variants(mention: Mention, name: str, *, is_spelled_out: bool) -> tuple[str, ...]:
+    """What else the mention may be called, the nearest first; formulas are read as they are written."""
+    written = () if is_spelled_out else (*formula_names(mention.text), *bracket_variants(mention.text))
+    return (*map(normalise, written), *name_variants(name), *class_variants(name), *kind_variants(name))
+
+
+def _with_names(queries: Sequence[Query], rows: Mapping[str, int]) -> list[Query]:
+    """Those of ``queries`` that are looked up: of all variants only those that are names, of a mention's the nearest.
+
+    :param rows: the row of the name that equals a query's text, -1 for none.
+    """
+    present = [query for query in queries if rows[query.text] >= 0 or not query.is_variant]
+    nearest = next((query for query in present if query.is_variant and not query.is_own), None)
+    return [query for query in present if query.is_own or not query.is_variant or query is nearest]
+
+
+class QueryBatch:
+    """The queries of several mentions as columns; each distinct text is searched once."""
+
+    def __init__(self, table: "NameTable", mentions: Sequence[Mention], hidden_scopes: Sequence[str] = ()) -> None:
+        """Collect the queries of ``mentions``.
+
+        :param hidden_scopes: scopes in which a mention's own text does not count as a name.
+        """
+        queries = [queries_of(mention) for mention in mentions]
+        texts = list(dict.fromkeys(query.text for group in queries for query in group))
+        rows = dict(zip(texts, table.find_spelled(texts).tolist(), strict=True))
+        queries = [_with_names(group, rows) for group in queries]
+        flat = [query for group in queries for query in group]
+        self.texts = list(dict.fromkeys(query.text for query in flat))
+        number = {text: i for i, text in enumerate(self.texts)}
+        # (n_texts,): the row of the name that equals the text, -1 for none.
+        self.rows = np.array([rows[text] for text in self.texts], np.int64)
+        # (n_queries,), in the order of mentions: a query's mention and text, and its fields.
+        self.mention = np.repeat(np.arange(len(queries)), [len(group) for group in queries])
+        self.text = np.array([number[query.text] for query in flat], np.int64)
+        self.weight = np.array([query.weight for query in flat], np.float32)
+        self.is_own = np.array([query.is_own for query in flat], bool)
+        self.is_short_form = np.array([query.is_short_form for query in flat], bool)
+        self.is_apposition = np.array([query.is_apposition for query in flat], bool)
+        self.names_only = np.array([query.names_only for query in flat], bool)
+        # (n_mentions,): the text of a mention's first query, which is its long form where it has one; -1 for none.
+        self.first_text = np.array([number[group[0].text] if group else -1 for group in queries], np.int64)
+        # (n_mentions, width): the rows of names that equal the mention or what is set beside it, padded with -1.
+        self.own_names = np.full((len(queries), max(map(len, queries), default=0)), -1, np.int64)
+        for i, group in enumerate(queries):
+            self.own_names[i, : len(group)] = [-1 if query.is_variant else rows[query.text] for query in group]
+        self._hidden = np.array([SCOPES.index(scope) for scope in hidden_scopes], np.int8)
+
+    @property
+    def resembling(self) -> np.ndarray:
+        """Bool (n_texts,): whether names that resemble the text are looked for as well."""
+        resembling = np.zeros(len(self.texts), bool)
+        resembling[self.text[~self.names_only]] = True
+        return resembling
+
+    def is_own_name(self, mention: np.ndarray, name: np.ndarray) -> np.ndarray:
+        """Bool (n,): whether ``name`` (a row of the table) equals what ``mention`` is looked up by."""
+        return np.asarray((name[:, None] == self.own_names[mention]).any(axis=1))
+
+    def is_hidden(self, mention: np.ndarray, name: np.ndarray, scope: np.ndarray) -> np.ndarray:
+        """Bool (n,): whether an owner of ``name`` in ``scope`` is hidden from ``mention``."""
+        if not len(self._hidden):
+            return np.zeros(len(name), bool)
+        return self.is_own_name(mention, name) & np.isin(scope, self._hidden)
