@@ -18,7 +18,7 @@ from typing import BinaryIO, cast
 
 from belink import artefacts
 
-CHUNK = 1 << 16  # bytes read at a time
+CHUNK = 1 << 15  # bytes read at a time
 STANDARD_INPUT = Path("-")
 _GZIP_MAGIC = b"\x1f\x8b"
 _IN_MEMORY = 64 << 20  # bytes of a copy that stay in memory; a longer copy goes to a temporary file

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from lxml import etree
 
-from belink.corpora.assemble import Annotation, Passage, RawDocument, clean, gold_ids, whole_number
+from belink.corpora.raw import Annotation, Passage, RawDocument, clean, gold_ids, whole_number
 from belink.records import Document, Link, Mention
 
 _ID_KEYS = ("concept_id", "identifier", "concept id", "normalized_id", "CUI", "MESH", "OMIM")

@@ -15,7 +15,8 @@ from typing import BinaryIO, Literal
 
 from belink import textfiles
 from belink.corpora import bioc, jsonl, parquet, pubtator
-from belink.corpora.assemble import CorpusReport, RawDocument, assemble
+from belink.corpora.assemble import assemble
+from belink.corpora.raw import CorpusReport, RawDocument
 from belink.errors import CorpusError, first_line
 from belink.records import Document
 
@@ -78,8 +79,8 @@ def _assembled(
             yield assemble(raw, report)
     if report.repaired or report.rejected:
         log.warning(
-            "%s: %d mentions did not fit the text: %d moved, %d set aside",
-            path, report.repaired + report.rejected, report.repaired, report.rejected,
+            "%s: %d mentions or lines did not fit: %d repaired, %d set aside; the first: %s",
+            path, report.repaired + report.rejected, report.repaired, report.rejected, report.rejections[0].reason,
         )  # fmt: skip
 
 

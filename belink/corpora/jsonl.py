@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from belink.corpora.assemble import Annotation, Passage, RawDocument, Spans, clean, gold_ids, whole_number
+from belink.corpora.raw import Annotation, Passage, RawDocument, Spans, clean, gold_ids, whole_number
 
 _MAX_LINE = 1 << 28  # bytes; a longer line is not a document
 

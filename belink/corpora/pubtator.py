@@ -7,44 +7,98 @@ sentences nor discontinuous mentions: writing gives the span that covers all pie
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
-from belink.corpora.assemble import Annotation, Passage, RawDocument, gold_ids, whole_number
-from belink.records import Document, Link, Mention
+from belink.corpora.raw import Annotation, Passage, RawDocument, gold_ids, whole_number
+from belink.records import Document, Link, Mention, Rejection
 
 TITLE = re.compile(r"[^|\t\r\n]{1,200}\|[ta]\|")  # what a PubTator file begins with
 _TEXT = re.compile(r"([^|\t]{1,200})\|([a-z])\|(.*)", re.DOTALL)
 _RELATION = re.compile(r"[^\t]+\t[A-Za-z_-]+\t[^\t]+\t[^\t]+")
+_JOINED = re.compile(r"([A-Z][a-z]+)([A-Z]{2,}\w*:\S+)")  # type and id without the tab between them
+# Types of PubTator whose bare ids belong to a vocabulary of their own; "" for those with ids of many kinds.
+_PREFIX_OF_TYPE = {
+    "gene": "NCBIGene", "species": "NCBITaxon", "genus": "NCBITaxon", "strain": "NCBITaxon", "cellline": "CVCL",
+    "snp": "", "mutation": "", "variant": "", "dnamutation": "", "proteinmutation": "", "dnaacidchange": "",
+    "proteinacidchange": "", "copynumbervariant": "", "chromosome": "",
+}  # fmt: skip
 _MAX_LINE = 1 << 28  # bytes; a longer line is not read as one
 
 
 def read(stream: BinaryIO, default_prefix: str) -> Iterator[RawDocument]:
     """Yield the documents of a PubTator file, in order.
 
+    Lines between an abstract and the first mention continue the abstract. Other lines that are no mention of their
+    document are set aside, each with what is wrong with it.
+
     :param stream: UTF-8 without byte order mark.
-    :param default_prefix: put before concept ids that have none.
+    :param default_prefix: put before concept ids that have none, for types that its vocabulary has.
     :raises ValueError: a line outside any document.
     """
-    identifier, passages, annotations = "", list[Passage](), list[Annotation]()
+    current: _Block | None = None
     for number, raw in enumerate(iter(lambda: stream.readline(_MAX_LINE), b""), 1):
         line = raw.decode("utf-8").rstrip("\r\n")
         text = _TEXT.fullmatch(line)
-        ends = not line.strip() or (text is not None and text[1] != identifier)
-        if ends and passages:
-            yield RawDocument(id=identifier, passages=tuple(passages), annotations=tuple(annotations))
-            passages, annotations = [], []
-        if not line.strip():
-            continue
+        if current and (not line.strip() or (text is not None and text[1] != current.id)):
+            yield current.document()
+            current = None
         if text is not None:
-            identifier = text[1]
-            offset = passages[-1].offset + len(passages[-1].text) + 1 if passages else 0
-            passages.append(Passage(offset=offset, text=text[3]))
-        elif not passages:
+            current = current or _Block(text[1])
+            current.add_passage(text[3])
+        elif current:
+            current.add_line(line, number, default_prefix)
+        elif line.strip():
             raise ValueError(f"line {number}: expected ID|t|title, found {line[:60]!r}")
-        else:
-            annotations += _annotations(line, number, default_prefix)
-    if passages:
-        yield RawDocument(id=identifier, passages=tuple(passages), annotations=tuple(annotations))
+    if current:
+        yield current.document()
+
+
+@dataclass
+class _Block:
+    """The lines of one document."""
+
+    id: str
+    passages: list[Passage] = field(default_factory=list)
+    annotations: list[Annotation] = field(default_factory=list)
+    notes: list[Rejection] = field(default_factory=list)  # lines that were repaired
+    n_lines: int = 0  # after the passages, other than those that continue the last one
+
+    def document(self) -> RawDocument:
+        return RawDocument(
+            id=self.id,
+            passages=tuple(self.passages),
+            annotations=tuple(self.annotations),
+            has_offsets=False,
+            notes=tuple(self.notes),
+        )
+
+    def add_passage(self, text: str) -> None:
+        last = self.passages[-1] if self.passages else None
+        self.passages.append(Passage(offset=last.offset + len(last.text) + 1 if last else 0, text=text))
+
+    def add_line(self, line: str, number: int, default_prefix: str) -> None:
+        if self.n_lines == 0 and "\t" not in line and not line.startswith(f"{self.id} "):
+            # Structured abstracts are often pasted with their line ends, which offsets count as one character each.
+            last = self.passages[-1]
+            self.passages[-1] = replace(last, text=f"{last.text}\n{line}")
+            self._note(number, line, "continues the text before it; read as one passage")
+            return
+        self.n_lines += 1
+        cells = line.split("\t")
+        if _RELATION.fullmatch(line) and not cells[1].isdigit():
+            return
+        if cells[0] != self.id and len(cells) > 1:
+            fault = f"expected a line of document {self.id}, found one of {cells[0][:40]!r}"
+            self.annotations.append(Annotation(spans=(), text=line[:200], line=number, fault=fault))
+            return
+        if len(cells) == 5 and (joined := _JOINED.fullmatch(cells[4])):
+            cells = [*cells[:4], joined[1], joined[2]]
+            self._note(number, line, "a tab is missing before the concept id; read as if it were there")
+        self.annotations.append(_annotation(cells, line, number, default_prefix))
+
+    def _note(self, number: int, line: str, reason: str) -> None:
+        self.notes.append(Rejection(line=number, text=f"{self.id}: {line}"[:500], reason=reason, repaired=True))
 
 
 def document_block(document: Document, links: dict[Mention, Link]) -> bytes:
@@ -69,22 +123,19 @@ def _id(mention: Mention, links: dict[Mention, Link]) -> str:
     return "|".join(mention.gold) if mention.gold else "-" if mention.nil else ""
 
 
-def _annotations(line: str, number: int, default_prefix: str) -> Iterator[Annotation]:
-    cells = line.split("\t")
+def _annotation(cells: list[str], line: str, number: int, default_prefix: str) -> Annotation:
     try:
         if len(cells) < 4:
-            raise ValueError(f"a line of {len(cells)} cells")
+            raise ValueError(f"{len(cells)} cells; are tabs missing?")
         start, end = whole_number(cells[1]), whole_number(cells[2])
     except ValueError as error:
-        if _RELATION.fullmatch(line) is None:
-            yield Annotation(
-                spans=(), text=line[:200], line=number, fault=f"expected id, start, end, text; found {error}"
-            )
-        return
-    written = cells[5].strip() if len(cells) > 5 else ""
-    gold, nil = gold_ids(written, default_prefix) if written else ((), False)
+        fault = f"expected id, start, end, text between tabs; found {error}"
+        return Annotation(spans=(), text=line[:200], line=number, fault=fault)
     kind = cells[4] if len(cells) > 4 else ""
-    yield Annotation(spans=((start, end),), text=cells[3], gold=gold, nil=nil, type=kind, line=number)
+    identifiers = cells[5].strip() if len(cells) > 5 else ""
+    prefix = _PREFIX_OF_TYPE.get(kind.casefold(), default_prefix)
+    gold, nil = gold_ids(identifiers, prefix) if identifiers else ((), False)
+    return Annotation(spans=((start, end),), text=cells[3], gold=gold, nil=nil, type=kind, line=number)
 
 
 def _flat(text: str) -> str:

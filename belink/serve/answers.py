@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pydantic import BaseModel
 
 from belink.corpora import bioc
-from belink.corpora.assemble import CorpusReport, RawDocument, assemble, laid_out_length
+from belink.corpora.assemble import assemble
+from belink.corpora.raw import CorpusReport, RawDocument, laid_out_length
 from belink.ontology.release import Release
 from belink.records import Candidate, Concept, Document, Link, candidate_json, link_json
 from belink.serve.schemas import (

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import re
 import tracemalloc
 from collections.abc import Iterable
 from dataclasses import replace
@@ -15,9 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from belink.corpora.assemble import gold_ids
 from belink.corpora.files import CorpusReport, Format, read_corpus, read_documents
 from belink.corpora.links import write_links
+from belink.corpora.raw import gold_ids
 from belink.errors import CorpusError
 from belink.records import Document, Mention
 from belink.text.sentences import split
@@ -376,6 +377,96 @@ def test_a_damaged_file_is_refused_or_its_mentions_fit(tmp_path: Path, format: F
                 mention.sentence[within : within + mention.end - mention.start]
                 == document.text[mention.start : mention.end]
             )
+
+
+# --- what files get wrong ---
+
+
+def reasons(report: CorpusReport) -> list[tuple[int | None, str, bool]]:
+    return [(rejection.line, rejection.reason, rejection.repaired) for rejection in report.rejections]
+
+
+def test_a_pubtator_line_of_another_document_is_set_aside(tmp_path: Path) -> None:
+    line = "0\t4\tGout\tDisease\tD006073\n"
+    text = f"202|t|Gout in adults\n202|a|We studied gout.\n203\t{line}202\t{line}"
+    (document,), report = read(tmp_path / "x", text, default_prefix="MESH")
+    assert [m.gold for m in document.mentions] == [("MESH:D006073",)]
+    assert reasons(report) == [(3, "expected a line of document 202, found one of '203'", False)]
+
+
+def test_a_missing_tab_before_the_id_is_repaired_and_missing_tabs_are_told(tmp_path: Path) -> None:
+    text = (
+        "204|t|Gout in adults\n204|a|We studied gout.\n204\t0\t4\tGout\tDiseaseMESH:D006073\n"
+        "204 26 30 gout Disease MESH:D006073\n204\t26\t30\tgout\tDisease\n"
+    )
+    (document,), report = read(tmp_path / "x", text)
+    assert [(m.text, m.type, m.gold) for m in document.mentions] == [
+        ("Gout", "Disease", ("MESH:D006073",)), ("gout", "Disease", ()),
+    ]  # fmt: skip
+    assert [(line, repaired) for line, _, repaired in reasons(report)] == [(3, True), (4, False)]
+    assert "a tab is missing" in report.rejections[0].reason and "are tabs missing" in report.rejections[1].reason
+
+
+def test_the_lines_of_a_structured_abstract_are_one_text(tmp_path: Path) -> None:
+    text = (
+        "201|t|Gout in adults\n201|a|BACKGROUND: We studied gout.\nMETHODS: lupus was excluded.\n"
+        "201\t0\t4\tGout\tDisease\tD006073\n201\t53\t58\tlupus\tDisease\tD008180\n"
+    )
+    (document,), report = read(tmp_path / "x", text)
+    assert document.text == "Gout in adults\nBACKGROUND: We studied gout.\nMETHODS: lupus was excluded."
+    assert [(m.start, m.text) for m in document.mentions] == [(0, "Gout"), (53, "lupus")]
+    assert (report.rejected, report.repaired) == (0, 1)
+
+
+def test_the_default_prefix_is_kept_from_types_of_other_vocabularies(tmp_path: Path) -> None:
+    types = [("Gene", "3630"), ("Species", "9606"), ("SNP", "p.V600E"), ("Disease", "D006073"), ("Chemical", "D000")]
+    lines = "".join(f"1\t0\t4\tGout\t{kind}\t{identifier}\n" for kind, identifier in types)
+    (document,), _ = read(tmp_path / "x", f"1|t|Gout\n1|a|\n{lines}", default_prefix="MESH")
+    assert [m.gold[0] for m in document.mentions] == [
+        "NCBIGene:3630", "NCBITaxon:9606", "p.V600E", "MESH:D006073", "MESH:D000",
+    ]  # fmt: skip
+
+
+UNITS = {
+    "code points": len,
+    "UTF-16 units": lambda text: len(text.encode("utf-16-le")) // 2,
+    "UTF-8 bytes": lambda text: len(text.encode()),
+}
+ODD_WORDS = st.lists(st.text(st.sampled_from("aβ🧬é-"), min_size=1, max_size=6), min_size=4, max_size=12)
+
+
+@pytest.mark.parametrize("unit", list(UNITS))
+@pytest.mark.parametrize("format", ["pubtator", "bioc-json", "jsonl"])
+@given(words=ODD_WORDS)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_unit_of_offsets_is_recognised(tmp_path: Path, unit: str, format: str, words: list[str]) -> None:
+    measure = UNITS[unit]
+    title, abstract = " ".join(words[:2]), " ".join(words[2:])
+    text = f"{title}\n{abstract}"
+    spans = [(match.start(), match.end()) for match in re.finditer(r"\S+", text)]
+    given_spans = [(measure(text[:start]), measure(text[:end]), text[start:end]) for start, end in spans]
+    if format == "pubtator":
+        lines = "".join(f"1\t{start}\t{end}\t{word}\tDisease\tX:1\n" for start, end, word in given_spans)
+        content = f"1|t|{title}\n1|a|{abstract}\n{lines}"
+    elif format == "jsonl":
+        marked = [{"start": start, "end": end, "text": word, "ids": ["X:1"]} for start, end, word in given_spans]
+        content = json.dumps({"id": "1", "text": text, "mentions": marked})
+    else:
+        annotations = [
+            {"text": word, "locations": [{"offset": start, "length": end - start}], "infons": {"identifier": "X:1"}}
+            for start, end, word in given_spans
+        ]
+        second = measure(title) + 1
+        of_title = [annotation for annotation in annotations if annotation["locations"][0]["offset"] < second]
+        passages = [
+            {"offset": 0, "text": title, "annotations": of_title},
+            {"offset": second, "text": abstract, "annotations": annotations[len(of_title) :]},
+        ]
+        content = json.dumps({"id": "1", "passages": passages})
+    (document,), report = read(tmp_path / "x", content)
+    assert document.text == text
+    assert [(m.start, m.end, m.text) for m in document.mentions] == [(s, e, text[s:e]) for s, e in spans]
+    assert report.rejected == 0
 
 
 # --- any file that can be linked ---

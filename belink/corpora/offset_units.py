@@ -1,0 +1,111 @@
+"""Offsets in UTF-8 bytes or UTF-16 units → code points, recognised document by document.
+
+Files do not say what their offsets count. Java and JavaScript tools count UTF-16 units, some C++ and Rust tools bytes;
+both agree with code points until the first character beyond them, and are off for the rest of the document. The unit
+under which most annotated words stand where they should is taken; code points win a tie.
+"""
+
+import bisect
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import accumulate
+
+from belink.corpora.raw import Annotation, CorpusReport, Passage, RawDocument, Spans, lay_out
+from belink.records import Rejection
+
+Measure = Callable[[str], int]  # units of one character
+
+_UNITS: dict[str, Measure] = {
+    "UTF-16 units": lambda character: 1 + (character > "\uffff"),
+    "UTF-8 bytes": lambda character: len(character.encode("utf-8", "replace")),
+}
+
+
+def in_code_points(raw: RawDocument, report: CorpusReport) -> RawDocument:
+    """Return the document with offsets in code points; ``report`` notes the unit where it is another."""
+    if all(passage.text.isascii() for passage in raw.passages):
+        return raw
+    best, n_best = raw, _count_fitting(raw)
+    if n_best == sum(1 for _ in _with_words(raw)):
+        return raw
+    for unit, measure in _UNITS.items():
+        converted = _converted(raw, measure)
+        if (n_fitting := _count_fitting(converted)) > n_best:
+            reason = f"offsets count {unit}; converted to code points"
+            best, n_best = converted, n_fitting
+    if best is not raw:
+        report.note(Rejection(line=None, text=raw.id[:500], reason=reason, repaired=True))
+    return best
+
+
+def _with_words(raw: RawDocument) -> Iterator[Annotation]:
+    annotations = (*raw.annotations, *(each for passage in raw.passages for each in passage.annotations))
+    yield from (annotation for annotation in annotations if annotation.text and annotation.spans)
+
+
+def _count_fitting(raw: RawDocument) -> int:
+    """Return how many annotations have their words exactly at their offsets."""
+    text, shifts = lay_out(raw.passages)
+    parts = [(raw.annotations, 0), *zip((passage.annotations for passage in raw.passages), shifts, strict=True)]
+    return sum(
+        _fits(text, annotation, shift)
+        for annotations, shift in parts
+        for annotation in annotations
+        if annotation.text and annotation.spans
+    )
+
+
+def _fits(text: str, annotation: Annotation, shift: int) -> bool:
+    pieces = [text[max(0, start + shift) : max(0, end + shift)] for start, end in annotation.spans]
+    if len(pieces) == 1:
+        return pieces[0] == annotation.text  # to the letter: an offset that is one off may differ by a blank only
+    return "".join("".join(pieces).split()) == "".join(annotation.text.split())
+
+
+def _converted(raw: RawDocument, measure: Measure) -> RawDocument:
+    """Return ``raw`` with every offset, which counts in units of ``measure``, in code points."""
+    ends = [list(accumulate(map(measure, passage.text))) for passage in raw.passages]
+    passages = list[Passage]()
+    in_document = list[tuple[int, Callable[[int], int]]]()  # where each passage begins in units, and its conversion
+    end_in_units = end = 0
+    for passage, passage_ends in zip(raw.passages, ends, strict=True):
+        # Blanks between passages are one unit each, whatever the unit is.
+        gap = passage.offset - (end_in_units if raw.has_offsets else end)
+        start, offset = end_in_units + gap, end + gap
+        convert = partial(_to_code_points, start=start, offset=offset, sums=passage_ends)
+        in_document.append((start, convert))
+        passages.append(
+            replace(
+                passage,
+                offset=offset,
+                sentences=tuple((convert(at), words) for at, words in passage.sentences),
+                annotations=tuple(_moved(annotation, convert) for annotation in passage.annotations),
+            )
+        )
+        end_in_units = start + (passage_ends[-1] if passage_ends else 0)
+        end = offset + len(passage.text)
+
+    def convert_anywhere(position: int) -> int:
+        chosen = [convert for start, convert in in_document if start <= position]
+        return chosen[-1](position) if chosen else position
+
+    annotations = tuple(_moved(annotation, convert_anywhere) for annotation in raw.annotations)
+    return replace(raw, passages=tuple(passages), annotations=annotations)
+
+
+def _to_code_points(position: int, *, start: int, offset: int, sums: list[int]) -> int:
+    """Return ``position``, in units, as a code point of the document.
+
+    :param start: where the passage begins, in units.
+    :param offset: where it begins, in code points.
+    :param sums: units up to the end of each of its characters.
+    """
+    local = position - start
+    inside = bisect.bisect_right(sums, local) if local >= 0 else local
+    return offset + inside + max(0, local - (sums[-1] if sums else 0))
+
+
+def _moved(annotation: Annotation, convert: Callable[[int], int]) -> Annotation:
+    spans: Spans = tuple((convert(start), convert(end)) for start, end in annotation.spans)
+    return replace(annotation, spans=spans)
