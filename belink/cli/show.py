@@ -52,7 +52,9 @@ def _number(value: object) -> str:
 
 def ingested(answer: Answer) -> str:
     head = f"{answer['ontology']} {answer['version']}: {'read' if answer['new'] else 'already here'}"
-    return head + "\n" + _lines(answer, "concepts", "obsolete", "names", "rejected", "repaired", "release", "sha256")
+    counts = _lines(answer, "concepts", "obsolete", "names", "rejected", "repaired", "release", "sha256")
+    unmeasured = [f"not measured: {gate['name']}, {gate['detail']}" for gate in answer["gates"] if not gate["measured"]]
+    return "\n".join([head, counts, *unmeasured])
 
 
 def diff(answer: Answer) -> str:

@@ -57,6 +57,20 @@ def test_a_replacement_dangles_when_it_leads_to_nothing_live(tmp_path: Path) -> 
     assert "3 of 5" in gate.detail
 
 
+@pytest.mark.parametrize(("dangling", "sound", "measured", "passed"), [(1, 0, False, True), (1, 28, False, True),
+    (2, 28, True, False), (1, 29, True, True), (0, 1, True, True)])  # fmt: skip
+def test_a_share_of_fewer_than_thirty_replacements_is_not_measured(
+    tmp_path: Path, dangling: int, sound: int, measured: bool, passed: bool
+) -> None:
+    """A published slim has one replacement, which leads outside it."""
+    concepts = [concept(1, "live"), *(concept(10 + n, obsolete=True, replaced_by=(1,)) for n in range(sound))]
+    concepts += [concept(100 + n, obsolete=True, replaced_by=(404,)) for n in range(dangling)]
+    gate = gates(release(tmp_path / "1", *concepts))["max_dangling_replaced_by"]
+    assert (gate.measured, gate.passed) == (measured, passed)
+    assert gate.value == dangling / (dangling + sound)
+    assert gate.verdict == ("not measured" if not measured else "pass" if passed else "FAIL")
+
+
 def test_labels_are_the_same_when_linking_takes_them_for_the_same(tmp_path: Path) -> None:
     labels = ["β-thalassemia", "Beta thalassemia", "gout", "gout 1", "gout, 2", None]
     new = release(
