@@ -313,7 +313,7 @@ def load_encoder(run: RefreshRun, folder: Path | None = None) -> "Encoder":
 def _encoder(config: "EncoderConfig", folder: Path, adapted: bool) -> "Encoder":
     from belink.retrieval.encoder import Encoder
 
-    return Encoder.adapted(config, folder) if adapted else Encoder.load(config, folder)
+    return Encoder.finetuned(config, folder) if adapted else Encoder.load(config, folder)
 
 
 def newest(folder: Path, **manifest: object) -> Path | None:

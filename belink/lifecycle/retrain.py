@@ -172,7 +172,7 @@ def _keep(run: RefreshRun, champion: Champion | None) -> tuple[Decision | None, 
     source = champion.path / bundle.ADAPTER
     manifest, linker = artefacts.read_manifest(source), run.linker
     trained_for = (manifest["base"]["sha256"], manifest["prompts"], manifest["asking"])
-    if trained_for != (base_model(run).sha256, prompts.VERSION, reranker.asking(linker.reranker)):
+    if trained_for != (base_model(run).sha256, prompts.VERSION, reranker.question_settings(linker.reranker)):
         return None, "the champion's belongs to another base model or another form of question"
     adapter = artefacts.adopt(source, run.settings.adapters / linker.name / key)
     encoder = None

@@ -1,6 +1,8 @@
-"""Documents in, links out: a concept id with a calibrated probability, or NIL.
+"""Documents → links: a concept id with a calibrated probability, or NIL.
 
-Read ``linker`` first: the whole path of one batch. ``name_finder`` and ``token_classifier`` find mentions,
-``prompts`` and ``reranker`` ask the language model, ``features`` and ``calibration`` make one probability of all
-evidence, and ``bundle`` is the folder that holds a linker.
+In: documents, with mentions marked or not, and a bundle. Out: one :class:`belink.records.Link` a mention.
+
+Read ``linker`` first: the whole path of one batch. ``name_finder`` and ``token_classifier`` find mentions, ``prompts``
+and ``reranker`` let a language model choose among candidates, ``features``, ``conditional_logit`` and ``calibration``
+turn all evidence into one probability (``fitting`` fits it), and ``bundle`` is the folder that holds a linker.
 """

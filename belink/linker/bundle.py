@@ -143,7 +143,7 @@ def is_draft(manifest: Mapping[str, Any]) -> bool:
     return EVALUATION not in manifest["files"]
 
 
-def same_model(folder: Path, part: str, cache: Path) -> weights.ResolvedModel:
+def resolve_model(folder: Path, part: str, cache: Path) -> weights.ResolvedModel:
     """The weights that the bundle's manifest names as ``part``.
 
     :raises ModelError: they cannot be had, or are others than those the bundle was made with.

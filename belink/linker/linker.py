@@ -1,7 +1,7 @@
-"""The whole path for one batch of mentions: read this first.
+"""The whole path for one batch of mentions. Read this module first.
 
-    text → mentions (detect) → candidates (retrieve) → what retrieval settles is settled (calibrate)
-         → one forward pass over the options of the rest (rerank) → one calibrated probability → Link or NIL
+    text → mentions (name_finder) → candidates (retrieve) → answers that retrieval settles (calibration)
+         → the re-ranker's logits for the others (reranker) → one calibrated probability → Link or NIL
 
 A :class:`Linker` is a loaded bundle and nothing else: same bundle, same answers.
 """
@@ -18,19 +18,22 @@ from belink import weights
 from belink.declarations import read_stored_linker
 from belink.linker import bundle
 from belink.linker.calibration import Calibration
-from belink.linker.name_finder import NOTHING_LEARNED, Detector, Lexicon
+from belink.linker.name_finder import NOTHING_LEARNED, Lexicon, NameFinder
 from belink.linker.reranker import Reranker
-from belink.linker.token_classifier import Finds, Joined, Tagger
+from belink.linker.token_classifier import CombinedFinder, MentionFinder, TokenClassifier
 from belink.ontology.release import Release, open_release
 from belink.records import Candidate, Concept, Document, Link, Mention
 from belink.retrieval.encoder import DeferredEncoder, Encoder
-from belink.retrieval.index import Encodes, Index
+from belink.retrieval.index import Index, TextEncoder
 from belink.retrieval.retrieve import retrieve
 from belink.text import abbreviations
 
 
 class Linker:
-    """A bundle, loaded: links mentions and texts. Weights are loaded when the first mention needs them."""
+    """A loaded bundle that links mentions and texts.
+
+    Model weights are loaded lazily, on the first mention that needs them. An unambiguous exact name needs none.
+    """
 
     def __init__(self, path: Path, cache: Path, *, model_version: str = "") -> None:
         """Load the bundle at ``path``; ``cache`` holds model weights.
@@ -46,19 +49,19 @@ class Linker:
         self.lineage: dict[str, str] = {**manifest["lineage"], "model_version": model_version}
 
     @cached_property
-    def encoder(self) -> Encodes:
+    def encoder(self) -> TextEncoder:
         """The encoder that made the index's vectors, loaded when a mention that is no name needs it."""
         return DeferredEncoder(self.index.manifest["encoder"], self._load_encoder)
 
     def _load_encoder(self) -> Encoder:
         finetuned = self.path / bundle.ENCODER
         if finetuned.is_dir():
-            return Encoder.adapted(self.declaration.encoder, finetuned)
+            return Encoder.finetuned(self.declaration.encoder, finetuned)
         return Encoder.load(self.declaration.encoder, self.cache)
 
     @cached_property
     def reranker(self) -> Reranker | None:
-        """The re-ranker, or ``None`` for a bundle whose calibration uses retrieval alone."""
+        """The re-ranker; ``None`` for a bundle without an adapter, which links by retrieval alone."""
         adapter = self.path / "adapter"
         if not adapter.is_dir():
             return None
@@ -66,36 +69,35 @@ class Linker:
         return Reranker.load(base, adapter, self.declaration.reranker)
 
     @cached_property
-    def detector(self) -> Finds:
-        """What finds mentions: the ontology's names, a token classifier, or both.
+    def detector(self) -> MentionFinder:
+        """The finder of mentions: the ontology's names, a token classifier, or both.
 
-        :raises ModelError: the classifier cannot be had, or is not the one that the bundle was made with.
+        :raises ModelError: the classifier cannot be fetched, or is not the one that the bundle was made with.
         """
         declared = self.declaration.detector
-        found: list[Finds] = []
+        finders: list[MentionFinder] = []
         if declared.model:
-            found.append(Tagger.load(declared, bundle.same_model(self.path, "detector", self.cache)))
+            finders.append(TokenClassifier.load(declared, bundle.resolve_model(self.path, "detector", self.cache)))
         if declared.names or not declared.model:
             learned = self.path / bundle.LEXICON
             lexicon = (
                 Lexicon.from_dict(json.loads(learned.read_text("utf-8"))) if learned.is_file() else NOTHING_LEARNED
             )
-            found.append(Detector.build(self.index.names(), lexicon))
-        return found[0] if len(found) == 1 else Joined(found)
+            finders.append(NameFinder.build(self.index.names(), lexicon))
+        return finders[0] if len(finders) == 1 else CombinedFinder(finders)
 
     def link(self, mentions: Sequence[Mention], *, min_probability: float | None = None) -> list[Link]:
-        """One answer a mention, in order.
+        """Return one link a mention, in order.
 
         :param min_probability: a concept less probable than this, 0 to 1, is answered as NIL; ``None`` takes
             the declaration's.
         """
-        # The same question asked twice in a batch is answered once.
-        questions = [self._question(mention) for mention in mentions]
-        distinct = dict(zip(questions, mentions, strict=True))
+        keys = [self._answer_key(mention) for mention in mentions]
+        distinct = dict(zip(keys, mentions, strict=True))  # equal questions of a batch are answered once
         asked = list(distinct.values())
         links = self.choose(asked, self.candidates(asked), min_probability=min_probability)
         answers = dict(zip(distinct, links, strict=True))
-        return [replace(answers[of], mention=mention) for of, mention in zip(questions, mentions, strict=True)]
+        return [replace(answers[key], mention=mention) for key, mention in zip(keys, mentions, strict=True)]
 
     def choose(
         self,
@@ -104,7 +106,7 @@ class Linker:
         *,
         min_probability: float | None = None,
     ) -> list[Link]:
-        """One answer a mention, in order, out of the candidates given for it; see :meth:`link`."""
+        """Return one link a mention, in order, chosen from the candidates given for it; see :meth:`link`."""
         bound = self.declaration.min_probability if min_probability is None else min_probability
         answers = zip(mentions, candidates, *self.probabilities(mentions, candidates), strict=True)
         return [self._answer(*answer, bound=bound) for answer in answers]
@@ -145,7 +147,7 @@ class Linker:
         return abbreviations.expand(document)
 
     def candidates(self, mentions: Sequence[Mention], *, hide_own_name: bool = False) -> list[list[Candidate]]:
-        """Distinct concepts for each mention, best first; at most ``retrieval.candidates``."""
+        """Return the candidates of each mention, best first; at most ``retrieval.candidates``."""
         return retrieve(self.index, self.encoder, mentions, self.declaration.retrieval, hide_own_name=hide_own_name)
 
     def search(self, query: str, limit: int = 10) -> list[Candidate]:
@@ -206,24 +208,24 @@ class Linker:
     def probabilities(
         self, mentions: Sequence[Mention], candidates: Sequence[Sequence[Candidate]]
     ) -> tuple[list[np.ndarray], list[str]]:
-        """Per mention: float64 (n_options + 1,) probabilities summing to 1, NIL last; and what decided it."""
+        """Return each mention's probabilities, float64 (n_options + 1,) summing to 1, NIL last, and what decided it."""
         n_options = self.declaration.reranker.options
-        options = [list(of_one[:n_options]) for of_one in candidates]
-        asked = list(zip(mentions, options, strict=True))
-        settled = [self.calibration.settled(*of_one) for of_one in asked]
-        left = [i for i, of_one in enumerate(settled) if of_one is None]
+        options = [list(group[:n_options]) for group in candidates]
+        questions = list(zip(mentions, options, strict=True))
+        settled = [self.calibration.settled(*question) for question in questions]
+        unsettled = [i for i, probabilities in enumerate(settled) if probabilities is None]
         logits: dict[int, np.ndarray] = {}
-        if left and self.reranker is not None:
-            scored = self.reranker.logits([mentions[i] for i in left], [options[i] for i in left])
-            logits = dict(zip(left, scored, strict=True))
-        found = [
-            self.calibration.probabilities(logits.get(i), *asked[i]) if of_one is None else of_one
-            for i, of_one in enumerate(settled)
+        if unsettled and self.reranker is not None:
+            scored = self.reranker.logits([mentions[i] for i in unsettled], [options[i] for i in unsettled])
+            logits = dict(zip(unsettled, scored, strict=True))
+        results = [
+            self.calibration.probabilities(logits.get(i), *questions[i]) if probabilities is None else probabilities
+            for i, probabilities in enumerate(settled)
         ]
-        return found, [_decided_by(of_one, i in logits) for i, of_one in enumerate(options)]
+        return results, [_decided_by(group, i in logits) for i, group in enumerate(options)]
 
-    def _question(self, mention: Mention) -> tuple[str, str, tuple[str, ...], str]:
-        """What the answer depends on: the sentence only where the language model is shown it."""
+    def _answer_key(self, mention: Mention) -> tuple[str, str, tuple[str, ...], str]:
+        """What the answer depends on; the sentence only where the language model reads it."""
         shown = mention.sentence if self.declaration.reranker.sentence else ""
         return (mention.text, mention.long_form, mention.also, shown)
 
@@ -252,9 +254,9 @@ class Linker:
         )
 
 
-def _decided_by(options: Sequence[Candidate], asked: bool) -> str:
+def _decided_by(options: Sequence[Candidate], reranked: bool) -> str:
     if not options:
         return "nothing found"
-    if asked:
+    if reranked:
         return "reranker"
     return "exact" if options[0].exact else "retrieval"

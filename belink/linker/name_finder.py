@@ -65,8 +65,8 @@ class Lexicon:
 NOTHING_LEARNED = Lexicon()
 
 
-class Detector:
-    """Finds the names it was built from. Never changes; safe to share between threads."""
+class NameFinder:
+    """MentionFinder the names it was built from. Never changes; safe to share between threads."""
 
     def __init__(self, names: Sequence[str]) -> None:
         """``names`` are folded and distinct; use :meth:`build`."""
@@ -84,7 +84,7 @@ class Detector:
         )
 
     @classmethod
-    def build(cls, names: Iterable[str], lexicon: Lexicon = NOTHING_LEARNED, *, shortest: int = 4) -> "Detector":
+    def build(cls, names: Iterable[str], lexicon: Lexicon = NOTHING_LEARNED, *, shortest: int = 4) -> "NameFinder":
         """A detector of ``names``, which are as ``normalise`` gives them; about 2 s for 100,000 on one core.
 
         :param shortest: names of fewer characters are found only where the text itself defines them.
@@ -150,7 +150,7 @@ def learn(names: Iterable[str], documents: Sequence[Document]) -> Lexicon:
     names = set(names)
     texts = (normalise(m.text) for document in documents for m in document.mentions if not m.spans)
     extra = frozenset(texts) - names
-    detector = Detector.build(names, Lexicon(extra=extra))
+    detector = NameFinder.build(names, Lexicon(extra=extra))
     seen: Counter[str] = Counter()
     right: Counter[str] = Counter()
     for document in documents:

@@ -1,8 +1,8 @@
-"""(mention, candidates) → logits of the option letters, from one forward pass and nothing generated.
+"""Mention and candidates → logits of the option letters, by one forward pass of a language model.
 
-The model's output layer is replaced by its rows for the letters, in float32: a 49,152-word vocabulary is never
-multiplied, and bfloat16 never rounds the few numbers that matter. Questions are padded on the right, where a causal
-model cannot look, so a batch needs no attention mask and answers as its questions would one by one.
+Nothing is generated. The model's output layer is replaced by its rows for the letters, in float32, so that a vocabulary
+of 49,152 tokens is never multiplied and bfloat16 never rounds the few numbers that matter. Questions are padded on the
+right, where a causal model cannot look, so a batch needs no attention mask and has the logits of its questions alone.
 """
 
 import logging
@@ -32,7 +32,7 @@ _MERGED_EXACTLY = 3_000_000_000  # parameters up to which an adapter is merged i
 
 
 class Reranker:
-    """A base model with its adapter merged, ready to be asked."""
+    """A base model with its LoRA adapter merged."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class Reranker:
         self.form = form
         self.config = config
         self.device = device
-        self.fingerprint = fingerprint  # 16 hex digits; equal for equal answers, up to the device's rounding
+        self.fingerprint = fingerprint  # 16 hex digits; equal fingerprints give equal logits, up to rounding
 
     @classmethod
     def load(
@@ -56,27 +56,32 @@ class Reranker:
         config: "declarations.RerankerConfig",
         device: str | None = None,
     ) -> "Reranker":
-        """The re-ranker made of ``base`` and, where there is one, the adapter that ``train`` wrote.
+        """Return the re-ranker of ``base`` and, where there is one, the adapter that training wrote.
 
         :param device: "cuda", "mps", "cpu"; ``None`` takes the best there is.
         :raises ModelError: weights that cannot be loaded, an adapter of another base model or question format, or a
             tokenizer without single-token letters.
         """
-        fingerprint = {"base": base.sha256, "prompts": prompts.VERSION, "adapter": None, **_asking(config)}
+        fingerprint = {
+            "base": base.sha256,
+            "prompts": prompts.VERSION,
+            "adapter": None,
+            **_fingerprint_settings(config),
+        }
         if adapter is not None:
-            fingerprint["adapter"] = _checked(adapter, base, config)
-        place, dtype = choose_device(device)
+            fingerprint["adapter"] = _check_adapter(adapter, base, config)
+        torch_device, dtype = choose_device(device)
         form = prompts.form(load_tokenizer(base), config)
         model = load_model(base, form)
         if adapter is not None:
-            model = _merged(model, adapter)
-        model = rounded(model.eval().requires_grad_(False), dtype).to(place)
-        return cls(model, form, config, place, artefacts.key(fingerprint))
+            model = _merge(model, adapter)
+        model = cast(model.eval().requires_grad_(False), dtype).to(torch_device)
+        return cls(model, form, config, torch_device, artefacts.key(fingerprint))
 
     def logits(
         self, mentions: Sequence[Mention], candidates: Sequence[Sequence[Candidate]]
     ) -> "list[NDArray[np.float32]]":
-        """One float32 array (n_options + 1,) a mention, "None of the above" last; only differences mean anything.
+        """Return a float32 array (n_options + 1,) a mention, "None of the above" last; only differences mean anything.
 
         Options are shown in the order given. A mention without candidates gets ``[0.0]``. Where
         ``config.orders`` is above 1, the mean of the log-probabilities over that many orders of the options.
@@ -107,24 +112,24 @@ class Reranker:
         return [answer / np.float32(max(n, 1)) for answer, n in zip(answers, times, strict=True)]
 
     def _score(self, questions: Sequence[tuple[int, ...]]) -> "list[NDArray[np.float32]]":
-        """All letters' logits at each question's last token; the same question is asked once."""
+        """Return all letters' logits at each question's last token; equal questions share a forward pass."""
         import torch
 
         distinct = list(dict.fromkeys(questions))
         distinct.sort(key=len, reverse=True)  # the longest batch first, so that too little memory shows at once
-        found: dict[tuple[int, ...], NDArray[np.float32]] = {}
+        letters_of: dict[tuple[int, ...], NDArray[np.float32]] = {}
         with torch.inference_mode():
             for batch in batches([len(question) for question in distinct], self.config.batch_tokens):
                 rows = [distinct[i] for i in batch]
                 ids, last = pad(rows)
                 out = self.model(input_ids=ids.to(self.device), use_cache=False).logits
                 letters = out[torch.arange(len(rows)), last.to(self.device)].float().cpu().numpy()
-                found.update(zip(rows, letters, strict=True))
-        return [found[question] for question in questions]
+                letters_of.update(zip(rows, letters, strict=True))
+        return [letters_of[question] for question in questions]
 
 
 def load_tokenizer(base: "ResolvedModel") -> Any:
-    """The base model's tokenizer.
+    """Return the base model's tokenizer.
 
     :raises ModelError: there is none that transformers can read.
     """
@@ -139,9 +144,11 @@ def load_tokenizer(base: "ResolvedModel") -> Any:
 
 
 def load_model(base: "ResolvedModel", form: prompts.Form) -> Any:
-    """The base model with its output layer cut to the letters of ``form``: logits (batch, tokens, n_letters) float32.
+    """Return the base model with its output layer cut to the letters of ``form``.
 
-    All other weights are in the precision they are stored in; see :func:`rounded`.
+    Its logits are float32 (batch, tokens, n_letters).
+
+    All other weights are in the precision they are stored in; see :func:`cast`.
 
     :raises ModelError: no causal language model that transformers can read.
     """
@@ -174,8 +181,8 @@ def with_letters(model: Any, form: prompts.Form) -> Any:
     return model
 
 
-def rounded(model: Any, dtype: "torch.dtype") -> Any:
-    """``model`` in ``dtype``, but for the letters' rows, which stay in float32."""
+def cast(model: Any, dtype: "torch.dtype") -> Any:
+    """Convert ``model`` to ``dtype``, but for the letters' rows, which stay in float32."""
     import torch
 
     head = model.get_output_embeddings()
@@ -207,27 +214,27 @@ def batches(lengths: Sequence[int], tokens: int) -> Iterator[range]:
         yield range(start, len(lengths))
 
 
-def asking(config: "declarations.RerankerConfig") -> dict[str, Any]:
-    """The settings that an adapter must be asked with as it was trained."""
+def question_settings(config: "declarations.RerankerConfig") -> dict[str, Any]:
+    """Return the settings of a question that must be those the adapter was trained with."""
     return config.model_dump(include={"format", "sentence", "sentence_words"})
 
 
-def _asking(config: "declarations.RerankerConfig") -> dict[str, Any]:
+def _fingerprint_settings(config: "declarations.RerankerConfig") -> dict[str, Any]:
     return config.model_dump(include={"format", "sentence", "sentence_words", "max_length", "orders"})
 
 
-def _orders(n: int, wanted: int) -> list[list[int]]:
-    """``wanted`` orders of ``n`` options (fewer where there are not as many): as given, reversed, then turned."""
+def _orders(n: int, n_orders: int) -> list[list[int]]:
+    """Return ``n_orders`` orders of ``n`` options (or all there are): as given, reversed, then rotated."""
     if n == 0:
         return []
     given = list(range(n))
-    turned = [given[step:] + given[:step] for step in range(1, n)]
-    distinct = dict.fromkeys(tuple(order) for order in [given, given[::-1], *turned])
-    return [list(order) for order in list(distinct)[:wanted]]
+    rotated = [given[step:] + given[:step] for step in range(1, n)]
+    distinct = dict.fromkeys(tuple(order) for order in [given, given[::-1], *rotated])
+    return [list(order) for order in list(distinct)[:n_orders]]
 
 
-def _checked(adapter: Path, base: "ResolvedModel", config: "declarations.RerankerConfig") -> str:
-    """The sha256 of the adapter's weights, once it is known to belong to this base model and question."""
+def _check_adapter(adapter: Path, base: "ResolvedModel", config: "declarations.RerankerConfig") -> str:
+    """Check that the adapter belongs to this base model and question format; return the sha256 of its weights."""
     try:
         manifest = artefacts.read_manifest(adapter)
     except BelinkError as error:
@@ -239,10 +246,11 @@ def _checked(adapter: Path, base: "ResolvedModel", config: "declarations.Reranke
             f"{manifest.get('base', {}).get('reference')} ({str(found)[:12]}…); train it again"
         )
     trained = (manifest.get("prompts"), manifest.get("asking"))
-    if trained != (prompts.VERSION, asking(config)):
+    expected = (prompts.VERSION, question_settings(config))
+    if trained != expected:
         raise ModelError(
-            f"{adapter}: expected an adapter trained on questions {(prompts.VERSION, asking(config))}, found "
-            f"{trained}; train it again or declare the same format"
+            f"{adapter}: expected an adapter trained on questions {expected}, found {trained}; train it again or "
+            "declare the same format"
         )
     weights = adapter / "adapter_model.safetensors"
     if not weights.is_file():
@@ -250,7 +258,7 @@ def _checked(adapter: Path, base: "ResolvedModel", config: "declarations.Reranke
     return artefacts.sha256(weights)
 
 
-def _merged(model: Any, adapter: Path) -> Any:
+def _merge(model: Any, adapter: Path) -> Any:
     import torch
     from peft import PeftModel
 

@@ -24,7 +24,7 @@ _TOGETHER = 8  # windows a forward pass
 _BEGINS, _ENDS = frozenset("BSU"), frozenset("SUEL")  # BIO, BIOES and BILOU
 
 
-class Finds(Protocol):
+class MentionFinder(Protocol):
     """What finds mentions in a text."""
 
     def find(self, text: str, *, document: str = "", sentences: Sequence[Span] = ()) -> list[Mention]:
@@ -40,7 +40,7 @@ class _Word:
     score: float
 
 
-class Tagger:
+class TokenClassifier:
     """A token classifier that finds mentions. One thread at a time."""
 
     def __init__(self, model: Any, tokenizer: Any, config: DetectorConfig) -> None:
@@ -144,10 +144,10 @@ class Tagger:
             yield word
 
 
-class Joined:
+class CombinedFinder:
     """What several find, the longest where they overlap."""
 
-    def __init__(self, finders: Sequence[Finds]) -> None:
+    def __init__(self, finders: Sequence[MentionFinder]) -> None:
         self._finders = finders
 
     def find(self, text: str, *, document: str = "", sentences: Sequence[Span] = ()) -> list[Mention]:

@@ -1,4 +1,4 @@
-"""Texts → float32 unit vectors, through sentence-transformers."""
+"""Texts → float32 unit vectors, by sentence-transformers."""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +24,7 @@ _TRACKED_FROM = 20_000  # texts from which on progress is reported
 
 
 class Encoder:
-    """A sentence encoder. Its weights are loaded when the first text is encoded; one per process is enough."""
+    """A sentence encoder. Its weights are loaded when the first text is encoded."""
 
     def __init__(self, config: EncoderConfig, resolved: weights.ResolvedModel) -> None:
         self._config = config
@@ -36,15 +36,15 @@ class Encoder:
 
     @classmethod
     def load(cls, config: EncoderConfig, cache: Path) -> Self:
-        """The encoder that a linker declares; it runs on CUDA, MPS or the CPU, whichever is there.
+        """Return the encoder that a linker declares; it runs on CUDA, MPS or the CPU, whichever is there.
 
-        :raises ModelError: the reference cannot be resolved, or (once it is used) the folder holds no encoder.
+        :raises ModelError: the reference cannot be resolved, or, on first use, the folder holds no encoder.
         """
         return cls(config, weights.resolve(config.model, cache))
 
     @classmethod
-    def adapted(cls, config: EncoderConfig, folder: Path) -> Self:
-        """The encoder that adaptation left in ``folder``: it pools as it says itself."""
+    def finetuned(cls, config: EncoderConfig, folder: Path) -> Self:
+        """Return the fine-tuned encoder in ``folder``, which pools as its own modules.json says."""
         return cls(config.model_copy(update={"pooling": "model"}), weights.resolve(f"path:{folder}", folder))
 
     @property
@@ -73,7 +73,7 @@ class Encoder:
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """float32 (n, dimension): one unit row a text, in order; the same text twice is encoded once."""
-        return encoded(self._model, texts, self._config.batch_size)
+        return encode(self._model, texts, self._config.batch_size)
 
 
 class DeferredEncoder:
@@ -107,7 +107,7 @@ class DeferredEncoder:
         return self._encoder.encode(texts)
 
 
-def encoded(model: "SentenceTransformer", texts: Sequence[str], batch_size: int = 64) -> np.ndarray:
+def encode(model: "SentenceTransformer", texts: Sequence[str], batch_size: int = 64) -> np.ndarray:
     """float32 (n, dimension): one unit row a text, in order; the same text twice is encoded once."""
     distinct: dict[str, int] = {}
     rows = [distinct.setdefault(text, len(distinct)) for text in texts]

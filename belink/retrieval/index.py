@@ -1,11 +1,11 @@
-"""Names → vectors ↔ FAISS, borrowing from the index before.
+"""The index of a linker: the names of its releases, each once, with trigram vectors and dense vectors.
 
-An index belongs to a linker: the names of one or several releases, each name once, with its owners. A vector belongs to
-(encoder, normalised name), so the index of a new release copies every vector that the one before has and encodes the
-rest. What was encoded when a build is killed is kept beside the index and used by the next attempt.
+A dense vector depends on the encoder and the normalised name only. So the index of a new release copies every vector
+that the previous index has and encodes the rest. Vectors encoded before a build is killed are kept beside the index
+and used by the next attempt.
 
-Vectors are compared exactly up to ``retrieval.exact_below`` names. Above, FAISS proposes neighbours from compressed
-codes, which the stored vectors then rank; ``tests/benchmarks/bench_scale.py`` compares recipes.
+Dense vectors are compared exactly up to ``retrieval.exact_below`` names. Above, FAISS proposes neighbours from
+compressed codes, which the stored vectors then rank; ``tests/benchmarks/bench_scale.py`` compares recipes.
 """
 
 import logging
@@ -27,17 +27,17 @@ from belink.ontology.release import Release, open_release
 from belink.records import Candidate
 from belink.retrieval import name_table, trigrams
 from belink.retrieval.name_table import NameTable
-from belink.retrieval.vectors import FEWEST, RECIPE, ROWS, STORED, Vectors, compress, measured, parts
+from belink.retrieval.vectors import FEWEST, RECIPE, ROWS, STORED, Vectors, compress, measure_recall, parts
 from belink.text import normalise
 
 log = logging.getLogger(__name__)
 
 FORMAT = 2
-_SHARD = 8_192  # names encoded between two writes to the disk; what a killed build loses at most
+_SHARD = 8_192  # names encoded between two writes to the disk: a killed build loses no more
 
 
-class Encodes(Protocol):
-    """What an index asks of an encoder."""
+class TextEncoder(Protocol):
+    """An encoder of texts, as an index uses it."""
 
     @property
     def fingerprint(self) -> str: ...
@@ -65,12 +65,12 @@ NOT_CONTENT = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IndexReport:
-    """What building an index cost and gave."""
+    """The outcome of building an index."""
 
     path: Path
     names: int
-    encoded: int  # names whose vectors were made
-    reused: int  # names whose vectors an earlier index had
+    encoded: int  # names that were encoded
+    reused: int  # names whose vectors were copied from an earlier index
     recall_at_10: float  # against exact search, 0 to 1
     seconds: float
 
@@ -78,12 +78,12 @@ class IndexReport:
 def build_index(
     releases: Sequence[Path],
     linker: LinkerConfig,
-    encoder: Encodes,
+    encoder: TextEncoder,
     target_parent: Path,
     previous: Path | None = None,
     precedents: Sequence[tuple[str, str]] = (),
 ) -> IndexReport:
-    """The index of ``releases`` under ``target_parent``; the one already there, where nothing changed.
+    """Build the index of ``releases`` under ``target_parent`` and return its report; reuse it where nothing changed.
 
     :param precedents: text and concept id of annotated mentions; they propose concepts as names do.
     :param previous: an index to borrow vectors from; one of another encoder or normalisation lends nothing.
@@ -112,7 +112,7 @@ def build_index(
 
 
 def _about(
-    releases: Sequence[Path], linker: LinkerConfig, encoder: Encodes, precedents: Sequence[tuple[str, str]]
+    releases: Sequence[Path], linker: LinkerConfig, encoder: TextEncoder, precedents: Sequence[tuple[str, str]]
 ) -> dict[str, Any]:
     """Everything that determines an index."""
     content = artefacts.content(linker, NOT_CONTENT, but=["retrieval.exact_below"])
@@ -144,14 +144,14 @@ def _lender(previous: Path | None, about: dict[str, Any]) -> "Index | None":
     if any(manifest.get(key) != about[key] for key in ("format", "encoder")):
         log.info("%s was made by another encoder; every name is encoded again", previous)
         return None
-    return Index(previous, manifest)  # by whatever rules names were normalised, a vector belongs to what came of it
+    return Index(previous, manifest)  # the rules of normalising may differ: a vector belongs to the normalised name
 
 
 def _fill(
     folder: Path,
     releases: Sequence[Path],
     linker: LinkerConfig,
-    encoder: Encodes,
+    encoder: TextEncoder,
     lender: "Index | None",
     work: Path,
     precedents: Sequence[tuple[str, str]],
@@ -170,8 +170,8 @@ def _fill(
     if table.n_names >= max(linker.retrieval.exact_below, FEWEST):
         compress(folder)
     counts = {"names": table.n_names, "concepts": table.n_concepts, "dimension": encoder.dimension}
-    found = measured(folder, linker.evaluation.index_queries)
-    return {**counts, **found, "encoded": encoded, "reused": table.n_names - encoded}
+    recall = measure_recall(folder, linker.evaluation.index_queries)
+    return {**counts, **recall, "encoded": encoded, "reused": table.n_names - encoded}
 
 
 def _of_release(release: Release, prefixes: Sequence[str]) -> name_table.OfRelease:
@@ -183,8 +183,8 @@ def _of_release(release: Release, prefixes: Sequence[str]) -> name_table.OfRelea
     )
 
 
-def _fill_vectors(folder: Path, table: NameTable, encoder: Encodes, lender: "Index | None", work: Path) -> int:
-    """Write the vectors of all names; the number of those that had to be encoded."""
+def _fill_vectors(folder: Path, table: NameTable, encoder: TextEncoder, lender: "Index | None", work: Path) -> int:
+    """Write the vectors of all names and return how many had to be encoded."""
     vectors = np.lib.format.open_memmap(
         folder / STORED, mode="w+", dtype=np.float16, shape=(table.n_names, encoder.dimension)
     )
@@ -195,14 +195,16 @@ def _fill_vectors(folder: Path, table: NameTable, encoder: Encodes, lender: "Ind
             vectors[here[part]] = lender.vectors.stored[there[part]]
         missing[here] = False
     rows = np.flatnonzero(missing)
-    for part, shard in _encoded(table, rows, encoder, work):
+    for part, shard in _encode_missing(table, rows, encoder, work):
         vectors[rows[part]] = shard
     vectors.flush()
     return len(rows)
 
 
-def _encoded(table: NameTable, rows: np.ndarray, encoder: Encodes, work: Path) -> Iterator[tuple[slice, np.ndarray]]:
-    """Each part of ``rows`` with its vectors, float16; those of an attempt that was killed are read back."""
+def _encode_missing(
+    table: NameTable, rows: np.ndarray, encoder: TextEncoder, work: Path
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield each part of ``rows`` with its vectors, float16; those of a killed attempt are read back."""
     work.mkdir(exist_ok=True)
     for part in parts(len(rows), _SHARD):
         names = list(table.names(rows[part]))
@@ -218,7 +220,7 @@ def _encoded(table: NameTable, rows: np.ndarray, encoder: Encodes, work: Path) -
 
 
 class Index:
-    """An index, opened for reading: memory-mapped, but for compressed codes. Several threads may call its methods."""
+    """An index opened for reading, memory-mapped but for compressed codes. Several threads may call its methods."""
 
     def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
         self.path = path
@@ -243,7 +245,7 @@ class Index:
                 )
         return cls(path, manifest)
 
-    def check(self, encoder: Encodes) -> None:
+    def check(self, encoder: TextEncoder) -> None:
         """:raises IndexMismatch: the vectors were made by another encoder."""
         if encoder.fingerprint != self.manifest["encoder"]:
             raise IndexMismatch(
@@ -255,7 +257,7 @@ class Index:
         return self.table.concept_row(concept_id) >= 0
 
     def candidate(self, concept_id: str) -> Candidate:
-        """A concept by its id, as search answers with it.
+        """Return a concept by its id, as a search result.
 
         :raises KeyError: it is not in the index.
         """
@@ -266,7 +268,7 @@ class Index:
         return Candidate(**concept, name=concept["label"], scope="label", score=1.0)  # type: ignore[arg-type]
 
     def names(self) -> Iterator[str]:
-        """Every normalised name once."""
+        """Return every normalised name once."""
         return self.table.names()
 
     @cached_property

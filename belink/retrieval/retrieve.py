@@ -23,7 +23,7 @@ from belink.declarations import RetrievalConfig
 from belink.records import Candidate, Evidence, Mention
 from belink.retrieval import evidence
 from belink.retrieval.groups import Groups, expand
-from belink.retrieval.index import Encodes, Index
+from belink.retrieval.index import Index, TextEncoder
 from belink.retrieval.name_table import MENTION, SCOPES
 from belink.retrieval.queries import QueryBatch
 
@@ -64,7 +64,7 @@ class _RankedConcepts:
 
 def retrieve(
     index: Index,
-    encoder: Encodes,
+    encoder: TextEncoder,
     mentions: Sequence[Mention],
     config: RetrievalConfig,
     *,
@@ -92,7 +92,7 @@ def retrieve(
 
 
 def _retrieve_batch(
-    index: Index, encoder: Encodes, batch: QueryBatch, config: RetrievalConfig, limit: int
+    index: Index, encoder: TextEncoder, batch: QueryBatch, config: RetrievalConfig, limit: int
 ) -> list[list[Candidate]]:
     if not batch.texts or not index.table.n_names:
         return [[] for _ in batch.first_text]
@@ -114,7 +114,7 @@ def _retrieve_batch(
 class _QueryVectors:
     """The vectors of a batch's texts, made when they are first needed. Those of texts that are names are stored."""
 
-    def __init__(self, index: Index, encoder: Encodes, batch: QueryBatch) -> None:
+    def __init__(self, index: Index, encoder: TextEncoder, batch: QueryBatch) -> None:
         self._index, self._encoder, self._batch = index, encoder, batch
 
     @cached_property

@@ -1,10 +1,10 @@
-"""Names ↔ sparse vectors of character trigrams (TF-IDF), and the nearest names of a query.
+"""Character trigrams of names as sparse TF-IDF vectors, and the nearest names of a query.
 
-scikit-learn makes the vectors, sparse_dot_topn finds the nearest; on the 542,995 chemical names of MeSH nothing
-compared in ``tests/benchmarks/bench_lexical.py`` found more of the right concepts among ten or twenty. The search
-looks at rare trigrams only (twice as fast there, the same recall); its finds are then compared by all of them.
+scikit-learn makes the vectors and sparse_dot_topn searches them. On the 542,995 chemical names of MeSH none of the
+methods in ``tests/benchmarks/bench_lexical.py`` finds more of the right concepts among ten or twenty. The search reads
+rare trigrams only (twice as fast there, the same recall); the names that it finds are then compared by all trigrams.
 
-Everything lies in arrays that are memory-mapped: nothing is unpickled.
+All data are memory-mapped arrays; nothing is unpickled. scikit-learn is imported only for texts that are no names.
 """
 
 import json
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 _BUCKETS = 1 << 20
 _SHARD = 100_000  # names turned into vectors at a time
-_RARE = 0.05  # the search leaves out trigrams that more than this share of the names has,
-_ALWAYS_SEARCHED = 1_000  # unless no more names than this have it
+_RARE = 0.05  # trigrams in a larger share of the names are not searched,
+_ALWAYS_SEARCHED = 1_000  # unless they are in no more names than this
 _PARTS = ("data", "indices", "indptr")
 
 

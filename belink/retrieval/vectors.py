@@ -1,7 +1,8 @@
-"""Stored vectors, searched: exactly while there are few, by FAISS's compressed codes and a second look at more.
+"""The dense vectors of an index and their nearest-neighbour search, exact or compressed.
 
-Vectors are unit rows of float16 in one file, memory-mapped. The codes of a compressed index are read into memory: some
-80 bytes a name. Only this module imports faiss.
+Vectors are unit rows of float16 in one memory-mapped file. Few are compared exactly. Of many, FAISS proposes neighbours
+from compressed codes, which are read into memory (some 80 bytes a name), and the stored vectors rank them. Only this
+module imports faiss.
 """
 
 import mmap
@@ -17,27 +18,27 @@ if TYPE_CHECKING:
     import faiss
 
 RECIPE = "PCA{dimension},L2norm,IVF{lists},PQ{dimension}x4fs"
-"""Of a compressed index, for ``faiss.index_factory``: four bits a dimension, compared by table look-ups in registers.
+"""The recipe of a compressed index for ``faiss.index_factory``: four bits a dimension, compared in registers.
 
-Without L2norm it reads twice the lists for the same recall; eight bits a dimension take twice the room and time.
+Without L2norm a search reads twice the lists for the same recall. Eight bits a dimension take twice the room and time.
 """
 
 STORED = "vectors.npy"
 COMPRESSED = "index.faiss"
 ROWS = 65_536  # vectors copied or added at a time
-FEWEST = 1_000  # vectors that a compressed index can be trained on
+FEWEST = 1_000  # vectors that a compressed index needs for its training
 _SAMPLE = 262_144  # vectors that a compressed index is trained on, at most
-_PROPOSED = 10  # neighbours that a compressed index proposes for each one asked for
+_PROPOSED = 10  # neighbours that a compressed index proposes for each one queries for
 _PROPOSED_AT_LEAST = 400
-_LISTS_READ = 32  # of a compressed index, for each query; half as many more
-_RECALL = 0.99  # until recall@10 is this
+_LISTS_READ = 32  # lists of a compressed index read a query; raised by half at a time until the recall is reached
+_RECALL = 0.99  # recall@10 against exact search
 
 
 class Vectors:
     """The vectors of an index. Methods may be called from several threads."""
 
     def __init__(self, folder: Path, lists_read: int | None = None) -> None:
-        """Open what lies in ``folder``.
+        """Open the vectors in ``folder``.
 
         :param lists_read: of a compressed index, for each query.
         """
@@ -45,20 +46,22 @@ class Vectors:
         self._lists_read = lists_read or _LISTS_READ
         self.stored: np.ndarray = np.load(folder / STORED, mmap_mode="r")  # float16 (n, dimension), unit rows
 
-    def search(self, asked: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows int64 (n, k) and cosines float32 (n, k) of the nearest, best first; row -1 where there are fewer.
+    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the nearest neighbours, best first: rows int64 (n, k) and cosines float32 (n, k).
 
-        :param asked: float32 (n, dimension), unit rows.
+        Where there are fewer than k, the row is -1.
+
+        :param queries: float32 (n, dimension), unit rows.
         """
-        if not len(asked) or not k:
-            return np.empty((len(asked), k), np.int64), np.empty((len(asked), k), np.float32)
+        if not len(queries) or not k:
+            return np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
         if self._compressed is None:
-            scores, rows = self._exact.search(asked, k)
+            scores, rows = self._exact.search(queries, k)
             return rows, scores
-        _, proposed = self._compressed.search(asked, max(_PROPOSED * k, _PROPOSED_AT_LEAST))
+        _, proposed = self._compressed.search(queries, max(_PROPOSED * k, _PROPOSED_AT_LEAST))
         which, at = np.nonzero(proposed >= 0)
         scores = np.full(proposed.shape, -np.inf, np.float32)
-        scores[which, at] = self.cosines(asked, which, proposed[which, at])
+        scores[which, at] = self.cosines(queries, which, proposed[which, at])
         best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         return np.take_along_axis(proposed, best, axis=1), np.take_along_axis(scores, best, axis=1)
 
@@ -66,11 +69,14 @@ class Vectors:
         """float32 (n, dimension): the vectors in ``rows``."""
         return to_float32(np.take(self._rows, rows, axis=0))
 
-    def cosines(self, asked: np.ndarray, which: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """float32 (n,), -1 to 1: the cosine of ``asked[which[i]]`` and the vector in ``rows[i]``; ``which`` ascends."""
+    def cosines(self, queries: np.ndarray, which: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return float32 (n,), -1 to 1: the cosine of ``queries[which[i]]`` and the vector in ``rows[i]``.
+
+        :param which: int64 (n,), ascending.
+        """
         cosines = np.empty(len(rows), np.float32)
-        bounds = np.searchsorted(which, np.arange(len(asked) + 1))
-        for vector, start, end in zip(asked, bounds[:-1], bounds[1:], strict=True):
+        bounds = np.searchsorted(which, np.arange(len(queries) + 1))
+        for vector, start, end in zip(queries, bounds[:-1], bounds[1:], strict=True):
             cosines[start:end] = self.of(rows[start:end]) @ vector
         return cosines.clip(-1, 1)
 
@@ -140,7 +146,7 @@ def parts(n: int, size: int) -> Iterator[slice]:
 
 
 def at_random(path: Path) -> np.ndarray:
-    """The array in ``path``, memory-mapped for rows from anywhere: some disks read 8 MiB ahead for every one."""
+    """Return the array in ``path``, memory-mapped for random access: without the advice some disks read 8 MiB a row."""
     array: Any = np.load(path, mmap_mode="r")
     if hasattr(array.base, "madvise"):
         array.base.madvise(mmap.MADV_RANDOM)
@@ -164,23 +170,23 @@ def compress(folder: Path) -> None:
     faiss.write_index(index, str(folder / COMPRESSED))
 
 
-def measured(folder: Path, n: int) -> dict[str, Any]:
-    """The recall of the index in ``folder``, and how many lists a compressed one reads to reach it.
+def measure_recall(folder: Path, n: int) -> dict[str, Any]:
+    """Return ``recall_at_10`` of the index in ``folder``, and ``lists_read``, how many lists a search reads for it.
 
-    Recall is the share of the ten nearest that a search finds, over ``n`` vectors asked for their neighbours, not
-    themselves; one as near as the tenth counts as one of the ten.
+    Recall is the share of the ten nearest neighbours that a search returns, over ``n`` stored vectors, the vector
+    itself left out. A neighbour as near as the tenth counts as one of the ten.
     """
     stored = Vectors(folder).stored
     n, k = min(n, len(stored)), min(10, len(stored) - 1)
     if k < 1 or n < 1:
         return {"recall_at_10": 1.0, "lists_read": _LISTS_READ}
-    asked = np.asarray(stored[:n], np.float32)  # a random sample: rows are in the order of a hash
-    tenth = _without_self(*nearest_exactly(stored, asked, k + 1))[:, k - 1]
+    queries = np.asarray(stored[:n], np.float32)  # a random sample: rows are in the order of a hash
+    tenth = _without_self(*nearest_exactly(stored, queries, k + 1))[:, k - 1]
     vectors, lists_read = Vectors(folder), _LISTS_READ
     while True:
         vectors.read_lists(lists_read)
-        found = _without_self(*vectors.search(asked, k + 1))[:, :k]
-        recall = float((found >= tenth[:, None] - 1e-4).mean())
+        scores = _without_self(*vectors.search(queries, k + 1))[:, :k]
+        recall = float((scores >= tenth[:, None] - 1e-4).mean())
         more = lists_read + (lists_read + 1) // 2
         if recall >= _RECALL or more > vectors.n_lists:
             return {"recall_at_10": round(recall, 4), "lists_read": lists_read}
@@ -188,19 +194,19 @@ def measured(folder: Path, n: int) -> dict[str, Any]:
 
 
 def _without_self(rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """The scores, best first, of what query i found other than row i."""
+    """The scores of the neighbours of vector i other than itself, best first."""
     others = np.where(rows == np.arange(len(rows))[:, None], -np.inf, scores)
     return -np.sort(-others, axis=1)
 
 
-def nearest_exactly(vectors: np.ndarray, asked: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows int64 (n, k) and scores float32 (n, k) of the nearest of ``vectors``, read part by part."""
+def nearest_exactly(vectors: np.ndarray, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows int64 (n, k) and scores float32 (n, k) of the nearest of ``vectors``, read part by part."""
     import faiss
 
-    merged = faiss.ResultHeap(len(asked), k, keep_max=True)
+    merged = faiss.ResultHeap(len(queries), k, keep_max=True)
     for part in parts(len(vectors), ROWS):
         shard = vectors[part].astype(np.float32)
-        scores, rows = faiss.knn(asked, shard, min(k, len(shard)), metric=faiss.METRIC_INNER_PRODUCT)
+        scores, rows = faiss.knn(queries, shard, min(k, len(shard)), metric=faiss.METRIC_INNER_PRODUCT)
         merged.add_result(scores, rows + part.start)
     merged.finalize()
     return merged.I, merged.D

@@ -210,9 +210,9 @@ def dense_recall(model: Any, names: ConceptNames, mentions: Sequence[Mention]) -
         return None
     pool = _recall_pool(names, {g for _, gold in queries for g in gold})
     owner = np.repeat(np.arange(len(pool)), [len(of_one) for of_one in pool.values()])
-    vectors = encode.encoded(model, [name for of_one in pool.values() for name in of_one])
+    vectors = encode.encode(model, [name for of_one in pool.values() for name in of_one])
     ordered = sorted(queries)
-    cosines = encode.encoded(model, [text for text, _ in ordered]) @ vectors.T  # (queries, names)
+    cosines = encode.encode(model, [text for text, _ in ordered]) @ vectors.T  # (queries, names)
     starts = np.searchsorted(owner, np.arange(len(pool)))
     by_concept = np.maximum.reduceat(cosines, starts, axis=1)  # (queries, concepts)
     nearest = np.argsort(-by_concept, axis=1, kind="stable")[:, :_K]

@@ -166,7 +166,7 @@ def _kept(
             small.layer_types = small.layer_types[:layers]
         # Of the vocabulary only the letters are looked up, and nothing of it is saved.
         small.vocab_size, small.pad_token_id = max(form.letter_ids) + 1, None
-        model = add_adapter(rerank.rounded(rerank.with_letters(_of(small), form), dtype), every)
+        model = add_adapter(rerank.cast(rerank.with_letters(_of(small), form), dtype), every)
         kept.append(saved(model.to(place).train(), question))
     one, two = kept
     return max(2 * one - two, 0), two - one

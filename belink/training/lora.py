@@ -97,12 +97,12 @@ def train(
     ]
     identity = _identity(examples, base, training, reranker)
     work = checkpoints.prepare_work(work or target.with_name(f".work-{target.name}"), identity)
-    model = add_adapter(rerank.rounded(rerank.load_model(base, form), dtype), training)
+    model = add_adapter(rerank.cast(rerank.load_model(base, form), dtype), training)
     outcome = _run(model, examples, training, work, chosen)
     manifest = {
         "format": FORMAT,
         "prompts": prompts.VERSION,
-        "asking": rerank.asking(reranker),
+        "asking": rerank.question_settings(reranker),
         "base": {"reference": base.reference, "sha256": base.sha256},
         "reranker": reranker.model_dump(mode="json"),
         "training": training.model_dump(mode="json"),
@@ -293,7 +293,7 @@ def _identity(
 ) -> str:
     """Return 16 hex digits that name everything training depends on."""
     content = [(example.tokens, example.answer, example.n_letters) for example in examples]
-    return artefacts.key([base.sha256, training.model_dump(mode="json"), rerank.asking(reranker), content])
+    return artefacts.key([base.sha256, training.model_dump(mode="json"), rerank.question_settings(reranker), content])
 
 
 def _save(model: Any, folder: Path, base: "ResolvedModel") -> None:

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from belink.corpora.files import read_corpus
-from belink.linker.name_finder import Detector, Lexicon, fold, learn
+from belink.linker.name_finder import Lexicon, NameFinder, fold, learn
 from belink.records import Document, Mention
 from belink.text.normalise import normalise
 
@@ -23,10 +23,10 @@ NAMES = [
     "HIVD", "2019", "Breast cancer type 1 of women",
     "(+)-pentazocine toxicity",
 ]  # fmt: skip
-DETECTOR = Detector.build(normalise(name) for name in NAMES)
+DETECTOR = NameFinder.build(normalise(name) for name in NAMES)
 
 
-def found(text: str, detector: Detector = DETECTOR) -> list[str]:
+def found(text: str, detector: NameFinder = DETECTOR) -> list[str]:
     mentions = detector.find(text)
     assert all(m.text == text[m.start : m.end] for m in mentions)
     assert all(m.sentence == text[m.sentence_start : m.sentence_start + len(m.sentence)] for m in mentions)
@@ -136,7 +136,7 @@ def test_matching_agrees_with_looking_at_every_run_of_words(names: list[str], wo
         ends = [to for to in range(len(words), at, -1) if fold(normalise(" ".join(words[at:to]))) in keys]
         expected += [" ".join(words[at : ends[0]])] if ends else []
         at = ends[0] if ends else at + 1
-    detector = Detector.build(name for name in known if fold(name) in keys or name not in told)
+    detector = NameFinder.build(name for name in known if fold(name) in keys or name not in told)
     assert found(" ".join(words), detector) == expected
 
 
@@ -157,7 +157,7 @@ def test_annotated_text_teaches_which_names_mislead_and_which_are_missing() -> N
     names = {normalise(name) for name in ("Recurrence", "Anemia")}
     lexicon = learn(names, documents)
     assert lexicon == Lexicon(extra=frozenset({"nephrotoxicity"}), stop=frozenset({"recurrence"}))
-    detector = Detector.build(names, lexicon)
+    detector = NameFinder.build(names, lexicon)
     assert found("Recurrences of nephrotoxicity, anemias", detector) == ["nephrotoxicity", "anemias"]
     assert Lexicon.from_dict(lexicon.to_dict()) == lexicon
 
@@ -174,7 +174,7 @@ def test_hundred_thousand_names_are_searched_at_100_kb_a_second() -> None:
     words = ["".join(draw.choices(syllables, k=3)) for _ in range(20_000)]
     names = {" ".join(draw.choices(words, k=draw.randint(1, 5))) for _ in range(106_000)}
     begin = time.process_time()
-    detector = Detector.build(names)
+    detector = NameFinder.build(names)
     built = time.process_time() - begin
     text = ". ".join("Of " + " ".join(draw.choices(words, k=20)) for _ in range(1500))
     begin = time.process_time()
@@ -185,7 +185,7 @@ def test_hundred_thousand_names_are_searched_at_100_kb_a_second() -> None:
 
 
 def test_a_short_form_means_what_the_text_defines_where_it_stands() -> None:
-    detector = Detector.build(
+    detector = NameFinder.build(
         map(normalise, ["MS", "AD", "multiple sclerosis", "mitral stenosis", "Alzheimer disease"]), shortest=2
     )
     text = "Multiple sclerosis (MS) or mitral stenosis (MS). Alzheimer disease (AD) may be autosomal dominant (AD)."
@@ -211,7 +211,7 @@ def test_ctd_names_find_two_thirds_of_bc5cdr_diseases() -> None:
                 cells = line.rstrip("\n").split("\t")
                 names.update(normalise(name) for name in (cells[0], *cells[7].split("|")))
     documents = list(read_corpus(Path(str(DATA)) / "corpora/bc5cdr-disease/traindev.bioc.xml.gz"))[:300]
-    detector = Detector.build(names)
+    detector = NameFinder.build(names)
     right = n_found = n_gold = 0
     for document in documents:
         spans = {(m.start, m.end) for m in detector.find(document.text, sentences=document.sentences)}

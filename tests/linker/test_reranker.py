@@ -172,7 +172,7 @@ def test_bfloat16_keeps_the_letters_apart_as_float32_does(base):
 
     reranker = load(base)
     exact = reranker.logits(MENTIONS, CANDIDATES)
-    rerank.rounded(reranker.model, torch.bfloat16)
+    rerank.cast(reranker.model, torch.bfloat16)
     assert reranker.model.get_output_embeddings().weight.dtype == torch.float32
     for one, other in zip(exact, reranker.logits(MENTIONS, CANDIDATES), strict=True):
         np.testing.assert_allclose(one - one.mean(), other - other.mean(), atol=0.02)

@@ -12,7 +12,7 @@ from belink.declarations import DetectorConfig
 from belink.errors import ModelError
 from belink.linker import bundle
 from belink.linker.linker import Linker
-from belink.linker.token_classifier import Joined, Tagger, _entities, _Word, longest
+from belink.linker.token_classifier import CombinedFinder, TokenClassifier, _entities, _Word, longest
 from belink.records import Mention
 from tests.support import small
 from tests.support.serving import Made
@@ -25,12 +25,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_tagger(tmp_path_factory.mktemp("tagger"))
 
 
-def tagger(folder: Path, **config: object) -> Tagger:
+def tagger(folder: Path, **config: object) -> TokenClassifier:
     declared = DetectorConfig(model=f"path:{folder}", min_score=0.0, **config)
-    return Tagger.load(declared, weights.resolve(declared.model, folder))
+    return TokenClassifier.load(declared, weights.resolve(declared.model, folder))
 
 
-def found(finder: Tagger, text: str) -> list[tuple[str, str]]:
+def found(finder: TokenClassifier, text: str) -> list[tuple[str, str]]:
     mentions = finder.find(text, document="7")
     assert all(text[m.start : m.end] == m.text and m.document == "7" for m in mentions)
     assert all(one.end <= other.start for one, other in itertools.pairwise(mentions))
@@ -136,7 +136,7 @@ def test_a_linker_uses_the_classifier_that_it_declares(served_home: Made, folder
     assert linker.link_text("He had AAAA.")[0].options
     name = next(name for name in linker.index.names() if len(name) > 12 and name.isalpha())
     both = Linker(detecting(served_home, folder, tmp_path, names=True), served_home.here.cache)
-    assert isinstance(both.detector, Joined)
+    assert isinstance(both.detector, CombinedFinder)
     assert [link.mention.text for link in both.link_text(f"AAAA and {name}.")] == ["AAAA", name]
 
 

@@ -48,7 +48,7 @@ def said(linker: LinkerConfig, tmp_path: Path) -> Footprint:
 def counted(base: ResolvedModel, linker: LinkerConfig) -> tuple[int, int, int]:
     """Parameters, trained parameters and saved bytes of the whole model's whole batch."""
     form = prompts.form(rerank.load_tokenizer(base), linker.reranker)
-    model = rerank.rounded(rerank.load_model(base, form), torch.float32)
+    model = rerank.cast(rerank.load_model(base, form), torch.float32)
     head = model.get_output_embeddings()
     parameters = sum(p.numel() for p in model.parameters()) - head.weight.numel()
     model = lora.add_adapter(model, linker.training).train()
