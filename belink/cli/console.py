@@ -6,7 +6,6 @@ terminal would obey them.
 
 import json
 import logging
-import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -15,12 +14,10 @@ from typing import Any
 import click
 
 from belink.errors import BelinkError, GateRefused
+from belink.text.control import visible, visible_json
 
 ERROR, REFUSED = 1, 3
 """Exit codes: something that the user can correct, and a gate that refused."""
-
-# C0 without tab and line feed, DEL, C1, and the marks that change the direction of text.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 class Commands(click.Group):
@@ -72,23 +69,9 @@ def log_to_stderr(level: int) -> None:
         logger.propagate = False
 
 
-def visible(text: str) -> str:
-    r"""Return ``text`` with control characters written out: ``\x1b``, ``\u202e``; tab and line feed stay.
-
-    >>> print(visible("red\x1b[31m"))
-    red\x1b[31m
-    """
-    return _CONTROL.sub(lambda match: _escape(ord(match[0])), text)
-
-
-def _escape(code: int) -> str:
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-
-
 def json_text(document: Any) -> str:
     """Return ``document`` as one line of JSON, with control characters in JSON's own escapes."""
-    text = json.dumps(document, ensure_ascii=False, default=str)
-    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return visible_json(json.dumps(document, ensure_ascii=False, default=str))
 
 
 def echo(text: str, *, err: bool = False) -> None:

@@ -315,6 +315,13 @@ def search(settings: Settings, query: str, linker: str | None, limit: int, json_
     help="Seconds between looks at the registry.",
 )
 @click.option("--cors", multiple=True, metavar="ORIGIN", help="Allow web pages of this origin to ask. May be repeated.")
+@click.option(
+    "--allow-host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Answer without a token by this name too, besides localhost and addresses; * for any. May be repeated.",
+)
 @click.option("--wait", is_flag=True, help="Start without a champion, and serve the first one there is.")
 @click.pass_obj
 def serve(
@@ -327,6 +334,7 @@ def serve(
     timeout: float,
     every: float,
     cors: tuple[str, ...],
+    hosts: tuple[str, ...],
     wait: bool,
 ) -> None:
     """Serve a linker over HTTP, with a page at /.
@@ -340,7 +348,12 @@ def serve(
 
     log_to_stderr(logging.INFO)
     limits = application.Limits(
-        queue=queue, max_bytes=max_bytes, seconds=timeout, token=settings.serve_token, origins=cors
+        queue=queue,
+        max_bytes=max_bytes,
+        seconds=timeout,
+        token=settings.serve_token,
+        origins=cors,
+        hosts=(host, *hosts),
     )
     echo(f"http://{host}:{port}/ serves {linker} once its weights are loaded", err=True)
     application.run(settings, linker, host=host, port=port, limits=limits, every=every, wait=wait)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from belink.cli.console import visible
+from belink.text.control import visible
 
 _WIDTH = 120  # columns, where the output is not a terminal
 

@@ -15,9 +15,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from fastapi import FastAPI, HTTPException, Query, Request
+from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import FileResponse, JSONResponse, Response
@@ -29,10 +29,15 @@ from belink.errors import BelinkError, ReleaseError
 from belink.registry import history
 from belink.serve import answers, schemas
 from belink.serve.batching import Batcher, Closed, Overloaded
+from belink.serve.connections import Connection
 from belink.serve.following import Follower, Served
-from belink.serve.guard import Guard
+from belink.serve.guard import TRUSTED, Guard
 from belink.serve.metrics import Metrics
 from belink.settings import Settings
+from belink.text.control import visible_json
+
+if TYPE_CHECKING:
+    import uvicorn
 
 T = TypeVar("T")
 WEB = Path(__file__).parent / "web"
@@ -42,6 +47,8 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     for status, description in {
         400: "The body is no JSON.",
         401: "The token is missing or another one.",
+        415: "The body is sent as something else than JSON.",
+        421: "The Host header names another server.",
         413: "The body is larger than the service takes, or asks for more than one answer should hold.",
         500: "The service failed.",
         503: "Too many requests are open, or no linker is loaded; Retry-After says when to ask again.",
@@ -59,6 +66,7 @@ class Limits:
     seconds: float = 60.0  # for a request; above, 504
     token: str | None = None  # that callers must bear; never logged
     origins: tuple[str, ...] = ()  # that browsers may ask from; () for this service's own page only
+    hosts: tuple[str, ...] = ()  # names, besides loopback's, by which it may be asked without a token; "*" for any
 
 
 class Service:
@@ -100,6 +108,7 @@ def application(here: Settings, follower: Follower, limits: Limits, metrics: Met
         summary=f"Links mentions in biomedical text to concepts: {follower.name}@{follower.alias}",
         version=_version(),
         lifespan=living,
+        default_response_class=_Json,
         docs_url=None,  # both would load scripts from elsewhere
         redoc_url=None,
     )
@@ -114,6 +123,7 @@ def application(here: Settings, follower: Follower, limits: Limits, metrics: Met
         max_bytes=limits.max_bytes,
         seconds=limits.seconds,
         token=limits.token,
+        hosts=limits.hosts,
         observe=metrics.request,
     )
     if limits.origins:
@@ -127,7 +137,7 @@ def application(here: Settings, follower: Follower, limits: Limits, metrics: Met
 
 
 def _links(app: FastAPI, service: Service) -> None:
-    @app.post("/link", response_model=schemas.Answer, responses=_PROBLEMS)
+    @app.post("/link", response_model=schemas.Answer, responses=_PROBLEMS, dependencies=[Depends(_require_json)])
     async def link(body: schemas.Text | schemas.Documents | schemas.BiocCollection) -> Response:
         """Link a text or documents; one version answers the whole request."""
         documents = await asyncio.to_thread(answers.asked_documents, body)
@@ -142,6 +152,17 @@ def _links(app: FastAPI, service: Service) -> None:
             service.batcher.ask(lambda linker: answers.found(q, *linker.look_up(q, limit), linker.lineage))
         )
         return _json(found)
+
+
+def _require_json(request: Request) -> None:
+    """Refuse a body that is not sent as JSON.
+
+    Browsers send other types for any page without asking this service first, so none of them is read.
+    """
+    given = request.headers.get("content-type", "")
+    essence = given.partition(";")[0].strip().lower()
+    if essence != "application/json" and not (essence.startswith("application/") and essence.endswith("+json")):
+        raise HTTPException(415, f"expected Content-Type: application/json, found {given[:100] or 'none'}")
 
 
 def _concepts(app: FastAPI, service: Service) -> None:
@@ -182,9 +203,11 @@ def _operations(app: FastAPI, service: Service) -> None:
         return {"status": "ok"}
 
     @app.get("/ready", responses={503: {"description": "No linker answers yet."}})
-    async def ready() -> JSONResponse:
-        """Whether a linker answers, and what stands in the way of a newer one."""
+    async def ready(request: Request) -> JSONResponse:
+        """Whether a linker answers; and, for callers with the token, which one and why not a newer one."""
         current, refused = follower.current, follower.refused
+        if not request.scope[TRUSTED]:
+            return JSONResponse({"ready": current is not None}, status_code=200 if current else 503)
         document = {
             "ready": current is not None,
             "linker": follower.name,
@@ -260,8 +283,15 @@ async def _answer(coming: "Future[T]") -> T:
     return await asyncio.wrap_future(coming)
 
 
+class _Json(JSONResponse):
+    """JSON whose control characters stand in JSON's own escapes: answers are read on terminals, too."""
+
+    def render(self, content: Any) -> bytes:
+        return visible_json(super().render(content).decode()).encode()
+
+
 def _json(model: BaseModel) -> Response:
-    return Response(model.model_dump_json(), media_type="application/json")
+    return Response(visible_json(model.model_dump_json()), media_type="application/json")
 
 
 def _version() -> str:
@@ -293,5 +323,14 @@ def run(
     follower = Follower(here, name, alias or "champion", every=every, happened=metrics.happened)
     follower.start(wait=wait)
     app = application(here, follower, limits, metrics)
-    # Texts and queries are nobody's business: no access log; the counters say how much is asked.
-    uvicorn.run(app, host=host, port=port, access_log=False, log_level="warning", timeout_graceful_shutdown=30)
+    uvicorn.Server(configuration(app, host, port)).run()
+
+
+def configuration(app: FastAPI, host: str, port: int) -> "uvicorn.Config":
+    """Return how uvicorn runs ``app``: whom it listens to, and how long."""
+    import uvicorn
+
+    # Texts and queries are private: no access log; the counters say how much is asked.
+    return uvicorn.Config(
+        app, host=host, port=port, http=Connection, access_log=False, log_level="warning", timeout_graceful_shutdown=30
+    )

@@ -1,15 +1,17 @@
-"""What every request passes first: who may ask, how much, for how long; and headers that hold a browser back.
+"""What every request passes first: which host, who, how much, for how long; and headers that hold a browser back.
 
 One plain ASGI wrapper, because a body must be counted while it arrives and a time limit must cover its arrival too.
 """
 
 import asyncio
 import hmac
+import ipaddress
 import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from belink.serve.metrics import Observe
 
@@ -23,6 +25,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN_PATHS = frozenset({"/", "/health", "/ready"})  # asked for before a token can be: probes, and the page itself
 OPEN_FOLDER = "/web/"
+TRUSTED = "belink.trusted"  # key of the scope: whether the caller bears the token
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # Nothing but this service's own files, no frame around them, no form elsewhere: what a browser then refuses is what
 # a name out of an ontology could ask for.
@@ -41,16 +44,24 @@ class Guard:
     """An ASGI application around another."""
 
     def __init__(
-        self, application: Application, *, max_bytes: int, seconds: float, token: str | None, observe: Observe
+        self,
+        application: Application,
+        *,
+        max_bytes: int,
+        seconds: float,
+        token: str | None,
+        hosts: tuple[str, ...],
+        observe: Observe,
     ) -> None:
         """Wrap ``application``.
 
         :param max_bytes: of a request's body.
         :param seconds: that a request may take, its arrival included.
         :param token: that callers must bear; ``None`` lets everybody in.
+        :param hosts: names, besides loopback's, by which the service may be asked where there is no token.
         """
         self._application, self._max_bytes, self._seconds = application, max_bytes, seconds
-        self._token, self._observe = token, observe
+        self._token, self._hosts, self._observe = token, hosts, observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass on what is none."""
@@ -80,6 +91,12 @@ class Guard:
             self._observe(_route(scope), method, status, time.perf_counter() - started)
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
+        host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+        if not self._is_ours(host):
+            await refuse(send, 421, f"expected this service's name as Host, found {host[:100]!r}; belink serve "
+                         "--allow-host NAME admits another")  # fmt: skip
+            return
+        scope[TRUSTED] = self._bears_token(scope)
         if not self._may_enter(scope):
             await refuse(send, 401, "expected Authorization: Bearer with this service's token, found none or another",
                          [(b"www-authenticate", b"Bearer")])  # fmt: skip
@@ -102,7 +119,25 @@ class Guard:
 
     def _may_enter(self, scope: Scope) -> bool:
         path = scope["path"]
-        if self._token is None or path in OPEN_PATHS or path.startswith(OPEN_FOLDER):
+        return scope[TRUSTED] or path in OPEN_PATHS or path.startswith(OPEN_FOLDER)
+
+    def _is_ours(self, host: str) -> bool:
+        """Return whether ``host``, a Host header, names this service.
+
+        A page of elsewhere whose name is made to lead here (DNS rebinding) sends that name. It cannot be an address,
+        and it has no token.
+        """
+        if self._token is not None or not host or "*" in self._hosts:
+            return True
+        try:
+            name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+        except ValueError:
+            return False
+        return name in self._hosts or name == "localhost" or name.endswith(".localhost") or _is_address(name)
+
+    def _bears_token(self, scope: Scope) -> bool:
+        """Return whether the caller may know everything: there is no token, or the caller has it."""
+        if self._token is None:
             return True
         given = dict(scope["headers"]).get(b"authorization", b"")
         return hmac.compare_digest(given, b"Bearer " + self._token.encode())
@@ -120,6 +155,14 @@ class Guard:
                 return None
             if not message.get("more_body", False):
                 return bytes(body)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 async def refuse(send: Send, status: int, detail: str, headers: list[tuple[bytes, bytes]] | None = None) -> None:

@@ -138,7 +138,10 @@ class BiocCollection(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _can_be_written(cls, given: Any) -> Any:
-        _writable(json.dumps(given, ensure_ascii=False))
+        try:
+            _writable(json.dumps(given, ensure_ascii=False))
+        except (TypeError, RecursionError) as error:
+            raise ValueError("expected a JSON object of moderate depth") from error
         return given
 
 

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 
 from belink.cli import console, show
 from belink.cli.main import belink
+from belink.text import control
 from tests.support import small
 
 FIRST, SECOND = small.RELEASES
@@ -205,7 +206,7 @@ def test_control_characters_reach_no_terminal(capsys: pytest.CaptureFixture) -> 
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:
-    assert doctest.testmod(console) == (0, 1)
+    assert doctest.testmod(control) == (0, 2)
 
 
 def test_search(run: Run, story: list[Ran]) -> None:

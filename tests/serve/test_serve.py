@@ -1,7 +1,9 @@
 """The service answers as the linker does, says no with a reason, and follows the alias."""
 
+import contextlib
 import json
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -20,7 +22,7 @@ from belink.errors import BundleError, RegistryError
 from belink.linker.linker import Linker
 from belink.records import Document
 from belink.registry import aliases
-from belink.serve import following
+from belink.serve import connections, following
 from tests.support import small
 from tests.support.serving import EVIL, Made, Server, serving, until
 
@@ -471,3 +473,102 @@ def test_the_evil_name_is_in_the_release(server: Server) -> None:
     assert EVIL in answer["label"]
     assert EVIL in answer["definition"]
     assert Document(id="", text=EVIL).text == EVIL
+
+
+@pytest.mark.parametrize(
+    "type", [None, "", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", b"a\x80/b"]
+)
+def test_a_body_that_is_not_sent_as_json_is_refused(server: Server, type: str | None) -> None:
+    content = b'{"text": "He has COPD"}'
+    headers = {} if type is None else {"Content-Type": type}
+    answer = httpx.post(f"{server.url}/link", content=content, headers=headers, timeout=120)
+    assert answer.status_code == 415
+    assert "expected Content-Type: application/json" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("type", ["application/json", "Application/JSON; charset=utf-8", "application/bioc+json"])
+def test_json_is_read_by_any_of_its_types(server: Server, type: str) -> None:
+    content = b'{"text": "He has COPD"}'
+    answer = httpx.post(f"{server.url}/link", content=content, headers={"Content-Type": type}, timeout=120)
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"text": "x", "min_probability": NaN}',
+        b'{"text": "x", "min_probability": 1e999}',
+        b'{"text": "\xff"}',
+        b'{"text": "x"',
+        b"[" * 100_000,
+        b'{"documents": [{"passages": [{"infons": {"a": ' + b"[" * 5000 + b"]" * 5000 + b"}}]}]}",
+        b'{"documents": [{"passages": [{"text": "x", "annotations": [{"locations": [{"offset": 1e400}]}]}]}]}',
+        b'{"documents": [{"passages": [], "infons": ' + b'{"a": ' * 900 + b"1" + b"}" * 900 + b"}]}",
+        b"null",
+        b'"text"',
+    ],
+    ids=lambda body: body[:40].decode("latin-1"),
+)
+def test_a_malformed_body_is_the_callers_fault(server: Server, body: bytes) -> None:
+    answer = httpx.post(f"{server.url}/link", content=body, headers={"Content-Type": "application/json"}, timeout=120)
+    assert answer.status_code in (200, 400, 413, 422), answer.text
+    assert answer.status_code != 200 or b"annotations" in body or b"infons" in body
+
+
+@pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1", "[::1]:80", "10.1.2.3:1", "belink.localhost", ""])
+def test_the_service_answers_by_loopback_names_and_addresses(server: Server, host: str) -> None:
+    assert httpx.get(f"{server.url}/health", headers={"Host": host}).status_code == 200
+
+
+def test_a_host_of_elsewhere_is_refused_unless_named_or_with_a_token(served_home: Made, server: Server) -> None:
+    for host in ("evil.example", "evil.example:8000", "localhost.evil.example", "[::1", "127.0.0.1.evil.example"):
+        for path in ("/", "/health", "/ready", "/lineage", "/web/app.js"):
+            answer = httpx.get(f"{server.url}{path}", headers={"Host": host})
+            assert answer.status_code == 421, (host, path)
+    with serving(served_home.here, "plain", hosts=("links.example",)) as named:
+        assert httpx.get(f"{named.url}/health", headers={"Host": "Links.Example.:443"}).status_code == 200
+        assert httpx.get(f"{named.url}/health", headers={"Host": "evil.example"}).status_code == 421
+    with serving(served_home.here, "plain", token="secret") as guarded:
+        assert httpx.get(f"{guarded.url}/health", headers={"Host": "anywhere.example"}).status_code == 200
+
+
+def test_without_the_token_ready_tells_nothing_but_that(served_home: Made, server: Server) -> None:
+    with serving(served_home.here, "plain", token="secret") as guarded:
+        assert httpx.get(f"{guarded.url}/ready").json() == {"ready": True}
+        full = httpx.get(f"{guarded.url}/ready", headers={"Authorization": "Bearer secret"}).json()
+        assert full["linker"] == "plain" and full["version"] == "2"
+        assert httpx.get(f"{guarded.url}/ready", headers={"Authorization": "Bearer other"}).json() == {"ready": True}
+
+
+def _opened(port: int, sent: bytes = b"") -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+    connection.sendall(sent)
+    return connection
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /health HTT", b"GET /health HTTP/1.1\r\nHost: localhost\r\nX-Slow: "])
+def test_a_connection_that_never_sends_its_headers_is_closed(
+    server: Server, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(connections.Connection, "header_seconds", 0.5)
+    connection = _opened(int(server.url.rpartition(":")[2]), sent)
+    started = time.monotonic()
+    with contextlib.suppress(ConnectionResetError):
+        assert connection.recv(1) == b""
+    assert 0.3 < time.monotonic() - started < 10
+    assert server.get("/health").status_code == 200
+
+
+def test_where_all_places_are_taken_the_idle_one_goes(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "most_connections", lambda: 5)
+    port = int(server.url.rpartition(":")[2])
+    silent = [_opened(port) for _ in range(20)]
+    assert server.get("/health").status_code == 200
+    assert server.post(text="He has COPD").status_code == 200
+    for connection in silent:
+        connection.close()
+
+
+def test_the_limit_of_connections_lies_below_that_of_open_files() -> None:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert connections.most_connections() <= soft // 2

@@ -17,7 +17,7 @@ from belink.linker import bundle
 from belink.records import GateResult
 from belink.registry import aliases
 from belink.registry.store import RunRecord
-from belink.serve.application import Limits, application
+from belink.serve.application import Limits, application, configuration
 from belink.serve.following import Follower
 from belink.serve.metrics import Metrics
 from belink.settings import Settings
@@ -108,7 +108,7 @@ def serving(here: Settings, linker: str, *, every: float = 0.2, wait: bool = Fal
     follower = Follower(here, name, alias or "champion", every=every, happened=metrics.happened)
     follower.start(wait=wait)
     app = application(here, follower, Limits(**limits), metrics)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", access_log=False))
+    server = uvicorn.Server(configuration(app, "127.0.0.1", 0))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     until(lambda: server.started)
