@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from belink.errors import BelinkError
     from belink.linker.linker import Linker
-    from belink.records import Candidate, Concept, Document, Link, Mention
+    from belink.records import Candidate, Concept, Document, Link, Mention, link_json
     from belink.registry.open import load
 
-__all__ = ["BelinkError", "Candidate", "Concept", "Document", "Link", "Linker", "Mention", "load"]
+__all__ = ["BelinkError", "Candidate", "Concept", "Document", "Link", "Linker", "Mention", "link_json", "load"]
 
 _HOMES = {
     "BelinkError": "belink.errors",
@@ -32,11 +32,14 @@ _HOMES = {
     "Link": "belink.records",
     "Linker": "belink.linker.linker",
     "Mention": "belink.records",
+    "link_json": "belink.records",
     "load": "belink.registry.open",
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name == "by_reference":
+        return _first_layout()
     if name not in _HOMES:
         raise AttributeError(f"module 'belink' has no attribute {name!r}")
     from importlib import import_module
@@ -44,6 +47,21 @@ def __getattr__(name: str) -> Any:
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
+
+
+def _first_layout() -> Any:
+    """Return ``by_reference`` as the first registered models import it, and make ``belink.link`` importable for them.
+
+    MLflow keeps the file that loads a model with each registered version, and runs it for as long as the version lives.
+    """
+    import sys
+    from types import SimpleNamespace
+
+    from belink.linker import linker
+    from belink.registry import bundles
+
+    sys.modules["belink.link"] = linker
+    return SimpleNamespace(resolved=bundles.resolve)
 
 
 def __dir__() -> list[str]:

@@ -100,3 +100,17 @@ def test_importing_belink_loads_nothing_heavy() -> None:
     code = f"import sys, belink; print(*sorted(set({_HEAVY!r}) & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
     assert done.stdout.split() == []
+
+
+def test_the_file_that_loads_the_first_registered_models_still_runs(home: Settings) -> None:
+    path, _ = aliases.bundle_path(home, "sample")
+    code = f"""
+from pathlib import Path
+from belink import by_reference, settings
+from belink.link import Linker
+here = settings.load()
+linker = Linker(by_reference.resolved(here, Path({str(path)!r})), here.cache)
+print(linker.link_text({TEXT!r})[0].mention.text)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
+    assert done.stdout.strip() == "rheumatoid arthritis"

@@ -5,7 +5,7 @@ from pathlib import Path
 from belink import artefacts, declarations, settings
 from belink.errors import RegistryError
 from belink.linker.linker import Linker
-from belink.registry import aliases
+from belink.registry import aliases, bundles
 from belink.settings import Settings
 
 _MODELS = "models:/"
@@ -28,7 +28,7 @@ def load(reference: str | Path, *, home: str | Path | None = None) -> Linker:
     """
     here = settings.load(Path(home) if home is not None else None)
     if (folder := _bundle_folder(reference)) is not None:
-        return Linker(folder, here.cache)
+        return Linker(bundles.resolve(here, folder), here.cache)
     return open_linker(here, _registered_name(str(reference)))
 
 
@@ -40,7 +40,7 @@ def _bundle_folder(reference: str | Path) -> Path | None:
     path = Path(reference).expanduser()
     if str(reference).startswith(_MODELS) or str(reference).endswith(".toml"):
         return None
-    if artefacts.exists(path):
+    if artefacts.exists(path) or (path / bundles.REFERENCE).is_file():
         return path
     if isinstance(reference, Path) or len(path.parts) > 1:
         found = "a folder without manifest.json" if path.is_dir() else "nothing"

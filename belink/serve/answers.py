@@ -1,4 +1,4 @@
-"""Requests → documents, and links → answers: between the shapes of ``schemas.py`` and belink's own records."""
+"""Requests to documents, and links to answers: from the shapes of ``schemas`` to belink's records and back."""
 
 from collections.abc import Sequence
 
@@ -32,21 +32,21 @@ from belink.serve.schemas import (
 from belink.text.sentences import make_mention, split
 
 
-def asked_documents(body: Text | Documents | BiocCollection) -> tuple[Document, ...]:
-    """The documents of a request, named by their place in it where that is needed to tell them apart."""
+def request_documents(body: Text | Documents | BiocCollection) -> tuple[Document, ...]:
+    """Return the documents of a request."""
     if isinstance(body, Text):
         return (Document(id="", text=body.text),)
     if isinstance(body, Documents):
-        return tuple(_document(marked) for marked in body.documents)
+        return tuple(_document(document) for document in body.documents)
     read = [bioc.read_node(document.model_dump()) for document in body.documents]
     _refuse_large(read)
     return tuple(assemble(raw, CorpusReport()) for raw in read)
 
 
 def _refuse_large(read: Sequence[RawDocument]) -> None:
-    """Before any of it is put together: a few bytes of BioC can ask for a lot of text.
+    """Check sizes before anything is put together: a few bytes of BioC can ask for a lot of text.
 
-    :raises TooLarge: they do.
+    :raises TooLarge: the passages or the annotated spans are too long, or too many.
     """
     length = sum(laid_out_length(raw.passages) for raw in read)
     if length > LONGEST_TEXT:
@@ -64,7 +64,7 @@ def _refuse_large(read: Sequence[RawDocument]) -> None:
 
 
 def _document(given: Marked) -> Document:
-    """``given`` with the sentence of each mention, which the model is shown."""
+    """Return ``given`` with the sentence of each mention, which the model is shown."""
     sentences = tuple(split(given.text))
     starts = [start for start, _ in sentences]
     mentions = tuple(
@@ -73,12 +73,12 @@ def _document(given: Marked) -> Document:
     return Document(id=given.id, text=given.text, sentences=sentences, mentions=mentions)
 
 
-def answered(
+def answer(
     body: Text | Documents | BiocCollection,
     linked: Sequence[tuple[Document, Sequence[Link]]],
     lineage: dict[str, str],
 ) -> BaseModel:
-    """The answer in the form of the question."""
+    """Return the answer in the form of the question."""
     if isinstance(body, BiocCollection):
         nodes = [bioc.document_node(document, {link.mention: link for link in links}) for document, links in linked]
         return LinkedCollection(source="belink", date="", key="", infons=lineage, documents=nodes)
@@ -92,32 +92,35 @@ def answered(
 
 
 def linked_mention(link: Link, n_candidates: int) -> LinkedMention:
-    """``link`` with its ``n_candidates`` best candidates."""
+    """Return ``link`` with its ``n_candidates`` best candidates."""
     return LinkedMention.model_validate(link_json(link, n_candidates=n_candidates))
 
 
-def found(query: str, candidates: Sequence[Candidate], notes: list[str], lineage: dict[str, str]) -> SearchAnswer:
-    """What a search answers with."""
+def search_answer(
+    query: str, candidates: Sequence[Candidate], notes: list[str], lineage: dict[str, str]
+) -> SearchAnswer:
+    """Return the answer to a search."""
     concepts = [Found.model_validate(candidate_json(candidate)) for candidate in candidates]
     return SearchAnswer(query=query, concepts=concepts, notes=notes, lineage=lineage)
 
 
 def concept_answer(concept_id: str, releases: Sequence[Release], lineage: dict[str, str]) -> ConceptAnswer | None:
-    """What the first of ``releases`` that knows ``concept_id`` says of it; ``None`` where none does."""
+    """Return what the first release that holds ``concept_id`` says of it; ``None`` where none does."""
     for release in releases:
         concept, ids = release.concept(concept_id), release.successor(concept_id)
         if concept is None and not ids:
             continue
-        known = concept or Concept(id=concept_id, obsolete=True)  # an alternative id leads to its concept only
+        # An alternative id has no entry of its own; it leads to its concept.
+        described = concept or Concept(id=concept_id, obsolete=True)
         return ConceptAnswer(
             id=concept_id,
-            label=known.label,
-            definition=known.definition,
-            synonyms=[Synonym(text=name.text, scope=name.scope) for name in known.synonyms],
-            parents=[_labelled(release, parent) for parent in known.parents],
-            obsolete=known.obsolete,
+            label=described.label,
+            definition=described.definition,
+            synonyms=[Synonym(text=name.text, scope=name.scope) for name in described.synonyms],
+            parents=[_labelled(release, parent) for parent in described.parents],
+            obsolete=described.obsolete,
             successors=[_labelled(release, id) for id in ids if id != concept_id],
-            xrefs=list(known.xrefs),
+            xrefs=list(described.xrefs),
             ontology=release.ontology,
             release=release.version,
             lineage=lineage,

@@ -1,12 +1,12 @@
-"""The HTTP service: which path asks what. Read this first.
+"""The HTTP service: its paths, limits and errors. Read this first.
 
     POST /link        text, or documents (belink's own form or BioC JSON) → links
     GET  /search      concepts for a name or an id          GET /concepts/{id}   what the release says of one
     GET  /lineage     what answers are made with            GET /history, /diff  versions, gates, releases
-    GET  /health      the process lives                     GET /ready           a linker answers
+    GET  /health      the process lives                     GET /ready           a linker is loaded
     GET  /metrics     for Prometheus                        GET /                the page
 
-Questions for the model go through the batcher's one thread; what a release answers is read where it is asked.
+Questions for the model go through the batcher's one thread; releases are read in the thread of the request.
 """
 
 import asyncio
@@ -45,11 +45,11 @@ _NAME = Annotated[str, Query(min_length=1, max_length=200)]
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": schemas.Problem, "description": description}
     for status, description in {
-        400: "The body is no JSON.",
-        401: "The token is missing or another one.",
-        415: "The body is sent as something else than JSON.",
+        400: "The body is not JSON.",
+        401: "The token is missing or wrong.",
+        415: "The Content-Type is not JSON.",
         421: "The Host header names another server.",
-        413: "The body is larger than the service takes, or asks for more than one answer should hold.",
+        413: "The body is too large, or its answer would be.",
         500: "The service failed.",
         503: "Too many requests are open, or no linker is loaded; Retry-After says when to ask again.",
         504: "Not answered within the time limit.",
@@ -59,7 +59,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What the service takes upon itself."""
+    """What a caller may send, and who may call."""
 
     queue: int = 128  # requests open at once; above, 503
     max_bytes: int = 1 << 20  # of a request's body; above, 413
@@ -70,36 +70,39 @@ class Limits:
 
 
 class Service:
-    """What the routes share: the follower, the batcher, the counters."""
+    """What the routes share: the follower, the batcher and the counters."""
 
-    def __init__(self, here: Settings, follower: Follower, limits: Limits, metrics: Metrics) -> None:
-        self.here, self.follower, self.metrics = here, follower, metrics
+    def __init__(self, settings: Settings, follower: Follower, limits: Limits, metrics: Metrics) -> None:
+        self.settings, self.follower, self.metrics = settings, follower, metrics
         self.batcher = Batcher(lambda: follower.linker, waiting=limits.queue, linked=metrics.linked)
-        self._aside = ThreadPoolExecutor(2, "belink-history")
+        self._slow = ThreadPoolExecutor(2, "belink-history")
 
-    async def aside(self, function: Callable[..., T], *arguments: Any) -> T:
-        """What ``function`` gives, on one of two threads of its own: what is slow there holds up nothing else."""
-        return await asyncio.get_running_loop().run_in_executor(self._aside, function, *arguments)
+    async def run_slow(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Return what ``function`` returns, run on one of two separate threads, where it delays no other request."""
+        return await asyncio.get_running_loop().run_in_executor(self._slow, function, *arguments)
 
     def close(self) -> None:
         """End the threads."""
         self.batcher.close()
         self.follower.stop()
-        self._aside.shutdown(wait=False, cancel_futures=True)
+        self._slow.shutdown(wait=False, cancel_futures=True)
 
     def served(self) -> Served:
-        """The version that answers now."""
+        """Return the version that answers now.
+
+        :raises Closed: none is loaded yet.
+        """
         if self.follower.current is None:
             raise Closed("no champion is loaded yet")
         return self.follower.current
 
 
-def application(here: Settings, follower: Follower, limits: Limits, metrics: Metrics) -> FastAPI:
-    """The service over what ``follower`` serves; its thread stops with the application."""
-    service = Service(here, follower, limits, metrics)
+def application(settings: Settings, follower: Follower, limits: Limits, metrics: Metrics) -> FastAPI:
+    """Return the service over what ``follower`` serves; its threads stop with the application."""
+    service = Service(settings, follower, limits, metrics)
 
     @asynccontextmanager
-    async def living(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         service.close()
 
@@ -107,7 +110,7 @@ def application(here: Settings, follower: Follower, limits: Limits, metrics: Met
         title="belink",
         summary=f"Links mentions in biomedical text to concepts: {follower.name}@{follower.alias}",
         version=_version(),
-        lifespan=living,
+        lifespan=lifespan,
         default_response_class=_Json,
         docs_url=None,  # both would load scripts from elsewhere
         redoc_url=None,
@@ -140,18 +143,18 @@ def _links(app: FastAPI, service: Service) -> None:
     @app.post("/link", response_model=schemas.Answer, responses=_PROBLEMS, dependencies=[Depends(_require_json)])
     async def link(body: schemas.Text | schemas.Documents | schemas.BiocCollection) -> Response:
         """Link a text or documents; one version answers the whole request."""
-        documents = await asyncio.to_thread(answers.asked_documents, body)
+        documents = await asyncio.to_thread(answers.request_documents, body)
         bound = None if isinstance(body, schemas.BiocCollection) else body.min_probability
         linked = await _answer(service.batcher.link(documents, bound))
-        return _json(answers.answered(body, linked.documents, linked.linker.lineage))
+        return _json(answers.answer(body, linked.documents, linked.linker.lineage))
 
     @app.get("/search", response_model=schemas.SearchAnswer, responses=_PROBLEMS)
     async def search(q: _NAME, limit: Annotated[int, Query(ge=1, le=100)] = 10) -> Response:
-        """Concepts for a name or an id; an obsolete id answers with its successor."""
-        found = await _answer(
-            service.batcher.ask(lambda linker: answers.found(q, *linker.look_up(q, limit), linker.lineage))
+        """Find concepts by name or id; an obsolete id gives its successors."""
+        result = await _answer(
+            service.batcher.ask(lambda linker: answers.search_answer(q, *linker.look_up(q, limit), linker.lineage))
         )
-        return _json(found)
+        return _json(result)
 
 
 def _require_json(request: Request) -> None:
@@ -170,12 +173,12 @@ def _concepts(app: FastAPI, service: Service) -> None:
 
     @app.get("/concepts/{id:path}", response_model=schemas.ConceptAnswer, responses={**_PROBLEMS, **missing})
     def concept(id: str) -> Response:
-        """Labels, synonyms, parents and definition of a concept, and the successors of an obsolete one."""
+        """Describe a concept: label, synonyms, parents, definition, and the successors of an obsolete one."""
         served = service.served()
-        found = answers.concept_answer(id, served.releases, served.linker.lineage)
-        if found is None:
+        described = answers.concept_answer(id, served.releases, served.linker.lineage)
+        if described is None:
             raise HTTPException(404, f"{id[:100]}: no concept of {served.linker.lineage['releases']}")
-        return _json(found)
+        return _json(described)
 
 
 def _operations(app: FastAPI, service: Service) -> None:
@@ -183,7 +186,7 @@ def _operations(app: FastAPI, service: Service) -> None:
 
     @app.get("/lineage", responses=_PROBLEMS)
     async def lineage() -> dict[str, Any]:
-        """What the answers of this moment are made with."""
+        """Say which version answers, and what it is made from."""
         served = service.served()
         declared = served.linker.declaration
         return {
@@ -199,12 +202,12 @@ def _operations(app: FastAPI, service: Service) -> None:
 
     @app.get("/health")
     async def health() -> dict[str, str]:
-        """Whether the process lives."""
+        """Say that the process lives."""
         return {"status": "ok"}
 
     @app.get("/ready", responses={503: {"description": "No linker answers yet."}})
     async def ready(request: Request) -> JSONResponse:
-        """Whether a linker answers; and, for callers with the token, which one and why not a newer one."""
+        """Say whether a linker is loaded and, to callers with the token, which one and why not a newer one."""
         current, refused = follower.current, follower.refused
         if not request.scope[TRUSTED]:
             return JSONResponse({"ready": current is not None}, status_code=200 if current else 503)
@@ -223,7 +226,7 @@ def _operations(app: FastAPI, service: Service) -> None:
 
     @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def metrics() -> Response:
-        """Counters, in the text form of Prometheus."""
+        """Return counters in the text format of Prometheus."""
         page = service.metrics.page(follower.current, follower.refused is not None, service.batcher.depth)
         return Response(page, media_type="text/plain; version=0.0.4")
 
@@ -233,27 +236,27 @@ def _operations(app: FastAPI, service: Service) -> None:
 
 
 def _history(app: FastAPI, service: Service) -> None:
-    here, name = service.here, service.follower.name
+    settings, name = service.settings, service.follower.name
 
     @app.get("/history", responses=_PROBLEMS)
-    async def told() -> dict[str, Any]:
-        """The linker's versions with their gates, newest first, and the releases of its ontologies."""
+    async def history_of_versions() -> dict[str, Any]:
+        """List the linker's versions with their gates, newest first, and the releases of its ontologies."""
         return {
             "linker": name,
-            "versions": await service.aside(history.versions, here, name),
-            "releases": await service.aside(history.known_releases, here, name),
+            "versions": await service.run_slow(history.versions, settings, name),
+            "releases": await service.run_slow(history.known_releases, settings, name),
         }
 
     @app.get("/diff", responses={**_PROBLEMS, 404: {"model": schemas.Problem}})
     async def diff(ontology: _NAME, old: _NAME, new: _NAME) -> dict[str, Any]:
-        """What changed between two releases of one of the linker's ontologies."""
-        return await service.aside(history.compared, here, name, ontology, old, new)
+        """Compare two releases of one of the linker's ontologies."""
+        return await service.run_slow(history.compared, settings, name, ontology, old, new)
 
 
 def _errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
-    async def unfit(_: Request, error: RequestValidationError) -> JSONResponse:
-        # What was sent is not sent back: it may be large, private, or no Unicode.
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        # The input itself is left out: it may be large, private, or not Unicode.
         detail = [{key: problem[key] for key in ("loc", "msg", "type")} for problem in error.errors()]
         return JSONResponse({"detail": detail}, status_code=422)
 
@@ -274,13 +277,13 @@ def _errors(app: FastAPI) -> None:
         return JSONResponse({"detail": str(error)}, 404)
 
     @app.exception_handler(BelinkError)
-    async def elsewhere(_: Request, error: BelinkError) -> JSONResponse:
+    async def no_registry(_: Request, error: BelinkError) -> JSONResponse:
         return JSONResponse({"detail": "the registry does not answer"}, 503, {"Retry-After": "5"})
 
 
-async def _answer(coming: "Future[T]") -> T:
-    """What the linking thread comes to; leaving early (a time limit, a client gone) takes the request back."""
-    return await asyncio.wrap_future(coming)
+async def _answer(future: "Future[T]") -> T:
+    """Wait for the linking thread. Leaving early (a time limit, a client gone) cancels the request."""
+    return await asyncio.wrap_future(future)
 
 
 class _Json(JSONResponse):
@@ -301,7 +304,7 @@ def _version() -> str:
 
 
 def run(
-    here: Settings,
+    settings: Settings,
     linker: str,
     *,
     host: str,
@@ -312,7 +315,9 @@ def run(
 ) -> None:
     """Serve ``LINKER[@ALIAS]`` until the process is told to stop.
 
-    :raises BelinkError: there is no such linker, and it is not to be waited for.
+    :param every: seconds between two looks at the registry.
+    :param wait: start without a champion, and serve the first one there is.
+    :raises BelinkError: there is no such linker, and ``wait`` is false.
     """
     import uvicorn
 
@@ -320,9 +325,9 @@ def run(
     if name.endswith(".toml"):
         name = declarations.load_linker(name).name
     metrics = Metrics()
-    follower = Follower(here, name, alias or "champion", every=every, happened=metrics.happened)
+    follower = Follower(settings, name, alias or "champion", every=every, happened=metrics.happened)
     follower.start(wait=wait)
-    app = application(here, follower, limits, metrics)
+    app = application(settings, follower, limits, metrics)
     uvicorn.Server(configuration(app, host, port)).run()
 
 

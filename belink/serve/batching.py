@@ -1,4 +1,4 @@
-"""Requests of several clients → one model: a bounded queue and the one thread that links.
+"""Requests of several clients to one model: a bounded queue and one thread that links.
 
 The thread takes a slice of mentions at a time, evenly from every request that is open, so that small requests are
 answered together and none waits behind a large one. Nothing is delayed to gather a batch: while one slice is linked,
@@ -21,8 +21,8 @@ from belink.serve.schemas import MOST_MENTIONS, TooLarge
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-_SLICE = 32  # mentions linked at a time: what a small request may have to wait for
-_ADMITTING = 0.1  # seconds of finding mentions in new requests before open ones go on
+_SLICE = 32  # mentions linked at a time; a small request waits at most for one slice
+_ADMIT_SECONDS = 0.1  # spent on finding mentions in new requests before open ones go on
 
 
 class Overloaded(Exception):
@@ -34,12 +34,12 @@ class Overloaded(Exception):
 
 
 class Closed(Exception):
-    """The service has no linker, or is stopping."""
+    """No linker is loaded, or the service is stopping."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Linked:
-    """What a request for links is answered with; one linker made all of it."""
+    """The answer to a request for links, all made by one linker."""
 
     documents: list[tuple[Document, list[Link]]]
     linker: Linker
@@ -47,7 +47,7 @@ class Linked:
 
 @dataclass(kw_only=True, eq=False)
 class _Open:
-    """A request that is being worked on."""
+    """A request that is being linked."""
 
     future: "Future[Linked]"
     linker: Linker
@@ -57,7 +57,7 @@ class _Open:
     links: list[Link] = field(default_factory=list)
 
     @property
-    def left(self) -> int:
+    def n_left(self) -> int:
         return len(self.mentions) - len(self.links)
 
 
@@ -83,7 +83,7 @@ class Batcher:
 
         :param current: the linker that requests admitted from now on are answered by.
         :param waiting: requests that may be open at once.
-        :param linked: told of each slice: its links, and the seconds it took.
+        :param linked: called after each slice with its links and the seconds it took.
         """
         self._current, self._linked, self._limit = current, linked, waiting
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
@@ -98,25 +98,25 @@ class Batcher:
 
     @property
     def depth(self) -> int:
-        """Requests that are waiting or being worked on."""
+        """How many requests are waiting or being linked."""
         return self._count
 
     def link(self, documents: Sequence[Document], min_probability: float | None = None) -> "Future[Linked]":
-        """The links of ``documents``, to come; cancelling it stops the work.
+        """Return a future of the links of ``documents``; cancelling it stops the work.
 
         :raises Overloaded: too many requests are open.
         """
         return self._submit(_Waiting(future=Future(), documents=tuple(documents), min_probability=min_probability))
 
     def ask(self, question: Callable[[Linker], T]) -> "Future[T]":
-        """What ``question`` answers, on the linking thread, about the linker of that moment.
+        """Return a future of what ``question`` returns, called with the current linker on the linking thread.
 
         :raises Overloaded: too many requests are open.
         """
         return self._submit(_Waiting(future=Future(), question=question))
 
     def close(self) -> None:
-        """Stop; what is still open fails with :class:`Closed`."""
+        """Stop the thread; open requests fail with :class:`Closed`."""
         self._closed = True
         self._queue.put(None)
         self._thread.join(timeout=10)
@@ -132,7 +132,7 @@ class Batcher:
         return waiting.future
 
     def _done(self, future: "Future[Any]", result: Any = None, error: BaseException | None = None) -> None:
-        """Answer, unless nobody waits any more, and give the place in the queue back."""
+        """Complete ``future``, unless it was cancelled, and free its place in the queue."""
         if future.set_running_or_notify_cancel():
             future.set_exception(error) if error is not None else future.set_result(result)
         with self._counting:
@@ -144,7 +144,7 @@ class Batcher:
             try:
                 self._admit()
                 self._advance()
-            except Exception as error:  # one request's fault must not end the service
+            except Exception as error:  # the fault of one request must not end the service
                 log.exception("linking failed")
                 self._fail_all(error)
         self._fail_all(Closed("the service is stopping"))
@@ -158,8 +158,8 @@ class Batcher:
                 self._done(waiting.future, error=error)
 
     def _admit(self) -> None:
-        """Open the requests that are waiting; wait for one if nothing is open."""
-        until = time.monotonic() + _ADMITTING
+        """Open the requests that are waiting; block until there is one if none is open."""
+        until = time.monotonic() + _ADMIT_SECONDS
         while len(self._open) < _SLICE and not (self._open and time.monotonic() > until):
             try:
                 waiting = self._queue.get(block=not self._open)
@@ -197,15 +197,15 @@ class Batcher:
         self._open.append(request)
 
     def _advance(self) -> None:
-        """Link one slice, and answer the requests that this completes."""
+        """Link one slice, and answer the requests that it completes."""
         for request in [request for request in self._open if request.future.cancelled()]:
             self._open.remove(request)
             self._done(request.future)
         if self._open:
-            together = [request for request in self._open if request.linker is self._open[0].linker]
-            share = max(1, _SLICE // len(together))
-            self._link_slice([(request, min(share, request.left)) for request in together])
-        for request in [request for request in self._open if not request.left]:
+            batch = [request for request in self._open if request.linker is self._open[0].linker]
+            share = max(1, _SLICE // len(batch))
+            self._link_slice([(request, min(share, request.n_left)) for request in batch])
+        for request in [request for request in self._open if not request.n_left]:
             self._open.remove(request)
             self._done(request.future, _answer(request))
 
@@ -218,9 +218,9 @@ class Batcher:
         try:
             links = iter(taken[0][0].linker.link(mentions, min_probability=0.0))
         except Exception as error:
-            if len(taken) > 1:  # whose fault it was shows alone
-                for one in taken:
-                    self._link_slice([one])
+            if len(taken) > 1:  # linked one by one, only the request at fault fails
+                for request_share in taken:
+                    self._link_slice([request_share])
                 return
             log.exception("linking failed")
             ((request, _),) = taken
@@ -230,13 +230,13 @@ class Batcher:
         seconds = time.perf_counter() - started
         self._seconds += 0.1 * (seconds / len(taken) - self._seconds)
         for request, n in taken:
-            of_request = [abstaining(next(links), request.bound) for _ in range(n)]
-            request.links += of_request
-            self._linked(of_request, seconds * n / len(mentions))
+            request_links = [abstain(next(links), request.bound) for _ in range(n)]
+            request.links += request_links
+            self._linked(request_links, seconds * n / len(mentions))
 
 
-def abstaining(link: Link, bound: float) -> Link:
-    """``link``, or NIL in its place where its concept is less probable than ``bound``."""
+def abstain(link: Link, bound: float) -> Link:
+    """Return ``link``, or NIL in its place where its concept is less probable than ``bound``."""
     if link.candidate is None or link.probability >= bound:
         return link
     return replace(link, candidate=None, probability=link.nil_probability)

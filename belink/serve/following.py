@@ -1,4 +1,4 @@
-"""Which version answers: the one that the alias names, once it has been loaded beside the old one and checked.
+"""Which version answers: the one that the alias names, after it was loaded beside the old one and checked.
 
 A version that cannot be used is refused and reported, and the one before goes on answering; so it does while the
 registry is away. What both versions share (the encoder, an adapter that was kept) is held in memory once.
@@ -25,7 +25,7 @@ from belink.settings import Settings, without_password
 
 log = logging.getLogger(__name__)
 
-_AGAIN = (5.0, 300.0)  # seconds before a refused version is tried again: at first, at most
+_RETRY = (5.0, 300.0)  # seconds before a refused version is tried again: at first, at most
 _SAME_VECTOR = 0.98  # cosine; bfloat16 on one machine and not on the other costs 0.0001
 
 
@@ -49,19 +49,19 @@ class Refused:
     attempts: int = 1
 
 
-def opened(here: Settings, name: str, which: str, beside: Linker | None = None) -> Served:
-    """The registered version ``which`` (an alias or a number), loaded whole and checked by a question.
+def open_version(settings: Settings, name: str, version_name: str, beside: Linker | None = None) -> Served:
+    """Return the registered version ``name`` (an alias or a number), loaded whole and checked by a question.
 
     :param beside: a linker whose encoder and adapter are shared where they are the same.
     :raises BelinkError: no such version, or its bundle is damaged or does not answer.
     """
-    path, version = aliases.bundle_path(here, name, which)
-    linker = Linker(path, here.cache, model_version=version)
+    path, version = aliases.bundle_path(settings, name, version_name)
+    linker = Linker(path, settings.cache, model_version=version)
     if beside is not None:
         _share(linker, beside)
-    opened = tuple(releases.open_release(folder) for folder in sorted((path / "releases").iterdir()))
-    _check(linker, opened)
-    return Served(linker=linker, version=version, releases=opened)
+    open_releases = tuple(releases.open_release(folder) for folder in sorted((path / "releases").iterdir()))
+    _check(linker, open_releases)
+    return Served(linker=linker, version=version, releases=open_releases)
 
 
 def _share(linker: Linker, other: Linker) -> None:
@@ -73,16 +73,16 @@ def _share(linker: Linker, other: Linker) -> None:
 
 
 def _weights(linker: Linker) -> dict[str, Any]:
-    """What the re-ranker of a bundle is made of: the base model and the adapter's files, by sha256."""
+    """Return what the re-ranker of a bundle is made of: the sha256 of the base model and of the adapter's files."""
     manifest = artefacts.read_manifest(linker.path)
     adapter = {name: file["sha256"] for name, file in manifest["files"].items() if name.startswith("adapter/")}
     return {"base": manifest["base_model"]["sha256"], **adapter}
 
 
-def _check(linker: Linker, opened: tuple[Release, ...]) -> None:
-    """Load everything, and ask for a name that the linker must know.
+def _check(linker: Linker, open_releases: tuple[Release, ...]) -> None:
+    """Load everything, and link a name that the linker must find.
 
-    :raises BundleError: the answer is not one that a sound linker gives.
+    :raises BundleError: a sound linker would give another answer.
     """
     row = linker.index.table.n_names // 2
     (name,) = linker.index.table.names(np.array([row]))
@@ -101,7 +101,7 @@ def _check(linker: Linker, opened: tuple[Release, ...]) -> None:
     ((probabilities,), _) = linker.probabilities([mention], [candidates])
     if not np.isfinite(probabilities).all() or abs(float(probabilities.sum()) - 1) > 1e-3:
         raise BundleError(f"{linker.path}: expected probabilities that sum to 1, found others; refresh again")
-    if not any(release.concept(candidates[0].id) for release in opened):
+    if not any(release.concept(candidates[0].id) for release in open_releases):
         raise BundleError(f"{linker.path}: expected {candidates[0].id} in its releases, found none; refresh again")
     linker.detector.find(f"A case of {name}.")
 
@@ -111,7 +111,7 @@ class Follower:
 
     def __init__(
         self,
-        here: Settings,
+        settings: Settings,
         name: str,
         alias: str = aliases.CHAMPION,
         *,
@@ -122,13 +122,13 @@ class Follower:
 
         :param alias: or a version number, which is served as it is.
         :param every: seconds between two looks at the registry.
-        :param happened: told of ``swapped``, ``refused`` and ``unreachable``.
+        :param happened: called with ``swapped``, ``refused`` or ``unreachable``.
         """
         self.name, self.alias = name, alias
         self.current: Served | None = None
         self.refused: Refused | None = None
         self.unreachable = ""  # why the registry did not answer the last time; "" if it did
-        self._here, self._every, self._happened = here, every, happened
+        self._settings, self._every, self._happened = settings, every, happened
         self._next_try = 0.0
         self._stop = threading.Event()
         self._looking = threading.Lock()
@@ -136,13 +136,13 @@ class Follower:
 
     @property
     def linker(self) -> Linker | None:
-        """The linker that answers now."""
+        """The linker that answers now; ``None`` before the first."""
         return self.current.linker if self.current else None
 
     def start(self, *, wait: bool = False) -> None:
         """Load what the alias names, or the version before where that is refused; then follow.
 
-        :param wait: start with nothing to serve where there is no version yet.
+        :param wait: start without a linker where there is no version yet.
         :raises BelinkError: there is nothing that can be served.
         """
         self.look()
@@ -153,11 +153,11 @@ class Follower:
                 raise RegistryError(f"{self.name}@{self.alias}: version {self.refused.version}: {self.refused.reason}")
             if self.unreachable:
                 raise RegistryError(self.unreachable)
-            aliases.bundle_path(self._here, self.name, self.alias)  # says what there is instead
+            aliases.bundle_path(self._settings, self.name, self.alias)  # its error names what there is
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more, and let go of the files."""
+        """Stop looking, and close the releases."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
@@ -165,17 +165,17 @@ class Follower:
             release.close()
 
     def look(self) -> None:
-        """Ask the registry once, and take over what it names if that is new and sound."""
+        """Ask the registry once, and serve the version it names if that is new and sound."""
         with self._looking:
             try:
                 version = self._named()
                 self.unreachable = ""
             except Exception as error:  # whatever the registry's client raises, the current version goes on
-                said, before = _said(error), self.unreachable
-                self.unreachable = said
+                reason, before = _reason(error), self.unreachable
+                self.unreachable = reason
                 self._happened("unreachable")
-                if said != before:
-                    log.warning("%s: the registry does not answer: %s", self.name, said)
+                if reason != before:
+                    log.warning("%s: the registry does not answer: %s", self.name, reason)
                 return
             if version is None or (self.current is not None and version == self.current.version):
                 self.refused = None
@@ -186,8 +186,8 @@ class Follower:
         if self.alias.isdigit():
             return self.alias
         if self.alias == aliases.CHAMPION:
-            return aliases.champion(self._here, self.name)
-        return aliases.aliases(self._here, self.name).get(self.alias)
+            return aliases.champion(self._settings, self.name)
+        return aliases.aliases(self._settings, self.name).get(self.alias)
 
     def _take_over(self, version: str) -> None:
         again = self.refused is not None and self.refused.version == version
@@ -195,11 +195,11 @@ class Follower:
         if again and now < self._next_try:
             return
         try:
-            served = opened(self._here, self.name, version, self.linker)
+            served = open_version(self._settings, self.name, version, self.linker)
         except Exception as error:  # a damaged bundle may fail in any library that reads it
             attempts = self.refused.attempts + 1 if again and self.refused else 1
-            self.refused = Refused(version=version, reason=_said(error), at=_now(), attempts=attempts)
-            self._next_try = now + min(_AGAIN[0] * 2 ** (attempts - 1), _AGAIN[1])
+            self.refused = Refused(version=version, reason=_reason(error), at=_now(), attempts=attempts)
+            self._next_try = now + min(_RETRY[0] * 2 ** (attempts - 1), _RETRY[1])
             self._happened("refused")
             log.error("%s: version %s is refused: %s", self.name, version, self.refused.reason)
             return
@@ -209,11 +209,11 @@ class Follower:
         log.info("%s: version %s answers now, %s before", self.name, version, before)
 
     def _fall_back(self) -> None:
-        """Serve ``previous``: what would still be answering, had this process started earlier."""
+        """Serve ``previous``, which would still be answering had this process started earlier."""
         try:
-            self.current = opened(self._here, self.name, aliases.PREVIOUS)
+            self.current = open_version(self._settings, self.name, aliases.PREVIOUS)
         except BelinkError as error:
-            log.error("%s: no version before it can be served either: %s", self.name, _said(error))
+            log.error("%s: no version before it can be served either: %s", self.name, _reason(error))
             return
         self._happened("swapped")
         log.warning("%s: version %s answers in place of the refused one", self.name, self.current.version)
@@ -227,6 +227,6 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _said(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     """The first line of an error, without the password of an address in it."""
     return without_password(first_line(error, 500))

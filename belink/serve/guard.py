@@ -1,4 +1,4 @@
-"""What every request passes first: which host, who, how much, for how long; and headers that hold a browser back.
+"""What every request passes first: host name, token, size and time limits; and headers that restrict browsers.
 
 One plain ASGI wrapper, because a body must be counted while it arrives and a time limit must cover its arrival too.
 """
@@ -27,8 +27,8 @@ OPEN_PATHS = frozenset({"/", "/health", "/ready"})  # asked for before a token c
 OPEN_FOLDER = "/web/"
 TRUSTED = "belink.trusted"  # key of the scope: whether the caller bears the token
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# Nothing but this service's own files, no frame around them, no form elsewhere: what a browser then refuses is what
-# a name out of an ontology could ask for.
+# The page may load only this service's own files, stand in no frame and send no form elsewhere, whatever a name from
+# an ontology smuggles into it.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -41,7 +41,7 @@ _HEADERS = [
 
 
 class Guard:
-    """An ASGI application around another."""
+    """An ASGI application that wraps another."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Guard:
         self._token, self._hosts, self._observe = token, hosts, observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or pass on what is none."""
+        """Answer one HTTP request; pass on anything else."""
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
@@ -82,7 +82,7 @@ class Guard:
         except TimeoutError:
             if not status:
                 await refuse(sending, 504, f"not answered within {self._seconds:g} s; send less at a time")
-        except Exception:  # what a handler did not foresee: the caller learns no more than that
+        except Exception:  # a handler did not expect it: the caller learns no details
             log.exception("%s %s failed", scope["method"], _route(scope))
             if not status:
                 await refuse(sending, 500, "the service failed; its log says why")
@@ -143,7 +143,7 @@ class Guard:
         return hmac.compare_digest(given, b"Bearer " + self._token.encode())
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
-        """The whole body; ``None`` where it is too large, which is known before all of it has been read."""
+        """Return the whole body; ``None`` as soon as it proves too large."""
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if declared.isdigit() and int(declared) > self._max_bytes:
             return None
@@ -174,6 +174,6 @@ async def refuse(send: Send, status: int, detail: str, headers: list[tuple[bytes
 
 
 def _route(scope: Scope) -> str:
-    """The route that answered, so that what people ask for makes no new counters."""
+    """Return the route that answered; counters by path would grow with whatever people ask for."""
     path = getattr(scope.get("route"), "path", None)
     return path if isinstance(path, str) else "/web" if str(scope["path"]).startswith(OPEN_FOLDER) else "other"

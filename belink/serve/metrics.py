@@ -1,4 +1,4 @@
-"""What the service counts, for Prometheus; every service has a registry of its own."""
+"""Counters for Prometheus; every service has its own registry."""
 
 from collections.abc import Callable, Sequence
 
@@ -26,7 +26,7 @@ class Metrics:
         )
         self._model_seconds = Counter("belink_linking_seconds", "Time spent linking.", registry=self.registry)
         self._following = Counter(
-            "belink_following", "What following the alias met: swapped, refused, unreachable.", ("event",),
+            "belink_following", "Events of following the alias: swapped, refused, unreachable.", ("event",),
             registry=self.registry,
         )  # fmt: skip
         self._champion = Gauge(
@@ -43,13 +43,13 @@ class Metrics:
         self._request_seconds.labels(path).observe(seconds)
 
     def linked(self, links: Sequence[Link], seconds: float) -> None:
-        """Count what one slice came to."""
+        """Count the links of one slice."""
         for link in links:
             self._mentions.labels(link.decided_by, "nil" if link.candidate is None else "concept").inc()
         self._model_seconds.inc(seconds)
 
     def happened(self, event: str) -> None:
-        """Count what following the alias met."""
+        """Count one event of following the alias."""
         self._following.labels(event).inc()
 
     def page(self, served: Served | None, refused: bool, depth: int) -> bytes:
@@ -64,4 +64,4 @@ class Metrics:
 
 
 Observe = Callable[[str, str, int, float], None]
-"""Told of each request: route, method, status, seconds."""
+"""Called for each request with route, method, status and seconds."""

@@ -1,4 +1,4 @@
-"""What the service takes and answers with; ``answers.py`` turns one into the other.
+"""The bodies of requests and answers; ``answers`` turns one into the other.
 
 Offsets are Unicode code points into a document's text, end exclusive; probabilities are calibrated, 0 to 1.
 """
@@ -37,13 +37,14 @@ Shown = Annotated[int, Field(ge=0, le=25, description="Candidates listed a menti
 _TEXT = "He has COPD and type 2 diabetes."
 
 
-class Asked(BaseModel):
+class RequestSettings(BaseModel):
     """The settings that every form of a request shares; unknown keys and other types are errors."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
     min_probability: Probability | None = Field(
-        default=None, description="A concept less probable is answered as NIL; null takes the linker's own bound."
+        default=None,
+        description="The answer is NIL where no concept is this probable; null takes the linker's own bound.",
     )
     candidates: Shown = 10
 
@@ -57,7 +58,7 @@ class Span(BaseModel):
     end: int = Field(gt=0)
 
 
-class Text(Asked):
+class Text(RequestSettings):
     """A text whose mentions are to be found."""
 
     model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [{"text": _TEXT}]})
@@ -87,7 +88,7 @@ class Marked(BaseModel):
         return self
 
 
-class Documents(Asked):
+class Documents(RequestSettings):
     """Documents, with or without mentions."""
 
     model_config = ConfigDict(

@@ -1,7 +1,7 @@
 """belink as a component of a spaCy pipeline: ``nlp.add_pipe("belink", config={"linker": "disease@champion"})``.
 
-Entities that the pipeline has found get ``ent.kb_id_``, and ``ent._.belink`` holds the whole answer: probability,
-candidates, lineage. spaCy finds the component by its entry point, so nothing needs importing first.
+Entities that the pipeline has found get ``ent.kb_id_``, and ``ent._.belink`` holds the whole :class:`Link` with
+probability, candidates and lineage. spaCy finds the component by its entry point: no import is needed.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,11 +17,11 @@ from belink.records import Document, Link, Mention
 from belink.registry.open import open_linker
 
 NIL = "NIL"
-"""``ent.kb_id_`` of an entity that none of the linker's concepts stands for."""
+"""``ent.kb_id_`` of an entity without a concept in the linker's ontologies."""
 
 
 class Component:
-    """Links the entities of documents; what spaCy calls for each document or batch of them."""
+    """Links the entities of documents; spaCy calls it for each document or batch."""
 
     def __init__(
         self, linker: Linker, *, min_probability: float | None, labels: Sequence[str], overwrite: bool
@@ -30,11 +30,11 @@ class Component:
         self._bound, self._labels, self._overwrite = min_probability, frozenset(labels), overwrite
 
     def __call__(self, doc: Doc) -> Doc:
-        """``doc`` with its entities linked."""
+        """Return ``doc`` with its entities linked."""
         return next(self.pipe([doc]))
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 64) -> Iterator[Doc]:
-        """The documents of ``stream``, in order, with their entities linked, ``batch_size`` at a time."""
+        """Yield the documents of ``stream``, in order, with their entities linked, ``batch_size`` at a time."""
         batch: list[Doc] = []
         for doc in stream:
             batch.append(doc)
@@ -44,12 +44,12 @@ class Component:
         yield from self._linked(batch)
 
     def _linked(self, docs: Sequence[Doc]) -> Sequence[Doc]:
-        asked = [(doc, self._entities(doc)) for doc in docs]
-        # A document without entities is left alone: the detector is not asked, the pipeline has its own.
-        asked = [(doc, entities) for doc, entities in asked if entities]
-        documents = [_document(str(at), doc, entities) for at, (doc, entities) in enumerate(asked)]
-        found = self.linker.link_documents(documents, min_probability=self._bound)
-        for (doc, entities), (_, links) in zip(asked, found, strict=True):
+        pairs = [(doc, self._entities(doc)) for doc in docs]
+        # Documents without entities are left out: for them the linker would look for mentions of its own.
+        pairs = [(doc, entities) for doc, entities in pairs if entities]
+        documents = [_document(str(number), doc, entities) for number, (doc, entities) in enumerate(pairs)]
+        linked = self.linker.link_documents(documents, min_probability=self._bound)
+        for (doc, entities), (_, links) in zip(pairs, linked, strict=True):
             _set(doc, list(zip(entities, links, strict=True)))
         return docs
 
@@ -76,18 +76,17 @@ def make(
     labels: list[str],
     overwrite: bool,
 ) -> Component:
-    """The component; spaCy calls it with the settings given to ``nlp.add_pipe``.
+    """Return the component; spaCy calls this with the settings given to ``nlp.add_pipe``.
 
     :param linker: ``NAME[@ALIAS]``; the only registered one there is, if left out.
-    :param home: BELINK_HOME, where that is not set.
-    :param min_probability: a concept less probable, 0 to 1, is answered as NIL; the linker's own bound if left out.
-    :param labels: entity labels that are linked; none given, all are.
+    :param home: the home to look in; BELINK_HOME, or ./.belink, if left out.
+    :param min_probability: 0 to 1; the answer is NIL where no concept is this probable. The linker's own if left out.
+    :param labels: entity labels that are linked; all, where none is given.
     :param overwrite: link also what already has a ``kb_id_``.
     :raises BelinkError: no such linker.
     """
-    here = settings.load(Path(home) if home else None)
-    opened = open_linker(here, linker)
-    return Component(opened, min_probability=min_probability, labels=labels, overwrite=overwrite)
+    chosen = open_linker(settings.load(Path(home) if home else None), linker)
+    return Component(chosen, min_probability=min_probability, labels=labels, overwrite=overwrite)
 
 
 def _document(id: str, doc: Doc, entities: Sequence[Span]) -> Document:
@@ -109,7 +108,7 @@ def _document(id: str, doc: Doc, entities: Sequence[Span]) -> Document:
 def _set(doc: Doc, linked: Sequence[tuple[Span, Link]]) -> None:
     if not Span.has_extension("belink"):
         Span.set_extension("belink", default=None)
-    ids = {(entity.start, entity.end): link.candidate.id if link.candidate else NIL for entity, link in linked}
+    ids = {(entity.start, entity.end): link.id or NIL for entity, link in linked}
     doc.ents = tuple(
         Span(doc, e.start, e.end, label=e.label, kb_id=ids.get((e.start, e.end), e.kb_id_), span_id=e.id)
         for e in doc.ents
