@@ -171,6 +171,29 @@ def _open(path: Path) -> dict[str, Any]:
     return {name: table[name].chunk(0) if table[name].num_chunks else table[name] for name in table.column_names}
 
 
+def _row_array(rows: np.ndarray) -> "pa.Array":
+    """``rows`` for pyarrow, without the pandas that ``pa.array`` would import."""
+    import pyarrow as pa
+
+    rows = np.ascontiguousarray(rows, np.int64)
+    return pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(rows)])
+
+
+def _text_scalar(text: str) -> "pa.LargeStringScalar":
+    """``text`` for pyarrow, without the pandas that ``pa.scalar`` would import."""
+    import pyarrow as pa
+
+    content = text.encode()
+    offsets = np.array([0, len(content)], np.int64)
+    return pa.LargeStringArray.from_buffers(1, pa.py_buffer(offsets), pa.py_buffer(content))[0]
+
+
+def _numbers(column: "pa.Array | pa.ChunkedArray") -> np.ndarray:
+    """The numbers of a column of :func:`_open`, none of them null, as they lie in memory."""
+    # By DLPack: pyarrow's own to_numpy() imports pandas, half a second of CPU for a command that links one sentence.
+    return np.from_dlpack(column) if len(column) else np.empty(0, column.type.to_pandas_dtype())
+
+
 class NameTable:
     """A table that :func:`build` wrote, opened for reading."""
 
@@ -180,9 +203,9 @@ class NameTable:
         self._folder = folder
         self._starts = np.load(folder / "name-owners.npy", mmap_mode="r")  # int64 (n_names + 1,) into the owners
         owners = _open(folder / "owners.arrow")
-        self.owner_concept: np.ndarray = owners["concept"].to_numpy()  # int32 (n_owners,)
-        self.owner_scope: np.ndarray = owners["scope"].to_numpy()  # int8 (n_owners,), of SCOPES
-        self.owner_times: np.ndarray = owners["times"].to_numpy()  # int32 (n_owners,), mentions annotated so
+        self.owner_concept: np.ndarray = _numbers(owners["concept"])  # int32 (n_owners,)
+        self.owner_scope: np.ndarray = _numbers(owners["scope"])  # int8 (n_owners,), of SCOPES
+        self.owner_times: np.ndarray = _numbers(owners["times"])  # int32 (n_owners,), mentions annotated so
         self._owner_text = owners["text"]
         self._of_concept = np.load(folder / "concept-owners.npy", mmap_mode="r")  # int32 (n_owners,), owner rows
         self._concept_starts = np.load(folder / "concept-starts.npy", mmap_mode="r")  # int64 (n_concepts + 1,)
@@ -202,7 +225,7 @@ class NameTable:
 
     def names(self, rows: np.ndarray | None = None) -> Iterator[str]:
         """The normalised names, all of them or those in ``rows``, in that order."""
-        chosen = self._names if rows is None else self._names.take(rows)
+        chosen = self._names if rows is None else self._names.take(_row_array(rows))
         for some in _lists(chosen):
             yield from some
 
@@ -220,7 +243,7 @@ class NameTable:
         if not len(precedents):
             return np.zeros(self.n_concepts)
         kinds = pc.replace_substring_regex(self._concepts["id"], r"^([^:]*:[A-Za-z_]*).*$", r"\1").dictionary_encode()
-        kind = kinds.indices.to_numpy()
+        kind = _numbers(kinds.indices)
         texts = np.bincount(kind[precedents], minlength=len(kinds.dictionary)) + 1
         rate = np.log(texts / np.bincount(kind))
         return np.asarray((rate - rate.max())[kind])
@@ -275,7 +298,9 @@ class NameTable:
         at = np.minimum(np.searchsorted(other._hashes, self._hashes), other.n_names - 1)
         here = np.flatnonzero(other._hashes[at] == self._hashes)
         # Of names whose hashes collide the first is compared; should it be the other one, a vector is made again.
-        same = pc.equal(self._names.take(here), other._names.take(at[here])).to_numpy(zero_copy_only=False)
+        same = pc.equal(self._names.take(_row_array(here)), other._names.take(_row_array(at[here]))).to_numpy(
+            zero_copy_only=False
+        )
         return here[same], at[here][same]
 
     def owners(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -293,17 +318,17 @@ class NameTable:
 
     def owner_texts(self, owners: np.ndarray) -> list[str]:
         """The names of ``owners`` (owner rows) as their source writes them."""
-        texts: list[str] = self._owner_text.take(owners).to_pylist()
+        texts: list[str] = self._owner_text.take(_row_array(owners)).to_pylist()
         return texts
 
     def concept_row(self, concept_id: str) -> int:
         """The row of a concept, -1 where the table does not hold it."""
         import pyarrow.compute as pc
 
-        row: int = pc.index(self._concepts["id"], concept_id).as_py()
+        row: int = pc.index(self._concepts["id"], _text_scalar(concept_id)).as_py()
         return row
 
     def concepts(self, rows: np.ndarray) -> list[dict[str, str]]:
         """id, label ("" where there is none), ontology and release of the concepts in ``rows``."""
-        columns = {name: column.take(rows).to_pylist() for name, column in self._concepts.items()}
+        columns = {name: column.take(_row_array(rows)).to_pylist() for name, column in self._concepts.items()}
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
