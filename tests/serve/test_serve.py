@@ -261,7 +261,7 @@ def test_limits_answer_with_their_own_status(served_home: Made, server: Server) 
         assert httpx.post(f"{tight.url}/link", content=chunks).status_code == 413
         with socket.create_connection(("127.0.0.1", int(tight.url.rpartition(":")[2])), timeout=10) as slow:
             slow.sendall(
-                b"POST /link HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{"
+                b"POST /link HTTP/1.1\r\nhost: [::1]\r\ncontent-type: application/json\r\ncontent-length: 50\r\n\r\n{"
             )
             assert b" 504 " in slow.recv(200)
         blocked = threading.Event()
