@@ -1,12 +1,12 @@
-"""Raw text → mentions: every place where a name of the ontology stands, found in one pass (Aho-Corasick).
+"""Raw text → mentions: every occurrence of an ontology's name, found in one pass (Aho-Corasick).
 
-Names and text are compared as ``normalise`` leaves them, each word in the singular and in American spelling; the
-longest name from the left wins, and none runs across a sentence's end. What a dictionary gets wrong is mostly short
-names that are also plain words ("was", "all"): they count only where the text writes them as acronyms. What the text
-defines itself counts for what it stands for. :func:`learn` takes from annotated text which names mislead and which
-are missing.
+Names and text are compared normalised, each word in the singular and in American spelling. The longest name from the
+left wins, and none runs across the end of a sentence. Most errors of a dictionary are short names that are also plain
+words ("was", "all"): they count only where the text writes them as acronyms. Abbreviations that the text defines count
+if their long form is a name. A single generic word ("disease") is no mention. :func:`learn` takes from annotated text
+which names mislead and which are missing.
 
-Exact spans on BC5CDR disease (1,000 train and dev abstracts, 8,180 mentions) with CTD's names, rule after rule:
+Exact spans on BC5CDR disease (1,000 train and dev abstracts, 8,180 mentions) with CTD's names, by rule added:
 
 ==============================================  =========  ======  ====
 rule                                            precision  recall   F1
@@ -36,40 +36,45 @@ from belink.text.normalise import aligned_words, normalise
 from belink.text.sentences import make_mention, split
 from belink.text.variants import to_american
 
-VERSION = 1  # of what learn() makes of a corpus; another one is learned again
+VERSION = 2  # of what learn() makes of a corpus; a lexicon of another version is learned again
 _SHORT = 5  # letters up to which a one-word name may be a plain word
-_HEAD_OF = 3  # so many longer names must end in a short word before it counts in lower case ("pain", "coma")
+_MIN_LOWER_CASE = 0.1  # share of the letters beside a word from which on its capitals say that it is an acronym
+# Names of the root and of other classes, which say what kind of thing something is, not which one; folded.
+_GENERIC = frozenset(
+    "disease disorder syndrome illness condition sickness ailment chemical compound substance drug".split()
+)
+_HEAD_OF = 3  # longer names that must end in a short word before it counts in lower case ("pain", "coma")
 _APART = re.compile(r"[;:]\s|\s[(\[]|[)\]]\s")  # no name runs across these; brackets inside a word are chemistry
-_BREAK = "\n "  # stands in the haystack where no name may run across
-_SEEN_OFTEN = 3  # occurrences from which a name's precision is believed
-_MISLEADS_BELOW = 0.5  # precision below which a name is not looked for
+_BREAK = "\n "  # put into the haystack where no name may run across
+_MIN_OCCURRENCES = 3  # of a name in annotated text, from which on its precision counts
+_MIN_PRECISION = 0.5  # of a name in annotated text, below which it is not looked for
 
 Span = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lexicon:
-    """What annotated text taught about names, which are as ``normalise`` gives them."""
+    """What annotated text says about names; all of them are normalised."""
 
-    extra: frozenset[str] = frozenset()  # looked for although no ontology lists them
-    stop: frozenset[str] = frozenset()  # not looked for: more often something else
+    extra: frozenset[str] = frozenset()  # names that no ontology lists
+    stop: frozenset[str] = frozenset()  # names that are more often something else
 
     def to_dict(self) -> dict[str, list[str]]:
         return {"extra": sorted(self.extra), "stop": sorted(self.stop)}
 
     @classmethod
-    def from_dict(cls, found: Mapping[str, Iterable[str]]) -> "Lexicon":
-        return cls(extra=frozenset(found["extra"]), stop=frozenset(found["stop"]))
+    def from_dict(cls, stored: Mapping[str, Iterable[str]]) -> "Lexicon":
+        return cls(extra=frozenset(stored["extra"]), stop=frozenset(stored["stop"]))
 
 
 NOTHING_LEARNED = Lexicon()
 
 
 class NameFinder:
-    """MentionFinder the names it was built from. Never changes; safe to share between threads."""
+    """Finds the names that it was built from. It never changes, so threads may share it."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        """``names`` are folded and distinct; use :meth:`build`."""
+        """Use :meth:`build`; ``names`` are folded and distinct."""
         import ahocorasick_rs
 
         self._names = names
@@ -85,27 +90,27 @@ class NameFinder:
 
     @classmethod
     def build(cls, names: Iterable[str], lexicon: Lexicon = NOTHING_LEARNED, *, shortest: int = 4) -> "NameFinder":
-        """A detector of ``names``, which are as ``normalise`` gives them; about 2 s for 100,000 on one core.
+        """Return a finder of ``names``, which are normalised; about 2 s for 100,000 names on one core.
 
         :param shortest: names of fewer characters are found only where the text itself defines them.
         """
         stop = {fold(name) for name in lexicon.stop}
         folded = {fold(name) for group in (names, lexicon.extra) for name in group if len(name) >= shortest}
-        return cls(sorted(name for name in folded - stop if not name.replace(" ", "").isdigit()))
+        return cls(sorted(name for name in folded - stop - _GENERIC if not name.replace(" ", "").isdigit()))
 
     def find(self, text: str, *, document: str = "", sentences: Sequence[Span] = ()) -> list[Mention]:
-        """The mentions in ``text``, in order, none overlapping, each with its sentence and long form.
+        """Return the mentions in ``text``, in order, none overlapping, each with its sentence and long form.
 
-        ``sentences`` are found by rule where none are given.
+        :param sentences: spans; without any, sentences are split by rule.
         """
         within = tuple(sentences) or split(text)
         starts = [start for start, _ in within]
         definitions = abbreviations.find_definitions(text)
-        found = []
-        for start, end in self._spans(text, starts, definitions):
-            mention = make_mention(document, text, start, end, within, starts)
-            found.append(abbreviations.expand_mention(mention, definitions))
-        return found
+        mentions = (
+            make_mention(document, text, start, end, within, starts)
+            for start, end in self._spans(text, starts, definitions)
+        )
+        return [abbreviations.expand_mention(mention, definitions) for mention in mentions]
 
     def _spans(self, text: str, starts: Sequence[int], definitions: Definitions) -> list[Span]:
         """Return the spans of names, and of short forms where they stand for a name."""
@@ -120,55 +125,79 @@ class NameFinder:
         return sorted(spans + _uncovered(names, spans, len(text)))
 
     def _matches(self, text: str, starts: Sequence[int]) -> Iterator[Span]:
-        words = aligned_words(text)
+        """Yield the spans of names, by the automaton."""
+        words, lines = aligned_words(text), _Lines(text)
         haystack, places = _haystack(text, words, starts)
         for number, begin, end in self._automaton.find_matches_as_indexes(haystack):
             start = words[bisect.bisect_left(places, begin)][1]
             stop = words[bisect.bisect_left(places, end) - 1][2]
-            if self._reads_like_a_name(text[start:stop], self._names[number]):
+            if self._is_name(text[start:stop], self._names[number], lines, start):
                 yield start, stop
 
-    def _reads_like_a_name(self, written: str, name: str) -> bool:
-        """Whether ``written`` is the name rather than a plain word of the same letters."""
-        if " " in name or len(name) > _SHORT or name in self._heads:
+    def _is_name(self, written: str, name: str, lines: "_Lines", start: int) -> bool:
+        """Whether ``written``, which begins at ``start``, is the name rather than a plain word of the same letters."""
+        if " " in name or len(name) > _SHORT or name in self._heads or any(map(str.isdigit, written)):
             return True
-        return sum(letter.isupper() for letter in written) > 1 or any(letter.isdigit() for letter in written)
+        return sum(map(str.isupper, written)) > 1 and lines.mark_acronyms(written, start)
 
-    def _denotes(self, long: str) -> bool:
-        """Whether a long form is, or ends in, a name: "levodopa-induced dyskinesia"."""
-        words = fold(normalise(long)).split(" ")
+    def _denotes(self, long_form: str) -> bool:
+        """Whether a long form is a name or ends in one: "levodopa-induced dyskinesia"."""
+        words = fold(normalise(long_form)).split(" ")
         endings = (" ".join(words[at:]) for at in range(len(words)))
         return any(name in self._known and (" " in name or len(name) >= _SHORT) for name in endings)
 
 
-def learn(names: Iterable[str], documents: Sequence[Document]) -> Lexicon:
-    """What the annotation of ``documents`` says about ``names`` (normalised).
+class _Lines:
+    """The lines of a text: in one that is written in capitals, capitals do not say that a word is an acronym."""
 
-    Mentions that no name matches become names; names that are annotated less than half of the time stop being looked
-    for. Of documents that will be used for measuring, none may be among them.
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
+        self._ends = [*self._starts[1:], len(text)]
+        self._counts: dict[int, tuple[int, int]] = {}  # line → letters in lower case, letters
+
+    def mark_acronyms(self, written: str, start: int) -> bool:
+        """Whether the line has lower case beside ``written``, which begins at ``start``, or nothing beside it."""
+        lower, letters = self._count(bisect.bisect_right(self._starts, start) - 1)
+        lower_beside = lower - sum(map(str.islower, written))
+        letters_beside = letters - sum(map(str.isalpha, written))
+        return not letters_beside or lower_beside >= _MIN_LOWER_CASE * letters_beside
+
+    def _count(self, line: int) -> tuple[int, int]:
+        if line not in self._counts:
+            text = self._text[self._starts[line] : self._ends[line]]
+            self._counts[line] = sum(map(str.islower, text)), sum(map(str.isalpha, text))
+        return self._counts[line]
+
+
+def learn(names: Iterable[str], documents: Sequence[Document]) -> Lexicon:
+    """Return what the annotations of ``documents`` say about ``names`` (normalised).
+
+    Mentions that no name matches become names. Names that are annotated in less than half of their occurrences are not
+    looked for. ``documents`` must not hold any that the linker is measured on.
     """
     names = set(names)
     texts = (normalise(m.text) for document in documents for m in document.mentions if not m.spans)
     extra = frozenset(texts) - names
-    detector = NameFinder.build(names, Lexicon(extra=extra))
-    seen: Counter[str] = Counter()
-    right: Counter[str] = Counter()
+    finder = NameFinder.build(names, Lexicon(extra=extra))
+    n_found: Counter[str] = Counter()
+    n_right: Counter[str] = Counter()
     for document in documents:
         gold = {(mention.start, mention.end) for mention in document.mentions}
         defined = abbreviations.find_definitions(document.text)
-        for mention in detector.find(document.text, sentences=document.sentences):
-            if mention.text not in defined:  # the text itself says what those mean
+        for mention in finder.find(document.text, sentences=document.sentences):
+            if mention.text not in defined:  # the text says itself what a defined short form means
                 name = fold(normalise(mention.text))
-                seen[name] += 1
-                right[name] += (mention.start, mention.end) in gold
+                n_found[name] += 1
+                n_right[name] += (mention.start, mention.end) in gold
     stop = frozenset(
-        name for name, count in seen.items() if count >= _SEEN_OFTEN and right[name] < _MISLEADS_BELOW * count
+        name for name, count in n_found.items() if count >= _MIN_OCCURRENCES and n_right[name] < _MIN_PRECISION * count
     )
     return Lexicon(extra=frozenset(name for name in extra if fold(name) not in stop), stop=stop)
 
 
 def fold(name: str) -> str:
-    """``name``, which is normalised, with each word in the singular and in American spelling."""
+    """Return the normalised ``name`` with each word in the singular and in American spelling."""
     return " ".join(map(_fold_word, name.split(" ")))
 
 
@@ -185,7 +214,7 @@ def _fold_word(word: str) -> str:
 
 
 def _haystack(text: str, words: Sequence[tuple[str, int, int]], starts: Sequence[int]) -> tuple[str, list[int]]:
-    """What the automaton searches, and where in it the blank before each word lies."""
+    """Return the text that the automaton searches, and the position in it of the blank before each word."""
     pieces = [" "]
     places: list[int] = []
     length, sentence, before = 1, 0, 0

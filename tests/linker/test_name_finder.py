@@ -199,6 +199,38 @@ def test_a_short_form_means_what_the_text_defines_where_it_stands() -> None:
     ]
 
 
+CLINICAL = NameFinder.build(["cold", "aids", "copd", "disease", "disorder", "syndrome", "kidney disease", "asthma"])
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("PATIENT HAS COLD HANDS. ALL LABS NORMAL.\nHEARING AIDS WERE PROVIDED.", []),
+        ("PATIENT HAS COLD HANDS, 5 mg GIVEN AT ONCE", []),  # a unit does not make it a line of mixed case
+        ("HEARING AIDs WERE PROVIDED", []),
+        ("PATIENT HAS ASTHMA AND KIDNEY DISEASE.", ["ASTHMA", "KIDNEY DISEASE"]),
+        ("HISTORY:\nThe patient has COLD.", ["COLD"]),
+        ("COPD and AIDS", ["COPD", "AIDS"]),
+        ("COPD", ["COPD"]),  # nothing beside it says how the line is written
+        ("DIAGNOSES\n- COPD\n", ["COPD"]),
+    ],
+)
+def test_capitals_say_acronym_only_in_a_line_with_lower_case(text: str, expected: list[str]) -> None:
+    assert found(text, CLINICAL) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The disease and other disorders; a syndrome.", []),
+        ("Kidney diseases", ["Kidney diseases"]),
+        ("An odd disease (ODX) was seen. ODX is rare.", []),  # its long form ends in no name
+    ],
+)
+def test_one_generic_word_is_no_mention(text: str, expected: list[str]) -> None:
+    assert found(text, CLINICAL) == expected
+
+
 @pytest.mark.data
 @pytest.mark.skipif(DATA is None, reason="BELINK_DATA is not set")
 def test_ctd_names_find_two_thirds_of_bc5cdr_diseases() -> None:
