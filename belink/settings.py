@@ -2,11 +2,12 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from urllib.parse import unquote
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +66,62 @@ def load(home: Path | None = None, tracking_uri: str | None = None) -> Settings:
     )
 
 
-def without_password(address: str) -> str:
-    """``address`` as it may be shown: a password in it, or a user name that may be a token, becomes ``***``."""
-    return re.sub(r"(?<=://)[^@/\s]*(?=@)", "***", address)
+def without_password(text: str, *, of: Collection[str] = ()) -> str:
+    """Return ``text`` as it may be shown: passwords in the addresses it holds, and whatever may be one, become ``***``.
+
+    That is what stands before an ``@`` (drivers end the password at the first or at the last one, and take a slash in
+    it), and each value of a query whose name speaks of a secret.
+
+    :param of: addresses whose passwords are hidden wherever ``text`` quotes a piece of them, as drivers do.
+    """
+    text = _ADDRESS.sub(_masked, text)
+    for piece in {piece for address in of for piece in _pieces(address)}:
+        text = text.replace(piece, re.sub(r"[^'\"@]+", "***", piece))
+    return text
+
+
+_ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*)://(?P<rest>[^\s'\"<>]+)")
+_SECRET = re.compile(r"pass|pwd|secret|token|credential|api_?key|access_?key|odbc_connect", re.IGNORECASE)
+
+
+def _masked(address: re.Match[str]) -> str:
+    rest, mark, query = address["rest"].partition("?")
+    if "@" in query and not _user(rest):  # the question mark stands in the password
+        rest, mark, query = address["rest"], "", ""
+    if user := _user(rest):
+        rest = f"***{rest[len(user) :]}"
+    return f"{address['scheme']}://{rest}{mark}{re.sub('[^&;]+', _masked_parameter, query)}"
+
+
+def _masked_parameter(parameter: re.Match[str]) -> str:
+    name, equals, _ = parameter[0].partition("=")
+    return f"{name}=***" if equals and _SECRET.search(unquote(name)) else parameter[0]
+
+
+def _user(rest: str) -> str:
+    """Return what of an address stands before the host: a user, a password, a token; ``""`` where nothing does."""
+    authority = rest.partition("/")[0]
+    if ":" in authority:  # what follows the colon may be a password with any letter in it
+        return rest.rpartition("@")[0]
+    return authority.rpartition("@")[0]  # of a path an "@" is an ordinary letter
+
+
+def _pieces(address: str) -> Iterator[str]:
+    """Return what of an address's password an error may quote: all of it, or what some parser takes for it."""
+    found = _ADDRESS.match(address)
+    if found is None:
+        return
+    for parameter in found["rest"].partition("?")[2].split("&"):
+        name, _, value = parameter.partition("=")
+        if value and _SECRET.search(unquote(name)):
+            yield from (f"'{value}'", f'"{value}"', f"={value}")
+    password = _user(found["rest"]).partition(":")[2]
+    if not password:
+        return
+    if len(password) > 3:  # shorter ones are pieces of words
+        yield password
+    for part in re.split("[@/:?#]", password):
+        yield from (f"{part}@", f"'{part}'", f'"{part}"') if part else ()
 
 
 def shipped_ontologies() -> Path:

@@ -292,3 +292,42 @@ def test_references_are_not_followed_out_of_json(tmp_path: Path, here: Settings)
     (folder / "reference.json").write_text("[]")
     with pytest.raises(BundleError, match="expected uri and sha256"):
         bundles.resolve(here, folder)
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("postgresql://mlflow:pa/ss@127.0.0.1:1/mlflow", "postgresql://***@127.0.0.1:1/mlflow"),
+        ("postgresql://mlflow:p@ss@127.0.0.1:1/mlflow", "postgresql://***@127.0.0.1:1/mlflow"),
+        ("postgresql://mlflow:p?a=ss@127.0.0.1/mlflow", "postgresql://***@127.0.0.1/mlflow"),
+        ("postgresql://mlflow:p%40ss@db/mlflow?sslmode=require", "postgresql://***@db/mlflow?sslmode=require"),
+        ("postgresql://db/mlflow?user=me&password=secret", "postgresql://db/mlflow?user=me&password=***"),
+        ("postgresql://db/mlflow?p%61ssword=secret&x=1", "postgresql://db/mlflow?p%61ssword=***&x=1"),
+        ("mysql+pymysql://u:p@db/x?passwd=s&ssl_key=k.pem", "mysql+pymysql://***@db/x?passwd=***&ssl_key=k.pem"),
+        ("mssql+pyodbc:///?odbc_connect=UID%3Dme%3BPWD%3Ds", "mssql+pyodbc:///?odbc_connect=***"),
+        ("https://ghp_token@mlflow.example.org/a@b", "https://***@mlflow.example.org/a@b"),
+        ("s3://bucket/folder@home/x", "s3://bucket/folder@home/x"),
+        ("file:///home/me@work/artifacts", "file:///home/me@work/artifacts"),
+        ("models:/sample@champion", "models:/sample@champion"),
+    ],
+)
+def test_a_password_is_hidden_in_any_form_that_a_driver_takes(address: str, shown: str) -> None:
+    assert settings.without_password(address) == shown
+    assert settings.without_password(f"found '{address}', expected another") == f"found '{shown}', expected another"
+
+
+@pytest.mark.parametrize("password", ["pa/ss", "p@ss", "hunter2", "p%40ss", "98/7:xy"])
+def test_a_store_that_cannot_be_reached_shows_no_piece_of_its_password(
+    here: Settings, monkeypatch: pytest.MonkeyPatch, password: str
+) -> None:
+    from mlflow.store.db import utils
+
+    monkeypatch.setattr(utils, "MAX_RETRY_COUNT", 1)  # it waits for minutes
+    away = replace(here, tracking_uri=f"postgresql://mlflow:{password}@127.0.0.1:1/mlflow")
+    with pytest.raises(RegistryError) as refused:
+        aliases.status(away)
+    said = str(refused.value)
+    assert "***@127.0.0.1" in said
+    cause = refused.value.__cause__
+    for piece in (password, f"{password[-2:]}@", f"'{password[:2]}'", f":{password[:2]}"):
+        assert piece not in said and piece not in str(cause or "")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "belink"
 BUNDLE, KIND, HOME = "belink.bundle", "belink.kind", "belink.home"  # tags
+_opened: set[str] = set()  # addresses of this process, whose passwords no message shows
 
 
 def setup(settings: Settings) -> "MlflowClient":
@@ -41,6 +42,7 @@ def setup(settings: Settings) -> "MlflowClient":
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     uri = settings.tracking_uri
+    _opened.add(uri)
     put_right(settings)
     database = sqlite_file(uri)
     if database is not None and not database.exists():
@@ -112,8 +114,9 @@ def one_line(what: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, shutil.Error) as error:
         said = f"{what}: {first_line(error, 300)}"
-        # MLflow's messages hold the whole address; a cause that holds a password must not reach any log.
-        raise RegistryError(without_password(said)) from (error if without_password(str(error)) == str(error) else None)
+        # Drivers quote the address or pieces of it; a cause that holds a password must not reach any log.
+        shown, cause = (without_password(text, of=_opened) for text in (said, str(error)))
+        raise RegistryError(shown) from (error if cause == str(error) else None)
 
 
 @contextmanager
