@@ -2,9 +2,10 @@
 
 import doctest
 import json
+from pathlib import Path
 
 from belink import records
-from belink.corpora import jsonl
+from belink.corpora.links import write_links
 from belink.records import Candidate, Document, Link, Mention, link_json
 from belink.registry.pyfunc_model import LinkedMention as FromMlflow
 from belink.serve.answers import linked_mention
@@ -34,15 +35,16 @@ def test_probabilities_stay_within_0_and_1_and_have_four_decimals() -> None:
     assert len(link_json(LINK, n_candidates=1)["candidates"]) == 1
 
 
-def test_every_output_writes_the_same_values() -> None:
+def test_every_output_writes_the_same_values(tmp_path: Path) -> None:
     for link in (LINK, NIL):
         written = link_json(link)
         outputs = [
             FromMlflow.model_validate(written).model_dump(),
             linked_mention(link, 25).model_dump(mode="json"),
         ]
-        line = jsonl.document_line(Document(id="7", text="He has COPD.", mentions=(MENTION,)), {MENTION: link})
-        outputs.append(json.loads(line)["mentions"][0]["link"])
+        document = Document(id="7", text="He has COPD.", mentions=(MENTION,))
+        write_links([(document, [link])], tmp_path / "links.jsonl", {})
+        outputs.append(json.loads((tmp_path / "links.jsonl").read_text(encoding="utf-8"))["links"][0])
         for output in outputs:
             assert all(output[key] == written[key] for key in output.keys() - {"candidates"}), output
 
