@@ -114,3 +114,18 @@ print(linker.link_text({TEXT!r})[0].mention.text)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
     assert done.stdout.strip() == "rheumatoid arthritis"
+
+
+@pytest.mark.parametrize(
+    ("exact", "lexical", "dense", "shown"),
+    [(True, 0.0, 0.0, True), (False, 0.2, 0.5, False), (False, 0.6, 0.1, True), (False, 0.0, 0.6, True)],
+)
+def test_a_search_leaves_out_what_does_not_resemble_the_query(
+    home: Settings, exact: bool, lexical: float, dense: float, shown: bool
+) -> None:
+    linker = belink.load("sample")
+    candidate = belink.Candidate(
+        id="MONDO:1", label="a", name="a", ontology="o", release="1", exact=exact, lexical=lexical, dense=dense
+    )
+    linker.candidates = lambda mentions: [[candidate]]  # type: ignore[method-assign]
+    assert linker.search("zzzzqqq") == [candidate] * shown

@@ -6,12 +6,12 @@ take and where the weight stands without evidence. ``calibration`` fits the weig
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from belink.records import Candidate, Mention
+from belink.text.caching import cache_short
 from belink.text.normalise import normalise
 from belink.text.variants import to_american
 
@@ -206,7 +206,7 @@ class _Words(NamedTuple):
     content: frozenset[str]  # without those that come and go
 
 
-@lru_cache(maxsize=200_000)
+@cache_short(200_000, longest=200)
 def _words(text: str) -> _Words:
     words = to_american(normalise(text)).replace(",", " ").split()
     distinct = frozenset(_ROMAN.get(word, _singular(word)) for word in words)

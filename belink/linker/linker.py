@@ -28,6 +28,10 @@ from belink.retrieval.index import Index, TextEncoder
 from belink.retrieval.retrieve import retrieve
 from belink.text import abbreviations
 
+# Of a search's answers to its query. With the starter encoder the nearest name to "zzzzqqq" has 0.48, to "hello world"
+# 0.54; "lung trouble" finds a lung disorder with 0.81, "pain in the belly" a stomach disorder with 0.57.
+_MIN_COSINE = 0.55
+
 
 class Linker:
     """A loaded bundle that links mentions and texts.
@@ -163,6 +167,8 @@ class Linker:
     def look_up(self, query: str, limit: int = 10) -> tuple[list[Candidate], list[str]]:
         """Return the concepts that a name or an id may mean, best first, and notes about them.
 
+        Concepts whose names do not resemble the query are left out, so there may be none.
+
         An obsolete id gives its successors, and a note that says so: linking never returns an obsolete id either.
         """
         for release in self._releases():
@@ -185,7 +191,7 @@ class Linker:
                 if candidates := [self.index.candidate(id) for id in ids if id in self.index]:
                     return candidates[:limit], notes
         (candidates,) = self.candidates([Mention(text=query)])
-        return candidates[:limit], []
+        return [candidate for candidate in candidates if _resembles(candidate)][:limit], []
 
     def concept(self, concept_id: str) -> Concept | None:
         """Return what the linker's releases say of a concept, obsolete ones included; ``None`` for an unknown id.
@@ -195,7 +201,7 @@ class Linker:
         ('rheumatoid arthritis', True)
         """
         for release in self._releases():
-            if (concept := release.concept(concept_id)) is not None:
+            if (concept := release.concept(release.standard_id(concept_id))) is not None:
                 return concept
         return None
 
@@ -252,6 +258,11 @@ class Linker:
             decided_by=decided_by,  # type: ignore[arg-type]
             lineage=self.lineage,
         )
+
+
+def _resembles(candidate: Candidate) -> bool:
+    """Whether a search should show a candidate. Retrieval always has nearest names, for nonsense too."""
+    return candidate.exact or max(candidate.lexical, candidate.dense) >= _MIN_COSINE
 
 
 def _decided_by(options: Sequence[Candidate], reranked: bool) -> str:

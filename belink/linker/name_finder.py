@@ -34,6 +34,7 @@ from dataclasses import dataclass
 from belink.records import Document, Mention
 from belink.text import abbreviations
 from belink.text.abbreviations import Definitions
+from belink.text.caching import cache_short
 from belink.text.normalise import aligned_words, normalise
 from belink.text.sentences import make_mention, split
 from belink.text.variants import to_american
@@ -203,7 +204,7 @@ def fold(name: str) -> str:
     return " ".join(map(_fold_word, name.split(" ")))
 
 
-@functools.lru_cache(maxsize=1 << 17)
+@cache_short(1 << 17, longest=64)
 def _fold_word(word: str) -> str:
     word = to_american(word)
     if len(word) < 4 or word[-1] != "s" or word.endswith(("ss", "us", "is")) or not word.isalpha():
