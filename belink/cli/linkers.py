@@ -1,0 +1,225 @@
+"""Commands that make and manage linkers: build, train, refresh, measure, promote, clean up, schedule."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from belink.cli.console import REFUSED, echo, show_answer
+from belink.cli.options import as_json, existing
+from belink.settings import Settings
+
+
+@click.command()
+@click.argument("linker")
+@as_json
+@click.pass_obj
+def index(settings: Settings, linker: str, json_: bool) -> None:
+    """Build the index of a linker's newest releases.
+
+    Vectors of unchanged names are copied from the index before.
+    """
+    from belink.cli import commands, show
+
+    show_answer(commands.index_linker(settings, linker), json_, show.indexed)
+
+
+@click.command()
+@click.argument("linker")
+@click.option(
+    "--dry-run", is_flag=True, help="Only estimate the memory that training needs, and fail where there is less."
+)
+@as_json
+@click.pass_obj
+def train(settings: Settings, linker: str, dry_run: bool, json_: bool) -> None:
+    """Train the LoRA adapter of a linker's re-ranker.
+
+    It learns from the linker's newest releases and its corpora.
+    """
+    from belink.cli import commands, show
+
+    if not dry_run:
+        show_answer(commands.train_linker(settings, linker), json_, show.trained)
+        return
+    answer = commands.training_footprint(settings, linker)
+    show_answer(answer, json_, show.footprint)
+    if answer["advice"]:
+        raise click.ClickException(show.too_large(answer))
+
+
+@click.command()
+@click.argument("linker")
+@click.option(
+    "--file",
+    "files",
+    multiple=True,
+    metavar="ONTOLOGY=PATH",
+    help="A local file to read instead of one ontology's address. May be repeated.",
+)
+@click.option(
+    "--retrain",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Whether to train the re-ranker; auto: only where its data changed enough.",
+)
+@click.option(
+    "--share-restricted",
+    is_flag=True,
+    help="Allow storing releases that may not be redistributed on a shared MLflow server.",
+)
+@as_json
+@click.pass_obj
+def refresh(
+    settings: Settings,
+    linker: str,
+    files: tuple[str, ...],
+    retrain: Literal["auto", "always", "never"],
+    share_restricted: bool,
+    json_: bool,
+) -> None:
+    """Update a linker, and promote it if its gates pass.
+
+    Steps: releases, index, training where needed, calibration, evaluation, gates, registry, champion. LINKER is the
+    name of a declaration or a TOML file.
+    """
+    from belink.cli import show
+    from belink.flows.refresh import run
+
+    outcome = run(settings, linker, _files_by_ontology(files), retrain, share_restricted=share_restricted)
+    show_answer(outcome.to_dict(), json_, show.refreshed)
+    if outcome.outcome == "rejected":
+        sys.exit(REFUSED)
+
+
+def _files_by_ontology(pairs: tuple[str, ...]) -> dict[str, list[Path]]:
+    files: dict[str, list[Path]] = {}
+    for pair in pairs:
+        ontology, separator, path = pair.partition("=")
+        if not separator or not Path(path).exists():
+            raise click.BadParameter(f"expected ONTOLOGY=PATH with an existing path, found {pair!r}")
+        files.setdefault(ontology, []).append(Path(path))
+    return files
+
+
+@click.command()
+@click.argument("linker", metavar="LINKER[@ALIAS]")
+@click.option("--corpus", type=existing, required=True, help="BioC XML or JSON, PubTator or JSONL, plain or gzip.")
+@click.option("--predictions", type=click.Path(path_type=Path), help="Write one line of JSON a mention to this file.")
+@click.option("--against", type=existing, help="Compare with this predictions file by a paired bootstrap.")
+@click.option("--report", type=click.Path(path_type=Path), help="Write an HTML report with plots to this file.")
+@as_json
+@click.pass_obj
+def evaluate(
+    settings: Settings,
+    linker: str,
+    corpus: Path,
+    predictions: Path | None,
+    against: Path | None,
+    report: Path | None,
+    json_: bool,
+) -> None:
+    """Measure a registered linker on an annotated corpus."""
+    from belink.cli import commands, show
+
+    measured = commands.evaluate_corpus(settings, linker, corpus, predictions, against=against, report=report)
+    show_answer(measured, json_, show.evaluated)
+
+
+@click.command()
+@as_json
+@click.pass_obj
+def status(settings: Settings, json_: bool) -> None:
+    """Show each linker's champion and its last refresh."""
+    from belink.cli import show
+    from belink.registry import aliases
+
+    show_answer(aliases.status(settings), json_, show.status)
+
+
+@click.command()
+@click.argument("linker")
+@click.argument("version")
+@as_json
+@click.pass_obj
+def promote(settings: Settings, linker: str, version: str, json_: bool) -> None:
+    """Make a registered version the champion."""
+    from belink.cli import show
+    from belink.registry import aliases
+
+    show_answer(aliases.promote(settings, linker, version), json_, show.aliases_moved)
+
+
+@click.command()
+@click.argument("linker")
+@as_json
+@click.pass_obj
+def rollback(settings: Settings, linker: str, json_: bool) -> None:
+    """Make the version before the champion again."""
+    from belink.cli import show
+    from belink.registry import aliases
+
+    show_answer(aliases.rollback(settings, linker), json_, show.aliases_moved)
+
+
+@click.command()
+@click.option("--yes/--dry-run", default=False, help="Remove, or only list what would be removed (the default).")
+@click.option(
+    "--keep",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="How many of the newest versions and releases to keep.",
+)
+@as_json
+@click.pass_obj
+def gc(settings: Settings, yes: bool, keep: int, json_: bool) -> None:
+    """Remove versions, releases and files that nothing needs."""
+    from belink.cli import show
+    from belink.lifecycle import cleaning
+
+    if yes:
+        echo(show.cleaned(cleaning.clean(settings, keep=keep)), err=True)  # listed before anything is removed
+    show_answer(cleaning.clean(settings, keep=keep, remove=yes), json_, show.cleaned)
+
+
+@click.command()
+@click.argument("linkers", nargs=-1)
+@click.option("--pools", type=click.Choice(["process", "docker", "kubernetes"]), default="process", show_default=True)
+@click.option("--image", default="", help="The container image that docker and kubernetes pools run.")
+@click.option(
+    "--share-restricted",
+    multiple=True,
+    metavar="LINKER",
+    help="Allow storing this linker's restricted releases on a shared MLflow server. May be repeated.",
+)
+@click.option("--print", "print_", is_flag=True, help="Print prefect.yaml and change nothing.")
+@as_json
+def deploy(
+    linkers: tuple[str, ...],
+    pools: Literal["process", "docker", "kubernetes"],
+    image: str,
+    share_restricted: tuple[str, ...],
+    print_: bool,
+    json_: bool,
+) -> None:
+    """Schedule refreshes on a Prefect server.
+
+    Creates work pools, limits and scheduled deployments on the server at PREFECT_API_URL, for LINKERS or for all
+    shipped linkers.
+    """
+    from belink.cli import show
+    from belink.flows.deployments import Wanted, prefect_yaml
+
+    if pools != "process" and not image:
+        raise click.UsageError(f"give --image: {pools} pools run flows in containers")
+    wanted = Wanted(linkers=linkers, infrastructure=pools, image=image, share_restricted=share_restricted)
+    if print_:
+        click.echo(prefect_yaml(wanted), nl=False)
+        return
+    from belink.flows.deploy import deploy as run
+
+    show_answer(run(wanted), json_, show.deployed)

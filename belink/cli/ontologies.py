@@ -1,0 +1,78 @@
+"""Commands about ontology releases: read, compare, move ids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from belink.cli.console import show_answer
+from belink.cli.options import as_json, existing
+from belink.settings import Settings
+
+
+@click.command()
+@click.argument("ontology")
+@click.option(
+    "--file",
+    "files",
+    multiple=True,
+    type=existing,
+    help="A local file to read instead of the declared address. May be repeated.",
+)
+@click.option("--version", "version", help="The version of the release, where the file does not name it.")
+@click.option("--accept", is_flag=True, help="Keep the release although a gate refuses it.")
+@as_json
+@click.pass_obj
+def ingest(
+    settings: Settings, ontology: str, files: tuple[Path, ...], version: str | None, accept: bool, json_: bool
+) -> None:
+    """Read an ontology into an immutable release.
+
+    ONTOLOGY is the name of a declaration or a TOML file.
+    """
+    from belink.cli import commands, show
+
+    show_answer(commands.ingest_ontology(settings, ontology, files, version, refuse=not accept), json_, show.ingested)
+
+
+@click.command()
+@click.argument("ontology")
+@click.argument("old")
+@click.argument("new")
+@as_json
+@click.pass_obj
+def diff(settings: Settings, ontology: str, old: str, new: str, json_: bool) -> None:
+    """Compare two releases of an ontology, given by version."""
+    from belink.cli import commands, show
+
+    show_answer(commands.compare(settings, ontology, old, new), json_, show.diff)
+
+
+@click.command()
+@click.argument("ontology")
+@click.option("--from", "old", required=True, help="The release that the ids in the file come from.")
+@click.option("--to", "new", required=True, help="The release to move them to.")
+@click.option("--input", "input_", type=existing, required=True, help="The file to read.")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="The file to write.")
+@click.option("--column", help="The column that holds ids, in a CSV or TSV file.")
+@as_json
+@click.pass_obj
+def migrate(
+    settings: Settings,
+    ontology: str,
+    old: str,
+    new: str,
+    input_: Path,
+    output: Path,
+    column: str | None,
+    json_: bool,
+) -> None:
+    """Move the ids in a file from one release to another.
+
+    The file is annotated data or earlier output. An id without exactly one successor is listed in a review file
+    beside the output.
+    """
+    from belink.cli import commands, show
+
+    show_answer(commands.migrate_file(settings, ontology, old, new, input_, output, column), json_, show.migrated)

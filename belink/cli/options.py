@@ -1,0 +1,28 @@
+"""Options and types that several commands share."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+
+as_json = click.option("--json", "json_", is_flag=True, help="Print one JSON document instead of text.")
+linker_option = click.option(
+    "--linker", "linker", metavar="NAME[@ALIAS]", help="A registered linker. May be left out where there is only one."
+)
+existing = click.Path(exists=True, path_type=Path)
+
+
+class Probability(click.FloatRange):
+    """A number from 0 to 1. ``nan`` is refused, although no bound excludes it."""
+
+    name = "probability"
+
+    def __init__(self) -> None:
+        super().__init__(0, 1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"expected a number from 0 to 1, found {value!r}", param, ctx)
+        return number
