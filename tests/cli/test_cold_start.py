@@ -60,7 +60,7 @@ def test_searching_a_name_or_an_id_loads_no_model_and_no_registry(home: Made, qu
 def test_a_name_of_no_concept_needs_the_encoder_but_no_registry(home: Made) -> None:
     needed = loaded(home, "search", "quite another illness", "--linker", "cold")
     assert "torch" in needed
-    assert not needed & {"mlflow", "sqlalchemy", "alembic", "prefect", "fastapi", "peft"}
+    assert not needed & {"mlflow", "sqlalchemy", "alembic", "prefect", "fastapi"}
 
 
 def test_help_and_version_load_nothing(home: Made) -> None:
