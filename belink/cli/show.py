@@ -129,7 +129,11 @@ def evaluated(answer: Answer) -> str:
     rows = [("accuracy@1", f"{answer['accuracy_at_1']:.3f}  ({low:.3f} to {high:.3f})")]
     rows += [(f"recall@{k}", f"{answer[f'recall_at_{k}']:.3f}") for k in (1, 10, 20)]
     rows += [("mentions/s", f"{answer['mentions_per_second']:.1f}")]
-    return table(("metric", "value"), rows, title=f"{answer['n']:,} mentions")
+    distinct = answer["distinct"]
+    low, high = distinct["accuracy_ci95"]
+    rows += [("accuracy@1, distinct", f"{distinct['accuracy_at_1']:.3f}  ({low:.3f} to {high:.3f})")]
+    rule = f"Distinct ({distinct['n']:,}): {distinct['rule']}."
+    return table(("metric", "value"), rows, title=f"{answer['n']:,} mentions") + f"\n{rule}"
 
 
 def links(answers: Sequence[Answer]) -> str:

@@ -1,5 +1,5 @@
-"""Links and gold in; metrics with intervals, gates and reports out.
+"""From links and gold ids to metrics with intervals, gates and reports.
 
-Read ``predictions`` first (an answer beside its gold), then ``metrics``. ``run`` asks a linker, ``gates`` holds the
-figures against their bounds, ``report`` and ``plots`` show them.
+Read ``predictions`` first (an answer beside its gold), then ``metrics``. ``run`` lets a linker answer, ``gates`` holds
+the metrics against their bounds, and ``report`` and ``plots`` show them.
 """

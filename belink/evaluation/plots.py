@@ -1,4 +1,4 @@
-"""An evaluation as three PNG pictures, for a light or a dark page."""
+"""Draw an evaluation as three PNG plots, for a light or a dark page."""
 
 import io
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _DPI = 160
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Palette:
-    """Colours of one page."""
+    """The colours of one page."""
 
     ink: str
     faint: str
@@ -28,34 +28,34 @@ DARK = Palette(ink="#dbe2ea", faint="#46505c", line="#6cb6ff", other="#f0a04b")
 
 
 def plots(evaluation: Evaluation, palette: Palette = LIGHT) -> dict[str, bytes]:
-    """Name → PNG, transparent: reliability, strata (where there are any), coverage (where anything was answered)."""
-    found = {"reliability": _png(_reliability(evaluation, palette))}
+    """Return transparent PNGs by name: reliability, strata if there are any, coverage if anything was answered."""
+    images = {"reliability": _png(_reliability(evaluation, palette))}
     if evaluation.strata:
-        found["strata"] = _png(_strata(evaluation, palette))
+        images["strata"] = _png(_strata(evaluation, palette))
     if any(prediction.predicted is not None for prediction in evaluation.predictions):
-        found["coverage"] = _png(_coverage(evaluation, palette))
-    return found
+        images["coverage"] = _png(_coverage(evaluation, palette))
+    return images
 
 
 def _reliability(evaluation: Evaluation, palette: Palette) -> "Figure":
     figure, axes = _empty(palette, 5.2, 4.2)
     bins = reliability(evaluation.predictions)
     axes.plot([0, 1], [0, 1], color=palette.faint, linewidth=1, linestyle="--", zorder=1)
-    said, right = [mean for mean, _, _ in bins], [share for _, share, _ in bins]
-    axes.plot(said, right, color=palette.line, marker="o", markersize=5, linewidth=1.5, zorder=2)
-    low = max(0.0, min(said + right) - 0.05)
-    axes.set(xlim=(low, 1.01), ylim=(low, 1.01), xlabel="probability given", ylabel="share right")
+    stated, right = [mean for mean, _, _ in bins], [share for _, share, _ in bins]
+    axes.plot(stated, right, color=palette.line, marker="o", markersize=5, linewidth=1.5, zorder=2)
+    low = max(0.0, min(stated + right) - 0.05)
+    axes.set(xlim=(low, 1.01), ylim=(low, 1.01), xlabel="stated probability", ylabel="share right")
     return figure
 
 
 def _strata(evaluation: Evaluation, palette: Palette) -> "Figure":
     rows: list[tuple[str, Metric]] = [("all", evaluation.metrics["accuracy_at_1"])]
-    rows += [(stratum, of_one["accuracy_at_1"]) for stratum, of_one in evaluation.strata.items()]
+    rows += [(stratum, metrics["accuracy_at_1"]) for stratum, metrics in evaluation.strata.items()]
     figure, axes = _empty(palette, 10.0, 1.0 + 0.34 * len(rows))
-    for at, (_, metric) in enumerate(reversed(rows)):
+    for y, (_, metric) in enumerate(reversed(rows)):
         if metric.value is not None and metric.low is not None and metric.high is not None:
-            axes.plot([metric.low, metric.high], [at, at], color=palette.line, linewidth=2.2, alpha=0.55)
-            axes.plot(metric.value, at, color=palette.line, marker="o", markersize=6)
+            axes.plot([metric.low, metric.high], [y, y], color=palette.line, linewidth=2.2, alpha=0.55)
+            axes.plot(metric.value, y, color=palette.line, marker="o", markersize=6)
     overall = rows[0][1].value
     if overall is not None:
         axes.axvline(overall, color=palette.faint, linewidth=1, zorder=0)
@@ -89,7 +89,7 @@ def _coverage(evaluation: Evaluation, palette: Palette) -> "Figure":
 
 
 def _empty(palette: Palette, width: float, height: float) -> tuple["Figure", "Axes"]:
-    # The figure's own classes rather than pyplot: no global state, so that a service may draw in several threads.
+    # Not pyplot: it keeps global state, and a service draws in several threads.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")

@@ -1,8 +1,8 @@
-"""Links beside their gold: what is measured, compared and kept as JSONL, one answer a line.
+"""Predictions: links beside their gold ids, kept as JSONL with one prediction a line.
 
 ``{"doc", "start", "end", "text", "gold": [ids], "predicted": id or null, "probability", "candidates": [{"id", "score",
-"probability"}], "strata": […]}``. An empty ``gold`` is a mention annotated as having no concept; mentions that nobody
-annotated are never among predictions.
+"probability"}], "strata": […]}``. An empty ``gold`` means that the mention is annotated as having no concept. Mentions
+without annotation have no prediction.
 """
 
 import json
@@ -17,9 +17,7 @@ from belink.records import Candidate, Link, Mention
 from belink.text.normalise import normalise
 
 _TIE = 1e-9
-CONCEPT_REMOVED = (
-    "concept taken away"  # in an exam, to see whether NIL is known; as often as the exam wants, not as text has it
-)
+CONCEPT_REMOVED = "concept taken away"  # stratum of items whose concept was removed, so that NIL is right; see splits
 STRATA = (
     "exact match",
     "no exact match",
@@ -33,27 +31,27 @@ STRATA = (
     "concept new in this release",
     "no concept fits",
 )
-"""The strata that :func:`strata` gives, in the order in which they are shown."""
+"""The strata that :func:`strata` returns, in the order in which they are shown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Option:
-    """A candidate as it is kept with a prediction."""
+    """A candidate as a prediction keeps it."""
 
     id: str
-    score: float = 0.0  # retrieval's
-    probability: float = 0.0  # final; 0 where it was not among the options
+    score: float = 0.0  # of retrieval
+    probability: float = 0.0  # final; 0 for a candidate that was not among the options
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """One answer beside its gold."""
+    """One answer beside its gold ids."""
 
     document: str
     start: int
     end: int
     text: str
-    gold: tuple[str, ...]  # acceptable ids; () where no concept fits
+    gold: tuple[str, ...]  # acceptable ids; () if no concept fits
     predicted: str | None  # None: NIL
     probability: float  # of the answer
     candidates: tuple[Option, ...] = ()  # in retrieval's order, best first
@@ -62,47 +60,47 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """What a linker has seen, for strata; ``None`` where that is not known."""
+    """What a linker has seen in training, for strata; ``None`` if that is unknown."""
 
     mentions: Set[str] | None = None  # texts of training mentions, normalised
     concepts: Set[str] | None = None  # gold ids of training mentions
-    new_concepts: Set[str] | None = None  # ids of the release in use that the one before had not
+    new_concepts: Set[str] | None = None  # ids of the release in use that the previous one did not have
 
 
 def predictions_from_links(
     links: Sequence[Link],
     candidates: Sequence[Sequence[Candidate]] | None = None,
-    known: Seen | None = None,
+    seen: Seen | None = None,
 ) -> list[Prediction]:
-    """Predictions of the annotated mentions among ``links``; the others have nothing to be held against.
+    """Return the predictions of the annotated mentions among ``links``.
 
-    :param candidates: what retrieval offered for each link, best first; without it, the link's options by score.
+    :param candidates: retrieval's candidates of each link, best first; by default the link's options by score.
     """
-    offered = candidates if candidates is not None else [_by_score(link) for link in links]
+    candidates = candidates if candidates is not None else [_by_score(link) for link in links]
     return [
-        _prediction(link, of_one, known or Seen())
-        for link, of_one in zip(links, offered, strict=True)
+        _prediction(link, of_link, seen or Seen())
+        for link, of_link in zip(links, candidates, strict=True)
         if link.mention.gold or link.mention.nil
     ]
 
 
-def strata(mention: Mention, candidates: Sequence[Candidate], known: Seen) -> tuple[str, ...]:
-    """The strata that ``mention`` belongs to, each named in words."""
+def strata(mention: Mention, candidates: Sequence[Candidate], seen: Seen) -> tuple[str, ...]:
+    """Return the strata that ``mention`` belongs to, each named in words."""
     n_exact = sum(candidate.exact for candidate in candidates)
-    found = ["exact match" if n_exact else "no exact match"]
-    found += ["ambiguous name"] if n_exact > 1 else []
-    found.append("abbreviation" if mention.long_form or _is_acronym(mention.text) else "no abbreviation")
-    if known.mentions is not None:
-        found.append(_seen("mention", normalise(mention.text) in known.mentions))
-    if known.concepts is not None and mention.gold:
-        found.append(_seen("concept", not known.concepts.isdisjoint(mention.gold)))
-    if known.new_concepts is not None and not known.new_concepts.isdisjoint(mention.gold):
-        found.append("concept new in this release")
-    return (*found, *(() if mention.gold else ("no concept fits",)))
+    names = ["exact match" if n_exact else "no exact match"]
+    names += ["ambiguous name"] if n_exact > 1 else []
+    names.append("abbreviation" if mention.long_form or _is_acronym(mention.text) else "no abbreviation")
+    if seen.mentions is not None:
+        names.append(_seen_stratum("mention", normalise(mention.text) in seen.mentions))
+    if seen.concepts is not None and mention.gold:
+        names.append(_seen_stratum("concept", not seen.concepts.isdisjoint(mention.gold)))
+    if seen.new_concepts is not None and not seen.new_concepts.isdisjoint(mention.gold):
+        names.append("concept new in this release")
+    return (*names, *(() if mention.gold else ("no concept fits",)))
 
 
 def strictly_right(prediction: Prediction) -> bool:
-    """Whether the answer is right, and was not one of several equally probable ones of which some are wrong."""
+    """Whether the answer is right, and no equally probable answer is wrong."""
     if prediction.predicted is None:
         return not prediction.gold
     return _first_ids(prediction) <= set(prediction.gold)
@@ -116,7 +114,7 @@ def leniently_right(prediction: Prediction) -> bool:
 
 
 def write_predictions(predictions: Iterable[Prediction], path: Path) -> None:
-    """Write ``predictions`` to ``path`` (.gz if it says so), whole or not at all."""
+    """Write ``predictions`` to ``path``, packed if it ends in .gz, whole or not at all."""
     with textfiles.write_whole(path) as out:
         for prediction in predictions:
             node = asdict(prediction)
@@ -125,7 +123,7 @@ def write_predictions(predictions: Iterable[Prediction], path: Path) -> None:
 
 
 def read_predictions(path: Path) -> list[Prediction]:
-    """What :func:`write_predictions` wrote.
+    """Return the predictions that :func:`write_predictions` wrote.
 
     :raises CorpusError: the file cannot be read, or a line is not a prediction.
     """
@@ -137,7 +135,7 @@ def read_predictions(path: Path) -> list[Prediction]:
 
 
 def keyed(predictions: Iterable[Prediction]) -> Iterator[tuple[tuple[object, ...], Prediction]]:
-    """Each prediction with a key that is the same for the same mention in another run; repeats are numbered."""
+    """Yield each prediction with a key of its mention, equal in every run; repeated mentions are numbered."""
     counts: dict[tuple[object, ...], int] = {}
     for prediction in predictions:
         key = (prediction.document, prediction.start, prediction.end, prediction.text, prediction.gold)
@@ -145,7 +143,7 @@ def keyed(predictions: Iterable[Prediction]) -> Iterator[tuple[tuple[object, ...
         yield (*key, counts[key]), prediction
 
 
-def _prediction(link: Link, candidates: Sequence[Candidate], known: Seen) -> Prediction:
+def _prediction(link: Link, candidates: Sequence[Candidate], seen: Seen) -> Prediction:
     mention = link.mention
     probability = {candidate.id: share for candidate, share in link.options}
     return Prediction(
@@ -157,17 +155,17 @@ def _prediction(link: Link, candidates: Sequence[Candidate], known: Seen) -> Pre
         predicted=link.candidate.id if link.candidate else None,
         probability=link.probability,
         candidates=tuple(Option(id=c.id, score=c.score, probability=probability.get(c.id, 0.0)) for c in candidates),
-        strata=strata(mention, candidates, known),
+        strata=strata(mention, candidates, seen),
     )
 
 
 def _by_score(link: Link) -> list[Candidate]:
-    # By id where scores tie: the options' own order would lend retrieval what re-ranking knows.
+    # Ties are broken by id: the options' own order is that of re-ranking, which retrieval must not profit from.
     return sorted((candidate for candidate, _ in link.options), key=lambda c: (-c.score, c.id))
 
 
-def _seen(what: str, seen: bool) -> str:
-    return f"{what} {'seen' if seen else 'not seen'} in training"
+def _seen_stratum(subject: str, seen: bool) -> str:
+    return f"{subject} {'seen' if seen else 'not seen'} in training"
 
 
 def _is_acronym(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""A loaded linker, asked what somebody knows the answer to: links and timings that ``evaluate`` turns into figures."""
+"""Let a loaded linker answer items whose gold is known: the predictions and timings that ``evaluate`` measures."""
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,9 +9,15 @@ from typing import Any
 from belink import declarations
 from belink.corpora import files
 from belink.errors import BelinkError
-from belink.evaluation import predictions
 from belink.evaluation.metrics import as_json, evaluate, paired_bootstrap
-from belink.evaluation.predictions import CONCEPT_REMOVED, Prediction, Seen, predictions_from_links
+from belink.evaluation.predictions import (
+    CONCEPT_REMOVED,
+    Prediction,
+    Seen,
+    predictions_from_links,
+    read_predictions,
+    write_predictions,
+)
 from belink.linker.linker import Linker
 from belink.ontology.gold_ids import migrate_gold, successors
 from belink.records import Candidate, Link, Mention
@@ -19,56 +25,56 @@ from belink.text.normalise import normalise
 from belink.training import splits
 from belink.training.splits import EvaluationItem
 
-_TURN = 32  # items that a linker answers before the other one has its turn
+_TURN = 32  # items that one linker answers before the next one has its turn
 
 
 def link_items(linker: Linker, items: Sequence[EvaluationItem]) -> tuple[list[Link], list[list[Candidate]], float]:
-    """The linker's answers, what retrieval offered for each, and the seconds that took.
+    """Return the linker's links, retrieval's candidates for each, and the seconds that both took.
 
-    A name is hidden from the linker's own names, and concepts taken away from what it finds, as the item says.
+    As an item says, its name is hidden from retrieval, and its concepts are removed from the candidates.
     """
     started = time.perf_counter()
-    offered: list[list[Candidate]] = [[]] * len(items)
+    candidates: list[list[Candidate]] = [[]] * len(items)
     for hide in (False, True):
-        chosen = [at for at, item in enumerate(items) if item.hide_own_name is hide]
-        found = linker.candidates([items[at].mention for at in chosen], hide_own_name=hide)
-        for at, candidates in zip(chosen, found, strict=True):
-            offered[at] = [candidate for candidate in candidates if candidate.id not in items[at].without]
-    links = linker.choose([item.mention for item in items], offered)
-    return links, offered, time.perf_counter() - started
+        positions = [i for i, item in enumerate(items) if item.hide_own_name is hide]
+        retrieved = linker.candidates([items[i].mention for i in positions], hide_own_name=hide)
+        for i, of_item in zip(positions, retrieved, strict=True):
+            candidates[i] = [candidate for candidate in of_item if candidate.id not in items[i].without]
+    links = linker.choose([item.mention for item in items], candidates)
+    return links, candidates, time.perf_counter() - started
 
 
 def predict_in_turns(
-    linkers: Mapping[str, Linker], items: Sequence[EvaluationItem], known: Seen
+    linkers: Mapping[str, Linker], items: Sequence[EvaluationItem], seen: Seen
 ) -> dict[str, tuple[list[Prediction], float]]:
-    """For each of ``linkers`` its predictions, with the stratum ``from <source>``, and the seconds that they took.
+    """Return the predictions of each of ``linkers``, with the stratum ``from <source>``, and the seconds they took.
 
-    They answer by turns, a few items each, so that whatever else this machine does slows them alike.
+    The linkers take turns of a few items each, so that other load on the machine slows them alike.
     """
     for linker in linkers.values():
-        _warmed(linker)
-    found: dict[str, list[Prediction]] = {who: [] for who in linkers}
+        _warm_up(linker)
+    predictions: dict[str, list[Prediction]] = {name: [] for name in linkers}
     seconds = dict.fromkeys(linkers, 0.0)
     for start in range(0, len(items), _TURN):
-        part = items[start : start + _TURN]
-        belongs = [
+        turn = items[start : start + _TURN]
+        strata = [
             (f"from {item.source}", *([CONCEPT_REMOVED] if item.without else []))
-            for item in part
+            for item in turn
             if item.mention.gold or item.mention.nil
         ]
-        for who, linker in linkers.items():
-            links, offered, took = link_items(linker, part)
-            seconds[who] += took
-            for prediction, more in zip(predictions_from_links(links, offered, known), belongs, strict=True):
-                found[who].append(replace(prediction, strata=(*prediction.strata, *more)))
-    return {who: (found[who], seconds[who]) for who in linkers}
+        for name, linker in linkers.items():
+            links, candidates, took = link_items(linker, turn)
+            seconds[name] += took
+            for prediction, more in zip(predictions_from_links(links, candidates, seen), strata, strict=True):
+                predictions[name].append(replace(prediction, strata=(*prediction.strata, *more)))
+    return {name: (predictions[name], seconds[name]) for name in linkers}
 
 
-def _warmed(linker: Linker) -> None:
-    """Have everything loaded that the first mentions would wait for."""
-    warm = [Mention(text="disease", sentence="A disease."), Mention(text="A")]
-    linker.choose(warm, linker.candidates(warm))
-    _ = linker.reranker  # what retrieval settles does not load it
+def _warm_up(linker: Linker) -> None:
+    """Load everything that the first mentions would otherwise wait for."""
+    mentions = [Mention(text="disease", sentence="A disease."), Mention(text="A")]
+    linker.choose(mentions, linker.candidates(mentions))
+    _ = linker.reranker  # mentions that retrieval settles do not load it
 
 
 def evaluate_corpus(
@@ -80,33 +86,26 @@ def evaluate_corpus(
     against: Path | None = None,
     report: Path | None = None,
 ) -> dict[str, Any]:
-    """The figures of ``linker`` on every annotated mention of ``corpus``; see :mod:`belink.evaluation.metrics`.
+    """Return the figures of ``linker`` on every annotated mention of ``corpus``; see :mod:`belink.evaluation.metrics`.
 
-    A gold id that the linker's releases replaced counts as its successors; one they do not know stays, and is missed.
+    A gold id that the linker's releases have replaced counts as its successors. An unknown id stays, and is missed.
 
-    :param data: where the linker's own corpora lie, for the strata of what it has seen in training.
-    :param write: where the predictions go.
-    :param against: other predictions of the same mentions; the paired difference is ``comparison``.
-    :param report: where an HTML report goes.
+    :param data: the folder of the linker's own corpora, for the strata of what it has seen in training.
+    :param write: the file that the predictions are written to.
+    :param against: other predictions of the same mentions; the paired difference becomes ``comparison``.
+    :param report: the file that an HTML report is written to.
     """
     folders = sorted((linker.path / "releases").iterdir())
-    documents = list(files.read_corpus(corpus, default_prefix=_default_prefix(linker)))
-    moved = {old: new for old, new in successors(documents, folders).items() if new}
-    items = []
-    for document in map(linker.prepare, (d for d in documents if d.mentions)):
-        gold, _ = migrate_gold(document.mentions, moved)
-        items += [
-            EvaluationItem(mention=mention, source=corpus.name) for mention in gold if mention.gold or mention.nil
-        ]
-    _warmed(linker)
-    links, offered, seconds = link_items(linker, items)
-    found = predictions_from_links(links, offered, _known(linker, folders, data))
-    evaluation = evaluate(found, seconds=seconds)
+    items = _corpus_items(linker, corpus, folders)
+    _warm_up(linker)
+    links, candidates, seconds = link_items(linker, items)
+    predictions = predictions_from_links(links, candidates, _seen(linker, folders, data))
+    evaluation = evaluate(predictions, seconds=seconds)
     if write is not None:
-        predictions.write_predictions(found, write)
+        write_predictions(predictions, write)
     answer, comparison = as_json(evaluation), None
     if against is not None:
-        comparison = paired_bootstrap(found, predictions.read_predictions(against))
+        comparison = paired_bootstrap(predictions, read_predictions(against))
         answer["comparison"] = asdict(comparison)
     if report is not None:
         from belink.evaluation.report import render_html, write_page
@@ -117,17 +116,28 @@ def evaluate_corpus(
     return answer
 
 
+def _corpus_items(linker: Linker, corpus: Path, folders: Sequence[Path]) -> list[EvaluationItem]:
+    """Return the annotated mentions of ``corpus``, their gold ids migrated to the linker's releases."""
+    documents = list(files.read_corpus(corpus, default_prefix=_default_prefix(linker)))
+    moved = {old: new for old, new in successors(documents, folders).items() if new}
+    items = []
+    for document in map(linker.prepare, (d for d in documents if d.mentions)):
+        mentions, _ = migrate_gold(document.mentions, moved)
+        items += [EvaluationItem(mention=m, source=corpus.name) for m in mentions if m.gold or m.nil]
+    return items
+
+
 def seen_in_training(mentions: Iterable[Mention]) -> Seen:
-    """What a linker trained on ``mentions`` has seen."""
-    seen = list(mentions)
+    """Return what a linker trained on ``mentions`` has seen."""
+    mentions = list(mentions)
     return Seen(
-        mentions={normalise(mention.text) for mention in seen},
-        concepts={concept for mention in seen for concept in mention.gold},
+        mentions={normalise(mention.text) for mention in mentions},
+        concepts={concept for mention in mentions for concept in mention.gold},
     )
 
 
-def _known(linker: Linker, folders: Sequence[Path], data: Path | None) -> Seen:
-    """What the linker has seen in training; nothing where its corpora are not on this machine."""
+def _seen(linker: Linker, folders: Sequence[Path], data: Path | None) -> Seen:
+    """Return what the linker has seen in training, if its corpora are on this machine."""
     try:
         return seen_in_training(splits.training_mentions(linker.declaration, folders, data))
     except BelinkError:
@@ -135,7 +145,7 @@ def _known(linker: Linker, folders: Sequence[Path], data: Path | None) -> Seen:
 
 
 def _default_prefix(linker: Linker) -> str:
-    """For gold ids without one: the linker's own, where it has a single one."""
+    """Return the prefix of gold ids that have none: the first of the linker's own."""
     prefixes = linker.declaration.prefixes or tuple(
         prefix for name in linker.declaration.ontologies for prefix in declarations.load_source(name).prefixes
     )

@@ -1,5 +1,6 @@
-"""Ontology names and annotated text in, an encoder, a LoRA adapter and held-out questions out.
+"""From ontology names and annotated text to a fine-tuned encoder, a LoRA adapter and held-out questions.
 
-Read ``questions`` first: what the models learn from. ``holdout`` and ``splits`` say what is kept from training and what
-for, ``lora`` trains the re-ranker, ``encoder_finetuning`` the encoder.
+Read ``questions`` first: what the models learn from. ``holdout`` and ``splits`` decide what is held out from training,
+and what for. ``lora`` trains the re-ranker, ``encoder_finetuning`` the encoder; ``footprint`` predicts the memory that
+training takes.
 """

@@ -1,9 +1,9 @@
-"""How much memory training a re-ranker takes, said before its weights are fetched.
+"""Predict how much memory training the re-ranker takes, before its weights are fetched.
 
-Parameters are counted on torch's meta device, which holds none. What a step keeps for its way back is measured, not
-derived: one question of full length goes through the architecture with one layer and with two (random weights, on the
-device that would train, with its kernels), and every tensor that autograd saves is counted. Both grow by the layer and
-by the question. What the way back needs for a moment comes on top; see :class:`Footprint`.
+Parameters are counted on torch's meta device, which allocates none. What a step keeps for the backward pass is
+measured, not derived: one question of full length goes through the architecture with one layer and with two (random
+weights, on the device and with the kernels that would train), and every tensor that autograd saves is counted. Both
+grow linearly, in layers and in questions. See :class:`Footprint` for what the backward pass adds for a moment.
 """
 
 import copy
@@ -23,16 +23,17 @@ if TYPE_CHECKING:
 
     from belink.declarations import LinkerConfig, RerankerConfig, TrainingConfig
 
-_TRAINED = 16  # bytes a trained parameter: itself, its gradient and AdamW's two moments, all in float32
+_BYTES_TRAINED = 16  # a trained parameter: itself, its gradient and AdamW's two moments, all in float32
 
 
 @dataclass(frozen=True, kw_only=True)
 class Footprint:
-    """Bytes that the largest batch of a training may hold: ``training.batch_size`` questions of ``max_length`` tokens.
+    """Bytes that training holds with its largest batch: ``batch_size`` questions of ``max_length`` tokens.
 
-    ``total`` is what lies there when the way back begins, without the libraries themselves; the peak was 1.01 to 1.05
-    times that. On the CPU glibc's allocator keeps 1.5 to 1.7 times, with checkpointing 3 times, unless told to return
-    what is free (MALLOC_MMAP_THRESHOLD_=65536), which takes half as long again: tests/benchmarks/bench_footprint.py.
+    ``total`` is the memory in use when the backward pass begins, without the libraries; the measured peak was 1.01 to
+    1.05 times that. On the CPU glibc's allocator keeps 1.5 to 1.7 times as much, with checkpointing 3 times, unless
+    MALLOC_MMAP_THRESHOLD_=65536 makes it return free memory, which takes half as long again. Measured by
+    tests/benchmarks/bench_footprint.py.
     """
 
     model: str
@@ -47,57 +48,58 @@ class Footprint:
     adapter: int  # weights, gradients and moments of what is trained
     activations: int
     total: int
-    available: int  # on the device, at the moment
-    advice: str  # what to declare where it does not fit; "" where it does
+    available: int  # free on the device now
+    advice: str  # what to declare if it does not fit; "" if it does
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Shape:
     parameters: int
     trained: int
-    layers: int  # that gradients flow through
+    layers: int  # that the backward pass goes through
     hidden: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Held:
-    """Bytes that one question makes autograd keep."""
+class _Saved:
+    """Bytes that autograd saves for one question."""
 
     outside: int  # of the layers
     layer: int
-    entry: int  # of what goes into a layer, which is all that checkpointing keeps of it
+    layer_input: int  # all that checkpointing keeps of a layer
     layers: int
 
     def question(self, checkpointing: bool) -> int:
         if checkpointing:
-            return self.outside + self.layer + self.layers * self.entry
+            return self.outside + self.layer + self.layers * self.layer_input
         return self.outside + self.layers * self.layer
 
 
 def footprint(linker: "LinkerConfig", cache: Path, device: str | None = None) -> Footprint:
-    """What training ``linker``'s re-ranker as declared would take; of its model only configuration and tokenizer are
-    fetched.
+    """Return what training the re-ranker of ``linker`` as declared would take.
 
-    :param device: "cuda", "mps", "cpu"; ``None`` takes the best there is.
-    :raises ModelError: a model that cannot be had, is no causal language model, has no single-token letters or not as
-        many positions as ``reranker.max_length``.
+    Of the model only configuration and tokenizer are fetched.
+
+    :param device: "cuda", "mps" or "cpu"; ``None`` takes the best there is.
+    :raises ModelError: a model that cannot be fetched, is no causal language model, has no single-token letters or
+        fewer positions than ``reranker.max_length``.
     :raises DeclarationError: LoRA targets that the model does not have.
     """
     reranker, training = linker.reranker, linker.training
     base = models.resolve_config(reranker.model, cache)
     form = prompts.form(rerank.load_tokenizer(base), reranker)
     config = _config(base, reranker)
-    place, dtype = choose_device(device)
+    chosen, dtype = choose_device(device)
     shape = _shape(config, training)
-    outside, layer = _kept(config, form, linker, place, dtype)
-    entry = reranker.max_length * shape.hidden * dtype.itemsize
-    held = _Held(outside=outside, layer=layer, entry=entry, layers=shape.layers)
+    outside, layer = _measure_saved(config, form, linker, chosen, dtype)
+    layer_input = reranker.max_length * shape.hidden * dtype.itemsize
+    per_question = _Saved(outside=outside, layer=layer, layer_input=layer_input, layers=shape.layers)
     weights = shape.parameters * dtype.itemsize + 4 * shape.hidden * len(form.letter_ids)
-    adapter, available = shape.trained * _TRAINED, _available(place)
-    activations = training.batch_size * held.question(training.gradient_checkpointing)
+    adapter, available = shape.trained * _BYTES_TRAINED, _available(chosen)
+    activations = training.batch_size * per_question.question(training.gradient_checkpointing)
     return Footprint(
         model=reranker.model,
-        device=str(place),
+        device=str(chosen),
         dtype=str(dtype).removeprefix("torch."),
         parameters=shape.parameters,
         trained=shape.trained,
@@ -109,7 +111,7 @@ def footprint(linker: "LinkerConfig", cache: Path, device: str | None = None) ->
         activations=activations,
         total=weights + adapter + activations,
         available=available,
-        advice=_advice(training, held, available - weights - adapter),
+        advice=_advice(training, per_question, available - weights - adapter),
     )
 
 
@@ -132,16 +134,17 @@ def _config(base: models.ResolvedModel, reranker: "RerankerConfig") -> Any:
 
 
 def _shape(config: Any, training: "TrainingConfig") -> _Shape:
+    """Return the parameters of the model with its adapter, counted on the meta device."""
     import torch
 
     with torch.device("meta"):
-        model = _of(config)
+        model = _model_of(config)
         head = model.get_output_embeddings().weight
         tied = head is model.get_input_embeddings().weight
         parameters = sum(p.numel() for p in model.parameters()) - (0 if tied else head.numel())
         with_adapter = add_adapter(model, training)
     trained = {name: p.numel() for name, p in with_adapter.named_parameters() if p.requires_grad}
-    adapted_layers = [int(found[1]) for name in trained if (found := LAYER.search(name))]
+    adapted_layers = [int(match[1]) for name in trained if (match := LAYER.search(name))]
     return _Shape(
         parameters=parameters,
         trained=sum(trained.values()),
@@ -150,29 +153,30 @@ def _shape(config: Any, training: "TrainingConfig") -> _Shape:
     )
 
 
-def _kept(
-    config: Any, form: prompts.Form, linker: "LinkerConfig", place: "torch.device", dtype: "torch.dtype"
+def _measure_saved(
+    config: Any, form: prompts.Form, linker: "LinkerConfig", device: "torch.device", dtype: "torch.dtype"
 ) -> tuple[int, int]:
-    """Bytes a question that are kept outside the layers, and in each of them."""
+    """Return the bytes that autograd saves for a question, outside the layers and in each of them."""
     import torch
 
-    every = linker.training.model_copy(update={"lora_layers": 0})
-    question = torch.zeros((1, linker.reranker.max_length), dtype=torch.long, device=place)
-    kept = []
+    all_layers = linker.training.model_copy(update={"lora_layers": 0})
+    question = torch.zeros((1, linker.reranker.max_length), dtype=torch.long, device=device)
+    by_depth = []
     for layers in (1, 2):
         small = copy.deepcopy(config)
         small.num_hidden_layers = layers
         if getattr(small, "layer_types", None):
             small.layer_types = small.layer_types[:layers]
-        # Of the vocabulary only the letters are looked up, and nothing of it is saved.
+        # Only the letters of the vocabulary are looked up, and autograd saves nothing of it.
         small.vocab_size, small.pad_token_id = max(form.letter_ids) + 1, None
-        model = add_adapter(rerank.cast(rerank.with_letters(_of(small), form), dtype), every)
-        kept.append(saved(model.to(place).train(), question))
-    one, two = kept
+        model = add_adapter(rerank.cast(rerank.with_letters(_model_of(small), form), dtype), all_layers)
+        by_depth.append(saved_bytes(model.to(device).train(), question))
+    one, two = by_depth
     return max(2 * one - two, 0), two - one
 
 
-def _of(config: Any) -> Any:
+def _model_of(config: Any) -> Any:
+    """Return a model of the architecture, with random weights."""
     from transformers import AutoModelForCausalLM
 
     try:
@@ -180,50 +184,53 @@ def _of(config: Any) -> Any:
     except ValueError as error:
         raise ModelError(
             f"{config.model_type}: expected the architecture of a causal language model, found one that transformers "
-            "knows no such model of; declare another reranker.model"
+            "has no such model for; declare another reranker.model"
         ) from error
 
 
-def saved(model: Any, questions: "torch.Tensor") -> int:
-    """Bytes that autograd holds after ``questions``, token ids (n, tokens), went forward; parameters left out."""
+def saved_bytes(model: Any, questions: "torch.Tensor") -> int:
+    """Return the bytes that autograd holds after a forward pass, without parameters.
+
+    :param questions: token ids (n, tokens).
+    """
     import torch
 
     own = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers())}
-    held: dict[int, int] = {}
+    sizes: dict[int, int] = {}  # by address
 
     def keep(tensor: "torch.Tensor") -> "torch.Tensor":
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
-            held[storage.data_ptr()] = storage.nbytes()
+            sizes[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         logits = model(input_ids=questions, use_cache=False).logits
         loss = torch.nn.functional.cross_entropy(logits[:, -1], questions.new_zeros(len(questions)))
-    found = sum(held.values())
-    del loss  # until here it kept what was saved, so that no address was used twice
-    return found
+    total = sum(sizes.values())
+    del loss  # it has kept the saved tensors alive, so that no address was used twice
+    return total
 
 
-def _advice(training: "TrainingConfig", held: _Held, room: int) -> str:
-    """What to declare so that the activations fit into ``room`` bytes; "" where they do."""
-    if training.batch_size * held.question(training.gradient_checkpointing) <= room:
+def _advice(training: "TrainingConfig", per_question: _Saved, room: int) -> str:
+    """Return what to declare so that the activations fit into ``room`` bytes; "" if they do."""
+    if training.batch_size * per_question.question(training.gradient_checkpointing) <= room:
         return ""
-    ways = []
+    choices = []
     for checkpointing in sorted({training.gradient_checkpointing, True}):
-        size, question = training.batch_size, held.question(checkpointing)
+        size, question = training.batch_size, per_question.question(checkpointing)
         while size * question > room and size > 1:
             size //= 2
         if size * question <= room:
             smaller = [f"batch_size = {size}"] if size < training.batch_size else []
-            ways.append(" and ".join(["gradient_checkpointing = true"] * checkpointing + smaller))
-    return " or ".join(ways) or "a smaller reranker.model"
+            choices.append(" and ".join(["gradient_checkpointing = true"] * checkpointing + smaller))
+    return " or ".join(choices) or "a smaller reranker.model"
 
 
-def _available(place: "torch.device") -> int:
+def _available(device: "torch.device") -> int:
     import psutil
     import torch
 
-    if place.type == "cuda":
-        return int(torch.cuda.mem_get_info(place)[0])
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)

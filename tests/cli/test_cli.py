@@ -263,7 +263,7 @@ def test_a_dry_run_of_training_says_what_it_takes_and_fails_where_there_is_less(
     wide = {"float32": 4, "bfloat16": 2}[ran.document["dtype"]]  # as the machine computes natively
     assert ran.document["total"] > ran.document["weights"] > wide * ran.document["parameters"] > 0
     assert "activations" in run("train", "small.toml", "--dry-run").out
-    monkeypatch.setattr("belink.training.footprint._available", lambda place: 1000)
+    monkeypatch.setattr("belink.training.footprint._available", lambda device: 1000)
     ran = run("train", "small.toml", "--dry-run")
     assert ran.code == 1 and "declare a smaller reranker.model" in ran.err and "Traceback" not in ran.err
 

@@ -1,4 +1,4 @@
-"""A loaded linker held against gold: what is asked, what is counted, what is kept."""
+"""A loaded linker is evaluated on items and on a corpus."""
 
 import json
 from dataclasses import replace
@@ -49,7 +49,7 @@ def _owners(linker: Linker, name: str) -> list[Candidate]:
     return [candidate for candidate in found if candidate.exact]
 
 
-def test_a_hidden_name_is_not_found_and_a_concept_taken_away_is_not_offered(linker: Linker) -> None:
+def test_hidden_names_are_not_retrieved_and_removed_concepts_not_offered(linker: Linker) -> None:
     (name, concept), *_ = named(linker, 1)
     mention = Mention(text=name, gold=(concept,))
     plain = EvaluationItem(mention=mention, source="names")
@@ -64,7 +64,7 @@ def test_a_hidden_name_is_not_found_and_a_concept_taken_away_is_not_offered(link
     assert seconds > 0
 
 
-def test_predictions_name_what_they_come_from(linker: Linker) -> None:
+def test_predictions_have_a_stratum_for_their_source(linker: Linker) -> None:
     (name, concept), *_ = named(linker, 1)
     items = [
         EvaluationItem(mention=Mention(text=name, gold=(concept,)), source="names"),
@@ -81,7 +81,7 @@ def test_predictions_name_what_they_come_from(linker: Linker) -> None:
     assert [CONCEPT_REMOVED in prediction.strata for prediction in found] == [False, True]
 
 
-def test_a_corpus_is_measured_on_every_annotated_mention(linker: Linker, tmp_path: Path) -> None:
+def test_a_corpus_is_evaluated_on_every_annotated_mention(linker: Linker, tmp_path: Path) -> None:
     known = named(linker, 6)
     text = " and ".join(name for name, _ in known)
     mentions, at = [], 0
@@ -109,7 +109,7 @@ def test_a_corpus_is_measured_on_every_annotated_mention(linker: Linker, tmp_pat
     assert "corpus.jsonl" in page.read_text(encoding="utf-8")
 
 
-def test_gold_that_a_release_replaced_counts_as_its_successor(linker: Linker, tmp_path: Path) -> None:
+def test_a_replaced_gold_id_counts_as_its_successor(linker: Linker, tmp_path: Path) -> None:
     from belink.ontology.release import open_release
 
     with open_release(linker.path / "releases" / small.ONTOLOGY) as release:
@@ -124,7 +124,7 @@ def test_gold_that_a_release_replaced_counts_as_its_successor(linker: Linker, tm
     assert run.evaluate_corpus(linker, corpus)["recall_at_1"] == 1.0
 
 
-def test_nil_is_nil_however_many_candidates_there_are(linker: Linker) -> None:
+def test_nil_is_answered_with_more_candidates_than_options(linker: Linker) -> None:
     mention = Mention(text="a thing that no ontology names")
     candidates = linker.candidates([mention])
     n_options = linker.declaration.reranker.options

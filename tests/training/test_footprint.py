@@ -1,4 +1,4 @@
-"""What training is said to take is what it takes, on architectures small enough to count."""
+"""The predicted memory of training equals what is measured, on architectures small enough to count."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def _float32():
 
 @pytest.fixture(scope="module", params=[True, False], ids=["tied", "untied"])
 def deep(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ResolvedModel:
-    """Five layers instead of two, so that what is said of them is no repetition of what was measured."""
+    """Build a model of five layers, more than the two that are measured."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     folder = tiny_causal_lm(tmp_path_factory.mktemp("deep"))
@@ -41,19 +41,19 @@ def declared(base: ResolvedModel, max_length: int = 96, **training: object) -> L
     return LinkerConfig(name="x", title="X", ontologies=("x",), reranker=reranker, training=TrainingConfig(**training))
 
 
-def said(linker: LinkerConfig, tmp_path: Path) -> Footprint:
+def predict(linker: LinkerConfig, tmp_path: Path) -> Footprint:
     return footprint(linker, tmp_path, "cpu")
 
 
 def counted(base: ResolvedModel, linker: LinkerConfig) -> tuple[int, int, int]:
-    """Parameters, trained parameters and saved bytes of the whole model's whole batch."""
+    """Return parameters, trained parameters and saved bytes of the whole model and batch."""
     form = prompts.form(rerank.load_tokenizer(base), linker.reranker)
     model = rerank.cast(rerank.load_model(base, form), torch.float32)
     head = model.get_output_embeddings()
     parameters = sum(p.numel() for p in model.parameters()) - head.weight.numel()
     model = lora.add_adapter(model, linker.training).train()
     batch = torch.zeros((linker.training.batch_size, linker.reranker.max_length), dtype=torch.long)
-    saved = footprints.saved(model, batch)
+    saved = footprints.saved_bytes(model, batch)
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     return parameters, trained, saved
 
@@ -61,46 +61,44 @@ def counted(base: ResolvedModel, linker: LinkerConfig) -> tuple[int, int, int]:
 @pytest.mark.parametrize(
     "training", [{"batch_size": 3}, {"batch_size": 2, "lora_layers": 2}, {"lora_targets": ("q_proj", "v_proj")}]
 )
-def test_what_is_said_is_what_a_step_of_the_whole_model_holds(
+def test_the_footprint_equals_what_a_step_of_the_whole_model_holds(
     deep: ResolvedModel, tmp_path: Path, training: dict[str, object]
 ) -> None:
     linker = declared(deep, **training)
-    told, (parameters, trained, saved) = said(linker, tmp_path), counted(deep, linker)
-    assert (told.parameters, told.trained) == (parameters, trained)
-    assert told.activations == pytest.approx(saved, rel=0.05)
-    assert told.weights == 4 * (parameters + 32 * 11) and told.adapter == 16 * trained
-    assert told.total == told.weights + told.adapter + told.activations and told.advice == ""
+    predicted, (parameters, trained, saved) = predict(linker, tmp_path), counted(deep, linker)
+    assert (predicted.parameters, predicted.trained) == (parameters, trained)
+    assert predicted.activations == pytest.approx(saved, rel=0.05)
+    assert predicted.weights == 4 * (parameters + 32 * 11) and predicted.adapter == 16 * trained
+    assert predicted.total == predicted.weights + predicted.adapter + predicted.activations and predicted.advice == ""
 
 
-def test_checkpointing_keeps_what_goes_into_each_layer_and_one_layer(deep: ResolvedModel, tmp_path: Path) -> None:
-    whole = said(declared(deep, batch_size=4), tmp_path)
-    lighter = said(declared(deep, batch_size=4, gradient_checkpointing=True), tmp_path)
+def test_checkpointing_keeps_the_input_of_each_layer_and_one_layer(deep: ResolvedModel, tmp_path: Path) -> None:
+    whole = predict(declared(deep, batch_size=4), tmp_path)
+    lighter = predict(declared(deep, batch_size=4, gradient_checkpointing=True), tmp_path)
     entries = 4 * 5 * 96 * 32 * 4
     assert entries < lighter.activations < whole.activations / 2
     assert lighter.total - lighter.activations == whole.total - whole.activations
 
 
-def test_what_does_not_fit_is_told_how_it_would(
-    deep: ResolvedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    halved = said(declared(deep, batch_size=4), tmp_path).total
-    monkeypatch.setattr(footprints, "_available", lambda place: halved)
-    told = said(declared(deep, batch_size=8), tmp_path)
-    assert told.advice == "batch_size = 4 or gradient_checkpointing = true"
-    assert said(declared(deep, batch_size=4), tmp_path).advice == ""
-    assert said(declared(deep, batch_size=8, gradient_checkpointing=True), tmp_path).advice == ""
-    monkeypatch.setattr(footprints, "_available", lambda place: told.weights)
-    assert said(declared(deep), tmp_path).advice == "a smaller reranker.model"
+def test_advice_names_settings_that_fit(deep: ResolvedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    halved = predict(declared(deep, batch_size=4), tmp_path).total
+    monkeypatch.setattr(footprints, "_available", lambda device: halved)
+    predicted = predict(declared(deep, batch_size=8), tmp_path)
+    assert predicted.advice == "batch_size = 4 or gradient_checkpointing = true"
+    assert predict(declared(deep, batch_size=4), tmp_path).advice == ""
+    assert predict(declared(deep, batch_size=8, gradient_checkpointing=True), tmp_path).advice == ""
+    monkeypatch.setattr(footprints, "_available", lambda device: predicted.weights)
+    assert predict(declared(deep), tmp_path).advice == "a smaller reranker.model"
 
 
 def test_a_configuration_that_cannot_be_trained_is_refused(deep: ResolvedModel, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="max_length = 4096 tokens, found 2048"):
-        said(declared(deep, max_length=4096), tmp_path)
+        predict(declared(deep, max_length=4096), tmp_path)
     with pytest.raises(DeclarationError, match="lora_targets"):
-        said(declared(deep, lora_targets=("c_attn",)), tmp_path)
+        predict(declared(deep, lora_targets=("c_attn",)), tmp_path)
 
 
-def test_an_encoder_and_decoder_is_no_causal_language_model(deep: ResolvedModel, tmp_path: Path) -> None:
+def test_an_encoder_decoder_is_refused(deep: ResolvedModel, tmp_path: Path) -> None:
     from transformers import AutoTokenizer, T5Config
 
     T5Config(num_layers=1).save_pretrained(tmp_path / "t5")
@@ -108,4 +106,4 @@ def test_an_encoder_and_decoder_is_no_causal_language_model(deep: ResolvedModel,
     (tmp_path / "t5" / "model.safetensors").touch()
     base = ResolvedModel(path=tmp_path / "t5", reference=f"path:{tmp_path / 't5'}", sha256="")
     with pytest.raises(ModelError, match="causal language model"):
-        said(declared(base), tmp_path)
+        predict(declared(base), tmp_path)

@@ -1,4 +1,4 @@
-"""What trains, what calibrates and what examines share nothing; gold follows the release in use."""
+"""What is trained on, calibrated on and evaluated on is disjoint; gold ids follow the release in use."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ FIRST, SECOND = small.RELEASES
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return settings.load(tmp_path_factory.mktemp("exam") / "home")
+    return settings.load(tmp_path_factory.mktemp("splits") / "home")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def linker(tmp_path_factory: pytest.TempPathFactory) -> LinkerConfig:
 def everything(
     mentions: list[Mention], *, hide_own_name: bool = False, hide_precedent: bool = False
 ) -> list[list[Candidate]]:
-    """Retrieval that always finds the right concept and a wrong one."""
+    """Retrieve the right concept and a wrong one."""
     wrong = Candidate(id="MONDO:0", label="wrong", name="wrong", ontology="", release="")
     return [
         [*(replace(wrong, id=gold, label=gold, name=gold, score=1.0) for gold in mention.gold), wrong]
@@ -54,9 +54,9 @@ def everything(
 
 def test_no_name_and_no_document_is_in_two_of_the_three_sets(linker: LinkerConfig, folders: dict[str, Path]) -> None:
     where = [folders[FIRST]]
-    examined = splits.evaluation_items(linker, where, None)
-    of_names = {normalise(item.mention.text) for item in examined if item.source == splits.NAMES}
-    of_documents = {item.mention.document for item in examined if item.mention.document}
+    evaluated = splits.evaluation_items(linker, where, None)
+    of_names = {normalise(item.mention.text) for item in evaluated if item.source == splits.NAMES}
+    of_documents = {item.mention.document for item in evaluated if item.mention.document}
     calibrating = splits.calibration_questions(linker, where, None, everything)
     training = splits.training_questions(linker, where, None, everything)
     for asked in (calibrating, training):
@@ -73,17 +73,17 @@ def test_a_smaller_share_leaves_more_to_calibrate_on(linker: LinkerConfig, folde
 
     def texts(of: LinkerConfig) -> tuple[set[str], set[str]]:
         calibrating = [q.mention for q in splits.calibration_questions(of, where, None, everything)]
-        examined = [item.mention for item in splits.evaluation_items(of, where, None)]
-        names = [{normalise(m.text) for m in mentions if not m.document} for mentions in (examined, calibrating)]
+        evaluated = [item.mention for item in splits.evaluation_items(of, where, None)]
+        names = [{normalise(m.text) for m in mentions if not m.document} for mentions in (evaluated, calibrating)]
         return names[0], names[1]
 
     (half, other_half), (fifth, rest) = texts(linker), texts(few)
     assert len(rest) > 2 * len(other_half)
-    assert 0.5 < len(fifth) / len(half) < 1.5, "as many examine as are declared, of more that are drawn"
+    assert 0.5 < len(fifth) / len(half) < 1.5, "as many are evaluated on as declared, of more that are drawn"
     assert fifth.isdisjoint(rest)
 
 
-def test_the_exam_has_names_documents_and_none_of_the_above(linker: LinkerConfig, folders: dict[str, Path]) -> None:
+def test_evaluation_items_have_names_text_and_removed_concepts(linker: LinkerConfig, folders: dict[str, Path]) -> None:
     items = splits.evaluation_items(linker, [folders[FIRST]], None)
     names = [item for item in items if item.source == splits.NAMES]
     assert 120 < len(names) < 280, "about half of twice the declared number"
@@ -97,7 +97,7 @@ def test_the_exam_has_names_documents_and_none_of_the_above(linker: LinkerConfig
     assert all(item.mention.sentence for item in documents)
 
 
-def test_the_exam_of_the_next_release_asks_mostly_the_same(linker: LinkerConfig, folders: dict[str, Path]) -> None:
+def test_the_next_release_has_mostly_the_same_evaluation_items(linker: LinkerConfig, folders: dict[str, Path]) -> None:
     first, second = (
         {
             (item.mention.text, item.mention.document, item.mention.start)
@@ -111,7 +111,7 @@ def test_the_exam_of_the_next_release_asks_mostly_the_same(linker: LinkerConfig,
     )
 
 
-def test_gold_follows_the_release_in_use(linker: LinkerConfig, folders: dict[str, Path]) -> None:
+def test_gold_ids_are_migrated_to_the_release_in_use(linker: LinkerConfig, folders: dict[str, Path]) -> None:
     (corpus,) = linker.corpora
     ids = {
         gold for d in splits.corpus_documents(corpus, [folders[SECOND]], None) for m in d.mentions for gold in m.gold
