@@ -137,13 +137,13 @@ def evaluated(answer: Answer) -> str:
 
 
 def links(answers: Sequence[Answer]) -> str:
-    """Return a table of links, one row a mention; with their document where they come from several."""
+    """Return a table of links, one row a mention; with document and offsets where they come from a file."""
     if not answers:
         return "no mention found"
     with_document = any(link["document"] for link in answers)
     rows = [
         (
-            *([link["document"]] if with_document else []),
+            *((link["document"], link["start"], link["end"]) if with_document else ()),
             link["text"],
             link["id"] or "NIL",
             link["label"] or "",
@@ -153,7 +153,7 @@ def links(answers: Sequence[Answer]) -> str:
         for link in answers
     ]
     header = ("mention", "id", "label", "# probability", "release")
-    return table(("document", *header) if with_document else header, rows)
+    return table(("document", "# start", "# end", *header) if with_document else header, rows)
 
 
 def linked(answer: Answer) -> str:
