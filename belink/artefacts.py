@@ -14,6 +14,7 @@ A folder without ``manifest.json`` does not exist for belink. A process killed a
 
 import hashlib
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -31,21 +32,68 @@ MANIFEST = "manifest.json"
 FULL = 2**20  # bytes left, or fewer, on a disk that is called full
 _ASIDE = ".tmp-"
 
+log = logging.getLogger(__name__)
 
-def make(target: Path, fill: Callable[[Path], Mapping[str, Any]]) -> dict[str, Any]:
+
+def make(target: Path, fill: Callable[[Path], Mapping[str, Any]], *, check: bool = True) -> dict[str, Any]:
     """Return the manifest of the artefact at ``target``; where none lies there yet, ``fill`` makes it.
 
+    The manifest holds the sha256 of each file, and one that is there is read through and compared: what was damaged
+    on the disk is made again, and never goes into another artefact with fresh sums.
+
     :param fill: writes the artefact's files into the folder it is given, and returns the manifest.
+    :param check: False for what is too large to be read through each time, and is known by a sum of its own.
     """
-    if not exists(target):
+    if not (is_reusable(target) if check else exists(target)):
         with build(target) as folder:
-            write_manifest(folder, dict(fill(folder)))
+            manifest = dict(fill(folder))
+            if check and not sums(manifest):
+                manifest["files"] = {
+                    path.relative_to(folder).as_posix(): sha256(path)
+                    for path in sorted(folder.rglob("*"))
+                    if path.is_file()
+                }
+            write_manifest(folder, manifest)
     return read_manifest(target)
 
 
+def is_reusable(folder: Path) -> bool:
+    """Whether a complete artefact with the bytes it was made with lies at ``folder``; a damaged one is removed."""
+    if not exists(folder):
+        return False
+    if damaged := damaged_file(folder):
+        log.warning("%s: was damaged on the disk, and is made again", damaged)
+        remove(folder)
+        return False
+    return True
+
+
+def damaged_file(folder: Path) -> Path | None:
+    """Return the first file of an artefact that is gone or has other bytes than it was made with; ``None`` for none."""
+    try:
+        recorded = sums(read_manifest(folder))
+    except BelinkError:
+        return folder / MANIFEST
+    for name, expected in recorded.items():
+        path = folder / name
+        if not path.is_file() or sha256(path) != expected:
+            return path
+    return None
+
+
+def sums(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Return file → sha256 as a manifest has it, in any of the forms that kinds of artefacts use; ``{}`` for none."""
+    recorded = manifest.get("files") or manifest.get("sha256")
+    if "database_sha256" in manifest:
+        recorded = {"release.duckdb": manifest["database_sha256"]}
+    if not isinstance(recorded, Mapping):
+        return {}
+    return {name: str(entry["sha256"] if isinstance(entry, Mapping) else entry) for name, entry in recorded.items()}
+
+
 def adopt(source: Path, target: Path) -> Path:
-    """Return ``target``, an artefact with the files and the manifest of ``source``; one that is there is kept."""
-    if not exists(target):
+    """Return ``target``, an artefact with the files and the manifest of ``source``; a sound one is kept."""
+    if not is_reusable(target):
         with build(target) as folder:
             for path in source.iterdir():
                 link_or_copy(path, folder / path.name)

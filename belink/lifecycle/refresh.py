@@ -164,7 +164,7 @@ def read_champion(run: RefreshRun) -> Champion | None:
     path, manifest = Path(), {}
     try:
         path, _ = aliases.bundle_path(run.settings, run.linker.name, version)
-        manifest = bundle.check_parts(path, deep=False)
+        manifest = bundle.check_parts(path)  # every byte: what is reused of it goes into the next champion
         bundle.check_rules(path, manifest)
         return Champion(version=version, path=path, manifest=manifest)
     except (BundleError, RegistryError) as error:
@@ -276,9 +276,9 @@ def build_index(
 def newest_releases(run: RefreshRun) -> dict[str, Path]:
     """Return the newest release of each ontology.
 
-    :raises ReleaseError: one has none.
+    :raises ReleaseError: one has none, or the disk has damaged it.
     """
-    from belink.ontology.release import latest
+    from belink.ontology.release import is_sound, latest
 
     releases = {name: latest(run.settings, name) for name in run.ontologies}
     missing = [name for name, path in releases.items() if path is None]
@@ -286,7 +286,14 @@ def newest_releases(run: RefreshRun) -> dict[str, Path]:
         raise ReleaseError(
             f"{run.linker.name}: expected a release of {', '.join(missing)}, found none; belink ingest makes one"
         )
-    return {name: path for name, path in releases.items() if path is not None}
+    paths = {name: path for name, path in releases.items() if path is not None}
+    for name, path in paths.items():
+        if not is_sound(path):
+            raise ReleaseError(
+                f"{path}: expected the bytes that it was made with, found others; the disk has damaged it. "
+                f"belink ingest {name} makes it again"
+            )
+    return paths
 
 
 def retriever(run: RefreshRun, index_folder: Path, encoder_folder: Path | None = None) -> "Retrieve":

@@ -56,7 +56,7 @@ def decide(
     adapter, encoder = adapter_folder(run, releases), encoder_folder(run, releases)
     if not _has_training_data(run.linker):
         return Decision(train=False, reason="nothing is declared to train on", encoder=encoder)
-    if artefacts.exists(adapter) and (encoder is None or artefacts.exists(encoder)):
+    if artefacts.is_reusable(adapter) and (encoder is None or artefacts.is_reusable(encoder)):
         reason = "it was trained on these very releases before"
         return Decision(train=False, reason=reason, adapter=adapter, encoder=encoder)
     kept, why_not = _keep(run, champion)
@@ -81,7 +81,7 @@ def finetune_encoder(run: RefreshRun, releases: Mapping[str, Path], decision: De
     from belink.weights import resolve
 
     linker, folders, data = run.linker, list(releases.values()), run.settings.data
-    if artefacts.exists(decision.encoder):
+    if artefacts.is_reusable(decision.encoder):
         report = encoder_finetuning.read_report(decision.encoder)
     else:
         names = encoder_finetuning.ConceptNames.read(
@@ -102,7 +102,7 @@ def train(run: RefreshRun, releases: Mapping[str, Path], index: Path, encoder: P
     from belink.training import lora
 
     linker, adapter, questions = run.linker, adapter_folder(run, releases), []
-    if not artefacts.exists(adapter):
+    if not artefacts.is_reusable(adapter):
         retrieve = retriever(run, index, encoder)
         questions = splits.training_questions(linker, list(releases.values()), run.settings.data, retrieve)
     return lora.train(questions, base_model(run), linker.training, linker.reranker, adapter)

@@ -80,6 +80,7 @@ def assemble(parts: Parts, target_parent: Path) -> Path:
             for path in sorted(folder.rglob("*"))
             if path.is_file()
         }
+        _check_sums(folder, files)
         manifest = {**described, "created": datetime.now(UTC).isoformat(timespec="seconds"), "files": files}
         _check_parts(folder, manifest, deep=False)
         check_rules(folder, manifest)
@@ -255,6 +256,25 @@ def _check_files(folder: Path, files: Mapping[str, Mapping[str, Any]], *, deep: 
                 f"{folder}: the part {name} should have sha256 {expected['sha256'][:16]}…, found {found[:16]}…; "
                 "fetch the bundle again or roll back"
             )
+
+
+def _check_sums(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check that each part has the bytes that it was made with, so that no damage gets a fresh sum.
+
+    :param files: of the bundle, each with its ``sha256``.
+    """
+    for name in files:
+        part, _, last = name.rpartition("/")
+        if not part or last != artefacts.MANIFEST:
+            continue
+        manifest = artefacts.read_manifest(folder / part)
+        for file, expected in artefacts.sums(manifest).items():
+            found = files.get(f"{part}/{file}", {}).get("sha256")
+            if found != expected:
+                raise BundleError(
+                    f"{part}/{file}: expected the bytes that it was made with (sha256 {expected[:16]}…), found "
+                    f"{'others' if found else 'no file'}; the disk has damaged it. Refresh again"
+                )
 
 
 def _check_releases(folder: Path, manifest: Mapping[str, Any]) -> None:

@@ -112,6 +112,10 @@ class _Attempt(NamedTuple):
         for path in reversed(release.list_releases(self.settings, self.source.name)):
             manifest = artefacts.read_manifest(path)
             if self._is_same(manifest, key, value):
+                if not release.is_sound(path):
+                    log.warning("%s: was damaged on the disk, and is read again", path)
+                    artefacts.remove(path)
+                    continue
                 if manifest.get("reading") != _reading(self.source):
                     fields = ", ".join(reading_content(self.source))
                     raise ReleaseError(

@@ -64,6 +64,11 @@ def list_releases(settings: Settings, ontology: str) -> list[Path]:
     return sorted(paths, key=lambda path: (str(artefacts.read_manifest(path).get("created", "")), path.name))
 
 
+def is_sound(path: Path) -> bool:
+    """Whether the database of the release at ``path`` has the bytes that it was made with."""
+    return artefacts.damaged_file(path) is None
+
+
 def latest(settings: Settings, ontology: str) -> Path | None:
     """Return the folder of the release of ``ontology`` made last; ``None`` where there is none yet."""
     paths = list_releases(settings, ontology)

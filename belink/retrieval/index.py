@@ -96,7 +96,7 @@ def build_index(
     target = target_parent / artefacts.key(about)
     target_parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target_parent / f".{target.name}.lock"):
-        if artefacts.exists(target):
+        if artefacts.is_reusable(target):
             manifest = artefacts.read_manifest(target)
             return _report(target, {**manifest, "encoded": 0, "reused": manifest["names"]}, started)
         work = target_parent / f".work-{target.name}"
@@ -143,6 +143,9 @@ def _lender(previous: Path | None, about: dict[str, Any]) -> "Index | None":
     manifest = artefacts.read_manifest(previous)
     if any(manifest.get(key) != about[key] for key in ("format", "encoder")):
         log.info("%s was made by another encoder; every name is encoded again", previous)
+        return None
+    if damaged := artefacts.damaged_file(previous):
+        log.warning("%s: was damaged on the disk; every name is encoded again", damaged)
         return None
     return Index(previous, manifest)  # the rules of normalising may differ: a vector belongs to the normalised name
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import pytest
 
 from belink import artefacts, settings
@@ -154,6 +156,40 @@ def test_what_a_question_must_win_is_calibrated_for_without_training_again(
     with mock.patch.object(fitting, "fit", wraps=fitting.fit) as fit:
         calibrate.calibrate(run, releases, index, decision, current)
     assert [call.kwargs for call in fit.call_args_list] == [{"min_gain": 0.5}]
+
+
+def test_damage_on_the_disk_never_goes_into_the_next_champion(
+    told: tuple[Bench, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    bench, _ = told
+    here = settings.load(tmp_path / "copy")  # a copy shares no bytes with the original; within it nothing is linked
+    shutil.copytree(bench.here.home, here.home)
+    parts = [*here.indices.glob("small/*/vectors.npy"), *here.adapters.glob("small/*/adapter_model.safetensors")]
+    sound = {path: path.read_bytes() for path in parts}
+    assert len(sound) >= 3
+    for path, content in sound.items():
+        third = len(content) // 3
+        path.write_bytes(content[:third] + bytes(third) + content[2 * third :])
+    file = small.release(bench.folder / "files", FIRST)
+    outcome = refresh.run(here, str(bench.toml), {small.ONTOLOGY: [file]})
+    assert outcome.outcome == "promoted"
+    bundle_folder, version = aliases.bundle_path(here, "small")
+    assert version == outcome.version == "3"
+    first, _ = aliases.bundle_path(here, "small", "1")
+    vectors, expected = (np.load(folder / "index" / "vectors.npy") for folder in (bundle_folder, first))
+    np.testing.assert_array_equal(vectors, expected)
+    assert artefacts.damaged_file(bundle_folder / bundle.ADAPTER) is None
+
+
+def test_a_champion_with_other_bytes_is_replaced(told: tuple[Bench, list[dict[str, Any]]], tmp_path: Path) -> None:
+    bench, _ = told
+    here = settings.load(tmp_path / "copy")
+    shutil.copytree(bench.here.home, here.home)
+    path, _ = aliases.bundle_path(here, "small")
+    calibration = (path / bundle.CALIBRATION).read_text()
+    (path / bundle.CALIBRATION).write_text(calibration.replace("1", "2", 1))
+    champion = steps.read_champion(steps.start(here, str(bench.toml)))
+    assert champion is not None and bundle.CALIBRATION in champion.fault and not champion.is_whole
 
 
 def test_the_bundle_tells_what_it_was_made_of(told: tuple[Bench, list[dict[str, Any]]]) -> None:
