@@ -1,11 +1,11 @@
-"""Raw text in, links out: what a linker finds and what it makes of it, on documents that its training never saw.
+"""Precision and recall of linking raw text, on documents that training never saw.
 
     BELINK_DATA=… python tests/benchmarks/bench_detect.py HOME LINKER[@ALIAS]
 
-HOME holds a registered linker whose declaration names corpora. Texts are its held-out documents, without their
-mentions (half of those calibrated its probabilities; its lexicon saw none). ``found`` counts spans that agree to the
-character, ``touching`` those that overlap an annotated one, ``linked`` spans that agree and have a gold id, among the
-spans that got an id. Annotated mentions without an id count for ``found`` only. Prints JSON.
+HOME holds a registered linker whose declaration names corpora. The texts are its held-out documents without their
+mentions. (Half of the documents calibrated its probabilities; its lexicon saw none.) ``found`` counts spans that are
+equal to an annotated one, ``touching`` spans that overlap one, and ``linked`` equal spans with a gold id, among the
+spans that have an id. Annotated mentions without an id count for ``found`` only. Prints JSON.
 """
 
 import argparse
@@ -19,7 +19,8 @@ from belink import settings
 from belink.linker.linker import Linker
 from belink.records import Document
 from belink.registry.open import open_linker
-from belink.training import questions, splits
+from belink.training import splits
+from belink.training.holdout import is_held_out
 
 Span = tuple[str, int, int]
 
@@ -36,12 +37,16 @@ def touching(spans: Collection[Span], others: Collection[Span]) -> int:
     return sum(any(d == e and s < f and b < t for e, b, f in others) for d, s, t in spans)
 
 
-def measured(linker: Linker, documents: list[Document]) -> dict[str, object]:
+def measure(linker: Linker, documents: list[Document]) -> dict[str, object]:
     bare = [replace(document, mentions=()) for document in documents]
-    begun = time.perf_counter()
+    started = time.perf_counter()
     answers = linker.link_documents(bare)
-    seconds = time.perf_counter() - begun
-    links = {(d.id, link.mention.start, link.mention.end): link.candidate for d, of_one in answers for link in of_one}
+    seconds = time.perf_counter() - started
+    links = {
+        (d.id, link.mention.start, link.mention.end): link.candidate
+        for d, of_document in answers
+        for link in of_document
+    }
     gold = {(d.id, m.start, m.end): set(m.gold) for d in documents for m in d.mentions}
     linked = {span: concept.id for span, concept in links.items() if concept is not None}
     known = [span for span, ids in gold.items() if ids]
@@ -61,22 +66,18 @@ def main() -> None:
     parser.add_argument("home", type=Path)
     parser.add_argument("linker")
     given = parser.parse_args()
-    here = settings.load(given.home)
-    linker = open_linker(here, given.linker)
+    home = settings.load(given.home)
+    linker = open_linker(home, given.linker)
     linker.link_text("Warm: COPD.")  # weights are loaded by the first text
     folders, held_out = sorted((linker.path / "releases").iterdir()), linker.declaration.training.held_out
-    told = {
-        corpus.name: measured(
+    by_corpus = {
+        corpus.name: measure(
             linker,
-            [
-                d
-                for d in splits.corpus_documents(corpus, folders, here.data)
-                if questions.is_held_out(d.id, "", held_out)
-            ],
+            [d for d in splits.corpus_documents(corpus, folders, home.data) if is_held_out(d.id, "", held_out)],
         )
         for corpus in linker.declaration.corpora
     }
-    print(json.dumps(told, indent=1))  # noqa: T201
+    print(json.dumps(by_corpus, indent=1))  # noqa: T201
 
 
 if __name__ == "__main__":

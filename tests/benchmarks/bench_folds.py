@@ -1,15 +1,15 @@
-"""How right a linker is on mentions that training never saw, cross-validated over its corpora's documents.
+"""Accuracy of a linker on unseen mentions, cross-validated over the documents of its corpora.
 
     BELINK_DATA=… python tests/benchmarks/bench_folds.py [--home FOLDER] [--model] [disease] [chemical]
 
-Documents are dealt to three folds by a hash. An index knows the annotated mentions of two of them; of the third, one
-half fits the probabilities and the other is asked, then the other way round. Unseen is a mention whose text no document
-of the two folds has. The encoder is the declared one as it is, without adaptation. Without ``--model`` no language
-model is asked, so that a run takes minutes once the names are encoded (on two cores 5 min for disease, 40 for
-chemical); with it the declared one is trained on the two folds and asked where the cascade asks it, half an hour a fold
-and more. Prints one Markdown row a corpus: of mentions, then of distinct texts of a document, each with its gain over
-retrieval's first candidate, then of all mentions, seen ones included, how many the model is asked about and how many
-are right; 95 % intervals by document.
+A hash deals the documents into three folds. The index holds the annotated mentions of two of them. Of the third, one
+half fits the probabilities and the other half is evaluated, then the other way round. A mention is unseen if no
+document of the two folds has its text. The encoder is the declared one, without fine-tuning. Without ``--model`` no
+language model is asked, so that a run takes minutes once the names are encoded (on two cores 5 min for disease, 40 for
+chemical). With it the declared model is trained on the two folds and asked where the cascade asks it, half an hour a
+fold or more. Prints one Markdown row a corpus: unseen mentions, then distinct texts of a document, each with the gain
+over retrieval's first candidate; then, of all mentions, the share that the model is asked about and the share right.
+Intervals are 95 %, by document.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from bench_accuracy import FILES, asked_for, asking
+from bench_accuracy import FILES, argument_parser, chosen_linkers
 
 from belink import artefacts, declarations, settings, weights
 from belink.cli import commands
@@ -121,7 +121,7 @@ def letters(
     for documents in of.read.values():
         told = [document for document in documents if part(document.id, FOLDS, "f") != number]
         made += corpus_questions(told, ask, training=recipe, options=reranker.options, held_out=False)
-    depends = [recipe.model_dump(), rerank.asking(reranker), reranker.options, linker.retrieval.model_dump()]
+    depends = [recipe.model_dump(), rerank.question_settings(reranker), reranker.options, linker.retrieval.model_dump()]
     key = artefacts.key([base.sha256, index.path.name, *depends])
     adapter = lora.train(made, base, recipe, reranker, index.path.parent / f"adapter-{key}").path
     model = Reranker.load(base, adapter, reranker)
@@ -173,34 +173,34 @@ def row(corpus: str, answered: Sequence[Answered]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def measured(here: settings.Settings, name: str, data: Path, *, model: bool) -> list[str]:
+def measure(home: settings.Settings, name: str, data: Path, *, model: bool) -> list[str]:
     linker = declarations.load_linker(name)
     for ontology, files in FILES[name].items():
-        commands.ingest_ontology(here, ontology, [data / file for file in files], None)
-    folders = [folder for ontology in linker.ontologies if (folder := release.latest(here, ontology))]
-    encoder = Encoder.load(linker.encoder, here.cache)
-    home = here.home / "folds" / name
+        commands.ingest_ontology(home, ontology, [data / file for file in files], None)
+    folders = [folder for ontology in linker.ontologies if (folder := release.latest(home, ontology))]
+    encoder = Encoder.load(linker.encoder, home.cache)
+    folder = home.home / "folds" / name
     setting = Setting(
         linker=linker,
         folders=folders,
         encoder=encoder,
         read={corpus.name: splits.corpus_documents(corpus, folders, data) for corpus in linker.corpora},
-        home=home,
-        names=build_index(folders, linker, encoder, home / "names").path,
-        base=weights.resolve(linker.reranker.model, here.cache) if model else None,
+        home=folder,
+        names=build_index(folders, linker, encoder, folder / "names").path,
+        base=weights.resolve(linker.reranker.model, home.cache) if model else None,
     )
     items = [item for number in range(FOLDS) for item in fold(setting, number)]
     return [row(corpus, [item for item in items if item.corpus == corpus]) for corpus in setting.read]
 
 
 def main() -> None:
-    parser = asking(__doc__, Path(".belink/folds"))
+    parser = argument_parser(__doc__, Path(".belink/folds"))
     parser.add_argument(
         "--model", action="store_true", help="train the declared language model on each fold, and ask it"
     )
     chosen = parser.parse_args()
-    linkers, here, data = asked_for(chosen)
-    rows = [row for linker in linkers for row in measured(here, linker, data, model=chosen.model)]
+    linkers, home, data = chosen_linkers(chosen)
+    rows = [row for linker in linkers for row in measure(home, linker, data, model=chosen.model)]
     print("\n".join([HEAD, *rows]))  # noqa: T201
 
 

@@ -1,10 +1,10 @@
-"""What `belink train --dry-run` says against what training takes: peak resident memory, libraries left out.
+"""Memory predicted by `belink train --dry-run` against the peak resident memory of training, without the libraries.
 
     python tests/benchmarks/bench_footprint.py [MODEL ...]
 
-For each model (default: the starter) two optimiser steps of full-length questions on the CPU, in a process of their
-own, once as glibc allocates by default and once with every block of 64 KiB or more returned when it is free. Prints one
-Markdown row a setting.
+For each model (by default the starter) two optimiser steps of full-length questions run on the CPU in a process of
+their own: once as glibc allocates by default, once with every block of 64 KiB or more returned when it is free. Prints
+one Markdown row a setting.
 """
 
 import json
@@ -27,7 +27,7 @@ from belink.training.lora import train
 SETTINGS = [(2, False, 0), (4, False, 8), (4, True, 0)]  # batch size, gradients checkpointed, top layers (0: all)
 ALLOCATION: dict[str, dict[str, str]] = {"default": {}, "returned": {"MALLOC_MMAP_THRESHOLD_": "65536"}}
 HEAD = (
-    "| model | batch | checkpointed | layers | said, MiB | peak, MiB | ratio | returned, MiB | ratio |\n"
+    "| model | batch | checkpointed | layers | predicted, MiB | peak, MiB | ratio | returned, MiB | ratio |\n"
     "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
 )
 
@@ -37,8 +37,8 @@ def declared(model: str, batch: int, checkpointing: bool, layers: int) -> Linker
     return LinkerConfig(name="x", title="X", ontologies=("x",), reranker=RerankerConfig(model=model), training=training)
 
 
-def trained(linker: LinkerConfig, cache: Path) -> int:
-    """Peak resident bytes of two steps, less what the libraries held before."""
+def peak_bytes(linker: LinkerConfig, cache: Path) -> int:
+    """Return the peak resident bytes of two steps, less what the libraries held before."""
     import peft  # noqa: F401
     import sklearn  # noqa: F401
     from transformers import Trainer  # noqa: F401
@@ -51,29 +51,29 @@ def trained(linker: LinkerConfig, cache: Path) -> int:
         for i in range(linker.reranker.options)
     )
     question = Question(mention=Mention(text="x"), candidates=options, answer=0)
-    before = psutil.Process().memory_info().rss
+    before = int(psutil.Process().memory_info().rss)
     with tempfile.TemporaryDirectory() as folder:
         train([question] * (2 * linker.training.batch_size), base, linker.training, linker.reranker, Path(folder) / "a")
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
 
 
 def main() -> None:
-    here = settings.load(None)
+    home = settings.load(None)
     if sys.argv[1:2] == ["--measure"]:
-        print(trained(declared(*json.loads(sys.argv[2])), here.cache))  # noqa: T201
+        print(peak_bytes(declared(*json.loads(sys.argv[2])), home.cache))  # noqa: T201
         return
     print(HEAD)  # noqa: T201
     for model in sys.argv[1:] or [RerankerConfig().model]:
-        for asked in SETTINGS:
-            said = footprint(declared(model, *asked), here.cache, "cpu").total
-            command = [sys.executable, __file__, "--measure", json.dumps([model, *asked])]
-            cells: list[object] = [model, *asked, said >> 20]
+        for setting in SETTINGS:
+            predicted = footprint(declared(model, *setting), home.cache, "cpu").total
+            command = [sys.executable, __file__, "--measure", json.dumps([model, *setting])]
+            cells: list[object] = [model, *setting, predicted >> 20]
             for settings_of in ALLOCATION.values():
-                told = subprocess.run(
+                process = subprocess.run(
                     command, check=True, capture_output=True, text=True, env={**os.environ, **settings_of}
                 )
-                peak = int(told.stdout.split()[-1])
-                cells += [peak >> 20, f"{peak / said:.2f}"]
+                peak = int(process.stdout.split()[-1])
+                cells += [peak >> 20, f"{peak / predicted:.2f}"]
             print(f"| {' | '.join(map(str, cells))} |", flush=True)  # noqa: T201
 
 

@@ -1,12 +1,12 @@
-"""One forward pass over the options against the usual way: a prompt a mention, text generated, an answer parsed.
+"""One forward pass over the options against prompting: one prompt a mention, text generated, an answer parsed.
 
     BELINK_DATA=… python tests/benchmarks/bench_rerank.py HOME LINKER[@ALIAS] [--mentions 96] [--tokens 20]
 
-HOME holds a registered linker with a re-ranker (make demo leaves one in .belink/demo). Both ways answer mentions of the
-linker's exam with the same merged model, the same options in the same order and the same precision, by turns, each from
-the mention on: retrieval is in both times. ``cascade`` is what the linker does, ``every`` the forward pass for every
-mention, ``settled`` the mentions that never reach the model; the figures are mentions a second, and accuracy over the
-mentions with a concept (the model's best option by itself, as parsed, but for ``cascade``). Prints JSON.
+HOME holds a registered linker with a re-ranker, such as the sample of ``make demo``. All methods answer the linker's
+evaluation items with the same merged model, options, order and dtype, in turns; retrieval is in every time. ``cascade``
+is what the linker does, ``every`` one forward pass for every mention, and ``settled`` the share of mentions that never
+reach the model. The figures are mentions a second, and accuracy over the mentions with a concept: of the model's best
+option by itself, as parsed, but for ``cascade``. Prints JSON.
 """
 
 import argparse
@@ -36,7 +36,7 @@ Answers = list[str | None]
 
 
 class Generates:
-    """The model that the linker re-ranks with, asked to write its answer."""
+    """The linker's re-ranking model, prompted to write its answer."""
 
     def __init__(self, linker: Linker) -> None:
         from peft import PeftModel
@@ -47,11 +47,11 @@ class Generates:
         self.form = prompts.form(self.tokenizer, config)
         whole: Any = AutoModelForCausalLM.from_pretrained(base.path, dtype=torch.float32)
         whole = PeftModel.from_pretrained(whole, str(linker.path / "adapter")).merge_and_unload()
-        place, dtype = choose_device()
-        self.model = whole.eval().to(place, dtype)
+        device, dtype = choose_device()
+        self.model = whole.eval().to(device, dtype)
 
     def answer(self, item: EvaluationItem, options: list[Candidate], tokens: int) -> str | None:
-        """The id of the option whose letter comes first in what is written; None for NIL and for no letter at all."""
+        """Return the id of the option whose letter the model writes first; ``None`` for NIL, and without any letter."""
         asked = torch.tensor([self.form.tokens(item.mention, options)], device=self.model.device)
         with torch.inference_mode():
             out = self.model.generate(
@@ -61,13 +61,13 @@ class Generates:
                 do_sample=False,
                 pad_token_id=self.tokenizer.eos_token_id,
             )
-        written = re.search(r"\b[A-Z]\b", self.tokenizer.decode(out[0, asked.shape[1] :]))
-        place = prompts.letters(26).index(written[0]) if written else len(options)
+        letter = re.search(r"\b[A-Z]\b", self.tokenizer.decode(out[0, asked.shape[1] :]))
+        place = prompts.letters(26).index(letter[0]) if letter else len(options)
         return options[place].id if place < len(options) else None
 
 
-def ways(linker: Linker, tokens: int) -> dict[str, Callable[[list[EvaluationItem]], Answers]]:
-    """Each way of answering some items, the options' best being asked for."""
+def methods(linker: Linker, tokens: int) -> dict[str, Callable[[list[EvaluationItem]], Answers]]:
+    """Return the methods by name; each answers items with the id of their best option."""
     generates, n_options = Generates(linker), linker.declaration.reranker.options
 
     def offered(items: list[EvaluationItem]) -> list[list[Candidate]]:
@@ -111,36 +111,36 @@ def main() -> None:
     parser.add_argument("--mentions", type=int, default=96)
     parser.add_argument("--tokens", type=int, default=20)
     given = parser.parse_args()
-    here = settings.load(given.home)
-    linker = open_linker(here, given.linker)
-    items = splits.evaluation_items(linker.declaration, sorted((linker.path / "releases").iterdir()), here.data)
+    home = settings.load(given.home)
+    linker = open_linker(home, given.linker)
+    items = splits.evaluation_items(linker.declaration, sorted((linker.path / "releases").iterdir()), home.data)
     chosen = np.random.default_rng(13).permutation(len(items))[: given.mentions]
     items = [items[at] for at in sorted(chosen)]
-    by_way = ways(linker, given.tokens)
-    for answer in by_way.values():
+    by_method = methods(linker, given.tokens)
+    for answer in by_method.values():
         answer(items[:2])  # weights are loaded by the first question
-    answers: dict[str, Answers] = {way: [] for way in by_way}
-    seconds = dict.fromkeys(by_way, 0.0)
+    answers: dict[str, Answers] = {method: [] for method in by_method}
+    seconds = dict.fromkeys(by_method, 0.0)
     for start in range(0, len(items), TURN):
-        for way, answer in by_way.items():
-            begun = time.perf_counter()
-            answers[way] += answer(items[start : start + TURN])
-            seconds[way] += time.perf_counter() - begun
+        for method, answer in by_method.items():
+            started = time.perf_counter()
+            answers[method] += answer(items[start : start + TURN])
+            seconds[method] += time.perf_counter() - started
     known = [at for at, item in enumerate(items) if item.mention.gold]
     links, _, _ = run.link_items(linker, items)
-    told: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "model": artefacts.read_manifest(linker.path)["base_model"]["reference"],
         "mentions": len(items),
         "settled": round(float(np.mean([link.decided_by != "reranker" for link in links])), 3),
     }
-    slowest = next(iter(by_way))
-    for way in by_way:
-        told[way] = {
-            "mentions/s": round(len(items) / seconds[way], 2),
-            f"times {slowest}": round(seconds[slowest] / seconds[way], 1),
-            "accuracy": round(float(np.mean([answers[way][at] in items[at].mention.gold for at in known])), 3),
+    slowest = next(iter(by_method))
+    for method in by_method:
+        figures[method] = {
+            "mentions/s": round(len(items) / seconds[method], 2),
+            f"times {slowest}": round(seconds[slowest] / seconds[method], 1),
+            "accuracy": round(float(np.mean([answers[method][at] in items[at].mention.gold for at in known])), 3),
         }
-    print(json.dumps(told, indent=1))  # noqa: T201
+    print(json.dumps(figures, indent=1))  # noqa: T201
 
 
 if __name__ == "__main__":
