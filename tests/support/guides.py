@@ -21,7 +21,7 @@ GUIDES = (
 )
 
 _BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
-_SPAN = re.compile(r"`([^`\n]+)`")
+_SPAN = re.compile(r"`((?:[^`\n]|\n(?!\n))+)`")
 
 
 class Found(NamedTuple):
@@ -51,8 +51,8 @@ def blocks(guide: str, *languages: str) -> list[str]:
 
 
 def spans(guide: str) -> list[str]:
-    """The code spans of a guide's prose."""
-    return _SPAN.findall(prose(guide))
+    """The code spans of a guide's prose, each on one line."""
+    return [re.sub(r"\s+", " ", span) for span in _SPAN.findall(prose(guide))]
 
 
 def command_lines(guide: str) -> Iterator[str]:
