@@ -58,6 +58,8 @@ class NamesKept(Declaration):
     sources: tuple[str, ...] = ()  # UMLS: SAB; () keeps every vocabulary
     types: tuple[str, ...] = ()  # UMLS: TTY; () keeps every term type
     suppressed: bool = False  # UMLS: keep suppressed atoms
+    # OWL and OBO Graph: annotation properties that are names too, as IRI or CURIE → scope ("EFO:alternative_term").
+    properties: dict[str, Scope] = Field(default_factory=dict)
 
 
 class ReleaseGates(Declaration):

@@ -323,7 +323,7 @@ def _reading(source: SourceConfig) -> str:
 
 def reading_content(source: SourceConfig) -> dict[str, Any]:
     """Return the fields of a declaration that decide the content of a release."""
-    return artefacts.content(source, NOT_READING)
+    return artefacts.content(source, NOT_READING, joined={"names.properties": {}})
 
 
 def _ingested(path: Path, manifest: dict[str, Any], *, new: bool) -> Ingested:

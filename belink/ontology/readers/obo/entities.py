@@ -1,12 +1,12 @@
-"""What OWL and OBO Graph JSON say of an entity → the frame that the same ontology's OBO file has.
+"""Entities of OWL and OBO Graph JSON → the frames that the same ontology's OBO file has.
 
-Follows the mapping between OBO and OWL that section 5 of the OBO 1.4 specification lays down. A class that was merged
-away (deprecated, for the reason "terms merged", replaced, without a name of its own) is no term there but an
-alternative id of its replacement, and so here.
+This follows the mapping between OBO and OWL in section 5 of the OBO 1.4 specification. A merged class (deprecated for
+the reason "terms merged", replaced, without names) is an alternative id of its replacement there, and so it is here.
 """
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -20,8 +20,16 @@ DEFINITION = OBO + "IAO_0000115"
 REPLACED_BY = OBO + "IAO_0100001"
 REASON = OBO + "IAO_0000231"
 TERMS_MERGED = OBO + "IAO_0000227"
+SKOS = "http://www.w3.org/2004/02/skos/core#"
+# Annotation properties that hold names beside oboInOwl's own → scope as OBO writes it.
+NAME_PROPERTIES = {
+    f"{SKOS}altLabel": "EXACT", f"{OBO}IAO_0000118": "EXACT",
+    "http://www.ebi.ac.uk/efo/alternative_term": "EXACT",
+}  # fmt: skip
+_LOOKS_LIKE_A_NAME = re.compile(r"label|synonym|alternative|alias|(?<![a-z])name|[a-z]Name|_term", re.ASCII)
 SCOPES = {f"has{scope.capitalize()}Synonym": scope for scope in ("EXACT", "BROAD", "NARROW", "RELATED")}
 
+_NO_NAMES = (OBO_IN_OWL, "http://www.w3.org/2000/01/rdf-schema#", DEFINITION)  # read otherwise, or no names
 _OBO_ID = re.compile(re.escape(OBO) + r"([^#_/]+)_(.+)")
 _OBO_PREFIXED = re.compile(re.escape(OBO) + r"([^#]+)#_(.+)")
 _OBO_LOCAL = re.compile(re.escape(OBO) + r"[^#]+#(.+)")
@@ -31,7 +39,7 @@ _OTHER_ID = re.compile(
 
 
 class Converted(NamedTuple):
-    """A file as the frames of OBO, and what could not be turned into any."""
+    """A file as frames of OBO, and what could not be turned into any."""
 
     frames: list[Frame]
     rejections: list[Rejection]
@@ -58,6 +66,7 @@ class Entity:
     is_class: bool = False
     id: str = ""  # oboInOwl:id, or the shorthand of a property; "": made of the IRI
     labels: list[Text] = field(default_factory=list)
+    preferred: list[Text] = field(default_factory=list)  # skos:prefLabel: the label where there is no other
     definitions: list[Text] = field(default_factory=list)
     synonyms: list[tuple[str, Text, str]] = field(default_factory=list)  # scope as OBO writes it, text, type
     deprecated: bool = False
@@ -73,13 +82,13 @@ class Entity:
 
     @property
     def is_alternative(self) -> bool:
-        named = self.labels or self.synonyms or self.definitions
+        named = self.labels or self.preferred or self.synonyms or self.definitions
         return self.deprecated and self.merged and bool(self.replaced_by) and not named
 
 
 @dataclass(slots=True)
 class Header:
-    """What a file says of itself."""
+    """The statements of a file about itself."""
 
     versions: list[str] = field(default_factory=list)  # the version IRI first
     infos: list[str] = field(default_factory=list)
@@ -87,8 +96,42 @@ class Header:
     imports: list[str] = field(default_factory=list)
 
 
+class NameProperties:
+    """Which annotation properties hold names, and a count of those that look like names and are not read."""
+
+    def __init__(self, declared: Mapping[str, str]) -> None:
+        self._declared = {property: scope.upper() for property, scope in declared.items()}
+        self._unread: Counter[str] = Counter()
+
+    def scope(self, iri: str) -> str | None:
+        """Return the scope of the names that the property ``iri`` holds, as OBO writes it; ``None`` for no names."""
+        declared = self._declared.get(iri) or self._declared.get(compact(iri)) or self._declared.get(_local(iri))
+        return declared or NAME_PROPERTIES.get(iri)
+
+    def note_unread(self, iri: str) -> None:
+        """Count a value of a property that is not read."""
+        if _LOOKS_LIKE_A_NAME.search(_local(iri)) and not iri.startswith(_NO_NAMES):
+            self._unread[iri] += 1
+
+    def rejections(self) -> list[Rejection]:
+        """Return one rejection for each property that looks like one of names and is not read."""
+        return [
+            Rejection(
+                line=None,
+                text=iri,
+                reason=f"{count} values that look like names are not read; if they are, declare the property in"
+                " [names.properties]",
+            )
+            for iri, count in self._unread.most_common()
+        ]
+
+
+def _local(iri: str) -> str:
+    return re.split(r"[/#]", iri)[-1]
+
+
 def compact(iri: str) -> str:
-    """The identifier that OBO files write for an IRI; ``iri`` itself where there is none."""
+    """Return the identifier that OBO files use for an IRI; ``iri`` itself where there is none."""
     if not iri.startswith("http"):
         return iri
     if match := _OBO_ID.fullmatch(iri) or _OBO_PREFIXED.fullmatch(iri) or _OTHER_ID.fullmatch(iri):
@@ -99,7 +142,7 @@ def compact(iri: str) -> str:
 
 
 def frames(header: Header, entities: Iterable[Entity]) -> list[Frame]:
-    """A header frame and one frame a class, in the order of ``entities``."""
+    """Return a header frame, and one frame for each class in the order of ``entities``."""
     entities = list(entities)
     ids = {entity.iri: entity.id or compact(entity.iri) for entity in entities}
     alternatives: dict[str, list[str]] = {}
@@ -109,7 +152,7 @@ def frames(header: Header, entities: Iterable[Entity]) -> list[Frame]:
                 alternatives.setdefault(ids.get(replacement, compact(replacement)), []).append(ids[entity.iri])
     terms = []
     for entity in entities:
-        # An alternative id of something that the file does not hold would be lost, so that one stays a term.
+        # An alternative id of a class that is not in the file would be lost, so that one stays a term.
         if entity.is_class and not (entity.is_alternative and _is_there(entity.replaced_by, ids)):
             clauses = _clauses(entity, ids, alternatives.get(ids[entity.iri], []))
             terms.append(Frame("Term", entity.line, clauses, step=0))
@@ -129,7 +172,7 @@ def _is_there(replacements: list[str], ids: dict[str, str]) -> bool:
 
 
 def _typed(text: Text, type: str) -> str:
-    """The type of a synonym, its language behind it: OBO has no other place for that."""
+    """Return the type of a synonym with its language after it: OBO has no other place for that."""
     return f"{compact(type)}@{text.language}" if text.language else compact(type)
 
 
@@ -137,12 +180,17 @@ def _clauses(entity: Entity, ids: dict[str, str], alternatives: list[str]) -> li
     def named(reference: str) -> str:
         return identifier(ids.get(reference) or compact(reference))
 
+    if entity.preferred and not entity.labels:
+        entity.labels = entity.preferred
     label = next((text for text in entity.labels if text.is_default), entity.labels[0] if entity.labels else None)
     definitions = [text for text in entity.definitions if text.is_default] or entity.definitions[:1]
     lines = [f"id: {identifier(ids[entity.iri])}"]
+    labels = {text.text for text in entity.labels}
+    preferred = [("EXACT", text, "") for text in entity.preferred if text.text not in labels]
+    names = [*preferred, *(each for each in entity.synonyms if label is None or each[1].text != label.text)]
     if label:
         lines.append(f"name: {plain(label.text)}")
-        # A second label of the same language is one name too many, which is told; one of another language is a name.
+        # A second label in the same language is repaired, and recorded, by the cleaner; one in another is a synonym.
         others = [text for text in entity.labels if text is not label and text.text != label.text]
         lines += [f"name: {plain(text.text)}" for text in others if text.is_default]
         lines += [synonym(text.text, "EXACT", _typed(text, "")) for text in others if not text.is_default]
@@ -150,7 +198,7 @@ def _clauses(entity: Entity, ids: dict[str, str], alternatives: list[str]) -> li
     lines += [f"alt_id: {named(each)}" for each in entity.alt_ids + alternatives]
     lines += [f"def: {quoted(text.text)} []" for text in definitions]
     lines += [f"subset: {named(each)}" for each in entity.subsets]
-    lines += [synonym(text.text, scope, _typed(text, type)) for scope, text, type in entity.synonyms]
+    lines += [synonym(text.text, scope, _typed(text, type)) for scope, text, type in names]
     lines += [f"xref: {identifier(xref.strip())}" for xref in entity.xrefs]
     lines += [f"is_a: {named(parent)}" for parent in entity.parents]
     lines += [f"relationship: {named(relation)} {named(target)}" for relation, target in entity.relations]

@@ -1,10 +1,10 @@
-"""OBO Graph JSON → entities. What is not as the format says is set aside by itself, and the rest is read.
+"""OBO Graph JSON → entities. Parts that break the format are set aside one by one, and the rest is read.
 
 Format: https://github.com/geneontology/obographs
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -16,6 +16,7 @@ from belink.ontology.readers.obo.entities import (
     REASON,
     REPLACED_BY,
     SCOPES,
+    SKOS,
     TERMS_MERGED,
     Converted,
     Entity,
@@ -37,12 +38,13 @@ _LISTS = {
 
 
 class _Malformed(Exception):
-    """A part of the document that is not what the format says."""
+    """A part of the document that breaks the format."""
 
 
-def read_frames(stream: BinaryIO, path: Path) -> Converted:
-    """The graphs as OBO frames, and what was set aside of them.
+def read_frames(stream: BinaryIO, path: Path, name_properties: Mapping[str, str]) -> Converted:
+    """Return the graphs as OBO frames, and what was set aside of them.
 
+    :param name_properties: annotation properties that hold names beside the usual ones, with their scope.
     :raises SourceError: not JSON, not whole, or no OBO graph.
     """
     try:
@@ -54,17 +56,18 @@ def read_frames(stream: BinaryIO, path: Path) -> Converted:
         ) from error
     except _Malformed as error:
         raise SourceError(f"{path}: expected OBO Graph JSON, found {error}; is it the right file?") from error
-    reading = _Reading()
+    reading = _Reading(entities.NameProperties(name_properties))
     for graph in graphs:
         reading.take(graph)
     frames = entities.frames(reading.header, reading.entities.values())
-    return Converted(frames, reading.rejections)
+    return Converted(frames, [*reading.rejections, *reading.names.rejections()])
 
 
 class _Reading:
     """The entities of one document, gathered from nodes and edges."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: entities.NameProperties) -> None:
+        self.names = names
         self.header = Header()
         self.entities: dict[str, Entity] = {}
         self.rejections: list[Rejection] = []
@@ -87,10 +90,10 @@ class _Reading:
                 self.rejections.append(Rejection(line=None, text=text[:500], reason=reason))
 
     def _list(self, holder: Any, key: str) -> list[Any]:
-        """The items of a list that may be missing; one that is no list is set aside whole."""
-        found: list[Any] = []
-        self._each([holder], lambda item: found.extend(_of(item, key, list, [])))
-        return found
+        """Return the items of a list that may be missing; a value that is no list is set aside as a whole."""
+        items: list[Any] = []
+        self._each([holder], lambda item: items.extend(_of(item, key, list, [])))
+        return items
 
     def _take_header(self, graph: Any) -> None:
         meta = _of(graph, "meta", dict, {})
@@ -105,7 +108,7 @@ class _Reading:
 
     def _take_node(self, node: Any) -> None:
         iri, label, meta = _of(node, "id", str), _of(node, "lbl", str, ""), _of(node, "meta", dict, {})
-        # Older files give no type; what has neither label nor content is then a mere reference.
+        # Older files give no type; a node with neither label nor content is then a mere reference.
         kind, deprecated = (
             _of(node, "type", str, "CLASS" if label or meta else ""),
             _of(meta, "deprecated", bool, False),
@@ -122,7 +125,24 @@ class _Reading:
         self._each(self._list(meta, "synonyms"), lambda item: entity.synonyms.append(_synonym(item)))
         self._each(self._list(meta, "xrefs"), lambda item: entity.xrefs.append(_of(item, "val", str)))
         self._each(self._list(meta, "subsets"), lambda item: entity.subsets.append(_string(item)))
-        self._each(self._list(meta, "basicPropertyValues"), lambda item: _take_property(entity, item))
+        self._each(self._list(meta, "basicPropertyValues"), lambda item: self._take_property(entity, item))
+
+    def _take_property(self, entity: Entity, item: Any) -> None:
+        property = _of(item, "pred", str)
+        if property in _LISTS:
+            getattr(entity, _LISTS[property]).append(_of(item, "val", str))
+        elif property == DEFINITION:
+            entity.definitions.append(Text(_of(item, "val", str)))
+        elif property == REASON:
+            entity.merged = item.get("val") == TERMS_MERGED
+        elif property == f"{OBO_IN_OWL}shorthand" or (property == f"{OBO_IN_OWL}id" and not entity.id):
+            entity.id = _of(item, "val", str)
+        elif property == f"{SKOS}prefLabel":
+            entity.preferred.append(Text(_of(item, "val", str)))
+        elif scope := self.names.scope(property):
+            entity.synonyms.append((scope, Text(_of(item, "val", str)), ""))
+        elif entity.is_class:
+            self.names.note_unread(property)
 
     def _take_edge(self, edge: Any) -> None:
         subject, predicate, target = (_of(edge, key, str) for key in ("sub", "pred", "obj"))
@@ -132,18 +152,6 @@ class _Reading:
             self.entities[subject].parents.append(target)
         elif predicate not in _NO_RELATION:
             self.entities[subject].relations.append((predicate, target))
-
-
-def _take_property(entity: Entity, item: Any) -> None:
-    property = _of(item, "pred", str)
-    if property in _LISTS:
-        getattr(entity, _LISTS[property]).append(_of(item, "val", str))
-    elif property == DEFINITION:
-        entity.definitions.append(Text(_of(item, "val", str)))
-    elif property == REASON:
-        entity.merged = item.get("val") == TERMS_MERGED
-    elif property == f"{OBO_IN_OWL}shorthand" or (property == f"{OBO_IN_OWL}id" and not entity.id):
-        entity.id = _of(item, "val", str)
 
 
 def _synonym(item: Any) -> tuple[str, Text, str]:
@@ -163,9 +171,9 @@ _REQUIRED = object()
 
 
 def _of(holder: Any, key: str, kind: type[T], default: Any = _REQUIRED) -> T:
-    """The value of ``key``, which must be of ``kind``; ``default`` where it is missing or null.
+    """Return the value of ``key``, which must be of ``kind``; ``default`` where it is missing or null.
 
-    :raises _Malformed: it is not, or is missing without a default.
+    :raises _Malformed: it is of another kind, or missing without a default.
     """
     if not isinstance(holder, dict):
         raise _Malformed(f"{type(holder).__name__} in place of an object")

@@ -1,11 +1,12 @@
 """OWL in RDF/XML → entities, streaming over the elements below the root.
 
+Classes may be flat (``rdf:Description`` with an ``rdf:type``) or nested into one another; tools differ in that.
 Logical axioms other than "a kind of" and "in this relation to that class" have no place in a release and are not read.
-Entities of the XML are expanded only where the file itself declares them as plain text; nothing is fetched.
+XML entities are expanded only where the file itself declares them as plain text; nothing is fetched.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -18,6 +19,7 @@ from belink.ontology.readers.obo.entities import (
     OBO_IN_OWL,
     OWL,
     SCOPES,
+    SKOS,
     TERMS_MERGED,
     Converted,
     Entity,
@@ -44,12 +46,13 @@ _READ = (*_ENTITIES, _DESCRIPTION, _AXIOM, _RESTRICTION, f"{_OWL}Ontology")
 log = logging.getLogger(__name__)
 
 
-def read_frames(stream: BinaryIO, path: Path) -> Converted:
-    """The ontology as OBO frames; a term's line is that of its class element.
+def read_frames(stream: BinaryIO, path: Path, name_properties: Mapping[str, str]) -> Converted:
+    """Return the ontology as OBO frames; a term's line is that of its class element.
 
+    :param name_properties: annotation properties that hold names beside the usual ones, with their scope.
     :raises SourceError: not RDF/XML, or not whole.
     """
-    reading = _Reading()
+    reading = _Reading(entities.NameProperties(name_properties))
     try:
         for element in _below_root(stream, path):
             reading.take(element)
@@ -60,11 +63,11 @@ def read_frames(stream: BinaryIO, path: Path) -> Converted:
         ) from error
     if reading.unread:
         log.info("%s: %d class expressions beyond a parent or a relation are not read", path, reading.unread)
-    return Converted(reading.frames(), [])
+    return Converted(reading.frames(), reading.names.rejections())
 
 
 def _below_root(stream: BinaryIO, path: Path) -> Iterator[etree._Element]:
-    """Each element below the root when it is complete; it is emptied afterwards."""
+    """Yield each element below the root once it is complete, and empty it afterwards."""
     root = None
     for event, element in etree.iterparse(stream, events=("start", "end"), tag=(f"{_RDF}RDF", *_READ), no_network=True):
         if root is None:
@@ -82,10 +85,11 @@ def _below_root(stream: BinaryIO, path: Path) -> Iterator[etree._Element]:
 
 
 class _Reading:
-    """The entities of one file, gathered from the elements that speak of them."""
+    """The entities of one file, gathered from all elements about them."""
 
-    def __init__(self) -> None:
-        self.unread = 0
+    def __init__(self, names: entities.NameProperties) -> None:
+        self.names = names
+        self.unread = 0  # class expressions
         self._header = Header()
         self._base = ""
         self._entities: dict[str, Entity] = {}
@@ -105,14 +109,23 @@ class _Reading:
 
     def take(self, element: etree._Element) -> None:
         self._base = element.getroottree().getroot().get(_BASE, "")
-        if element.tag == f"{_OWL}Ontology":
+        kinds = _kinds(element)
+        if f"{OWL}Ontology" in kinds:
             self._take_header(element)
-        elif element.tag == _AXIOM:
+        elif f"{OWL}Axiom" in kinds:
             self._take_axiom(element)
-        elif element.tag == _RESTRICTION:
+        elif f"{OWL}Restriction" in kinds:
             self._take_restriction(element)
         elif iri := self._iri(element):
             self._take_entity(element, iri)
+        self._take_nested(element)
+
+    def _take_nested(self, element: etree._Element) -> None:
+        """Take the classes that are written inside another one, with statements of their own."""
+        for inner in element.iterdescendants(*_ENTITIES, _DESCRIPTION):
+            # Without statements it is a reference, and does not say that the class belongs to this file.
+            if len(inner) and (iri := self._iri(inner)):
+                self._take_entity(inner, iri)
 
     def _take_header(self, element: etree._Element) -> None:
         for child in element:
@@ -127,7 +140,7 @@ class _Reading:
                 self._header.imports.append(value)
 
     def _take_axiom(self, element: etree._Element) -> None:
-        """The type of a synonym stands in an axiom about the statement; restrictions with a node id can, too."""
+        """Take the type of a synonym from an axiom about it, and restrictions with a node id inside the axiom."""
         for inner in element.iter(_RESTRICTION):
             self._take_restriction(inner)
         source, property, target, type = (
@@ -159,13 +172,22 @@ class _Reading:
                 self._take_kind(entity, child)
             elif child.tag in _SYNONYMS:
                 entity.synonyms.append((_SYNONYMS[str(child.tag)], _text(child), ""))
-            elif taken := _PROPERTIES.get(str(child.tag)):
+            elif take_property := _PROPERTIES.get(str(child.tag)):
                 if value := _value(child):
-                    taken(entity, child, value)
+                    take_property(entity, child, value)
+            elif child.get(_RESOURCE) is None and not len(child) and _value(child):
+                self._take_name(entity, child)
+
+    def _take_name(self, entity: Entity, child: etree._Element) -> None:
+        iri = str(child.tag).replace("{", "").replace("}", "")
+        if scope := self.names.scope(iri):
+            entity.synonyms.append((scope, _text(child), ""))
+        elif entity.is_class:
+            self.names.note_unread(iri)
 
     def _take_kind(self, entity: Entity, child: etree._Element) -> None:
         resource, node = child.get(_RESOURCE), child.get(_NODE)
-        restriction, named = child.find(_RESTRICTION), child.find("*[@{*}about]", {"*": _RDF[1:-1]})
+        restriction, named = child.find(_RESTRICTION), next((each for each in child if self._iri(each)), None)
         if child.tag == f"{_RDF}type":
             entity.is_class = entity.is_class or resource == f"{OWL}Class"
         elif resource is not None:
@@ -176,7 +198,7 @@ class _Reading:
         elif restriction is not None:
             self._add_relation(entity, self._relation(restriction))
         elif named is not None:
-            entity.parents.append(self._absolute(named.get(_ABOUT, "")))
+            entity.parents.append(self._iri(named))
         else:
             self.unread += 1
 
@@ -187,7 +209,7 @@ class _Reading:
             entity.relations.append(relation)
 
     def _relation(self, restriction: etree._Element) -> tuple[str, str] | None:
-        """The property and the class of a restriction; None where either is an expression."""
+        """Return the property and the class of a restriction; ``None`` where either is an expression."""
         property = restriction.find(f"{_OWL}onProperty")
         target = next((child for child in restriction if child.tag in _TARGETS), None)
         if property is None or target is None:
@@ -198,8 +220,7 @@ class _Reading:
     def _referred(self, element: etree._Element) -> str:
         if resource := element.get(_RESOURCE):
             return self._absolute(resource)
-        inner = next((child for child in element if child.get(_ABOUT)), None)
-        return "" if inner is None else self._absolute(inner.get(_ABOUT, ""))
+        return next((iri for child in element if (iri := self._iri(child))), "")
 
     def _iri(self, element: etree._Element) -> str:
         if local := element.get(_ID):
@@ -210,8 +231,15 @@ class _Reading:
         return self._base + iri if iri.startswith("#") else iri
 
 
+def _kinds(element: etree._Element) -> set[str]:
+    """Return the IRIs of the types of an element: its tag, or rdf:type where it is a mere description."""
+    if element.tag != _DESCRIPTION:
+        return {str(element.tag).replace("{", "").replace("}", "")}
+    return {child.get(_RESOURCE, "") for child in element.iterchildren(f"{_RDF}type")}
+
+
 def _value(element: etree._Element) -> str:
-    """The resource that an element names, or its text."""
+    """Return the resource that an element names, or its text."""
     return (element.get(_RESOURCE) or element.text or "").strip()
 
 
@@ -243,6 +271,7 @@ def _take_reason(entity: Entity, element: etree._Element, value: str) -> None:
 
 _PROPERTIES: dict[str, Callable[[Entity, etree._Element, str], None]] = {
     f"{_RDFS}label": _take_label,
+    f"{{{SKOS}}}prefLabel": lambda entity, element, value: entity.preferred.append(_text(element)),
     f"{_OBO}IAO_0000115": _take_definition,
     f"{_OBO}IAO_0100001": lambda entity, element, value: entity.replaced_by.append(value),
     f"{_OBO}IAO_0000231": _take_reason,

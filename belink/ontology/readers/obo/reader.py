@@ -1,10 +1,10 @@
 """OBO, OWL (RDF/XML) and OBO Graph JSON, as published → concepts.
 
-All three become clean OBO text (``obo_owl`` and ``obo_json`` write it, ``obo_repair`` cleans it), which pronto reads.
-pronto reads OWL and JSON itself, but leaves out what the same ontology's OBO file says: synonym types (JSON),
-relations with ``allValuesFrom``, with a cardinality or an annotation (OWL), subset names; and it stops at a parent that
-the file leaves out. Above ``source.stream_above_mib`` the text goes to fastobo frame by frame: same rows, less memory.
-Kept are ids, labels, definitions, synonyms, obsoletion, replacements, alternative ids, xrefs, parents, relationships,
+All three become clean OBO text (``owl`` and ``obograph`` write it, ``repair`` cleans it), which pronto reads. pronto
+reads OWL and JSON itself, but without parts that the same ontology's OBO file has: synonym types (JSON), relations with
+``allValuesFrom``, with a cardinality or an annotation (OWL), and subset names; and it stops at a parent that is not in
+the file. Above ``source.stream_above_mib`` the text goes to fastobo frame by frame: same rows, less memory. A release
+gets ids, labels, definitions, synonyms, obsoletion, replacements, alternative ids, xrefs, parents, relationships,
 subsets and namespaces; nothing else of a file is read, and imports are never followed.
 """
 
@@ -13,7 +13,7 @@ import io
 import logging
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,13 +38,13 @@ log = logging.getLogger(__name__)
 
 
 def read(paths: Sequence[Path], source: SourceConfig, into: "ReleaseWriter") -> None:
-    """Read one file, plain or .gz, whatever of the three formats it is, into ``into``; sets its version.
+    """Read one file, plain or .gz, in any of the three formats, into ``into``, and set its version.
 
     :raises SourceError: not an ontology, cut off, damaged, or without a term that can be read.
     """
     if len(paths) != 1:
         raise SourceError(f"{source.name}: expected one file, found {len(paths)}; give --file once")
-    text = _text(paths[0], int(source.stream_above_mib * _MIB))
+    text = _text(paths[0], int(source.stream_above_mib * _MIB), source.names.properties)
     ids = survey(text.frames())
     text.check()
     if not ids:
@@ -60,7 +60,7 @@ def read(paths: Sequence[Path], source: SourceConfig, into: "ReleaseWriter") -> 
 
 @contextmanager
 def _garbage_kept() -> Iterator[None]:
-    """No garbage collection meanwhile: going through millions of objects that all stay is a quarter of the time."""
+    """Switch garbage collection off: with millions of objects that all stay it takes a quarter of the time."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -71,7 +71,7 @@ def _garbage_kept() -> Iterator[None]:
 
 
 class _Text:
-    """The frames of one file, to be gone through more than once; those of a file of at most so many bytes stay here."""
+    """The frames of one OBO file, read more than once; frames of a file up to ``remembered`` bytes stay in memory."""
 
     def __init__(self, path: Path, remembered: int) -> None:
         self.path = path
@@ -91,12 +91,12 @@ class _Text:
                 remembered.append(frame)
                 characters += sum(map(len, frame.clauses))
             yield frame
-        # A character is at least a byte, so what is remembered of a larger file is not all of it, and goes.
+        # A character is at least a byte, so a larger file is remembered only in part, which is dropped.
         self._frames = remembered if self.size <= self.remembered else None
 
     def _lines(self) -> Iterator[str]:
         with open_source(self.path) as stream:
-            # Undecodable bytes come as lone surrogates, so that the one clause they stand in can be mended.
+            # Undecodable bytes become lone surrogates, so that only the clause with them needs repair.
             with io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape") as text:
                 line = ""
                 for line in text:
@@ -117,7 +117,7 @@ class _Text:
 
 
 class _Converted:
-    """The frames that another format was turned into."""
+    """The frames that another format was converted to."""
 
     def __init__(self, path: Path, remembered: int, converted: "Converted", size: int) -> None:
         self.path = path
@@ -130,10 +130,10 @@ class _Converted:
         return iter(self._frames)
 
     def check(self) -> None:
-        """What is cut off did not get so far."""
+        """Do nothing: the parsers of these formats refuse a file that is cut off."""
 
 
-def _text(path: Path, remembered: int) -> _Text | _Converted:
+def _text(path: Path, remembered: int, name_properties: Mapping[str, str]) -> _Text | _Converted:
     kind = sniff(path)
     if kind == "obo":
         return _Text(path, remembered)
@@ -144,11 +144,11 @@ def _text(path: Path, remembered: int) -> _Text | _Converted:
     else:
         raise SourceError(f"{path}: expected OBO, OWL or OBO Graph JSON, found {kind}; correct `format` or the file")
     with open_source(path) as stream, _garbage_kept():
-        return _Converted(path, remembered, read_frames(stream, path), stream.tell())
+        return _Converted(path, remembered, read_frames(stream, path, name_properties), stream.tell())
 
 
 def _through_pronto(text: _Text | _Converted, ids: set[int], into: "ReleaseWriter") -> bool:
-    """Whether pronto could read the clean text, and ``into`` has it now."""
+    """Read the clean text through pronto; return whether pronto could."""
     rejections: list[Rejection] = []
     cleaner = Cleaner(ids, rejections.append)
     written, repeated = set[str](), []
@@ -191,6 +191,6 @@ def _finish(path: Path, cleaner: Cleaner, rejections: Iterable[Rejection], into:
 
 
 def _version(named: list[str]) -> str | None:
-    """Of what the header calls its version, the first with a date in it, else the first."""
+    """Return the first of the versions in the header that has a date in it, else the first."""
     dated = [version for version in named if re.search(r"\d{4}-\d{2}-\d{2}", version)]
     return next(iter(dated or [version for version in named if version.strip()]), None)

@@ -48,7 +48,10 @@ _DEFINITION_LOOSE = (
     re.compile(r'"(.*)(?<!\\)"\s*(?:[\[{!].*)?\Z'),
 )
 _PLAIN = re.compile(r"[^\\{!]+")
-_MODIFIERS = re.compile(rf"\{{\s*(?:[^\s={{}}]+\s*=\s*{_QUOTED}[\s,]*)*\}}\s*(?:!.*)?\Z")
+# A key holds neither blank nor comma, so that it can begin in one place only: otherwise time grows exponentially.
+_MODIFIERS = re.compile(rf"\{{\s*(?:[^\s,={{}}]+\s*=\s*{_QUOTED}[\s,]*)*\}}\s*(?:!.*)?\Z")
+# An identifier with blanks in it, up to its description, modifiers or comment.
+_WITH_BLANKS = re.compile(r'(?:\\.|[^\\\s]|\s+(?![\s!{"]))*')
 _URL = re.compile(r"(?:https?|ftp)://(?:[A-Za-z0-9:/?#@!$&'()*+,;=._~\-]|%[0-9A-Fa-f]{2}|[^\x00-\xa0])*")
 _BARE_QUOTE = re.compile(r'\\.|"')
 
@@ -214,7 +217,8 @@ class _Term:
         raw, written, rest = first_identifier(value)
         if rest and rest[0] not in ("!", "{", '"'):
             if tag in ("xref", "subset", "namespace", "id"):
-                raw, rest = unescape(value), ""
+                whole = _WITH_BLANKS.match(value)
+                raw, rest = unescape(whole[0] if whole else value).strip(), ""
                 self._repaired("expected one identifier, found white space in it; taken whole")
             elif ":" in rest:
                 self._rejected("expected one identifier, found more")
