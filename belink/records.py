@@ -3,6 +3,7 @@
 Offsets are Unicode code points into the document's text, end exclusive. Concept ids are CURIEs (``MONDO:0005148``).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -77,6 +78,8 @@ class Document:
     text: str
     sentences: tuple[tuple[int, int], ...] = ()
     mentions: tuple[Mention, ...] = ()
+    # The document as BioC had it, in the JSON form: what is written back keeps its passages, relations and infons.
+    source: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,8 +23,11 @@ class Misfit(ValueError):
     """A mention whose words are not in the text where its offsets say."""
 
 
-def assemble(raw: RawDocument, report: CorpusReport) -> Document:
-    """Return the document with its text, sentences and the mentions that fit; ``report`` counts the others."""
+def assemble(raw: RawDocument, report: CorpusReport, *, keep_source: bool = False) -> Document:
+    """Return the document with its text, sentences and the mentions that fit; ``report`` counts the others.
+
+    :param keep_source: keep what a writer needs to return the document as it came; it doubles the memory.
+    """
     for note in raw.notes:
         report.note(note)
     raw = in_code_points(raw, report)
@@ -52,7 +55,8 @@ def assemble(raw: RawDocument, report: CorpusReport) -> Document:
     mentions.sort(key=lambda mention: (mention.start, mention.end))
     report.documents += 1
     report.mentions += len(mentions)
-    return Document(id=raw.id, text=text, sentences=spans, mentions=tuple(mentions))
+    source = raw.source if keep_source else None
+    return Document(id=raw.id, text=text, sentences=spans, mentions=tuple(mentions), source=source)
 
 
 def fit(text: str, spans: Spans, words: str) -> Spans:

@@ -50,7 +50,7 @@ def read_documents(path: Path) -> Iterator[Document]:
         if is_table:
             yield from parquet.read_documents(path, stream)
         elif (format := _sniff(stream, path)) is not None:
-            yield from _assembled(format, stream, path, "", CorpusReport())
+            yield from _assembled(format, stream, path, "", CorpusReport(), keep_source=True)
         else:
             with textfiles.as_utf8(stream, path) as text:
                 yield Document(id=path.name, text=text.read().decode("utf-8"))
@@ -71,12 +71,18 @@ def read_corpus(path: Path, *, default_prefix: str = "", report: CorpusReport | 
 
 
 def _assembled(
-    format: Format, stream: BinaryIO, path: Path, default_prefix: str, report: CorpusReport
+    format: Format,
+    stream: BinaryIO,
+    path: Path,
+    default_prefix: str,
+    report: CorpusReport,
+    *,
+    keep_source: bool = False,
 ) -> Iterator[Document]:
     # An XML parser finds the encoding itself, from the declaration that only XML has.
     with nullcontext(stream) if format == "bioc-xml" else textfiles.as_utf8(stream, path) as text:
         for raw in _READERS[format](text, default_prefix):
-            yield assemble(raw, report)
+            yield assemble(raw, report, keep_source=keep_source)
     if report.repaired or report.rejected:
         log.warning(
             "%s: %d mentions or lines did not fit: %d repaired, %d set aside; the first: %s",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from belink import artefacts, textfiles
-from belink.corpora import bioc, parquet, pubtator
+from belink.corpora import bioc_writer, parquet, pubtator
 from belink.errors import CorpusError
 from belink.records import Document, Link, link_json
 
@@ -47,8 +47,7 @@ def output_format(path: Path) -> OutputFormat:
 def write_links(linked: Linked, path: Path, lineage: Mapping[str, str]) -> tuple[int, int]:
     """Write ``linked`` to ``path`` as it comes, whole or not at all; return how many documents and links that were.
 
-    - ``.xml``, ``.json`` (BioC): text, sentences and mentions; the id of a link takes the place of the mention's own,
-      which becomes ``gold_id``. The collection's infons hold the lineage.
+    - ``.xml``, ``.json`` (BioC): see :mod:`belink.corpora.bioc_writer`. The collection's infons hold the lineage.
     - ``.pubtator``: title, abstract and mentions with the linked id. The format has no place for the lineage.
     - ``.jsonl``: one line a document: ``id``, ``links`` (see :func:`belink.records.link_json`) and ``lineage``.
     - ``.csv``, ``.tsv``: one row a link, with the columns of Parquet. A cell that a spreadsheet would take for a
@@ -81,9 +80,9 @@ def write_links(linked: Linked, path: Path, lineage: Mapping[str, str]) -> tuple
 def _frame(chosen: OutputFormat, lineage: Mapping[str, str]) -> tuple[bytes, bytes, bytes]:
     """Return what stands before, between and after the documents of a file."""
     if chosen == "bioc-xml":
-        return bioc.xml_head(lineage), b"", b"</collection>\n"
+        return bioc_writer.xml_head(lineage), b"", b"</collection>\n"
     if chosen == "bioc-json":
-        return bioc.json_head(lineage), b",\n", b"\n]}\n"
+        return bioc_writer.json_head(lineage), b",\n", b"\n]}\n"
     if chosen in ("csv", "tsv"):
         return _rows(chosen, [(*_COLUMNS, *parquet.LINEAGE)]), b"", b""
     return b"", b"", b""
@@ -99,9 +98,9 @@ def _document(chosen: OutputFormat, document: Document, links: Sequence[Link], l
         return _rows(chosen, [(*(_cell(node[name]) for name in _COLUMNS), *origin) for node in nodes])
     by_mention = {link.mention: link for link in links}
     if chosen == "bioc-xml":
-        return bioc.xml_document(document, by_mention)
+        return bioc_writer.xml_document(document, by_mention)
     if chosen == "bioc-json":
-        return bioc.json_document(document, by_mention)
+        return bioc_writer.json_document(document, by_mention)
     return pubtator.document_block(document, by_mention)
 
 

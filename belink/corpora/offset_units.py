@@ -16,6 +16,7 @@ from belink.records import Rejection
 
 Measure = Callable[[str], int]  # units of one character
 
+CODE_POINTS = "code points"
 _UNITS: dict[str, Measure] = {
     "UTF-16 units": lambda character: 1 + (character > "\uffff"),
     "UTF-8 bytes": lambda character: len(character.encode("utf-8", "replace")),
@@ -24,19 +25,30 @@ _UNITS: dict[str, Measure] = {
 
 def in_code_points(raw: RawDocument, report: CorpusReport) -> RawDocument:
     """Return the document with offsets in code points; ``report`` notes the unit where it is another."""
+    unit = detect_unit(raw)
+    if unit == CODE_POINTS:
+        return raw
+    reason = f"offsets count {unit}; converted to code points"
+    report.note(Rejection(line=None, text=raw.id[:500], reason=reason, repaired=True))
+    return _converted(raw, _UNITS[unit])
+
+
+def detect_unit(raw: RawDocument) -> str:
+    """Return the unit that the offsets of a document count, by its annotated words."""
     if all(passage.text.isascii() for passage in raw.passages):
-        return raw
-    best, n_best = raw, _count_fitting(raw)
+        return CODE_POINTS
+    best, n_best = CODE_POINTS, _count_fitting(raw)
     if n_best == sum(1 for _ in _with_words(raw)):
-        return raw
+        return CODE_POINTS
     for unit, measure in _UNITS.items():
-        converted = _converted(raw, measure)
-        if (n_fitting := _count_fitting(converted)) > n_best:
-            reason = f"offsets count {unit}; converted to code points"
-            best, n_best = converted, n_fitting
-    if best is not raw:
-        report.note(Rejection(line=None, text=raw.id[:500], reason=reason, repaired=True))
+        if (n_fitting := _count_fitting(_converted(raw, measure))) > n_best:
+            best, n_best = unit, n_fitting
     return best
+
+
+def length_in(unit: str, text: str) -> int:
+    """Return how many units ``text`` has."""
+    return len(text) if unit == CODE_POINTS else sum(map(_UNITS[unit], text))
 
 
 def _with_words(raw: RawDocument) -> Iterator[Annotation]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel
 
-from belink.corpora import bioc
+from belink.corpora import bioc, bioc_writer
 from belink.corpora.assemble import assemble
 from belink.corpora.raw import CorpusReport, RawDocument, laid_out_length
 from belink.ontology.release import Release
@@ -40,7 +40,7 @@ def request_documents(body: Text | Documents | BiocCollection) -> tuple[Document
         return tuple(_document(document) for document in body.documents)
     read = [bioc.read_node(document.model_dump()) for document in body.documents]
     _refuse_large(read)
-    return tuple(assemble(raw, CorpusReport()) for raw in read)
+    return tuple(assemble(raw, CorpusReport(), keep_source=True) for raw in read)
 
 
 def _refuse_large(read: Sequence[RawDocument]) -> None:
@@ -80,8 +80,13 @@ def answer(
 ) -> BaseModel:
     """Return the answer in the form of the question."""
     if isinstance(body, BiocCollection):
-        nodes = [bioc.document_node(document, {link.mention: link for link in links}) for document, links in linked]
-        return LinkedCollection(source="belink", date="", key="", infons=lineage, documents=nodes)
+        nodes = [
+            bioc_writer.document_node(document, {link.mention: link for link in links}) for document, links in linked
+        ]
+        given = body.model_extra or {}
+        source, date, key = (str(given.get(name) or "") for name in ("source", "date", "key"))
+        infons = {**{name: str(value) for name, value in dict(given.get("infons") or {}).items()}, **lineage}
+        return LinkedCollection(source=source or "belink", date=date, key=key, infons=infons, documents=nodes)
     documents = [
         LinkedDocument(id=document.id, links=[linked_mention(link, body.candidates) for link in links])
         for document, links in linked
@@ -107,6 +112,7 @@ def search_answer(
 def concept_answer(concept_id: str, releases: Sequence[Release], lineage: dict[str, str]) -> ConceptAnswer | None:
     """Return what the first release that holds ``concept_id`` says of it; ``None`` where none does."""
     for release in releases:
+        concept_id = release.standard_id(concept_id)
         concept, ids = release.concept(concept_id), release.successor(concept_id)
         if concept is None and not ids:
             continue

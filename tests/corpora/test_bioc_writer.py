@@ -1,0 +1,117 @@
+"""A document that came as BioC goes out as it came, with concept ids added and nothing lost."""
+
+import copy
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from lxml import etree
+
+from belink.corpora.bioc_writer import document_node
+from belink.corpora.files import read_corpus, read_documents
+from belink.corpora.links import write_links
+from belink.records import Candidate, Document, Link, Mention
+
+NODE: dict[str, Any] = {
+    "id": "7",
+    "infons": {"pmid": "7"},
+    "passages": [
+        {"offset": 0, "infons": {"type": "title"}, "text": "COPD in adults", "annotations": [], "relations": []},
+        {
+            "offset": 20, "infons": {"type": "abstract"}, "text": "We saw type 2 diabetes.",
+            "annotations": [
+                {"id": "T7", "infons": {"type": "Disease", "identifier": "MESH:D003924", "note": "x"},
+                 "text": "type 2 diabetes", "locations": [{"offset": 27, "length": 15}]},
+                {"id": "B1", "infons": {}, "text": "nowhere in it", "locations": [{"offset": 900, "length": 3}]},
+            ],
+            "relations": [{"id": "R1", "infons": {}, "nodes": [{"refid": "T7", "role": "a"}]}],
+        },
+    ],
+    "relations": [{"id": "R0", "infons": {"type": "CID"}, "nodes": []}],
+}  # fmt: skip
+
+
+def opened(folder: Path, node: dict[str, Any]) -> Document:
+    (folder / "in.json").write_text(json.dumps({"source": "s", "documents": [node]}))
+    (document,) = read_documents(folder / "in.json")
+    return document
+
+
+def link_to(mention: Mention, identifier: str | None) -> Link:
+    candidate = Candidate(id=identifier, label="L", name="n", ontology="o", release="1") if identifier else None
+    return Link(mention=mention, candidate=candidate, probability=0.9)
+
+
+def test_without_links_a_document_stays_as_it_came(tmp_path: Path) -> None:
+    document = opened(tmp_path, NODE)
+    assert document_node(document, {}) == NODE
+    write_links([(document, [])], tmp_path / "out.json", {"linker": "l"})
+    assert json.loads((tmp_path / "out.json").read_text())["documents"] == [NODE]
+
+
+def test_links_are_added_and_everything_else_stays(tmp_path: Path) -> None:
+    document = opened(tmp_path, NODE)
+    added = Mention(text="COPD", start=0, end=4, document="7")
+    document = replace(document, mentions=(added, *document.mentions))
+    (diabetes,) = document.mentions[1:]
+    node = document_node(document, {added: link_to(added, "X:1"), diabetes: link_to(diabetes, "X:2")})
+    expected = copy.deepcopy(NODE)
+    common = {"probability": "0.9000", "label": "L", "ontology": "o", "release": "1"}
+    expected["passages"][0]["annotations"] = [
+        {"id": "B2", "infons": {"concept_id": "X:1", **common}, "text": "COPD",
+         "locations": [{"offset": 0, "length": 4}]},
+    ]  # fmt: skip
+    expected["passages"][1]["annotations"][0]["infons"] |= {"gold_id": "MESH:D003924", "concept_id": "X:2", **common}
+    assert node == expected
+
+
+def test_xml_goes_out_as_it_came(tmp_path: Path) -> None:
+    text = """<?xml version="1.0"?><collection><source>x</source><date/><key/><document><id>7</id>
+<infon key="pmid">7</infon>
+<passage><infon key="type">title</infon><offset>0</offset><text>COPD in adults</text></passage>
+<passage><infon key="type">abstract</infon><offset>20</offset><sentence><offset>20</offset><text>We saw gout.</text>
+<annotation id="T7"><infon key="type">Disease</infon><location offset="27" length="4"/><text>gout</text></annotation>
+</sentence><relation id="R1"><infon key="type">CID</infon><node refid="T7" role="a"/></relation></passage>
+<relation id="R0"><node refid="T7" role="b"/></relation></document></collection>"""
+    (tmp_path / "in.xml").write_text(text)
+    (document,) = read_documents(tmp_path / "in.xml")
+    (gout,) = document.mentions
+    write_links([(document, [link_to(gout, "X:2")])], tmp_path / "out.xml", {})
+    shown = [etree.parse(tmp_path / name).getroot().find("document") for name in ("in.xml", "out.xml")]
+    added = shown[1].xpath("//annotation/infon[@key != 'type']")
+    assert {infon.get("key") for infon in added} == {"concept_id", "probability", "label", "ontology", "release"}
+    for infon in added:
+        infon.getparent().remove(infon)
+    before, after = ([(e.tag, dict(e.attrib), (e.text or "").strip()) for e in document.iter()] for document in shown)
+    assert before == after
+
+
+WORD = st.text(st.sampled_from("aβ🧬-"), min_size=1, max_size=5)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".xml"])
+@given(words=st.lists(WORD, min_size=2, max_size=8), blanks=st.integers(1, 5), in_bytes=st.booleans())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_added_mentions_are_read_again_where_they_were(
+    tmp_path: Path, suffix: str, words: list[str], blanks: int, in_bytes: bool
+) -> None:
+    def measure(text: str) -> int:
+        return len(text.encode()) if in_bytes else len(text)
+
+    title, abstract = words[0] + " end", " ".join(words[1:])
+    begin = measure(title) + blanks
+    annotations = [{"id": "T", "infons": {}, "text": "end",
+                    "locations": [{"offset": measure(title) - 3, "length": 3}]}]  # fmt: skip
+    passages = [{"offset": 0, "text": title, "annotations": annotations}, {"offset": begin, "text": abstract}]
+    document = opened(tmp_path, {"id": "1", "passages": passages})
+    start = document.text.rindex(words[-1])
+    added = Mention(text=words[-1], start=start, end=start + len(words[-1]), document="1")
+    document = replace(document, mentions=(*document.mentions, added))
+    write_links([(document, [link_to(added, "X:1")])], tmp_path / f"out{suffix}", {})
+    (again,) = read_corpus(tmp_path / f"out{suffix}")
+    assert again.text == document.text
+    assert [(m.start, m.text) for m in again.mentions if m.gold] == [(start, words[-1])]
