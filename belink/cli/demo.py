@@ -3,14 +3,16 @@
 The linker stays in the home like any other, so the commands that README shows next work as they stand.
 """
 
+import shutil
+import sys
 import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from belink import settings
 from belink.cli import commands, show
+from belink.settings import Settings, load, shipped_ontologies, without_password
 
 ONTOLOGY, LINKER = "mondo-sample", "sample"
 RELEASES = ("2025-02-04", "2025-09-02")
@@ -24,69 +26,75 @@ _WIDTH = 80  # columns that every terminal has
 Say = Callable[[str], None]
 
 
-def run(here: settings.Settings, *, say: Say) -> dict[str, Any]:
+def run(settings: Settings, *, say: Say, declaration: str = LINKER) -> dict[str, Any]:
     """Refresh both releases, compare them, and link a paragraph; return all of it as one JSON document.
 
     A release that the linker's champion has left behind is not built again: a second run says what there is.
 
     :param say: called with each text that is shown on the way.
+    :param declaration: of the linker; tests name one with tiny models.
     """
     from belink.flows.refresh import run as refresh
     from belink.registry import aliases
 
-    samples = settings.shipped_ontologies() / "samples"
+    samples = shipped_ontologies() / "samples"
     outcomes: list[dict[str, Any]] = []
     for number, version in enumerate(RELEASES, 1):
         say(f"\n[{number}/3] {ONTOLOGY} {version}: refresh the linker {LINKER}")
-        current = _champion_release(aliases.status(here))
+        current = _champion_release(aliases.status(settings))
         if current is not None and current > version:
             say(f"{LINKER}: already built from {ONTOLOGY} {current}")
             continue
         started = time.monotonic()
-        outcome = refresh(here, LINKER, {ONTOLOGY: [samples / f"{ONTOLOGY}-{version}.obo"]}, "auto").to_dict()
+        files = {ONTOLOGY: [samples / f"{ONTOLOGY}-{version}.obo"]}
+        outcome = refresh(settings, declaration, files, "auto").to_dict()
         outcome["seconds"] = round(time.monotonic() - started, 1)
         say(show.refreshed(outcome))
         say(f"{outcome['seconds']:.0f} s")
         outcomes.append(outcome)
 
     say(f"\nWhat changed between {RELEASES[0]} and {RELEASES[1]}")
-    change = commands.compare(here, ONTOLOGY, *RELEASES, examples=3)
+    change = commands.compare(settings, ONTOLOGY, *RELEASES, examples=3)
     say(show.diff(change))
 
     say("\n[3/3] Link a paragraph with the champion\n")
-    linked = commands.link(here, LINKER, PARAGRAPH, None, None, None)
+    linked = commands.link(settings, LINKER, PARAGRAPH, None, None, None)
     say(textwrap.fill(PARAGRAPH, _WIDTH))
     say(show.linked(linked))
-    say(_next_steps(here))
-    return {"home": str(here.home), "refreshes": outcomes, "diff": change, "links": linked["links"]}
+    say(_next_steps(settings))
+    return {"home": str(settings.home), "refreshes": outcomes, "diff": change, "links": linked["links"]}
 
 
 def _champion_release(status: dict[str, Any]) -> str | None:
-    """The release that the champion of the sample linker is built from; ``None`` before there is one."""
-    for linker in status["linkers"]:
-        if linker["name"] == LINKER and linker["champion"]:
-            return str(linker["releases"].get(ONTOLOGY)) if linker["releases"].get(ONTOLOGY) else None
-    return None
+    """Return the release that the champion of the sample linker is built from; ``None`` before there is a champion."""
+    releases = [linker["releases"] for linker in status["linkers"] if linker["name"] == LINKER and linker["champion"]]
+    return releases[0].get(ONTOLOGY) if releases else None
 
 
-def _next_steps(here: settings.Settings) -> str:
-    home = _relative(here.home)
-    option = "" if here.home == settings.load().home else f" --home {home}"
-    store = settings.without_password(here.tracking_uri).replace(str(here.home), str(home))
-    belink = f".venv/bin/belink{option}"
+def _next_steps(settings: Settings) -> str:
+    """Return the commands that show what the demonstration has left, at most 80 columns wide in the default home."""
+    home = _relative(settings.home)
+    belink = _program("belink") + ("" if settings.home == load().home else f" --home {home}")
+    store = without_password(settings.tracking_uri).replace(str(settings.home), str(home))
     return f"""
 Next
   what there is    {belink} status
   link a text      {belink} link "a text about asthma" --linker {LINKER}
   the page         {belink} serve {LINKER}
                    then open http://127.0.0.1:8000
-  the registry     .venv/bin/mlflow ui --port 5000 \\
+  the registry     {_program("mlflow")} ui --port 5000 \\
                      --backend-store-uri {store}
                    then open http://127.0.0.1:5000
-  the flow runs    PREFECT_HOME={home / "prefect"} .venv/bin/prefect server start
+  the flow runs    PREFECT_HOME={home / "prefect"} {_program("prefect")} server start
                    then open http://127.0.0.1:4200
 
 Everything lies in {home}; delete that folder to start again."""
+
+
+def _program(name: str) -> str:
+    """Return how to call a program of this environment from the current folder."""
+    path = Path(sys.executable).with_name(name)
+    return name if shutil.which(name) == str(path) else str(_relative(path))
 
 
 def _relative(path: Path) -> Path:

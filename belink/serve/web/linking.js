@@ -1,4 +1,4 @@
-// The first view: a text, its mentions, and what was considered for each.
+// The first view: a text, its mentions, and the candidates of each.
 
 import { ask, bar, byId, make, notice, percent } from "./common.js";
 
@@ -206,8 +206,10 @@ function choose(index) {
 
 const DECIDED = {
   exact: "a name that only this concept has", retrieval: "retrieval alone",
-  reranker: "the language model, among the options below", "nothing found": "nothing being found",
+  reranker: "the language model, among the options below", "nothing found": "retrieval, which found no candidate",
 };
+
+const SCOPES = { label: "label", mention: "an annotated mention" };
 
 function panel(found) {
   const nil = found.id === null;
@@ -218,7 +220,7 @@ function panel(found) {
     make("div", { class: "verdict" },
       make("h3", {}, nil ? "NIL" : found.label || found.id),
       make("span", { class: "number", title: "calibrated probability of this answer" }, percent(found.probability))),
-    nil ? make("p", { class: "quiet" }, "No concept of these ontologies is meant, as far as this version can tell.")
+    nil ? make("p", { class: "quiet" }, "Most probably no concept of these ontologies.")
       : make("p", { class: "id" }, found.id),
   ];
   if (!nil) {
@@ -226,7 +228,7 @@ function panel(found) {
     content.push(about(found.id, chosen, found));
   }
   content.push(make("p", { class: "matched" }, `Decided by ${DECIDED[found.decided_by] ?? found.decided_by}.`));
-  content.push(make("h4", {}, "What was considered"));
+  content.push(make("h4", {}, "Candidates"));
   const options = found.candidates.map((option) => make("li", {}, candidate(option, found)));
   const none = make("li", {}, make("div", { class: `option${nil ? " chosen" : ""}` },
     make("div", { class: "verdict" }, make("span", { class: "name" }, "None of these (NIL)"),
@@ -258,7 +260,7 @@ function candidate(option, found) {
 function about(id, option, release) {
   const definition = make("div", {}, make("p", { class: "quiet" }, "…"));
   const facts = make("dl", {},
-    option ? [make("dt", {}, "matched"), make("dd", {}, `${option.name} (${option.scope === "label" ? "label" : `${option.scope} synonym`})`)] : [],
+    option ? [make("dt", {}, "matched"), make("dd", {}, `${option.name} (${SCOPES[option.scope] ?? `${option.scope} synonym`})`)] : [],
     make("dt", {}, "release"), make("dd", {}, `${release.ontology} ${release.release}`));
   concept(id).then((known) => {
     definition.replaceChildren(known.definition ? make("p", { class: "definition" }, known.definition)

@@ -82,7 +82,7 @@ function marks(version) {
 }
 
 function gateTable(version) {
-  if (!version.gates.length) return make("p", { class: "quiet" }, "This version's gates are not at hand.");
+  if (!version.gates.length) return make("p", { class: "quiet" }, "The registry has no gates of this version.");
   const rows = version.gates.map((gate) => make("tr", {},
     make("td", {}, gate.name.replaceAll("_", " ")),
     make("td", { class: "right" }, gate.value === null ? "not measured" : Number(gate.value.toPrecision(4)).toString()),
@@ -104,7 +104,7 @@ function releases() {
   byId("releases").replaceChildren(rows.length
     ? table([{ words: "ontology" }, { words: "release" }, right("concepts"), right("of them obsolete"), right("names"),
       { words: "used by version" }, { words: "read (UTC)" }], rows)
-    : make("p", { class: "quiet" }, "No release is at hand."));
+    : make("p", { class: "quiet" }, "No release of its ontologies is in this home."));
 }
 
 function choices() {
