@@ -29,15 +29,16 @@ import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from belink.records import Document, Mention
 from belink.text import abbreviations
 from belink.text.abbreviations import Definitions
 from belink.text.caching import cache_short
-from belink.text.normalise import aligned_words, normalise
+from belink.text.normalise import normalise
 from belink.text.sentences import make_mention, split
 from belink.text.variants import to_american
+from belink.text.words import find_words, without_line_ends
 
 VERSION = 2  # of what learn() makes of a corpus; a lexicon of another version is learned again
 _SHORT = 5  # letters up to which a one-word name may be a plain word
@@ -82,6 +83,7 @@ class NameFinder:
 
         self._names = names
         self._known = frozenset(names)
+        self._words = frozenset(word for name in names for word in name.split(" "))
         ends = Counter(name.rpartition(" ")[2] for name in names if " " in name)
         self._heads = frozenset(word for word, count in ends.items() if count >= _HEAD_OF and 3 < len(word) <= _SHORT)
         # Two blanks between words and one at each end: a match has whole words, and neighbours share no blank.
@@ -113,7 +115,7 @@ class NameFinder:
             make_mention(document, text, start, end, within, starts)
             for start, end in self._spans(text, starts, definitions)
         )
-        return [abbreviations.expand_mention(mention, definitions) for mention in mentions]
+        return [_whole(abbreviations.expand_mention(mention, definitions)) for mention in mentions]
 
     def _spans(self, text: str, starts: Sequence[int], definitions: Definitions) -> list[Span]:
         """Return the spans of names, and of short forms where they stand for a name."""
@@ -129,13 +131,17 @@ class NameFinder:
 
     def _matches(self, text: str, starts: Sequence[int]) -> Iterator[Span]:
         """Yield the spans of names, by the automaton."""
-        words, lines = aligned_words(text), _Lines(text)
+        words, lines = find_words(text, self._is_word), _Lines(text)
         haystack, places = _haystack(text, words, starts)
         for number, begin, end in self._automaton.find_matches_as_indexes(haystack):
             start = words[bisect.bisect_left(places, begin)][1]
             stop = words[bisect.bisect_left(places, end) - 1][2]
             if self._is_name(text[start:stop], self._names[number], lines, start):
                 yield start, stop
+
+    def _is_word(self, word: str) -> bool:
+        """Whether ``word``, which is normalised, is a word of some name."""
+        return _fold_word(word) in self._words
 
     def _is_name(self, written: str, name: str, lines: "_Lines", start: int) -> bool:
         """Whether ``written``, which begins at ``start``, is the name rather than a plain word of the same letters."""
@@ -232,6 +238,12 @@ def _haystack(text: str, words: Sequence[tuple[str, int, int]], starts: Sequence
         pieces += folded, "  "
         length += len(folded) + 2
     return "".join(pieces), places
+
+
+def _whole(mention: Mention) -> Mention:
+    """Return ``mention`` with a long form where a line's end breaks one of its words, so that retrieval finds it."""
+    joined = without_line_ends(mention.text)
+    return mention if mention.long_form or joined == mention.text else replace(mention, long_form=joined)
 
 
 def _uncovered(spans: Sequence[Span], taken: Sequence[Span], length: int) -> list[Span]:

@@ -184,6 +184,31 @@ def test_hundred_thousand_names_are_searched_at_100_kb_a_second() -> None:
     assert len(text) / seconds > 100_000
 
 
+def test_marks_and_line_ends_hide_no_name() -> None:
+    names = [
+        "COPD",
+        "asthma",
+        "type 2 diabetes",
+        "chronic obstructive pulmonary disease",
+        "hypertension",
+        "B*27 disease",
+    ]
+    finder = NameFinder.build(map(normalise, names))
+    note = (
+        "#COPD seen\n*asthma +asthma, HbA1c=7 (type 2 diabetes)\n"
+        "Dx=asthma >COPD ~asthma COPD&asthma asthma³ B*27 disease"
+    )
+    assert [mention.text for mention in finder.find(note)] == [
+        "COPD", "asthma", "asthma", "type 2 diabetes", "asthma", "COPD", "asthma", "COPD", "asthma", "asthma",
+        "B*27 disease",
+    ]  # fmt: skip
+    broken = "He has chronic obstructive pul-\nmonary disease and hyper-\ntension."
+    assert [(mention.text, mention.long_form) for mention in finder.find(broken)] == [
+        ("chronic obstructive pul-\nmonary disease", "chronic obstructive pulmonary disease"),
+        ("hyper-\ntension", "hypertension"),
+    ]
+
+
 def test_a_short_form_means_what_the_text_defines_where_it_stands() -> None:
     detector = NameFinder.build(
         map(normalise, ["MS", "AD", "multiple sclerosis", "mitral stenosis", "Alzheimer disease"]), shortest=2
