@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 POOLS = {CPU: None, GPU: 1}  # name → runs at a time; None: as many as the workers take
 DEAD_AFTER = 3 * HEARTBEAT  # seconds without a heartbeat
+NOT_STARTED_AFTER = 15 * 60  # seconds from taken to running; an image may have to be fetched meanwhile
 AGAIN_AFTER = 60  # seconds from a crash to the run in its place: a machine that starts again takes its time
 
 
@@ -105,8 +106,9 @@ def _automations() -> "list[AutomationCore]":
     """What the server does with runs that die.
 
     A worker or machine that dies can say nothing: a run whose heartbeats cease becomes Crashed, which frees its place
-    in pool and deployment. A refresh or retraining that crashed is asked for again with all that it was asked for and
-    the number of its restarts, of which the server takes :data:`belink.flows.deployed.RESTARTS`.
+    in pool and deployment. So does one that a worker took and never started: it has no heartbeat yet, and would keep
+    its deployment's only place. A refresh or retraining that crashed is asked for again with all that it was asked for
+    and the number of its restarts, of which the server takes :data:`belink.flows.deployed.RESTARTS`.
     """
     from prefect.events.schemas.automations import AutomationCore
 
@@ -127,6 +129,21 @@ def _automations() -> "list[AutomationCore]":
         "actions": [
             {"type": "change-flow-run-state", "state": "CRASHED", "message": f"no heartbeat for {DEAD_AFTER} seconds"}
         ],
+    }
+    not_started = {
+        "name": "belink: a run that was taken and never started has crashed",
+        "description": f"Not running {NOT_STARTED_AFTER} seconds after a worker took it; its deployment takes no other",
+        "trigger": {
+            "type": "event",
+            "posture": "Proactive",
+            "threshold": 1,
+            "within": NOT_STARTED_AFTER,
+            "after": ["prefect.flow-run.Pending"],
+            "expect": ["prefect.flow-run.Running", *ended],
+            "match": {"prefect.resource.id": ["prefect.flow-run.*"]},
+            "for_each": ["prefect.resource.id"],
+        },
+        "actions": [{"type": "change-flow-run-state", "state": "CRASHED", "message": "taken, but never started"}],
     }
     asked = "flow_run.parameters['request']"
     request = f"{{{{ dict({asked}, restarts={asked}.get('restarts', 0) + 1) | tojson }}}}"
@@ -156,7 +173,7 @@ def _automations() -> "list[AutomationCore]":
             }
         ],
     }
-    return [AutomationCore.model_validate(each) for each in (dead, again)]
+    return [AutomationCore.model_validate(each) for each in (dead, not_started, again)]
 
 
 def _automation(client: "SyncPrefectClient", core: "AutomationCore") -> None:

@@ -8,6 +8,7 @@
 what asks the outside is retried.
 """
 
+import logging
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
@@ -20,12 +21,13 @@ from prefect.events import Event, Resource
 from prefect.exceptions import FlowPauseTimeout
 from prefect.flow_runs import pause_flow_run
 from prefect.input import RunInput
+from prefect.states import Completed
 from prefect.tasks import exponential_backoff
 from pydantic import BaseModel, Field
 
 from belink import settings
-from belink.errors import BelinkError, GateRefused
-from belink.flows.pipeline import challenge_champion, evaluate, fetch, ingest, judge, publish
+from belink.errors import BelinkError, DeclarationError, GateRefused
+from belink.flows.pipeline import challenge_champion, ended, evaluate, fetch, ingest, judge, publish
 from belink.lifecycle import ontology, promotion
 from belink.lifecycle import refresh as steps
 from belink.lifecycle.outcome import RefreshOutcome
@@ -114,10 +116,15 @@ def sweep(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     on_crashed=[sweep],
     on_cancellation=[sweep],
 )
-def refresh_ontology(request: OntologyRefresh) -> dict[str, Any]:
+def refresh_ontology(request: OntologyRefresh) -> State[dict[str, Any]]:
     """Take an ontology from its address to a release, or say which gate refused; tell of a new one."""
     run = ontology.start(_settings(request.home), request.ontology, request.linkers, request.version)
     name = run.source.name
+    if not request.files and not ontology.has_address(run):
+        raise DeclarationError(
+            f"{name}: expected local files, since its declaration has no address (url), found none; name them in the "
+            "field files of this form (request.files), as paths on the worker's machine"
+        )
     files = fetch(run, [Path(path) for path in request.files])
     try:
         release = ingest(run, files, accept=request.accept)
@@ -133,11 +140,12 @@ def refresh_ontology(request: OntologyRefresh) -> dict[str, Any]:
     if news is not None:
         announce(ontology.REFRESHED, ontology.resource(name), news)
         ontology.remember(run, news)
-    return {"ontology": name, "version": release.version, "release": str(release.path), "announced": news is not None}
+    answer = {"ontology": name, "version": release.version, "release": str(release.path), "announced": news is not None}
+    return Completed(message=f"{'new' if news is not None else 'unchanged'}, version {release.version}", data=answer)
 
 
 @flow(name="retrain", flow_run_name="retrain-{request.linker}", on_crashed=[sweep], on_cancellation=[sweep])
-def retrain(request: Retraining) -> RefreshOutcome:
+def retrain(request: Retraining) -> State[RefreshOutcome]:
     """Take the newest releases of a linker's ontologies to a champion, or say which gate refused."""
     settings = _settings(request.home)
     run = steps.start(settings, request.linker, (), request.retrain, share_restricted=request.share_restricted)
@@ -146,29 +154,29 @@ def retrain(request: Retraining) -> RefreshOutcome:
         champion = steps.read_champion(run)
         releases = steps.newest_releases(run)
         if champion is not None and steps.is_made_of(run, releases, champion):
-            return steps.report_unchanged(run, champion)
+            return ended(steps.report_unchanged(run, champion))
         outcome = challenge_champion(run, releases, champion)
     if promotion.awaits_approval(outcome):
         payload = {"linker": request.linker, "version": outcome.version}
         announce(AWAITS_APPROVAL, f"belink.linker.{run.linker.name}", payload)
-    return outcome
+    return ended(outcome)
 
 
 @flow(name="evaluate-and-promote", flow_run_name="promote-{request.linker}-{request.version}")
-def evaluate_and_promote(request: Promotion) -> RefreshOutcome:
+def evaluate_and_promote(request: Promotion) -> State[RefreshOutcome]:
     """Measure a registered version against the champion, ask a person where the linker says so, and move the alias."""
     run = steps.start(_settings(request.home), request.linker)
     champion = steps.read_champion(run)
     version = aliases.version_of(run.settings, run.linker.name, request.version)
     if champion is not None and champion.version == version:
-        return steps.report_unchanged(run, champion)
+        return ended(steps.report_unchanged(run, champion))
     challenger = reopen(run, version)
     evaluation = evaluate(run, challenger, champion)
     gates = judge(run, challenger, evaluation)
     publish(f"gates-{run.linker.name}", promotion.gate_report(gates))
     approval = _ask_person(run, version, gates) if run.linker.approval.required else None
     outcome: RefreshOutcome = settle(run, version, champion, gates, approval=approval)
-    return outcome
+    return ended(outcome)
 
 
 def _ask_person(run: steps.RefreshRun, version: str, gates: list[GateResult]) -> GateResult | None:
@@ -198,4 +206,11 @@ def announce(event: str, resource: str, payload: dict[str, Any]) -> UUID:
 
 
 def _settings(home: str | None) -> Settings:
+    """Return the settings of a run, and let belink's own lines reach the run's page.
+
+    Prefect hands them on (PREFECT_LOGGING_EXTRA_LOGGERS), but leaves the logger's level at that of warnings.
+    """
+    log = logging.getLogger("belink")
+    if log.level == logging.NOTSET:
+        log.setLevel(logging.INFO)
     return settings.load(Path(home) if home else None)

@@ -44,7 +44,8 @@ def prefect_yaml(wanted: Wanted) -> str:
 
 def deployments(wanted: Wanted) -> list[dict[str, Any]]:
     """One dictionary a deployment: refreshes first, then retrainings, then the promotion."""
-    given = list(wanted.linkers) or shipped(settings.shipped_linkers())
+    # A worker runs in another folder, so paths are stored as absolute ones.
+    given = [_absolute(name) for name in wanted.linkers] or shipped(settings.shipped_linkers())
     linkers = {name: declarations.load_linker(name) for name in given}
     # Everything that is shipped is refreshed where everything is deployed; else what the named linkers are made of.
     named = [] if wanted.linkers else shipped(settings.shipped_ontologies())
@@ -52,6 +53,10 @@ def deployments(wanted: Wanted) -> list[dict[str, Any]]:
     refreshes = [_refresh(name, declarations.load_source(name), linkers, wanted) for name in ontologies]
     retrainings = [_retraining(name, linker, wanted) for name, linker in linkers.items()]
     return [*refreshes, *retrainings, _promotion(wanted)]
+
+
+def _absolute(name: str) -> str:
+    return str(Path(name).absolute()) if name.endswith(".toml") else name
 
 
 def shipped(folder: Path) -> list[str]:

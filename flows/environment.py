@@ -82,6 +82,7 @@ def _variables(home: Path) -> dict[str, str]:
         # What goes wrong is raised, and the command line says it in one line; Prefect's page still has the traceback.
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "belink",  # the run's page shows belink's own lines too
         # The default of 20 s is short on a machine that is busy.
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",

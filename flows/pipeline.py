@@ -8,15 +8,18 @@ earlier run, killed or not, has finished. Tasks are the library's functions and 
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from prefect import flow, task
+from prefect import State, Task, flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import TaskRun
+from prefect.states import Completed
 from prefect.tasks import exponential_backoff
 from pydantic import BaseModel, Field
 
 from belink import settings
+from belink.errors import DeclarationError
 from belink.lifecycle import calibrate as calibration_steps
 from belink.lifecycle import ontology, promotion
 from belink.lifecycle import refresh as steps
@@ -24,9 +27,19 @@ from belink.lifecycle import retrain as training_steps
 from belink.lifecycle.outcome import RefreshOutcome
 from belink.lifecycle.refresh import Champion, RefreshRun
 
+
+def can_heal(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Whether it is worth trying again: a network heals, a mistake in a declaration does not.
+
+    Prefect calls it with these three.
+    """
+    return not isinstance(state.data, DeclarationError)
+
+
 fetch = task(  # the one task that is retried
     name="fetch",
     retries=3,
+    retry_condition_fn=can_heal,
     retry_delay_seconds=exponential_backoff(backoff_factor=10),
     retry_jitter_factor=0.5,
     cache_policy=NO_CACHE,
@@ -64,7 +77,7 @@ class RefreshRequest(BaseModel):
 
 
 @flow(name="refresh", flow_run_name="refresh-{request.linker}")
-def refresh(request: RefreshRequest) -> RefreshOutcome:
+def refresh(request: RefreshRequest) -> State[RefreshOutcome]:
     """Take a linker's sources to a champion, or say which gate refused."""
     run = steps.start(
         settings.load(Path(request.home) if request.home else None, request.tracking_uri),
@@ -78,9 +91,9 @@ def refresh(request: RefreshRequest) -> RefreshOutcome:
         files = {name: [Path(path) for path in paths] for name, paths in request.files.items()}
         changes = steps.find_changes(run, files, fetch)
         if changes.outcome is not None:
-            return changes.outcome
+            return ended(changes.outcome)
         releases = {name: ingest(run.ontologies[name], of).path for name, of in changes.files.items()}
-        return challenge_champion(run, releases, changes.champion)
+        return ended(challenge_champion(run, releases, changes.champion))
 
 
 def challenge_champion(run: RefreshRun, releases: dict[str, Path], champion: Champion | None) -> RefreshOutcome:
@@ -104,6 +117,11 @@ def challenge_champion(run: RefreshRun, releases: dict[str, Path], champion: Cha
     version = register(run, bundle, index, evaluation, gates)
     outcome: RefreshOutcome = promote(run, version, champion, index, decision, gates)
     return outcome
+
+
+def ended(outcome: RefreshOutcome) -> State[RefreshOutcome]:
+    """Return the state that ends a flow, with the outcome in the message that Prefect's page shows beside the run."""
+    return Completed(message=outcome.summary(), data=outcome)
 
 
 def publish(key: str, markdown: str) -> None:

@@ -6,6 +6,7 @@ server nor any model to say so. The flow itself is in ``pipeline.py``.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 from belink.errors import GateRefused, ServerError
 from belink.lifecycle import refresh as steps
@@ -48,8 +49,7 @@ def run(
             tracking_uri=_unless_default(settings),
         )
         try:
-            outcome = refresh(request)
-            return outcome
+            return cast(RefreshOutcome, refresh(request))  # Prefect hands back what the flow's last state holds
         except GateRefused as error:
             from belink.lifecycle import promotion
 

@@ -73,6 +73,11 @@ def resource(ontology: str) -> str:
     return f"belink.ontology.{ontology}"
 
 
+def has_address(run: OntologyRun) -> bool:
+    """Whether the declaration says where to fetch the ontology from; else files must be given."""
+    return run.source.url is not None or run.source.format == "umls"  # UMLS has a service of its own
+
+
 def fetch(run: OntologyRun, files: Sequence[Path] = ()) -> SourceFiles:
     """Return ``files``, or where there are none what the declaration's address gives.
 

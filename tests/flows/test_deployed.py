@@ -1,6 +1,7 @@
 """The flows of a team: an ontology's news reach its linkers once, and a person's word is waited for."""
 
 import asyncio
+import logging
 import os
 import threading
 import time
@@ -11,9 +12,10 @@ from typing import Any
 import pytest
 
 from belink import settings
-from belink.errors import GateRefused, RegistryError, ReleaseError
+from belink.errors import DeclarationError, GateRefused, RegistryError, ReleaseError, SourceError
 from belink.flows import deployed
 from belink.flows.deployed import OntologyRefresh, Promotion, Retraining
+from belink.flows.pipeline import fetch
 from belink.lifecycle import ontology
 from belink.registry import aliases as registry
 from tests.support import small
@@ -221,3 +223,35 @@ def test_only_what_asks_the_outside_is_retried() -> None:
     tasks = {name: value for name, value in vars(deployed).items() if isinstance(value, Task)}
     assert sorted(name for name, task in tasks.items() if task.retries) == ["announce", "fetch"]
     assert all(task.fn.__module__.startswith("belink.") for name, task in tasks.items() if name != "announce")
+
+
+def test_a_source_without_address_asks_for_files_at_once(team: Team) -> None:
+    started = time.monotonic()
+    with pytest.raises(DeclarationError, match="name them in the field files of this form"):
+        deployed.refresh_ontology(OntologyRefresh(ontology=small.ONTOLOGY, home=str(team.here.home)))
+    assert time.monotonic() - started < 8, "what cannot heal is not tried again; the first pause is ten seconds"
+
+
+def test_a_mistake_in_a_declaration_is_not_tried_again() -> None:
+    from prefect.states import Failed
+
+    assert not fetch.retry_condition_fn(fetch, None, Failed(data=DeclarationError("no address")))
+    assert fetch.retry_condition_fn(fetch, None, Failed(data=SourceError("no answer")))
+
+
+def test_the_last_state_says_the_outcome_and_belinks_lines_reach_the_page(team: Team) -> None:
+    log = logging.getLogger("belink")
+    level = log.level
+    try:
+        log.setLevel(logging.NOTSET)
+        file = small.release(team.folder / "files", FIRST)
+        request = OntologyRefresh(ontology=small.ONTOLOGY, files=[str(file)], home=str(team.here.home))
+        messages = [deployed.refresh_ontology(request, return_state=True).message for _ in range(2)]
+        assert log.isEnabledFor(logging.INFO)
+    finally:
+        log.setLevel(level)
+    assert messages == [f"new, version {FIRST}", f"unchanged, version {FIRST}"]
+    request = Retraining(linker=team.toml, home=str(team.here.home), retrain="never")
+    messages = [deployed.retrain(request, return_state=True).message for _ in range(2)]
+    assert messages[0].startswith("promoted, version 1")
+    assert messages[1] == "unchanged, version 1 stays"

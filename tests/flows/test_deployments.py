@@ -12,7 +12,7 @@ import pytest
 import yaml
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
-from prefect.states import Completed, Crashed, Failed, State
+from prefect.states import Completed, Crashed, Failed, Pending, State
 
 from belink.declarations import load_linker, load_source
 from belink.errors import ServerError
@@ -66,6 +66,15 @@ def test_linkers_of_ones_own_are_deployed_with_their_ontologies_alone(tmp_path: 
     (retrain,) = by_entrypoint("retrain", wanted).values()
     assert retrain["parameters"] == {"request": {"linker": toml, "share_restricted": True}}
     assert retrain["work_pool"]["job_variables"]["image"] == "registry/belink:1"
+
+
+def test_a_linkers_path_is_stored_so_that_a_worker_elsewhere_finds_it(
+    tmp_path: Path, models: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toml = small.linker(tmp_path, models)
+    monkeypatch.chdir(tmp_path)
+    (retrain,) = by_entrypoint("retrain", Wanted(linkers=[toml.name])).values()
+    assert retrain["parameters"]["request"]["linker"] == str(toml)
 
 
 def test_a_deployment_names_flows_and_parameters_that_there_are() -> None:
@@ -124,6 +133,7 @@ def test_deploying_twice_leaves_what_deploying_once_did(prefect_server: Path, mo
         "belink retrain mondo",
         "belink retrain sample",
         "belink: a run that crashed is started again",
+        "belink: a run that was taken and never started has crashed",
         "belink: a run without heartbeat has crashed",
     ]
     with pytest.raises(ServerError, match="expected one of the kind docker, found process"):
@@ -168,6 +178,43 @@ def test_what_crashed_is_asked_for_again_until_it_has_crashed_too_often(tmp_path
     finally:
         server.kill()
     assert after == {"ontology": "mondo-sample", "restarts": 1}
+
+
+@pytest.mark.heavy
+def test_a_run_that_was_killed_before_it_started_gives_its_place_back(tmp_path: Path) -> None:
+    server = PrefectServer(tmp_path)
+    server.start()
+    try:
+        environment = {**os.environ, **server.variables}
+        code = """
+from belink.flows import deploy
+from belink.flows.deployments import Wanted
+deploy.NOT_STARTED_AFTER = 10
+deploy.deploy(Wanted(linkers=["sample"]))
+"""
+        subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
+        with SyncPrefectClient(server.variables["PREFECT_API_URL"]) as api:
+            deployment = api.read_deployment_by_name("refresh-ontology/mondo-sample")
+
+            def taken() -> FlowRun:
+                """A run that a worker has taken."""
+                run = api.create_flow_run_from_deployment(deployment.id)
+                api.set_flow_run_state(run.id, Pending())
+                return api.read_flow_run(run.id)
+
+            killed = taken()
+            assert killed.state is not None and killed.state.is_pending()
+            refused = taken()
+            assert refused.state is not None and refused.state.is_cancelled(), "its place is taken"
+            for _ in range(600):
+                if (state := api.read_flow_run(killed.id).state) is not None and state.is_crashed():
+                    break
+                time.sleep(0.1)
+            assert state is not None and state.message == "taken, but never started"
+            after = taken()
+            assert after.state is not None and after.state.is_pending()
+    finally:
+        server.kill()
 
 
 @pytest.mark.parametrize("kind", ["docker", "kubernetes"])
