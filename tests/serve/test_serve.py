@@ -97,9 +97,10 @@ def test_bioc_is_answered_with_bioc(server: Server) -> None:
     }
     answer = server.post(source="PubTator", documents=[{"id": "7", "passages": [passage]}]).json()
     (document,) = answer["documents"]
-    (sentence,) = document["passages"][0]["sentences"]
-    (annotation,) = sentence["annotations"]
+    (annotation,) = document["passages"][0]["annotations"]
     assert annotation["locations"] == [{"offset": 7, "length": 13}]
+    assert annotation["infons"]["type"] == "D"
+    assert (document["passages"][0]["unknown"], answer["source"]) == ([1], "PubTator"), "it comes back as it came"
     assert annotation["infons"]["concept_id"]
     assert 0 <= float(annotation["infons"]["probability"]) <= 1
     assert answer["infons"]["model_version"] == "2"
