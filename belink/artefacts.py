@@ -102,9 +102,9 @@ def adopt(source: Path, target: Path) -> Path:
 
 @contextmanager
 def build(target: Path) -> Iterator[Path]:
-    """A fresh folder beside ``target`` to write into; moved to ``target`` when the block ends well.
+    """Yield a fresh folder beside ``target`` to write into; it becomes ``target`` when the block ends without an error.
 
-    Where a complete ``target`` appeared meanwhile (another process built the same), that one is kept.
+    A complete ``target`` that another process has built meanwhile is kept.
 
     :raises ValueError: the block ended without writing a manifest.
     """
@@ -113,7 +113,7 @@ def build(target: Path) -> Iterator[Path]:
     aside = target.parent / f"{_ASIDE}{target.name}-{os.getpid()}-{secrets.token_hex(4)}"
     aside.mkdir()
     try:
-        with _room_told(aside):
+        with _report_full_disk(aside):
             yield aside
             if not (aside / MANIFEST).is_file():
                 raise ValueError(f"{aside}: built without {MANIFEST}; write it last")
@@ -124,23 +124,25 @@ def build(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch(parent: Path, name: str) -> Iterator[Path]:
-    """A fresh folder in ``parent`` for work in progress; gone at the end, or with the next build after a kill."""
+    """Yield a fresh folder in ``parent`` for work in progress; it is removed at the end, or by the next build."""
     parent.mkdir(parents=True, exist_ok=True)
     clean(parent)
     folder = parent / f"{_ASIDE}{name}-{os.getpid()}-{secrets.token_hex(4)}"
     folder.mkdir()
     try:
-        with _room_told(folder):
+        with _report_full_disk(folder):
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def _room_told(folder: Path) -> Iterator[None]:
-    """What fails because the disk is full says so, whichever library noticed it and however it put it.
+def _report_full_disk(folder: Path) -> Iterator[None]:
+    """Report a full disk as such, whichever library noticed it and in whatever words.
 
-    Looked at before anything is cleared away, since afterwards there is room again.
+    The disk is looked at before anything is removed, since afterwards there is room again.
+
+    :raises BelinkError: the block failed and the disk is full.
     """
     try:
         yield
@@ -162,7 +164,7 @@ def _into_place(aside: Path, target: Path) -> None:
             _sync(path)
     _sync(aside)
     if target.is_dir() and not exists(target):
-        shutil.rmtree(target)  # a folder without a manifest, left by something other than build()
+        shutil.rmtree(target)  # without a manifest: left by something other than build()
     try:
         os.rename(aside, target)
     except OSError:
@@ -181,7 +183,7 @@ def _sync(path: Path) -> None:
 
 @contextmanager
 def atomic_write(target: Path) -> Iterator[Path]:
-    """A path beside ``target`` to write one file to; it replaces ``target`` when the block ends without an error."""
+    """Yield a path beside ``target`` to write to; the file replaces ``target`` when the block ends without an error."""
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.parent / f"{_ASIDE}{target.name}-{os.getpid()}-{secrets.token_hex(4)}"
     try:
@@ -204,7 +206,7 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of the artefact at ``folder``.
+    """Return the manifest of the artefact at ``folder``.
 
     :raises BelinkError: there is none, or it is not JSON.
     """
@@ -222,7 +224,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def remove(folder: Path) -> None:
-    """Take an artefact away: first its manifest, so that no half of it is ever seen."""
+    """Remove an artefact: its manifest first, so that no half of it is ever seen."""
     (folder / MANIFEST).unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -255,13 +257,13 @@ def _alive(pid: int) -> bool:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hex."""
+    """Return the SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def key(content: Any) -> str:
-    """16 hex digits naming everything that determines an artefact, so that equal inputs meet again.
+    """Return 16 hex digits that name everything an artefact depends on, so that equal inputs meet again.
 
     ``content`` is anything JSON can write; the order of mapping keys does not count.
     """

@@ -25,7 +25,7 @@ AGAIN_AFTER = 60  # seconds from a crash to the run in its place: a machine that
 
 
 def deploy(wanted: Wanted) -> dict[str, Any]:
-    """Pools, automations and deployments on the server at ``PREFECT_API_URL``: ``server``, ``pools``, ``deployments``.
+    """Make pools, automations and deployments on the server at ``PREFECT_API_URL``, and return what was made.
 
     :raises ServerError: there is none, it does not answer, or a pool is of another kind.
     """
@@ -63,7 +63,7 @@ def deploy(wanted: Wanted) -> dict[str, Any]:
 
 
 def _pool(client: "SyncPrefectClient", name: str, kind: Infrastructure, limit: int | None) -> None:
-    """The pool ``name``, made or brought to ``limit``.
+    """Make the pool ``name``, or bring it to ``limit``.
 
     :raises ServerError: it is there, of another kind, or the server knows no such kind.
     """
@@ -92,18 +92,18 @@ def _pool(client: "SyncPrefectClient", name: str, kind: Infrastructure, limit: i
 
 
 def _deployments(wanted: Wanted) -> None:
-    """What ``prefect deploy --all`` does with the ``prefect.yaml`` of ``wanted``."""
+    """Do what ``prefect deploy --all`` does with the ``prefect.yaml`` of ``wanted``."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "prefect.yaml").write_text(prefect_yaml(wanted), encoding="utf-8")
         command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)  # noqa: S603 (nothing of it is input)
     if done.returncode:
-        said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        raise ServerError(f"prefect deploy: {' '.join(said[-3:])[:500] or 'failed without a word'}")
+        output = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        raise ServerError(f"prefect deploy: {' '.join(output[-3:])[:500] or 'failed without a word'}")
 
 
 def _automations() -> "list[AutomationCore]":
-    """What the server does with runs that die.
+    """Return what the server does with runs that die.
 
     A worker or machine that dies can say nothing: a run whose heartbeats cease becomes Crashed, which frees its place
     in pool and deployment. So does one that a worker took and never started: it has no heartbeat yet, and would keep
@@ -177,14 +177,14 @@ def _automations() -> "list[AutomationCore]":
 
 
 def _automation(client: "SyncPrefectClient", core: "AutomationCore") -> None:
-    """Made, or brought to ``core`` where one of its name is there."""
+    """Make the automation, or bring the one of its name to ``core``."""
     there = client.read_automations_by_name(core.name)
     if not there:
         client.create_automation(core)
-    for known in there[:1]:
-        client.update_automation(known.id, core)
-    for double in there[1:]:
-        client.delete_automation(double.id)
+    for first in there[:1]:
+        client.update_automation(first.id, core)
+    for duplicate in there[1:]:
+        client.delete_automation(duplicate.id)
 
 
 def _flow_name(entrypoint: str) -> str:

@@ -1,4 +1,4 @@
-"""The declarations → the deployments of a Prefect server, as ``prefect.yaml`` writes them.
+"""Deployments of a Prefect server, made from the declarations as ``prefect.yaml`` writes them.
 
 One refresh an ontology, on its cron; one retraining a linker, started by the event that a refresh tells and by hand;
 one evaluation with promotion. ``prefect.yaml`` at the top level is what this module makes of the shipped linkers, so
@@ -35,7 +35,7 @@ class Wanted:
 
 
 def prefect_yaml(wanted: Wanted) -> str:
-    """The text of ``prefect.yaml`` for ``wanted``."""
+    """Return the text of ``prefect.yaml`` for ``wanted``."""
     import yaml
 
     document = {"name": "belink", "pull": [], "deployments": deployments(wanted)}
@@ -43,7 +43,7 @@ def prefect_yaml(wanted: Wanted) -> str:
 
 
 def deployments(wanted: Wanted) -> list[dict[str, Any]]:
-    """One dictionary a deployment: refreshes first, then retrainings, then the promotion."""
+    """Return one dictionary for each deployment: refreshes first, then retrainings, then the promotion."""
     # A worker runs in another folder, so paths are stored as absolute ones.
     given = [_absolute(name) for name in wanted.linkers] or shipped(settings.shipped_linkers())
     linkers = {name: declarations.load_linker(name) for name in given}
@@ -60,7 +60,7 @@ def _absolute(name: str) -> str:
 
 
 def shipped(folder: Path) -> list[str]:
-    """The names of the declarations in ``folder``."""
+    """Return the names of the declarations in ``folder``."""
     return sorted(path.stem for path in folder.glob("*.toml"))
 
 

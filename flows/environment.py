@@ -23,7 +23,7 @@ _SAME_START = 2.0  # seconds between two readings of one process's start time; c
 
 @contextmanager
 def prepared(home: Path) -> Iterator[None]:
-    """Prefect works below ``home``, asks no address outside, and flows end without waiting for their heartbeat.
+    """Let Prefect work below ``home``, ask no address outside, and end flows without waiting for their heartbeat.
 
     What the user has set in the environment stays.
     """

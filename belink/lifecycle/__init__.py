@@ -1,5 +1,7 @@
 """The steps of a refresh as functions of declarations and paths; flows call them in order.
 
-Read ``refresh`` first, then ``retrain`` and ``promote``. ``ontology`` is the refresh of an ontology alone, ``cleaning``
-removes what nothing needs.
+In go a linker's declaration and a home. Out come artefacts named by what they depend on, a registered version, and a
+``RefreshOutcome``. Read ``refresh`` first: it has the order of the steps. ``ontology`` takes an ontology to a release,
+``retrain`` and ``calibrate`` train and fit, ``promotion`` compares and decides, ``dependencies`` says what each result
+depends on. ``cleaning`` removes what nothing needs.
 """

@@ -1,4 +1,4 @@
-"""``belink gc``: what no alias and no keep rule needs any more, named first and then removed.
+"""``belink gc``: name what no alias and no keep rule needs, and remove it if asked to.
 
 Kept are the versions that an alias names (any alias: give one to keep a version) and the newest few of each linker, all
 that those versions are made of, the newest releases of each ontology, and the newest of everything that the next
@@ -48,10 +48,10 @@ class Needed:
 
 
 def clean(settings: Settings, *, keep: int = 3, remove: bool = False) -> dict[str, Any]:
-    """What nothing needs: ``remove`` (each with its path, size and why), ``freed`` bytes, ``done``, ``busy`` linkers.
+    """Return what nothing needs: ``remove`` (each with path, size, reason), ``freed`` bytes, ``done``, ``busy`` linkers.
 
-    :param keep: newest versions a linker, and newest releases an ontology, that stay in any case.
-    :param remove: do it, rather than only say it.
+    :param keep: how many of the newest versions of a linker, and releases of an ontology, stay in any case.
+    :param remove: remove it; False only names it.
     :raises RegistryError: the registry knows no linker, but bundles lie here: it is not the one they are in.
     """
     if not aliases.linkers(settings) and any(settings.bundles.glob("*/[!.]*")):
@@ -59,28 +59,27 @@ def clean(settings: Settings, *, keep: int = 3, remove: bool = False) -> dict[st
             f"{without_password(settings.tracking_uri)}: expected the registry of the bundles in {settings.bundles}, "
             "found one without a linker; set MLFLOW_TRACKING_URI to theirs, or let belink refresh finish what it began"
         )
-    with ExitStack() as held:
-        busy = [name for name in _linkers(settings) if not held.enter_context(_idle(settings, f"refresh-{name}"))]
+    with ExitStack() as locks:
+        busy = [name for name in _linkers(settings) if not locks.enter_context(_idle(settings, f"refresh-{name}"))]
         busy_ontologies = [
-            name for name in _below(settings.releases) if not held.enter_context(_idle(settings, f"ingest-{name}"))
+            name for name in _below(settings.releases) if not locks.enter_context(_idle(settings, f"ingest-{name}"))
         ]
-        found = list(_found(settings, keep, busy, busy_ontologies))
-        freed = _freed(path for each in found for path in each.folders)
+        removals = list(_find(settings, keep, busy, busy_ontologies))
+        freed = _freed(path for each in removals for path in each.folders)
         if remove:
-            for each in found:
+            for each in removals:
                 _remove(settings, each)
     shown = [
-        {name: value for name, value in asdict(each).items() if name not in ("folders", "version")} for each in found
+        {name: value for name, value in asdict(each).items() if name not in ("folders", "version")} for each in removals
     ]
     return {"remove": shown, "freed": freed, "done": remove, "busy": [*busy, *busy_ontologies], "keep": keep}
 
 
-def _found(settings: Settings, keep: int, busy: list[str], busy_ontologies: list[str]) -> Iterator[Removal]:
+def _find(settings: Settings, keep: int, busy: list[str], busy_ontologies: list[str]) -> Iterator[Removal]:
     needed = Needed()
     for linker in aliases.linkers(settings):
-        held = versions.registered(settings, linker)
-        for place, each in enumerate(held):
-            if each.aliases or place < keep or linker in busy:
+        for rank, each in enumerate(versions.registered(settings, linker)):
+            if each.aliases or rank < keep or linker in busy:
                 _need(settings, needed, linker, each)
                 continue
             folders = (each.folder,) if each.folder and each.folder.is_relative_to(settings.home) else ()
@@ -101,7 +100,7 @@ def _found(settings: Settings, keep: int, busy: list[str], busy_ontologies: list
 
 
 def _need(settings: Settings, needed: Needed, linker: str, version: versions.Version) -> None:
-    """Note what a version that stays is made of; the manifest says so, where it can be had without fetching."""
+    """Note what a version that stays is made of, if its manifest can be read without a download."""
     named = f"{version.number}-{version.key}"
     needed.keys["bundles"].add(version.key)
     needed.keys["referenced"].add(version.key)
@@ -122,7 +121,7 @@ def _need(settings: Settings, needed: Needed, linker: str, version: versions.Ver
 
 
 def _scratch(settings: Settings, busy: Collection[str]) -> Iterator[Removal]:
-    """What dead builds left, and training that could be resumed but was not for a week."""
+    """Yield what dead builds left, and training that could be resumed but was not for a week."""
     for kind in (*BORROWED, "releases", "quarantine", "announced", "downloads"):
         folder = settings.home / kind
         for path in sorted((*folder.glob(".tmp-*"), *folder.glob("*/.tmp-*"))):
@@ -152,7 +151,7 @@ def _releases(settings: Settings, needed: Needed, keep: int, busy: list[str]) ->
 
 
 def _artefacts(folder: Path, kind: str, needed: set[str]) -> Iterator[Removal]:
-    """Those of a kind that no version needs, but for the newest: the next refresh borrows from it."""
+    """Yield the artefacts of a kind that no version needs, but for the newest: the next refresh reuses parts of it."""
     complete = sorted(
         (path for path in folder.glob("[!.]*") if artefacts.exists(path)),
         key=lambda path: (path / artefacts.MANIFEST).stat().st_mtime_ns,
@@ -178,15 +177,15 @@ def _remove(settings: Settings, removal: Removal) -> None:
 
 
 def _freed(folders: Iterable[Path]) -> int:
-    """Bytes that the disk gets back: those of files all of whose names go."""
+    """Return the bytes that the disk gets back: those of files all of whose hard links go."""
     names: dict[tuple[int, int], int] = {}
     sizes: dict[tuple[int, int], tuple[int, int]] = {}
     for folder in folders:
         for path in _files(folder):
-            found = path.stat()
-            inode = (found.st_dev, found.st_ino)
+            status = path.stat()
+            inode = (status.st_dev, status.st_ino)
             names[inode] = names.get(inode, 0) + 1
-            sizes[inode] = (found.st_size, found.st_nlink)
+            sizes[inode] = (status.st_size, status.st_nlink)
     return sum(size for inode, (size, links) in sizes.items() if names[inode] >= links)
 
 
@@ -210,7 +209,7 @@ def _linkers(settings: Settings) -> list[str]:
 
 @contextmanager
 def _idle(settings: Settings, lock: str) -> Iterator[bool]:
-    """Whether nobody works on it; if so, nobody begins to meanwhile."""
+    """Yield whether nobody holds the lock; if so, nobody gets it meanwhile."""
     from filelock import FileLock, Timeout
 
     settings.locks.mkdir(parents=True, exist_ok=True)

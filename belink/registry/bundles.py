@@ -25,7 +25,7 @@ REFERENCE = "reference.json"
 
 @contextmanager
 def storable(settings: Settings, folder: Path, manifest: Mapping[str, Any], storage: StorageConfig) -> Iterator[Path]:
-    """The folder that MLflow is given for the bundle at ``folder``: itself, or one with a reference to it."""
+    """Yield the folder that MLflow is given for the bundle at ``folder``: itself, or one with a reference to it."""
     size = sum(int(file["size"]) for file in manifest["files"].values())
     if storage.by_reference_above_mib is None or size <= storage.by_reference_above_mib * 2**20:
         yield folder
@@ -53,7 +53,7 @@ def resolve(settings: Settings, folder: Path) -> Path:
     if not (folder / REFERENCE).is_file():
         return folder
     address, sha256 = _read_reference(folder)
-    path = referenced_folder(settings, address) or _fetched(settings, address, sha256)
+    path = referenced_folder(settings, address) or _fetch_referenced(settings, address, sha256)
     if not artefacts.exists(path):
         raise BundleError(f"{without_password(address)}: expected a bundle, found none; was it moved? Roll back")
     if artefacts.sha256(path / artefacts.MANIFEST) != sha256:
@@ -96,8 +96,8 @@ def local_bundle(settings: Settings, model: Path, what: str) -> Path | None:
     return resolve(settings, folder)
 
 
-def _fetched(settings: Settings, address: str, sha256: str) -> Path:
-    """What lies at ``address``, fetched once into the cache."""
+def _fetch_referenced(settings: Settings, address: str, sha256: str) -> Path:
+    """Return the bundle at ``address``, fetched once into the cache."""
     target = settings.cache / "bundles" / sha256[:16]
     if not artefacts.exists(target):
         with artefacts.build(target) as aside:
@@ -124,7 +124,7 @@ def _stored_in(model: Path, what: str) -> Path:
 
 
 def fetch(settings: Settings, linker: str, version: str, key: str) -> Path:
-    """The bundle of a registry elsewhere, brought into the home once and checked."""
+    """Return the bundle of a registry elsewhere, fetched into the home once and checked."""
     target = settings.home / "fetched" / linker / f"{version}-{key}"
     if artefacts.exists(target):
         return target

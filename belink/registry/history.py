@@ -63,7 +63,7 @@ def _shown(store: Store, linker: str, version: StoredVersion, aliases: dict[str,
 
 
 def _part(settings: Settings, address: str, key: str, name: str) -> Any:
-    """A JSON file of a version's bundle, which never changes; ``None`` where it is missing or damaged."""
+    """Return a JSON file of a version's bundle, which never changes; ``None`` where it is missing or damaged."""
     try:
         return _read(settings, address, f"artifacts/{key}/{name}")
     except LookupError:
@@ -77,7 +77,7 @@ def _part(settings: Settings, address: str, key: str, name: str) -> Any:
 
 
 def _referenced(settings: Settings, address: str, key: str) -> str:
-    """Where the bundle lies that the registry holds by reference; ``""`` for one that it holds itself."""
+    """Return where the bundle lies that the registry holds by reference; ``""`` for one that it holds itself."""
     try:
         _read(settings, address, f"artifacts/{key}/{bundle.GATES}")  # asked for once; what is missing, each time
         return ""
@@ -99,7 +99,7 @@ def _read(settings: Settings, address: str, part: str) -> Any:
 
 
 def known_releases(settings: Settings, linker: str) -> dict[str, list[dict[str, Any]]]:
-    """Ontology → its releases, newest first: those in the home, and those that a version at hand was built from.
+    """Return ontology → its releases, newest first: those in the home, and those that a version at hand was built from.
 
     Each with ``version``, ``created``, ``concepts``, ``names``, ``obsolete`` and ``linkers``, the versions built from
     it. What is here can be compared; see :func:`release_folder`.
@@ -134,7 +134,7 @@ def known_releases(settings: Settings, linker: str) -> dict[str, list[dict[str, 
 
 
 def release_folder(settings: Settings, linker: str, ontology: str, version: str) -> Path:
-    """Where the release ``version`` of one of the linker's ontologies lies: in the home or in a bundle at hand.
+    """Return where the release ``version`` of one of the linker's ontologies lies: in the home or in a bundle at hand.
 
     :raises ReleaseError: nowhere here, or the linker has no such ontology.
     """
@@ -148,7 +148,7 @@ def release_folder(settings: Settings, linker: str, ontology: str, version: str)
 
 
 def _bundles(settings: Settings, linker: str) -> list[tuple[str, dict[str, str], Path | None]]:
-    """Each version, newest first: its number, its releases, and its bundle's folder where that is on this machine."""
+    """Return each version, newest first: its number, its releases, and its bundle's folder if that is on this machine."""
     if not may_hold_anything(settings):
         return []
     store = Store(settings)
@@ -175,7 +175,7 @@ _comparing = threading.Lock()
 
 
 def compared(settings: Settings, linker: str, ontology: str, old: str, new: str) -> dict[str, Any]:
-    """What changed between two releases of one of the linker's ontologies; see ``diff.py``.
+    """Return what changed between two releases of one of the linker's ontologies; see ``ontology.diff``.
 
     One comparison at a time, and each made once: releases never change.
 

@@ -26,14 +26,14 @@ def load(reference: str | Path, *, home: str | Path | None = None) -> Linker:
     :raises RegistryError: no such linker, alias or version.
     :raises BundleError: the bundle is damaged, or made by another version of belink.
     """
-    here = settings.load(Path(home) if home is not None else None)
+    loaded = settings.load(Path(home) if home is not None else None)
     if (folder := _bundle_folder(reference)) is not None:
-        return Linker(bundles.resolve(here, folder), here.cache)
-    return open_linker(here, _registered_name(str(reference)))
+        return Linker(bundles.resolve(loaded, folder), loaded.cache)
+    return open_linker(loaded, _registered_name(str(reference)))
 
 
 def _bundle_folder(reference: str | Path) -> Path | None:
-    """The folder that ``reference`` names; ``None`` where it is the name of a registered linker.
+    """Return the folder that ``reference`` names; ``None`` where it is the name of a registered linker.
 
     :raises RegistryError: it is a path, but no bundle lies there.
     """
@@ -56,13 +56,13 @@ def _registered_name(reference: str) -> str:
     return f"{name}@{version}" if separator else name
 
 
-def open_linker(here: Settings, name: str | None) -> Linker:
+def open_linker(settings: Settings, name: str | None) -> Linker:
     """Return the registered linker ``NAME[@ALIAS]``; the only one there is where ``name`` is ``None``.
 
     :raises RegistryError: no such linker, alias or version, or several to choose from.
     """
     if name is None:
-        registered = aliases.linkers(here)
+        registered = aliases.linkers(settings)
         if len(registered) != 1:
             there = ", ".join(registered) or "none; belink refresh NAME makes one"
             raise RegistryError(f"expected one registered linker, found {there}; name it with --linker")
@@ -70,5 +70,5 @@ def open_linker(here: Settings, name: str | None) -> Linker:
     plain, _, alias = name.partition("@")
     if plain.endswith(".toml"):
         plain = declarations.load_linker(plain).name
-    path, version = aliases.bundle_path(here, plain, alias or aliases.CHAMPION)
-    return Linker(path, here.cache, model_version=version)
+    path, version = aliases.bundle_path(settings, plain, alias or aliases.CHAMPION)
+    return Linker(path, settings.cache, model_version=version)

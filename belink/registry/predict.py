@@ -25,8 +25,8 @@ def load_bundle(folder: str) -> Predict:
     :param folder: of the bundle, or of the reference to it, beside the stored model.
     :raises BundleError: the bundle is damaged, or leads to nothing.
     """
-    here = settings.load()
-    linker = Linker(bundles.resolve(here, Path(folder)), here.cache)
+    loaded = settings.load()
+    linker = Linker(bundles.resolve(loaded, Path(folder)), loaded.cache)
 
     def predict(requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         return [_answer(linker, request, str(number)) for number, request in enumerate(requests)]

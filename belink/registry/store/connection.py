@@ -28,7 +28,7 @@ _opened: set[str] = set()  # addresses of this process, whose passwords no messa
 
 
 def setup(settings: Settings) -> "MlflowClient":
-    """A client for ``settings.tracking_uri`` whose store is ready for several processes at once.
+    """Return a client for ``settings.tracking_uri``, with the store made ready for several processes at once.
 
     :raises RegistryError: the store cannot be reached, or has another MLflow's schema.
     """
@@ -62,7 +62,7 @@ def setup(settings: Settings) -> "MlflowClient":
 
 @contextmanager
 def pointed_at(settings: Settings) -> Iterator[None]:
-    """MLflow's module-level functions work on this store; afterwards on none, and no child process inherits it.
+    """Let MLflow's module-level functions work on this store; afterwards on none, and no child process inherits it.
 
     Registering needs it too: the SQLite store looks up a logged model through them.
     """
@@ -92,13 +92,13 @@ def create_database(database: Path) -> None:
 
 
 def may_hold_anything(settings: Settings) -> bool:
-    """Whether it is worth asking: a local database that was never made holds nothing, and reading makes none."""
+    """Whether the registry can hold anything: a local database that was never made does not, and none is made."""
     database = sqlite_file(settings.tracking_uri)
     return database is None or database.exists()
 
 
 def local_folder(address: str) -> Path | None:
-    """The folder that an artifact's address names on this machine, there or not; ``None`` for one elsewhere."""
+    """Return the folder that an artifact's address names on this machine, there or not; ``None`` for one elsewhere."""
     parsed = urlparse(address)
     if parsed.scheme not in ("", "file"):
         return None
@@ -107,6 +107,10 @@ def local_folder(address: str) -> Path | None:
 
 @contextmanager
 def one_line(what: str) -> Iterator[None]:
+    """Raise what MLflow or its database raises as one line that begins with ``what`` and shows no password.
+
+    :raises RegistryError: the block failed.
+    """
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -121,6 +125,10 @@ def one_line(what: str) -> Iterator[None]:
 
 @contextmanager
 def locked(settings: Settings, name: str) -> Iterator[None]:
+    """Keep out whoever asks for the same lock in this home; a process that dies lets go of it.
+
+    :raises RegistryError: another process has held it for two minutes.
+    """
     from filelock import FileLock, Timeout
 
     settings.locks.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from belink.settings import Settings, without_password
 
 
 def download_model(settings: Settings, uri: str, folder: Path) -> None:
-    """Bring the files of the model ``uri`` from the store to ``folder``."""
+    """Download the files of the model ``uri`` to ``folder``."""
     import mlflow
 
     with pointed_at(settings):
@@ -16,7 +16,7 @@ def download_model(settings: Settings, uri: str, folder: Path) -> None:
 
 
 def read_part(settings: Settings, address: str, part: str) -> str | None:
-    """The text of one file of the model stored at ``address``, without the rest of it; ``None`` where it has none."""
+    """Return the text of one file of the model stored at ``address``; ``None`` where it has no such file."""
     local = local_folder(address)
     if local is not None:
         path = local / part
@@ -32,7 +32,7 @@ def read_part(settings: Settings, address: str, part: str) -> str | None:
 
 
 def upload(settings: Settings, folder: Path, address: str) -> None:
-    """Bring the files of ``folder`` to an artifact store; its manifest last, so that half a bundle is none."""
+    """Upload the files of ``folder`` to an artifact store; its manifest last, so that half a bundle is none."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     with pointed_at(settings), one_line(f"{without_password(address)}: the bundle could not be stored"):
@@ -45,7 +45,7 @@ def upload(settings: Settings, folder: Path, address: str) -> None:
 
 
 def download(settings: Settings, address: str, folder: Path) -> None:
-    """Bring what lies at ``address`` in an artifact store into ``folder``."""
+    """Download what lies at ``address`` in an artifact store into ``folder``."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     with pointed_at(settings), one_line(f"{without_password(address)}: the bundle could not be fetched"):

@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def locked_everywhere(settings: Settings, client: "MlflowClient", name: str) -> Iterator[None]:
-    """Like :func:`locked`, and for those too who work with the same registry on another machine or in another home.
+    """Keep out whoever asks for the same lock, in this home or with the same registry anywhere else.
 
     MLflow has no lock, but of two that make a model of one name, one is refused. A holder that dies leaves it behind:
-    who has seen the same one for ``LEASE`` seconds by a clock that cannot be set takes it away.
+    whoever has seen the same one for ``LEASE`` seconds, by a clock that cannot be set, takes it away.
     """
     lock = f"{name}.lock"
     with locked(settings, name):
@@ -43,7 +43,7 @@ def locked_everywhere(settings: Settings, client: "MlflowClient", name: str) -> 
 
 
 def _made_lock(client: "MlflowClient", lock: str) -> int | None:
-    """``None`` once the lock is ours; else when the one that is there was made, 0 if it was given back meanwhile."""
+    """Return ``None`` once the lock is ours; else when the present one was made, 0 if it was given back meanwhile."""
     from mlflow.exceptions import MlflowException
 
     made: int | None = 0

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """What a run tells MLflow besides the bundle."""
+    """What is written in a run besides the bundle."""
 
     params: Mapping[str, object] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)  # names without "@"
@@ -34,7 +34,7 @@ class RunRecord:
 def log_bundle(
     client: "MlflowClient", settings: Settings, stored: Path, manifest: Mapping[str, Any], record: RunRecord
 ) -> tuple[str, str, str]:
-    """A finished run with the model logged in it: (run id, model URI, model id). To be called :func:`pointed_at`.
+    """Return (run id, model URI, model id) of a finished run with the bundle logged in it; needs :func:`pointed_at`.
 
     :param stored: the bundle, or the folder with its reference.
     """
@@ -74,7 +74,7 @@ def log_bundle(
 
 
 def drop_unfinished(client: "MlflowClient", settings: Settings, linker: str, key: str) -> None:
-    """Remove what a killed registration of the same bundle, from this home, left in the store."""
+    """Remove what a killed registration of the same bundle, by this home, left in the store."""
     experiment = _experiment(client)
     mine = f"tags.`{BUNDLE}` = '{key}' AND tags.`{HOME}` = '{_here(settings)}'"
     for run in client.search_runs([experiment], mine):
@@ -98,6 +98,10 @@ def drop_run(client: "MlflowClient", settings: Settings, run_id: str) -> None:
 
 
 def ensure_model(client: "MlflowClient", linker: str) -> None:
+    """Make the registered model of a linker where there is none.
+
+    :raises RegistryError: a model of that name is there that belink has not made.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
