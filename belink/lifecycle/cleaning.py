@@ -48,7 +48,7 @@ class Needed:
 
 
 def clean(settings: Settings, *, keep: int = 3, remove: bool = False) -> dict[str, Any]:
-    """Return what nothing needs: ``remove`` (each with path, size, reason), ``freed`` bytes, ``done``, ``busy`` linkers.
+    """Return what nothing needs: ``remove`` (path, size, reason), ``freed`` bytes, ``done``, ``busy`` linkers.
 
     :param keep: how many of the newest versions of a linker, and releases of an ontology, stay in any case.
     :param remove: remove it; False only names it.

@@ -148,7 +148,7 @@ def release_folder(settings: Settings, linker: str, ontology: str, version: str)
 
 
 def _bundles(settings: Settings, linker: str) -> list[tuple[str, dict[str, str], Path | None]]:
-    """Return each version, newest first: its number, its releases, and its bundle's folder if that is on this machine."""
+    """Return each version, newest first: its number, its releases, and its bundle's folder if it is on this machine."""
     if not may_hold_anything(settings):
         return []
     store = Store(settings)
