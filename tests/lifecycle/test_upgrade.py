@@ -36,7 +36,7 @@ def old_champion(run: RefreshRun, folder: Path, training: dict[str, Any]) -> Cha
     manifest = {
         "base": {"sha256": retrain.base_model(run).sha256},
         "prompts": prompts.VERSION,
-        "asking": reranker.asking(run.linker.reranker),
+        "asking": reranker.question_settings(run.linker.reranker),
         "training": {**stored["training"], **training},
     }
     artefacts.write_manifest(adapter, manifest)

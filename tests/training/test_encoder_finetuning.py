@@ -131,7 +131,7 @@ def test_finetuning_raises_recall_of_held_out_mentions(
     assert report.history[-1][1] < report.history[0][1]
     assert report.recall_before is not None and report.recall_after is not None
     assert report.recall_after > report.recall_before
-    adapted = Encoder.adapted(CONFIG, report.path)
+    adapted = Encoder.finetuned(CONFIG, report.path)
     assert adapted.fingerprint != Encoder(CONFIG, base).fingerprint
     first, second, other = adapted.encode(["cardiac tumour", "heart neoplasm", "renal tumour"])
     assert first @ second > first @ other
@@ -194,7 +194,7 @@ def test_a_killed_run_continues_from_its_last_checkpoint(
     resumed = encoder_finetuning.finetune(names, HELD_OUT, no_dropout, CONFIG, ADAPTATION, tmp_path / "killed")
     assert first_steps == [6]
     assert resumed.steps == whole.steps
-    one, other = (Encoder.adapted(CONFIG, r.path).encode(["cardiac tumour", "sick eye"]) for r in (whole, resumed))
+    one, other = (Encoder.finetuned(CONFIG, r.path).encode(["cardiac tumour", "sick eye"]) for r in (whole, resumed))
     np.testing.assert_allclose(one, other, atol=1e-3)
 
 
