@@ -1,4 +1,4 @@
-"""What exists (``ontologies/*.toml``) and which linkers are wanted (``flows/linkers/*.toml``), as typed values.
+"""Declarations of ontologies (``ontologies/*.toml``) and linkers (``flows/linkers/*.toml``) as typed values.
 
 A declaration is data: adding an ontology or a linker is adding one file. Unknown keys are errors, so that a typing
 mistake cannot switch a gate off.
@@ -65,7 +65,7 @@ class NamesKept(Declaration):
 
 
 class ReleaseGates(Declaration):
-    """Bounds that a new release must keep before it can be used; see ``gates.py``."""
+    """Bounds that a new release must keep before it can be used; see :mod:`belink.ontology.gates`."""
 
     max_shrinkage: Share = 0.05  # share of live concepts lost against the release before
     max_rejected: Share = 0.01  # share of clauses (or rows) set aside
@@ -91,7 +91,7 @@ class Columns(Declaration):
 
 
 class SourceConfig(Declaration):
-    """One ontology: where it comes from, what of it is kept, what a release of it must hold."""
+    """One ontology: where it comes from, which parts of it are kept, and what its releases must satisfy."""
 
     name: str
     title: str
@@ -253,7 +253,7 @@ class StorageConfig(Declaration):
 
 
 class LinkerConfig(Declaration):
-    """One linker: which ontologies, which models, what must hold before it is promoted."""
+    """One linker: its ontologies, its models, and the gates for its promotion."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")  # of folders and of the model in MLflow
     title: str
@@ -278,7 +278,7 @@ class LinkerConfig(Declaration):
 
 
 def load_source(name_or_path: str) -> SourceConfig:
-    """The declaration of a shipped ontology by name, or of any TOML by path.
+    """Return the declaration of a shipped ontology by name, or of any TOML by path.
 
     :raises DeclarationError: no such declaration, or one that does not validate.
     """
@@ -287,12 +287,12 @@ def load_source(name_or_path: str) -> SourceConfig:
 
 
 def undeclared_source(name: str, format: Format) -> SourceConfig:
-    """A source for a local file whose ontology has no declaration: everything kept, prefix taken from the name."""
+    """Return a source for a local file without declaration: everything kept, the prefix taken from the name."""
     return SourceConfig(name=name, title=name, format=format, prefixes=(), licence="unknown", redistributable=False)
 
 
 def load_linker(name_or_path: str) -> LinkerConfig:
-    """The declaration of a shipped linker by name, or of any TOML by path.
+    """Return the declaration of a shipped linker by name, or of any TOML by path.
 
     :raises DeclarationError: no such declaration, or one that does not validate.
     """

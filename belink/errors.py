@@ -1,13 +1,13 @@
-"""What a caller can act on. Each message says what was expected, what was found and what to do.
+"""Errors that a caller can act on. Each message says what was expected, what was found and what to do.
 
-Only ``cli.py`` and ``serve.py`` catch :class:`BelinkError`; a programmer's mistake stays a ``ValueError``.
+Only ``cli`` and ``serve`` catch :class:`BelinkError`; a programmer's mistake stays a ``ValueError``.
 """
 
 from collections.abc import Sequence
 
 
 def first_line(error: BaseException, most: int = 200) -> str:
-    """The first line of what ``error`` says, at most ``most`` characters; its class where it says nothing."""
+    """Return the first line of the message of ``error``, at most ``most`` characters; its class where it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:most]
 
 
@@ -24,7 +24,7 @@ class SourceError(BelinkError):
 
 
 class ReleaseError(BelinkError):
-    """A release that is missing, half-made, or in conflict with one that is already there."""
+    """A release that is missing, incomplete, or in conflict with an existing one."""
 
 
 class ModelError(BelinkError):
@@ -44,11 +44,11 @@ class CorpusError(BelinkError):
 
 
 class RegistryError(BelinkError):
-    """The MLflow registry does not hold, or refuses, what was asked of it."""
+    """The MLflow registry does not have, or refuses, what was requested."""
 
 
 class ServerError(BelinkError):
-    """A Prefect server that is not there, or refuses what was asked of it."""
+    """A Prefect server that cannot be reached, or refuses a request."""
 
 
 class GateRefused(BelinkError):

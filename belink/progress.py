@@ -13,7 +13,12 @@ log = logging.getLogger(__name__)
 
 
 def track(items: Iterable[T], *, what: str, total: int | None = None, unit: str = "") -> Iterator[T]:
-    """``items``, each reported once it has been taken; ``total`` where ``items`` has no length."""
+    """Yield ``items`` while reporting progress: a bar on a terminal, a log line every ten seconds elsewhere.
+
+    :param what: the name of the work, as shown.
+    :param total: number of items, where they have no length.
+    :param unit: what is counted, such as ``documents``.
+    """
     from tqdm import tqdm
 
     if total is None and isinstance(items, Sized):
@@ -21,11 +26,11 @@ def track(items: Iterable[T], *, what: str, total: int | None = None, unit: str 
     if sys.stderr.isatty():
         yield from tqdm(items, desc=what, total=total, unit=unit or "it", leave=False)
         return
-    started = said = time.monotonic()
+    started = last_line = time.monotonic()
     for done, item in enumerate(items, 1):
         yield item
         now = time.monotonic()
-        if now - said >= _LINE_EVERY:
-            said = now
+        if now - last_line >= _LINE_EVERY:
+            last_line = now
             of = f" of {total}" if total else ""
             log.info("%s: %d%s %s, %.0f s", what, done, of, unit, now - started)

@@ -47,7 +47,7 @@ class Rejection:
     """A clause, row or record that was set aside rather than read (or read after a repair)."""
 
     line: int | None  # 1-based line of the (decompressed) source; None where the format has no lines
-    text: str  # what stood there, cut to 500 characters
+    text: str  # the clause or row, cut to 500 characters
     reason: str
     repaired: bool = False  # True: the content was kept after a change that loses nothing; not counted as rejected
 
@@ -63,7 +63,7 @@ class Mention:
     sentence: str = ""
     sentence_start: int = 0  # document offset of ``sentence``
     long_form: str = ""  # the mention with the document's own abbreviations spelled out; "" where nothing changes
-    also: tuple[str, ...] = ()  # what the document sets beside it in brackets: "dacarbazine (DTIC)"
+    also: tuple[str, ...] = ()  # another name that the document gives in brackets beside it: "dacarbazine (DTIC)"
     gold: tuple[str, ...] = ()  # acceptable concept ids; () unannotated
     nil: bool = False  # annotated as having no concept
     type: str = ""  # entity type, where the source gives one

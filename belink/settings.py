@@ -1,4 +1,4 @@
-"""Where things are on this machine: the only reader of the environment."""
+"""The folders and addresses of this machine: the only reader of the environment."""
 
 import os
 import re
@@ -52,7 +52,7 @@ class Settings:
 
 
 def load(home: Path | None = None, tracking_uri: str | None = None) -> Settings:
-    """Settings from ``home`` or ``BELINK_HOME`` (``./.belink``) and the rest of the environment. Makes nothing."""
+    """Return settings from ``home`` or ``BELINK_HOME`` (``./.belink``) and the environment. Creates nothing."""
     chosen = Path(home or os.environ.get("BELINK_HOME") or ".belink").expanduser().absolute()
     cache = os.environ.get("BELINK_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "belink"
     data = os.environ.get("BELINK_DATA")
@@ -125,18 +125,18 @@ def _pieces(address: str) -> Iterator[str]:
 
 
 def shipped_ontologies() -> Path:
-    """The folder of the source declarations that come with belink."""
+    """Return the folder of the source declarations that come with belink."""
     return Path(str(resources.files("belink.ontologies")))
 
 
 def shipped_linkers() -> Path:
-    """The folder of the linker declarations that come with belink."""
+    """Return the folder of the linker declarations that come with belink."""
     return Path(str(resources.files("belink.flows"))) / "linkers"
 
 
 @contextmanager
 def environment_restored(*names: str) -> Iterator[None]:
-    """Afterwards the variables ``names`` are what they were: for libraries that set them on the way."""
+    """Restore the environment variables ``names`` afterwards; for libraries that set them."""
     before = {name: os.environ.get(name) for name in names}
     try:
         yield

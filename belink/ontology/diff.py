@@ -1,10 +1,10 @@
-"""Two releases of an ontology → what changed between them.
+"""Two releases of an ontology → the changes between them.
 
-Only live concepts of the ontology's own prefixes count: what a linker may answer with. ``removed`` and ``obsoleted``
-tell where a concept that was live went; ``merged`` are those among them that lead to a live one (replaced_by,
+Only live concepts with the ontology's own prefixes count: those that a linker may answer with. ``removed`` and
+``obsoleted`` are concepts that were live; ``merged`` are the ones among them that lead to a live concept (replaced_by,
 alternative id). Names are compared letter by letter, as pairs of concept and text: ``names_added`` and
-``names_removed`` hold those of concepts that came and went as well, and ``names_moved`` are the removed ones whose text
-is newly a name of another concept.
+``names_removed`` include those of concepts that came and went, and ``names_moved`` are removed ones whose text is
+newly a name of another concept.
 """
 
 from collections.abc import Mapping, Sequence
@@ -60,7 +60,7 @@ CREATE TEMP TABLE names_moved AS
 
 @dataclass(frozen=True, kw_only=True)
 class Diff:
-    """How many of each change, and the first of them; see the module for what is counted."""
+    """The number of each change, and examples; the module says what is counted."""
 
     ontology: str
     old: str  # versions
@@ -78,11 +78,11 @@ class Diff:
     examples: Mapping[str, Sequence[dict[str, Any]]] = field(default_factory=dict)  # by change, in alphabetical order
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as JSON writes it."""
+        """Return the diff as JSON writes it."""
         return {**asdict(self), "live": list(self.live)}
 
     def markdown(self) -> str:
-        """Return a table of the counts, then a table of the examples of each change."""
+        """Return a Markdown table of the counts, then the examples of each change."""
         counts = [(change.replace("_", " "), f"{getattr(self, change):,}") for change in CHANGES]
         counts.append(("live concepts", f"{self.live[0]:,} → {self.live[1]:,}"))
         parts = [
@@ -100,8 +100,9 @@ class Diff:
 
 
 def diff(old: Path, new: Path, *, examples: int = 20) -> Diff:
-    """What changed from the release at ``old`` to the one at ``new``.
+    """Return the changes from the release at ``old`` to the one at ``new``.
 
+    :param examples: how many of each change to list.
     :raises ReleaseError: one of them is no release, or they are of two ontologies.
     """
     before, after = (_manifest(folder) for folder in (old, new))

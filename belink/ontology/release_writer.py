@@ -1,7 +1,7 @@
-"""Rows → one fresh DuckDB file: the tables of a release, filled in columnar batches.
+"""Rows → one new DuckDB file: the tables of a release, filled in columnar batches.
 
-``SCHEMA`` is the only place where the tables are written down. Rows reach DuckDB as Arrow columns or as bound
-parameters, never inside a statement. Rows keep their order of arrival.
+``SCHEMA`` is the only definition of the tables. Rows reach DuckDB as Arrow columns or as bound parameters, never as
+part of a statement. Rows keep their order of arrival.
 """
 
 import shutil
@@ -20,17 +20,17 @@ from belink.records import Concept, Name, Rejection
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BATCH = 20_000  # concepts (with all their rows) that are gathered before they are handed to DuckDB
+BATCH = 20_000  # rows collected before they are handed to DuckDB
 REJECTED_TEXT = 500  # characters kept of what was set aside
 
 SCHEMA: dict[str, dict[str, str]] = {
     "concept": {
         "id": "VARCHAR NOT NULL",
-        "prefix": "VARCHAR NOT NULL",  # what stands before the first colon; "" where there is none
+        "prefix": "VARCHAR NOT NULL",  # the id up to its first colon; "" for an id without colon
         "label": "VARCHAR",  # NULL where the concept has none
         "definition": "VARCHAR NOT NULL",
         "obsolete": "BOOLEAN NOT NULL",
-        "own": "BOOLEAN NOT NULL",  # the prefix is one of the declaration's (every one, where it declares none)
+        "own": "BOOLEAN NOT NULL",  # the prefix is one of the declaration's; always true where it declares none
     },
     "name": {
         "concept_id": "VARCHAR NOT NULL",
@@ -65,7 +65,7 @@ _BOOLEAN = ("obsolete", "own", "repaired")
 
 
 def configuration(spill: Path = SPILL, memory: str = "3GiB") -> dict[str, Any]:
-    """Settings of every connection: bounded memory, no extension fetched, no Python variable read as a table."""
+    """Return the settings of every connection: bounded memory, no extensions, no Python variables as tables."""
     return {
         "memory_limit": memory,
         "temp_directory": str(spill),
@@ -76,7 +76,7 @@ def configuration(spill: Path = SPILL, memory: str = "3GiB") -> dict[str, Any]:
 
 @contextmanager
 def _plain_errors(path: Path) -> Iterator[None]:
-    """DuckDB's complaints about disk, memory and input as errors that a user can act on; a wrong statement stays."""
+    """Turn DuckDB's errors about disk, memory and input into errors that a user can act on; wrong statements stay."""
     import duckdb
 
     try:
@@ -108,11 +108,11 @@ def _array(column: str, values: Sequence[Any]) -> "pa.Array":
 
 
 class ReleaseWriter:
-    """A fresh release file being filled; used by one thread.
+    """A new release file while it is filled; used by one thread.
 
-    A reader calls :meth:`concepts` with everything it reads (streaming), or :meth:`insert` with columns, or
-    :meth:`sql` where DuckDB itself reads the source, and :meth:`reject` for what it sets aside. It sets
-    :attr:`version` where the source names one.
+    A reader calls :meth:`concepts` with everything it reads (streaming), or :meth:`insert` with columns, or :meth:`sql`
+    where DuckDB itself reads the source, and :meth:`reject` for what it sets aside. It sets :attr:`version` where the
+    source names one.
     """
 
     def __init__(self, path: Path, source: SourceConfig, version_hint: str | None = None, memory: str = "3GiB") -> None:
@@ -156,7 +156,7 @@ class ReleaseWriter:
     def insert(self, table: str, columns: "Mapping[str, Sequence[Any]] | pa.Table") -> None:
         """Add columns of equal length to ``table``; for readers that have columns rather than concepts.
 
-        Every column of the table must be there, see :data:`SCHEMA`; the declaration's filters are not applied.
+        Every column of the table must be given, see :data:`SCHEMA`; the declaration's filters are not applied.
         """
         import pyarrow as pa
 
@@ -169,7 +169,7 @@ class ReleaseWriter:
     def sql(self, statement: str, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Run a statement over the tables of the release and return its rows; values go into ``parameters``.
 
-        What was added before is visible to it. Meant for readers that let DuckDB read (``read_csv``, temporary tables).
+        Rows added before are visible to it. Meant for readers that let DuckDB read (``read_csv``, temporary tables).
         """
         self.flush()
         with _plain_errors(self.path):
@@ -185,9 +185,9 @@ class ReleaseWriter:
         return int(self.sql(f"DELETE {repeated}")[0][0])
 
     def keep_branches(self, roots: Sequence[str]) -> None:
-        """Keep only ``roots`` and what lies below them, and obsolete concepts that point into that.
+        """Keep only ``roots`` and the concepts below them, and obsolete concepts that point to those.
 
-        :raises SourceError: a root is not there.
+        :raises SourceError: a root is not in the source.
         """
         there = {row[0] for row in self.sql("SELECT id FROM concept WHERE list_contains($roots, id)", {"roots": roots})}
         if missing := sorted(set(roots) - there):
@@ -218,7 +218,7 @@ class ReleaseWriter:
         self.sql("DROP TABLE kept")
 
     def counts(self) -> dict[str, Any]:
-        """concepts, own, obsolete, names, rejected, repaired, rows (of all tables), by_prefix."""
+        """Return concepts, own, obsolete, names, rejected, repaired, rows (of all tables), by_prefix."""
         numbers = self.sql(
             """
             SELECT count(*), count(*) FILTER (own), count(*) FILTER (obsolete), (SELECT count(*) FROM name),
@@ -236,11 +236,11 @@ class ReleaseWriter:
         return counts
 
     def is_own(self, prefix: str) -> bool:
-        """Whether concepts of this prefix belong to the ontology itself."""
+        """Return whether concepts of this prefix belong to the ontology itself."""
         return not self.source.prefixes or prefix in self.source.prefixes
 
     def keeps(self, name: Name) -> bool:
-        """Whether the declaration keeps this name; a name that does not say its language, source or type is kept."""
+        """Return whether the declaration keeps this name; without a language, source or type it passes that filter."""
         kept = self.source.names
         return (
             name.scope in kept.scopes
@@ -250,7 +250,7 @@ class ReleaseWriter:
         )
 
     def flush(self) -> None:
-        """Hand the gathered rows to DuckDB."""
+        """Hand the collected rows to DuckDB."""
         import pyarrow as pa
 
         for table, rows in self._rows.items():

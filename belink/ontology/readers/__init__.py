@@ -1,5 +1,6 @@
-"""A file in, the rows of a release out; one module a format.
+"""A file in, the rows of a release out; one module for each format.
 
-``tabular`` is the shortest to read first. ``files`` and ``archive`` say what a file is and unpack it; ``delimited`` and
-``columns`` are what several readers share.
+Read ``tabular`` first, the shortest. ``files`` recognises formats and ``archive`` unpacks; ``delimited`` (sound lines)
+and ``columns`` (rows collected as columns) serve several readers. ``sssom`` adds mappings to the concepts of the
+others.
 """

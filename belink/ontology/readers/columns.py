@@ -1,6 +1,6 @@
-"""Columns of many tables, gathered by a reader and handed to a release from a thread of their own.
+"""Columns of many tables, collected by a reader and handed to a release from a thread of their own.
 
-For readers whose parsing takes the time: an object, or even a tuple, for each row would take longer than the parsing.
+For readers whose time goes into parsing: an object, or even a tuple, for each row would take longer than the parsing.
 """
 
 import gc
@@ -15,10 +15,10 @@ _WORDS = {"BOOLEAN": "bool", "BIGINT": "int64", "VARCHAR": "string"}  # DuckDB â
 
 
 class Columns:
-    """The tables of a release being gathered; used by one thread, which leaves the release alone meanwhile.
+    """The tables of a release while they are collected; used by one thread, which leaves the release alone meanwhile.
 
-    ``of[table][column]`` is the list that a row's value is appended to, the same one all the time. Columns in
-    ``constant`` have one value in every row and no list. The declaration's filters are the reader's.
+    ``of[table][column]`` is the list that the value of a row is appended to; it stays the same list. Columns in
+    ``constant`` have one value in every row and no list. Filtering by the declaration is left to the reader.
     """
 
     def __init__(self, into: ReleaseWriter, constant: Mapping[str, Mapping[str, Any]]) -> None:
@@ -50,7 +50,7 @@ class Columns:
                 gc.enable()
 
     def send(self) -> None:
-        """Hand over what was gathered; waits for what was handed over before, so that memory stays bounded."""
+        """Hand over the collected rows, after waiting for the ones handed over before, so that memory stays bounded."""
         self._wait()
         gathered = {
             table: {column: values.copy() for column, values in columns.items()} for table, columns in self.of.items()

@@ -1,9 +1,9 @@
 """Delimited files of any size → files in which every line is sound, so that DuckDB can read them without guessing.
 
-Lines are checked in blocks by NumPy, a few milliseconds a megabyte. A clean plain file is used where it lies; only for
-another one a copy is made, without the lines that are set aside. DuckDB's own reject tables were tried: an excess of
-columns passes unseen unless it is strict, when it is strict one carriage return stops the whole file, and a short line
-takes up to a row a missing column.
+NumPy checks the lines in blocks, in a few milliseconds a megabyte. A clean plain file is used in place; otherwise a
+copy is made without the lines that are set aside. DuckDB's own reject tables do not do: without strict mode too many
+columns pass unnoticed, in strict mode one carriage return stops the whole file, and a short line gives a row for each
+missing column.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,7 +27,7 @@ _NEWLINE, _SPACE, _BOM = 0x0A, 0x20, b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """What every line must look like."""
+    """What every line of a file must look like."""
 
     columns: tuple[str, ...]
     delimiter: str  # one ASCII character
@@ -37,13 +37,13 @@ class Layout:
 
     @property
     def marks(self) -> int:
-        """Delimiters in a line."""
+        """The number of delimiters in a line."""
         return len(self.columns) - (0 if self.trailing else 1)
 
 
 @dataclass
 class Sieve:
-    """One file on its way: what was seen of it so far."""
+    """One file while its lines are checked."""
 
     path: Path
     layout: Layout
@@ -55,7 +55,7 @@ class Sieve:
     out: BinaryIO | None = None  # where clean lines go, once that is another file
 
     def reject(self, line: int, text: bytes | str, reason: str, repaired: bool = False) -> None:
-        """Store a line that was set aside or repaired; raises where nothing but such lines was found."""
+        """Store a line that was set aside or repaired; raise where a thousand such lines came before any sound one."""
         shown = text[:4000].decode("utf-8", "replace") if isinstance(text, bytes) else text
         self.into.reject(Rejection(line=line, text=shown, reason=f"{self.path.name}: {reason}", repaired=repaired))
         self.rejected += not repaired
@@ -63,12 +63,12 @@ class Sieve:
             raise self.hopeless(reason)
 
     def check(self) -> None:
-        """Raise where the file is through and no line of it was kept."""
+        """Raise where the file is read and no line of it was kept."""
         if self.rejected and not self.kept:
             raise self.hopeless(f"{self.rejected} lines set aside")
 
     def hopeless(self, reason: str) -> SourceError:
-        """The error of a file that is not what was expected."""
+        """Return the error for a file that is not what was expected."""
         return SourceError(
             f"{self.path}: expected {len(self.layout.columns)} columns separated by {self.layout.delimiter!r}, "
             f"found no such line ({reason}); is it the right file?"
@@ -76,7 +76,7 @@ class Sieve:
 
 
 def sifted(path: Path, layout: Layout, into: ReleaseWriter, scratch: Path) -> Path:
-    """A plain file that holds exactly the sound lines of ``path``, in their order; ``path`` itself where all are.
+    """Return a plain file with exactly the sound lines of ``path``, in order; ``path`` itself where all are sound.
 
     A line with another number of columns, an empty required column or bytes that are not UTF-8 is stored as a
     rejection. A NUL or carriage return inside a line becomes a space, stored as a repair. Empty lines are skipped.
@@ -100,7 +100,7 @@ def sifted(path: Path, layout: Layout, into: ReleaseWriter, scratch: Path) -> Pa
 
 
 def _blocks(stream: BinaryIO, path: Path) -> Iterator[bytes]:
-    """Whole lines, about BLOCK bytes of them at a time; the last one gets the newline it may lack."""
+    """Yield whole lines, about BLOCK bytes of them at a time; a missing last newline is added."""
     rest = b""
     while chunk := stream.read(BLOCK):
         end = chunk.rfind(b"\n") + 1
@@ -137,18 +137,16 @@ def _copy_start(path: Path, out: BinaryIO, length: int) -> None:
 
 
 def _lines_if_clean(block: bytes, layout: Layout) -> int:
-    """How many lines ``block`` has, if every one of them is sound; else 0. May say 0 of a sound block, never the
-    reverse.
-    """
+    """Return the number of lines of ``block`` where all are sound, otherwise 0; 0 is allowed for a sound block too."""
     if b"\r" in block or b"\0" in block or block.startswith(_BOM) or not _is_utf8(block):
         return 0
     content = np.frombuffer(block, dtype=np.uint8)
     ends = np.flatnonzero(content == _NEWLINE)  # (lines,)
     starts = np.concatenate(([0], ends[:-1] + 1))
-    found = np.flatnonzero(content == ord(layout.delimiter))
-    if len(found) != layout.marks * len(ends) or int((ends - starts).max()) > MAX_LINE:
+    delimiters = np.flatnonzero(content == ord(layout.delimiter))
+    if len(delimiters) != layout.marks * len(ends) or int((ends - starts).max()) > MAX_LINE:
         return 0
-    marks = found.reshape(len(ends), layout.marks)
+    marks = delimiters.reshape(len(ends), layout.marks)
     if layout.marks and ((marks[:, 0] < starts).any() or (marks[:, -1] > ends).any()):
         return 0
     if layout.trailing and (marks[:, -1] + 1 != ends).any():
@@ -187,7 +185,7 @@ def _sound_lines(sieve: Sieve, block: bytes) -> Iterator[bytes]:
 
 
 def text_lines(sieve: Sieve, stream: BinaryIO) -> Iterator[tuple[int, str]]:
-    """Number and text of the lines of ``stream`` that are UTF-8 and not empty; the others are set aside."""
+    """Yield number and text of the lines of ``stream`` that are UTF-8 and not empty; others are set aside."""
     for block in _blocks(stream, sieve.path):
         for number, line in _text_lines(sieve, block):
             yield number, line.decode("utf-8")
@@ -225,7 +223,7 @@ def _fault(cells: list[bytes], layout: Layout, required: Iterable[tuple[str, int
 
 
 def scan(parameter: str, columns: Iterable[str], delimiter: str, skip: int = 0) -> str:
-    """SQL for a FROM clause: a sifted file, every column as text, empty ones NULL.
+    """Return SQL for a FROM clause: a sifted file, every column as text, empty ones NULL.
 
     :param parameter: what the path is bound to, such as ``$path``.
     :param skip: lines at the beginning that are no rows.

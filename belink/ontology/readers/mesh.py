@@ -1,10 +1,10 @@
 """NLM's MeSH XML (desc20xx, supp20xx) → a release, record by record.
 
-A descriptor becomes one concept; the names of its narrower, broader and related MeSH concepts keep that as their scope.
-Parents come from tree numbers, those of a supplementary record from the headings it is mapped to.
+A descriptor becomes one concept; the names of its narrower, broader and related MeSH concepts have that as their scope.
+Parents come from tree numbers; parents of a supplementary record are the headings that it is mapped to.
 
-Rows go to DuckDB as columns from a second thread: a Concept and a Name object for each record and term took longer than
-the parsing.
+Rows go to DuckDB as columns, from a second thread: a Concept and a Name object for each record and term took longer
+than the parsing.
 """
 
 import re
@@ -65,7 +65,7 @@ def _version(files: Iterable[File], into: ReleaseWriter) -> str | None:
 
 
 class _Mesh:
-    """Records on their way into a release."""
+    """The records of all files while they are read into a release."""
 
     def __init__(self, source: SourceConfig, into: ReleaseWriter, columns: Columns) -> None:
         self._source = source
@@ -103,7 +103,7 @@ class _Mesh:
         return True
 
     def write_tree(self) -> None:
-        """The parents of the descriptors: what stands one level higher in the tree."""
+        """Write the parents of the descriptors: the descriptors one level higher in the tree."""
         pairs = dict.fromkeys((ui, self._at.get(number.rpartition(".")[0])) for number, ui in self._at.items())
         for ui, above in pairs:
             if above:

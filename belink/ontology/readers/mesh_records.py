@@ -1,6 +1,6 @@
-"""NLM's MeSH XML → its records, taken apart while the file is parsed.
+"""NLM's MeSH XML → its records, parsed while the file is read.
 
-The DTD is never fetched and a file that declares entities is refused before lxml sees it. Elements as in NLM's
+The DTD is never fetched, and a file that declares entities is refused before lxml sees it. Elements are those of NLM's
 "XML MeSH Data Elements" (https://www.nlm.nih.gov/mesh/xml_data_elements.html).
 """
 
@@ -38,7 +38,7 @@ class File(NamedTuple):
 
 
 def look_into(path: Path) -> File:
-    """What the file is, by its root element; refuses what could make the parser fetch or expand anything."""
+    """Return the kind of file, by its root element; refuse one that could make the parser fetch or expand anything."""
     seen: dict[str, str] = {}
 
     def refuse(name: str, *_: object) -> None:
@@ -71,7 +71,7 @@ def look_into(path: Path) -> File:
 
 
 def records(file: File) -> Iterator[tuple["Record", etree._Element]]:
-    """The records of ``file`` with their elements, which are gone once the next chunk is parsed.
+    """Yield the records of ``file`` with their elements, which are gone once the next chunk is parsed.
 
     ``collect_ids=False`` would make libxml2 load the DTD in spite of ``load_dtd=False``.
     """
@@ -104,7 +104,7 @@ def records(file: File) -> Iterator[tuple["Record", etree._Element]]:
 
 
 def _check(parser: "etree.XMLPullParser", path: Path) -> None:
-    """Raise what feeding only logs: an entity that nothing declares, which would be left out of the text."""
+    """Raise for an entity that nothing declares: feeding only logs it, and the text would lack it."""
     for entry in parser.feed_error_log:
         if entry.type_name.endswith("UNDECLARED_ENTITY"):
             raise SourceError(
@@ -113,7 +113,7 @@ def _check(parser: "etree.XMLPullParser", path: Path) -> None:
 
 
 class Record:
-    """One record, taken apart."""
+    """One record, parsed."""
 
     __slots__ = ("concepts", "headings", "name", "nameless", "note", "preferred", "relations", "trees", "ui", "xrefs")
 
@@ -130,7 +130,7 @@ class Record:
         self.nameless = False  # a term had no String
 
     def scopes(self) -> dict[str, Scope]:
-        """What each MeSH concept of the record is to the preferred one; one without a relation is not listed."""
+        """Return the relation of each MeSH concept of the record to the preferred one; unrelated ones are left out."""
         found: dict[str, Scope] = {self.preferred: "exact"}
         for relation, first, second in self.relations:
             if second == self.preferred:
@@ -141,7 +141,7 @@ class Record:
 
 
 def _record(element: etree._Element, kind: str) -> Record:
-    """The record of a whole element; its parts come in the order of the text, a concept before what it holds."""
+    """Return the record of a complete element; its parts come in document order, a concept before its terms."""
     record = Record(_text(element, f"{kind}UI"), _text(_within(element, f"{kind}Name", 1), "String"))
     for part in element.iter(*_PARTS):
         _PARTS[part.tag](record, part)
@@ -149,9 +149,9 @@ def _record(element: etree._Element, kind: str) -> Record:
 
 
 def _text(element: etree._Element, tag: str, position: int = 0) -> str:
-    """The text of the child ``tag``; ``""`` where there is none.
+    """Return the text of the child ``tag``; ``""`` where there is none.
 
-    :param position: where NLM's DTD puts it; asked first, being five times as fast as a search.
+    :param position: of the child in NLM's DTD, tried first: five times as fast as a search.
     """
     try:
         if (child := element[position]).tag == tag:
@@ -162,7 +162,7 @@ def _text(element: etree._Element, tag: str, position: int = 0) -> str:
 
 
 def _within(element: etree._Element, tag: str, position: int = 0) -> etree._Element:
-    """The child ``tag``; ``element`` itself where there is none."""
+    """Return the child ``tag``; ``element`` itself where there is none."""
     try:
         if (child := element[position]).tag == tag:
             return child
@@ -229,7 +229,7 @@ def _is_of_preferred(record: Record) -> bool:
 
 
 def _xref(number: str) -> str:
-    """A registry number with the prefix that its shape tells; ``""`` where it tells none."""
+    """Return a registry number with the prefix that its shape tells; ``""`` where it tells none."""
     for shape, prefixed in _REGISTRIES:
         if found := shape.fullmatch(number):
             return prefixed.format(found[found.lastindex or 0])

@@ -88,25 +88,25 @@ def _stage_text(path: Path, source: SourceConfig, columns: Columns, into: Releas
 
 
 def _stage_parquet(path: Path, source: SourceConfig, columns: Columns, into: ReleaseWriter, scratch: Path) -> None:
-    found = {
+    types = {
         name: kind for name, kind, *_ in into.sql("DESCRIBE SELECT * FROM read_parquet($path)", {"path": str(path)})
     }
-    if missing := [name for name in _mapped(columns) if name not in found]:
-        raise SourceError(f"{path}: expected the columns {', '.join(missing)}, found {', '.join(found)[:300]}")
+    if missing := [name for name in _mapped(columns) if name not in types]:
+        raise SourceError(f"{path}: expected the columns {', '.join(missing)}, found {', '.join(types)[:300]}")
     at = {name: '"' + name.replace('"', '""') + '"' for name in _mapped(columns)}
-    _stage("read_parquet($path)", at, {name for name in at if found[name].endswith("[]")}, path, columns, into)
+    _stage("read_parquet($path)", at, {name for name in at if types[name].endswith("[]")}, path, columns, into)
 
 
 def _mapped(columns: Columns) -> list[str]:
-    """The names of the file's columns that the declaration uses."""
+    """Return the names of the file's columns that the declaration uses."""
     return [name for key in ("id", "label", "definition", *_LISTS) if (name := getattr(columns, key))]
 
 
 def _stage(rows: str, at: dict[str, str], as_list: set[str], path: Path, columns: Columns, into: ReleaseWriter) -> None:
-    """temp.cell: every row, its cells taken apart.
+    """Fill temp.cell: every row, with its cells split into values.
 
-    :param at: name of a column of the file → how ``rows`` calls it.
-    :param as_list: those of them that hold lists already.
+    :param at: name of a column of the file → its name in ``rows``.
+    :param as_list: the columns that hold lists already.
     """
 
     def single(name: str | None) -> str:
@@ -137,9 +137,9 @@ def _stage(rows: str, at: dict[str, str], as_list: set[str], path: Path, columns
 
 
 def _shape(path: Path, source: SourceConfig, columns: Columns) -> _Shape:
-    """Delimiter and columns, from the declaration and the first row.
+    """Return delimiter and columns, from the declaration and the first row.
 
-    :raises SourceError: the first row has not the declared columns under any delimiter.
+    :raises SourceError: the first row does not have the declared columns under any delimiter.
     """
     with open_source(path) as stream:
         head = stream.read(_HEAD).decode("utf-8-sig", "replace")
@@ -174,7 +174,7 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 
 def _unquoted(path: Path, layout: Layout, header: bool, into: ReleaseWriter, scratch: Path) -> Path:
-    """A copy without quoting: a row a line, tabs between the cells, and a space for a tab or newline inside one."""
+    """Write a copy without quotes: a line for each row, tabs between cells, blanks for tabs and newlines in cells."""
     target = scratch / f"{path.name}.unquoted"
     sieve = Sieve(path, layout, into)
     required = [(name, layout.columns.index(name)) for name in layout.required]
@@ -196,32 +196,34 @@ def _unquoted(path: Path, layout: Layout, header: bool, into: ReleaseWriter, scr
 
 
 def _quoted_rows(sieve: Sieve, lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
-    """The line on which a row begins, and its cells. After a fault reading goes on with the line that follows, so that
-    a stray quote costs one line and not the rest of the file.
+    """Yield the line on which a row begins, and its cells.
+
+    After a fault reading continues with the next line, so that a stray quote costs one line and not the rest of the
+    file.
     """
     again: deque[tuple[int, str]] = deque()
-    taken: list[tuple[int, str]] = []
+    lines_of_row: list[tuple[int, str]] = []
 
     def feed() -> Iterator[str]:
         while item := again.popleft() if again else next(lines, None):
-            taken.append(item)
+            lines_of_row.append(item)
             yield item[1] + "\n"
 
     while True:
         try:
             for cells in csv.reader(feed(), delimiter=sieve.layout.delimiter, strict=True):
-                yield taken[0][0], cells
-                taken.clear()
+                yield lines_of_row[0][0], cells
+                lines_of_row.clear()
             return
         except csv.Error as error:
-            line, text = taken[0]
+            line, text = lines_of_row[0]
             sieve.reject(line, text, f"expected quotes in pairs, found: {error}")
-            again.extendleft(reversed(taken[1:]))
-            taken.clear()
+            again.extendleft(reversed(lines_of_row[1:]))
+            lines_of_row.clear()
 
 
 def _set_aside_ids(into: ReleaseWriter) -> None:
-    """Rows whose id is no CURIE, or whose label is blank, become rejections."""
+    """Turn rows whose id is not a CURIE, or whose label is blank, into rejections."""
     shape = {"shape": _CURIE}
     into.sql(
         f"""
@@ -236,7 +238,7 @@ def _set_aside_ids(into: ReleaseWriter) -> None:
 
 
 def _write(source: SourceConfig, into: ReleaseWriter) -> None:
-    """temp.cell → the tables of the release, in the order in which ids first stand in the file."""
+    """Write temp.cell to the tables of the release, in the order in which ids first occur."""
     into.sql(
         """
         INSERT INTO concept
@@ -277,7 +279,7 @@ def _write(source: SourceConfig, into: ReleaseWriter) -> None:
 
 
 def _keep_branches(source: SourceConfig, into: ReleaseWriter) -> None:
-    """Keep what stands at or below the declared CURIEs and tree numbers."""
+    """Keep the concepts at or below the declared CURIEs and tree numbers."""
     if not source.branches:
         return
     roots = [branch for branch in source.branches if ":" in branch]

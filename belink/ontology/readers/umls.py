@@ -1,9 +1,9 @@
-"""A UMLS Metathesaurus in Rich Release Format → a release, by DuckDB and set-wise: no Python object an atom.
+"""A UMLS Metathesaurus in Rich Release Format → a release, set-wise in DuckDB: no Python object for an atom.
 
-The files are those of the Metathesaurus (MRCONSO and, where present, MRSTY, MRDEF, MRREL, MRCUI, MRRANK, MRSAB,
-release.dat), plain or gzipped, in a folder, a zip or named one by one. Columns as in NLM's UMLS Reference Manual
-(NBK9685, chapter 3). Concept ids are ``UMLS:`` and the CUI. Atoms are kept as listed: one name for each, with its
-vocabulary and term type, also where two vocabularies write the same string.
+Files of the Metathesaurus (MRCONSO and, where present, MRSTY, MRDEF, MRREL, MRCUI, MRRANK, MRSAB, release.dat) may be
+plain or gzipped, in a folder, in a zip, or given one by one. Columns are those of NLM's UMLS Reference Manual (NBK9685,
+chapter 3). A concept id is ``UMLS:`` and the CUI. Each atom is a name with its vocabulary and term type, also where two
+vocabularies have the same string.
 """
 
 import logging
@@ -79,7 +79,7 @@ def read(paths: Sequence[Path], source: SourceConfig, into: ReleaseWriter) -> No
     """Write the Metathesaurus at ``paths`` into a release.
 
     :param paths: a folder, a zip, or the RRF files themselves.
-    :raises SourceError: no MRCONSO, a file that cannot be read, or nothing left after the declaration's filters.
+    :raises SourceError: no MRCONSO, an unreadable file, or nothing left after the declaration's filters.
     :raises DeclarationError: a branch that is neither a semantic type nor a semantic group.
     """
     types = _semantic_types(source)
@@ -106,7 +106,7 @@ def read(paths: Sequence[Path], source: SourceConfig, into: ReleaseWriter) -> No
 
 
 def _semantic_types(source: SourceConfig) -> list[str]:
-    """The TUIs that the declaration's branches name; none where every concept is kept."""
+    """Return the TUIs of the declaration's branches; none where every concept is kept."""
     types: list[str] = []
     for branch in source.branches:
         if branch in _GROUPS:
@@ -126,8 +126,8 @@ def _is_wanted(name: str) -> bool:
 
 
 def _files(paths: Sequence[Path], scratch: Path) -> dict[str, Path]:
-    """Table name (``MRCONSO``) → file; members of a zip are unpacked into ``scratch``."""
-    found: dict[str, Path] = {}
+    """Return table name (``MRCONSO``) → file; members of a zip are unpacked into ``scratch``."""
+    tables: dict[str, Path] = {}
     for path in paths:
         if path.is_dir():
             inside = sorted(inner for inner in path.rglob("*") if inner.is_file() and _is_wanted(inner.name))
@@ -141,18 +141,18 @@ def _files(paths: Sequence[Path], scratch: Path) -> dict[str, Path]:
             )
         for file in inside:
             table = file.name.split(".")[0].upper()
-            known = found.setdefault(table, file)
+            known = tables.setdefault(table, file)
             if known != file.with_suffix("") and known != file:
                 raise SourceError(f"{file}: expected one {table}, found {known} as well; name one release only")
-    return found
+    return tables
 
 
 def _version(paths: Sequence[Path], files: Mapping[str, Path]) -> str | None:
-    """The release's name (2025AB): from release.dat, else the newest that MRSAB mentions, else from the path."""
+    """Return the name of the release (2025AB): from release.dat, else the newest in MRSAB, else from the path."""
     if dat := files.get("RELEASE"):
-        said = re.search(r"^umls\.release\.name\s*=\s*(\S+)", _text(dat), re.MULTILINE)
-        if said and _VERSION.fullmatch(said[1]):
-            return said[1]
+        match = re.search(r"^umls\.release\.name\s*=\s*(\S+)", _text(dat), re.MULTILINE)
+        if match and _VERSION.fullmatch(match[1]):
+            return match[1]
     if sab := files.get("MRSAB"):
         column = _RRF["MRSAB"].split().index("IMETA")
         rows = [line.split("|") for line in _text(sab).splitlines()]
@@ -172,7 +172,7 @@ def _text(path: Path) -> str:
 
 @dataclass(frozen=True)
 class _Load:
-    """One Metathesaurus on its way into a release."""
+    """One Metathesaurus while it is read into a release."""
 
     files: Mapping[str, Path]
     source: SourceConfig
@@ -194,7 +194,7 @@ class _Load:
 
 
 def _stage_types(load: _Load, types: Sequence[str]) -> None:
-    """temp.semantic: the semantic types of every live concept, and whether it is one that the branches name."""
+    """Make temp.semantic: the semantic types of every live concept, and whether the branches name one of them."""
     load.into.sql("CREATE TEMP TABLE semantic (CUI VARCHAR, TUI VARCHAR, chosen BOOLEAN)")
     if load.has("MRSTY"):
         load.run(
@@ -207,14 +207,14 @@ def _stage_types(load: _Load, types: Sequence[str]) -> None:
 
 
 def _stage_atoms(load: _Load) -> None:
-    """temp.atom: the rows of MRCONSO that languages, sources, types and suppression keep, in the order of the file.
+    """Make temp.atom: rows of MRCONSO that languages, sources, types and suppression keep, in the order of the file.
 
-    No join here: one would lose the order. ``preference``, smaller is better: the language's position in the
-    declaration, then TS, STT, ISPREF.
+    It has no join, which would lose the order. ``preference``, smaller is better, is the position of the language in
+    the declaration, then TS, STT, ISPREF.
     """
-    kept = load.source.names
-    wanted = [language.upper() for language in kept.languages]
-    codes = wanted or ["ENG"]  # English names come first where the declaration keeps every language
+    filters = load.source.names
+    languages = [language.upper() for language in filters.languages]
+    codes = languages or ["ENG"]  # English names come first where the declaration keeps every language
     tags = {tag.upper(): code for code, tag in _LANGUAGES.items()}
     load.run(
         """
@@ -230,18 +230,18 @@ def _stage_atoms(load: _Load) -> None:
         """,
         "MRCONSO",
         codes=[tags.get(code, code) for code in codes],
-        every_language=not wanted,
-        suppressed=kept.suppressed,
-        sources=list(kept.sources),
-        types=list(kept.types),
+        every_language=not languages,
+        suppressed=filters.suppressed,
+        sources=list(filters.sources),
+        types=list(filters.types),
     )
 
 
 def _choose_atoms(load: _Load, filtered: bool) -> None:
-    """temp.best: of each concept that the branches keep, the rows of its first and of its preferred atom.
+    """Make temp.best: for each concept of the branches, the rows of its first and of its preferred atom.
 
-    The preferred one: of the declaration's first language, then of the highest MRRANK, then by TS, STT, ISPREF, then
-    the first in the file.
+    The preferred atom is in the declaration's first language, then has the highest MRRANK, then goes by TS, STT,
+    ISPREF, then comes first in the file.
     """
     load.into.sql("CREATE TEMP TABLE ranking (SAB VARCHAR, TTY VARCHAR, rank BIGINT)")
     if load.has("MRRANK"):
@@ -270,7 +270,7 @@ def _choose_atoms(load: _Load, filtered: bool) -> None:
 
 
 def _check_ids(load: _Load) -> None:
-    """Set aside what is no concept identifier, so that it cannot become one."""
+    """Set aside what is not a concept identifier, so that it cannot become one."""
     shape = {"shape": _CUI}
     load.into.sql(
         f"""
@@ -284,7 +284,7 @@ def _check_ids(load: _Load) -> None:
 
 
 def _stage_definitions(load: _Load) -> None:
-    """temp.definition: one a concept, of a kept vocabulary; the one with the lowest attribute identifier."""
+    """Make temp.definition: one for each concept, of a kept vocabulary, with the lowest attribute identifier."""
     load.into.sql("CREATE TEMP TABLE definition (CUI VARCHAR, text VARCHAR)")
     if load.has("MRDEF"):
         load.run(
@@ -334,7 +334,7 @@ def _write_concepts(load: _Load) -> None:
 
 
 def _write_parents(load: _Load) -> None:
-    """MRREL says of CUI1 that CUI2 is its parent (PAR) or its child (CHD); both have to be kept concepts."""
+    """Write the parents: MRREL says that CUI2 is parent (PAR) or child (CHD) of CUI1; both must be kept concepts."""
     if not load.has("MRREL"):
         return
     load.run(
@@ -354,9 +354,9 @@ def _write_parents(load: _Load) -> None:
 
 
 def _write_retired(load: _Load) -> None:
-    """Retired CUIs: merged (SY) into one that stands for them, mapped to several to consider, or deleted.
+    """Write the retired CUIs: merged into one other (SY), mapped to several to consider, or deleted.
 
-    One whose every successor was left out by the declaration's filters is left out as well.
+    A retired CUI whose successors were all left out by the declaration's filters is left out as well.
     """
     if not load.has("MRCUI"):
         return

@@ -1,7 +1,7 @@
 """Clean OBO terms → concepts: through pronto, or frame by frame through fastobo, the parser below pronto.
 
-Both give the same concepts. pronto builds one object a term and clause, which for millions of terms is gigabytes; the
-frames are read a mebibyte at a time.
+Both give the same concepts. pronto builds one object for each term and clause, gigabytes for millions of terms; frames
+are read a mebibyte at a time.
 """
 
 import io
@@ -27,7 +27,7 @@ Synonym = tuple[str, str | None, str | None]  # text, scope as OBO writes it, ty
 
 
 def through_pronto(path: Path, default_namespace: str, stubs: set[str]) -> Iterator[Concept]:
-    """The terms of the clean OBO file at ``path`` in the order of their ids, those in ``stubs`` left out.
+    """Yield the terms of the clean OBO file at ``path`` in the order of their ids, without those in ``stubs``.
 
     :raises Exception: whatever pronto raises for a file that it cannot read.
     """
@@ -63,7 +63,7 @@ def through_pronto(path: Path, default_namespace: str, stubs: set[str]) -> Itera
 def by_frame(
     terms: Iterable[CleanTerm], default_namespace: Callable[[], str], reject: Callable[[Rejection], None]
 ) -> Iterator[Concept]:
-    """``terms`` as concepts, in their order; one that fastobo refuses after all goes to ``reject``."""
+    """Yield ``terms`` as concepts, in their order; a term that fastobo refuses after all goes to ``reject``."""
     for chunk in _chunks(terms):
         try:
             frames = _parse("".join(term.text for term in chunk))
@@ -92,7 +92,7 @@ def _parse(text: str) -> list["fastobo.term.TermFrame"]:
 
 
 def _parse_one(term: CleanTerm, reject: Callable[[Rejection], None]) -> list["fastobo.term.TermFrame"]:
-    """The term without the clauses that fastobo refuses, each of which is set aside."""
+    """Return the term without the clauses that fastobo refuses; each of those is set aside."""
     try:
         return _parse(term.text)
     except SyntaxError:
@@ -113,30 +113,30 @@ def _parse_one(term: CleanTerm, reject: Callable[[Rejection], None]) -> list["fa
 
 
 def _from_frame(frame: "fastobo.term.TermFrame", default_namespace: str) -> Concept:
-    found: dict[str, list[Any]] = {}
+    clauses: dict[str, list[Any]] = {}
     for clause in frame:
         tag = clause.raw_tag()
-        found.setdefault(tag, []).append(_VALUES[tag](clause))
+        clauses.setdefault(tag, []).append(_VALUES[tag](clause))
 
     # Of two synonyms with one text and scope pronto keeps the first, and so does this.
-    distinct = {synonym[:2]: synonym for synonym in reversed(found.get("synonym", ()))}
+    distinct = {synonym[:2]: synonym for synonym in reversed(clauses.get("synonym", ()))}
 
     def first(tag: str) -> Any:
-        return found[tag][0] if tag in found else None
+        return clauses[tag][0] if tag in clauses else None
 
     return _concept(
         id=str(frame.id),
         label=first("name"),
         definition=first("def"),
         synonyms=distinct.values(),
-        obsolete=found.get("is_obsolete", [False])[-1],
-        replaced_by=found.get("replaced_by", ()),
-        consider=found.get("consider", ()),
-        alt_ids=found.get("alt_id", ()),
-        parents=found.get("is_a", ()),
-        relationships=found.get("relationship", ()),
-        xrefs=found.get("xref", ()),
-        subsets=found.get("subset", ()),
+        obsolete=clauses.get("is_obsolete", [False])[-1],
+        replaced_by=clauses.get("replaced_by", ()),
+        consider=clauses.get("consider", ()),
+        alt_ids=clauses.get("alt_id", ()),
+        parents=clauses.get("is_a", ()),
+        relationships=clauses.get("relationship", ()),
+        xrefs=clauses.get("xref", ()),
+        subsets=clauses.get("subset", ()),
         namespace=first("namespace") or default_namespace,
     )
 
@@ -199,7 +199,7 @@ def _concept(
 
 
 def _sorted(values: Collection[T]) -> tuple[T, ...]:
-    """Without repetitions; most are empty or one, so that is told first."""
+    """Return the distinct values in order. Most have none or one, so those are returned at once."""
     return tuple(sorted(set(values))) if len(values) > 1 else tuple(values)  # type: ignore[type-var]
 
 

@@ -1,10 +1,10 @@
-"""OBO text as it is published → clean ``[Term]`` frames that a strict parser reads, and what had to change.
+"""OBO text as it is published → clean ``[Term]`` frames that a strict parser reads, and a record of the changes.
 
-Published OBO breaks its own grammar in ways that lose nothing (a URL with an escaped colon, a synonym without scope, an
-undeclared synonym type, an ``is_a`` to a term of another file). Such a clause is written anew and recorded as repaired;
-one that cannot be understood is set aside with line, text and reason, and the rest is read. Clauses that belink does
-not keep (logical definitions, comments, property values, dates) are left out here, before the parser sees them: that
-is what pays for this pass.
+Published OBO breaks its own grammar in ways that lose nothing: a URL with an escaped colon, a synonym without scope, an
+undeclared synonym type, an ``is_a`` to a term of another file. Such a clause is rewritten and recorded as repaired. A
+clause that cannot be understood is set aside with line, text and reason, and the rest is read. Clauses that a release
+does not hold (logical definitions, comments, property values, dates) are left out before the parser sees them, which
+pays for this pass.
 """
 
 import re
@@ -65,21 +65,21 @@ class CleanTerm(NamedTuple):
 
 
 def survey(stanzas: Iterable[Frame]) -> set[int]:
-    """Hashes of the ids of all terms: what an ``is_a`` may point to, in 8 bytes an id rather than a string."""
-    found = set()
+    """Return hashes of the ids of all terms, which an ``is_a`` may point to: 8 bytes an id rather than a string."""
+    ids = set()
     for frame in stanzas:
         if frame.kind == "Term":
             for clause in frame.clauses:
                 if clause.startswith("id:"):
                     value = clause[3:].strip()
                     fast = _REFERENCE.match(value)
-                    found.add(hash(fast[1] if fast else first_identifier(value)[0]))
+                    ids.add(hash(fast[1] if fast else first_identifier(value)[0]))
                     break
-    return found
+    return ids
 
 
 class Cleaner:
-    """Frames → clean terms, one pass; what was repaired or set aside goes to ``reject``."""
+    """Frames → clean terms, in one pass; repairs and rejections go to ``reject``."""
 
     def __init__(self, ids: set[int], reject: Callable[[Rejection], None]) -> None:
         self._ids = ids
@@ -91,7 +91,7 @@ class Cleaner:
         self.synonym_types: set[str] = set()  # declared, or used and said so
 
     def terms(self, stanzas: Iterable[Frame]) -> Iterator[CleanTerm]:
-        """The terms in the order of the source; other frames give nothing."""
+        """Yield the terms in the order of the source; other frames are skipped."""
         for frame in stanzas:
             if frame.kind == "Term":
                 if term := _Term(self, frame).clean():
@@ -172,7 +172,7 @@ class _Term:
         self._cleaner.set_aside(self._frame.line_of(self._position), self._clause, reason)
 
     def _decoded(self, clause: str) -> str:
-        """``clause``, bytes that are no UTF-8 read as Windows-1252, which is what they nearly always are."""
+        """Return ``clause`` with bytes that are not UTF-8 read as Windows-1252, which they nearly always are."""
         try:
             clause.encode()
         except UnicodeEncodeError:
@@ -211,7 +211,7 @@ class _Term:
             self._repaired("expected an id with a prefix, found none; kept, but no ontology's own")
 
     def _one_identifier(self, tag: str, value: str) -> str | None:
-        """The identifier that the clause names, unescaped; None where it was set aside."""
+        """Return the identifier that the clause names, unescaped; ``None`` where it was set aside."""
         if fast := _REFERENCE.match(value):
             return fast[1]
         raw, written, rest = first_identifier(value)
@@ -265,7 +265,7 @@ class _Term:
             self._add_synonym(quoted(text)[1:-1], "EXACT", "")
 
     def _unquoted(self, value: str) -> str:
-        """An unquoted string up to its modifiers or comment, unescaped."""
+        """Return an unquoted string up to its modifiers or comment, unescaped."""
         end = re.match(r"(?:\\.|[^\\{!])*", value)
         text, rest = (end[0], value[end.end() :]) if end else ("", value)
         if rest.startswith("\\") or (rest.startswith("{") and not _MODIFIERS.match(rest)):
@@ -275,10 +275,10 @@ class _Term:
 
     def _definition(self, tag: str, value: str) -> None:
         text = None
-        if found := _DEFINITION.match(value):
-            text = found[1]
-        elif found := _first_match(_DEFINITION_LOOSE, value):
-            text = _quotes_escaped(found[1])
+        if match := _DEFINITION.match(value):
+            text = match[1]
+        elif match := _first_match(_DEFINITION_LOOSE, value):
+            text = _quotes_escaped(match[1])
             self._repaired("expected one quoted text and a list of xrefs, found otherwise; the text is kept")
         elif not value.startswith('"'):
             text = quoted(value)[1:-1]
@@ -299,17 +299,17 @@ class _Term:
                 self._synonyms[written, scope] = ""
                 self._out.append(f'synonym: "{written}" {scope} []')
             return
-        found = _first_match(_SYNONYM_LOOSE, value)
-        if not found:
+        match = _first_match(_SYNONYM_LOOSE, value)
+        if not match:
             self._rejected("expected a quoted text, a scope and a list of xrefs, found otherwise")
             return
-        words = found[2].split()
+        words = match[2].split()
         scopes = [word.upper() for word in words if word.upper() in SCOPES] or [default]
         types = [word for word in words if word.upper() not in SCOPES]
-        listed = (found[3] or "").startswith("[") and "]" in found[3]
+        listed = (match[3] or "").startswith("[") and "]" in match[3]
         sound = tag == "synonym" and len(types) < 2 and words[:1] == scopes and listed
-        text = _quotes_escaped(found[1])
-        if not sound or text != found[1]:
+        text = _quotes_escaped(match[1])
+        if not sound or text != match[1]:
             self._repaired("expected a quoted text, a scope and a list of xrefs; read by what is there")
         self._add_synonym(text, scopes[0], unescape(" ".join(types)))
 
@@ -343,12 +343,12 @@ class _Term:
     def _obsolete(self, tag: str, value: str) -> None:
         word = value.split()[0]
         if word not in ("true", "false"):
-            meant = {"true": "true", "1": "true", "yes": "true", "false": "false", "0": "false", "no": "false"}
-            if word.lower() not in meant:
+            spellings = {"true": "true", "1": "true", "yes": "true", "false": "false", "0": "false", "no": "false"}
+            if word.lower() not in spellings:
                 self._rejected("expected true or false, found neither")
                 return
             self._repaired("expected true or false, found another spelling")
-            word = meant[word.lower()]
+            word = spellings[word.lower()]
         self._out.append(f"is_obsolete: {word}")
 
 
@@ -374,10 +374,10 @@ def _first_match(patterns: Iterable[re.Pattern[str]], text: str) -> re.Match[str
 
 
 def _quotes_escaped(written: str) -> str:
-    """The inside of a quoted string with those quotation marks escaped that were not."""
+    """Return the content of a quoted string with all quotation marks escaped."""
     return _BARE_QUOTE.sub(lambda m: m[0] if len(m[0]) > 1 else '\\"', written)
 
 
 def _windows_1252(match: re.Match[str]) -> str:
-    """The character that an undecodable byte (kept as a lone surrogate) stands for."""
+    """Return the character that an undecodable byte, kept as a lone surrogate, stands for."""
     return match[0].encode("utf-8", "surrogateescape").decode("cp1252")

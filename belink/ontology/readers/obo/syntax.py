@@ -1,4 +1,4 @@
-"""OBO text in its own terms: stanzas, and strings escaped as the format asks; what OWL and JSON are turned into too.
+"""The syntax of OBO: stanzas, and strings escaped as the format requires. OWL and JSON are converted to it too.
 
 Format: OBO flat file 1.4, https://owlcollab.github.io/oboformat/doc/GO.format.obo-1_4.html
 """
@@ -14,7 +14,7 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "W": " "}
 
 
 class Frame(NamedTuple):
-    """One stanza of OBO text, its clauses as they stand there."""
+    """One stanza of OBO text, with its clauses as written."""
 
     kind: str  # "header", "Term", "Typedef", "Instance", or what stood between the brackets
     line: int | None  # 1-based line of the first clause; None where the source has no lines
@@ -26,7 +26,7 @@ class Frame(NamedTuple):
 
 
 def frames(lines: Iterable[str]) -> Iterator[Frame]:
-    """The stanzas of OBO text; the header first, also where it is empty."""
+    """Yield the stanzas of OBO text; the header first, also where it is empty."""
     kind, start, clauses = "header", 1, list[str]()
     for number, line in enumerate(lines, 1):
         if line.startswith("["):
@@ -41,46 +41,49 @@ def frames(lines: Iterable[str]) -> Iterator[Frame]:
 
 
 def unescape(text: str) -> str:
-    """OBO text with its backslashes resolved."""
+    """Return OBO text with its backslashes resolved."""
     return re.sub(r"\\(.)", lambda m: _ESCAPES.get(m[1], m[1]), text) if "\\" in text else text
 
 
 def identifier(raw: str) -> str:
-    """``raw`` as OBO writes an identifier, so that a parser gives back exactly ``raw`` (white space runs as one)."""
+    """Return ``raw`` as OBO writes an identifier, so that a parser gives back exactly ``raw`` (blanks run together)."""
     if _SAFE_ID.fullmatch(raw):
         return raw
     return re.sub(r"([^\w.\-])", r"\\\1", " ".join(raw.split()))
 
 
 def quoted(raw: str) -> str:
-    """``raw`` as OBO writes a quoted string."""
+    """Return ``raw`` as OBO writes a quoted string."""
     escaped = raw.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
     return f'"{sealed(escaped)}"'
 
 
 def plain(raw: str) -> str:
-    """``raw`` as OBO writes an unquoted string, which is how labels stand there."""
+    """Return ``raw`` as OBO writes an unquoted string, such as a label."""
     escaped = raw.strip().replace("\\", "\\\\").replace("{", "\\{").replace("!", "\\!")
     return escaped.replace("\n", "\\n").replace("\r", "\\r")
 
 
 def sealed(written: str) -> str:
-    """The inside of a quoted string, made safe where it ends in a backslash: fastobo takes that for an escaped mark."""
+    """Return the content of a quoted string, made safe where it ends in a backslash.
+
+    fastobo takes a backslash at the end for an escaped quotation mark.
+    """
     return written + " " if written.endswith("\\\\") else written
 
 
 def unsealed(text: str) -> str:
-    """What a parser gives back for a sealed string, as it was."""
+    """Return what a parser gives for a sealed string as it was before."""
     return text[:-1] if text.endswith("\\ ") else text
 
 
 def synonym(raw: str, scope: str, type: str = "") -> str:
-    """The clause of a synonym; its xrefs are not kept."""
+    """Return the clause of a synonym; its xrefs are not kept."""
     return f"synonym: {quoted(raw)} {scope} {identifier(type) + ' ' if type else ''}[]"
 
 
 def first_identifier(value: str) -> tuple[str, str, str]:
-    """The identifier that ``value`` begins with: unescaped, as written, and what follows it."""
+    """Return the identifier that ``value`` begins with: unescaped, as written, and what follows it."""
     match = re.match(r"(?:\\.|[^\s\\])*", value)
     written = match[0] if match else ""
     return unescape(written), written, value[len(written) :].strip()
