@@ -127,15 +127,15 @@ class EncoderConfig(Declaration):
 
 
 class AdaptationConfig(Declaration):
-    """How the encoder is aligned with the linker's names before they are indexed; 0 steps leave it as it is."""
+    """How the encoder is fine-tuned on the linker's names before they are indexed; 0 steps leave it as it is."""
 
     steps: int = Field(default=0, ge=0)
     batch_size: int = Field(default=256, gt=1)  # pairs of names a step, each of another concept
-    mentions: Share = 0.5  # of the pairs whose one half is an annotated mention, where there are any
+    mentions: Share = 0.5  # of the pairs with an annotated mention as one half, if there are any
     learning_rate: float = Field(default=1e-4, gt=0)
     warmup: Share = 0.1
     temperature: float = Field(default=0.05, gt=0)
-    max_length: Count = 32  # tokens of a name that are looked at while training
+    max_length: Count = 32  # tokens of a name while training
     checkpoint_every: Count = 50  # steps
     seed: Seed = 13
 
@@ -179,9 +179,9 @@ class TrainingConfig(Declaration):
     """How the adapter is made; recorded whole in the manifest and in MLflow."""
 
     questions: int = Field(default=1200, ge=0)  # ontology questions; corpora come on top
-    nil_share: Share = 0.1  # questions whose right concept is taken away
+    nil_share: Share = 0.1  # of questions asked without the right concept
     min_options: int = Field(default=4, ge=1)  # question sizes are drawn between this and reranker.options
-    held_out: Share = 0.1  # share of names (and of corpus documents) never trained on
+    held_out: Share = 0.1  # share of names and of corpus documents that is never trained on
     epochs: float = Field(default=1.0, gt=0)
     batch_size: Count = 8
     accumulation: Count = 1
@@ -190,7 +190,7 @@ class TrainingConfig(Declaration):
     lora_rank: Count = 16
     lora_alpha: Count = 32
     lora_targets: str | tuple[str, ...] = "all-linear"
-    lora_layers: int = Field(default=0, ge=0)  # adapt only the top so many layers; 0: all of them
+    lora_layers: int = Field(default=0, ge=0)  # only the top so many layers get an adapter; 0: all of them
     gradient_checkpointing: bool = False
     checkpoint_every: Count = 50  # optimiser steps
     seed: Seed = 13
@@ -209,11 +209,11 @@ class CorpusConfig(Declaration):
 
 
 class EvaluationConfig(Declaration):
-    """The items that challenger and champion are both measured on."""
+    """The items that challenger and champion are both evaluated on."""
 
-    items: int = Field(default=300, gt=0)  # held-out names drawn from the release (corpora come on top)
-    corpus_items: int = Field(default=1000, gt=0)  # at most so many held-out corpus mentions
-    share: float = Field(default=0.5, gt=0, lt=1)  # of what is held out that examines; the rest calibrates
+    items: int = Field(default=300, gt=0)  # held-out names drawn from the release; corpora come on top
+    corpus_items: int = Field(default=1000, gt=0)  # held-out mentions of a corpus, at most
+    share: float = Field(default=0.5, gt=0, lt=1)  # of what is held out that is evaluated on; the rest calibrates
     index_queries: Count = 1000  # names on which the index's recall against exact search is measured
 
 
@@ -221,12 +221,12 @@ class LinkerGates(Declaration):
     """Bounds for promotion. ``None`` switches a gate off."""
 
     min_accuracy_at_1: Share | None = None
-    max_accuracy_loss: Share | None = 0.02  # below the champion on the same items; paired bootstrap, one-sided 95 %
+    max_accuracy_loss: Share | None = 0.02  # against the champion on the same items; paired bootstrap, one-sided 95 %
     min_recall_at_10: Share | None = None
     min_index_recall_at_10: Share | None = 0.95
     max_latency_ratio: float | None = Field(default=3.0, gt=0)  # seconds a mention against the champion's, same run
     max_ece: Share | None = 0.1
-    reranking_helps: Share | None = 0.0  # re-ranked accuracy may be at most so much below retrieval's
+    reranking_helps: Share | None = 0.0  # accuracy that re-ranking may lose against retrieval's first candidate
     min_mentions: int = Field(default=30, ge=0)  # a gate on fewer is not measured
     require_measured: bool = False  # whether a gate that is not measured keeps the challenger from promotion
 
