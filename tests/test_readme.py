@@ -156,7 +156,7 @@ def test_changelog_has_the_version_of_the_project() -> None:
 def test_experiments_are_numbered_rows_with_date_question_data_effect_and_verdict() -> None:
     rows = [guides.cells(row) for row in re.findall(r"^\| \d+ \| 20.*$", guides.read(GUIDES[-1]), flags=re.M)]
     rows = [row for row in rows if len(row) == 6]
-    assert [int(row[0]) for row in rows] == list(range(1, len(rows) + 1))
+    assert sorted(int(row[0]) for row in rows) == list(range(1, len(rows) + 1))
     assert len(rows) >= 82
     for row in rows:
         assert all(row)
@@ -221,16 +221,16 @@ def test_guides_tell_the_defaults_of_declared_keys(model: type[BaseModel]) -> No
         if not told:
             continue
         assert not field.is_required(), name
+        default = field.get_default(call_default_factory=True)
         literal = re.sub(r" \(.*\)$", "", told).replace("`", "").replace("\\|", "|")
         if literal == "none":
-            assert field.default is None, name
+            assert default is None, name
             continue
         try:
             value = tomllib.loads(f"x = {literal}")["x"]
         except tomllib.TOMLDecodeError:
             continue  # words, such as the name of a model
-        expected = list(field.default) if isinstance(field.default, tuple) else field.default
-        assert value == expected, name
+        assert value == (list(default) if isinstance(default, tuple) else default), name
 
 
 @pytest.mark.parametrize(("guide", "text"), [Found(g, b) for g in GUIDES for b in guides.blocks(g, "toml")])
