@@ -112,42 +112,51 @@ def _automations() -> "list[AutomationCore]":
     """
     from prefect.events.schemas.automations import AutomationCore
 
+    documents = [
+        _crash_without(
+            name="belink: a run without heartbeat has crashed",
+            after="heartbeat",
+            expected="heartbeat",
+            seconds=DEAD_AFTER,
+            message=f"no heartbeat for {DEAD_AFTER} seconds",
+        ),
+        _crash_without(
+            name="belink: a run that was taken and never started has crashed",
+            after="Pending",
+            expected="Running",
+            seconds=NOT_STARTED_AFTER,
+            message=f"taken {NOT_STARTED_AFTER} seconds ago, but never started",
+        ),
+        _start_again(),
+    ]
+    return [AutomationCore.model_validate(document) for document in documents]
+
+
+def _crash_without(*, name: str, after: str, expected: str, seconds: int, message: str) -> dict[str, Any]:
+    """Return an automation: a run with the event ``after``, and not ``expected`` within ``seconds``, has crashed."""
     ended = [f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")]
-    dead = {
-        "name": "belink: a run without heartbeat has crashed",
-        "description": f"No heartbeat for {DEAD_AFTER} seconds",
+    return {
+        "name": name,
+        "description": message,
         "trigger": {
             "type": "event",
             "posture": "Proactive",
             "threshold": 1,
-            "within": DEAD_AFTER,
-            "after": ["prefect.flow-run.heartbeat"],
-            "expect": ["prefect.flow-run.heartbeat", *ended],
+            "within": seconds,
+            "after": [f"prefect.flow-run.{after}"],
+            "expect": [f"prefect.flow-run.{expected}", *ended],
             "match": {"prefect.resource.id": ["prefect.flow-run.*"]},
             "for_each": ["prefect.resource.id"],
         },
-        "actions": [
-            {"type": "change-flow-run-state", "state": "CRASHED", "message": f"no heartbeat for {DEAD_AFTER} seconds"}
-        ],
+        "actions": [{"type": "change-flow-run-state", "state": "CRASHED", "message": message}],
     }
-    not_started = {
-        "name": "belink: a run that was taken and never started has crashed",
-        "description": f"Not running {NOT_STARTED_AFTER} seconds after a worker took it; its deployment takes no other",
-        "trigger": {
-            "type": "event",
-            "posture": "Proactive",
-            "threshold": 1,
-            "within": NOT_STARTED_AFTER,
-            "after": ["prefect.flow-run.Pending"],
-            "expect": ["prefect.flow-run.Running", *ended],
-            "match": {"prefect.resource.id": ["prefect.flow-run.*"]},
-            "for_each": ["prefect.resource.id"],
-        },
-        "actions": [{"type": "change-flow-run-state", "state": "CRASHED", "message": "taken, but never started"}],
-    }
-    asked = "flow_run.parameters['request']"
-    request = f"{{{{ dict({asked}, restarts={asked}.get('restarts', 0) + 1) | tojson }}}}"
-    again = {
+
+
+def _start_again() -> dict[str, Any]:
+    """Return an automation: a refresh or retraining that crashed is asked for again, with one restart more."""
+    parameters = "flow_run.parameters['request']"
+    request = f"{{{{ dict({parameters}, restarts={parameters}.get('restarts', 0) + 1) | tojson }}}}"
+    return {
         "name": "belink: a run that crashed is started again",
         "description": "A refresh or a retraining, with what it was asked for",
         "trigger": {
@@ -173,7 +182,6 @@ def _automations() -> "list[AutomationCore]":
             }
         ],
     }
-    return [AutomationCore.model_validate(each) for each in (dead, not_started, again)]
 
 
 def _automation(client: "SyncPrefectClient", core: "AutomationCore") -> None:

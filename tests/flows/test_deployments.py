@@ -210,7 +210,7 @@ deploy.deploy(Wanted(linkers=["sample"]))
                 if (state := api.read_flow_run(killed.id).state) is not None and state.is_crashed():
                     break
                 time.sleep(0.1)
-            assert state is not None and state.message == "taken, but never started"
+            assert state is not None and state.message == "taken 10 seconds ago, but never started"
             after = taken()
             assert after.state is not None and after.state.is_pending()
     finally:

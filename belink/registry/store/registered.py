@@ -90,10 +90,10 @@ class Store:
 
     def versions(self, linker: str, limit: int = 10_000) -> list[StoredVersion]:
         """Return the newest ``limit`` versions of a linker, newest first."""
-        found = self._client.search_model_versions(
+        versions = self._client.search_model_versions(
             f"name = '{linker}'", max_results=limit, order_by=["version_number DESC"]
         )
-        return [_version(each) for each in found]
+        return [_version(each) for each in versions]
 
     def version(self, linker: str, number: str) -> StoredVersion:
         """Return one version.
@@ -113,8 +113,8 @@ class Store:
 
     def version_of_bundle(self, linker: str, key: str) -> str | None:
         """Return the newest version that holds the bundle ``key``; ``None`` where there is none."""
-        found = self._client.search_model_versions(f"name = '{linker}' AND tags.`{BUNDLE}` = '{key}'")
-        return str(max(int(version.version) for version in found)) if found else None
+        versions = self._client.search_model_versions(f"name = '{linker}' AND tags.`{BUNDLE}` = '{key}'")
+        return str(max(int(version.version) for version in versions)) if versions else None
 
     def address(self, linker: str, number: str) -> str:
         """Return where the files of a version lie: a ``file:`` URI or a path, or an address elsewhere."""

@@ -117,10 +117,10 @@ def ensure_model(client: "MlflowClient", linker: str) -> None:
 
 
 def _experiment(client: "MlflowClient") -> str:
-    found = client.get_experiment_by_name(EXPERIMENT)
-    if found is None:
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
         raise RegistryError(f"expected the experiment {EXPERIMENT} in MLflow, found none; was it deleted meanwhile?")
-    return str(found.experiment_id)
+    return str(experiment.experiment_id)
 
 
 def _here(settings: Settings) -> str:
