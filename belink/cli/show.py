@@ -189,12 +189,12 @@ def status(answer: Answer) -> str:
             linker["champion"] or "none",
             linker["previous"] or "",
             ", ".join(f"{name} {version}" for name, version in linker["releases"].items()),
-            linker["updated"],
+            _minute(linker["updated"]),
         )
         for linker in answer["linkers"]
     ]
     notes = [note for linker in answer["linkers"] for note in _notes(linker)]
-    return "\n".join([head, table(("linker", "# champion", "# previous", "releases", "updated"), rows), *notes])
+    return "\n".join([head, table(("linker", "# champion", "# previous", "releases", "updated, UTC"), rows), *notes])
 
 
 def _notes(linker: Answer) -> list[str]:
@@ -211,11 +211,16 @@ def _notes(linker: Answer) -> list[str]:
         notes.append(f"{name}: the champion's gates {gates} were not measured, on too few mentions")
     if last["outcome"]:
         failed = f" ({', '.join(last['failed_gates'])})" if last["failed_gates"] else ""
-        notes.append(f"{name}: last refresh {last['ended'] or ''} {last['outcome']}{failed}".replace("  ", " "))
+        notes.append(f"{name}: last refresh {_minute(last['ended'])} {last['outcome']}{failed}".replace("  ", " "))
     if linker["restricted"]:
         where = ", stored on a shared server by --share-restricted" if linker["restricted_elsewhere"] else ""
         notes.append(f"{name}: not to be passed on: {', '.join(linker['restricted'])}{where}")
     return notes
+
+
+def _minute(time: str | None) -> str:
+    """Return an ISO 8601 time without seconds and offset; belink writes all of them in UTC."""
+    return (time or "")[:16].replace("T", " ")
 
 
 def deployed(answer: Answer) -> str:
