@@ -115,19 +115,18 @@ def link(
         from belink.corpora.links import output_format, write_links
 
         output_format(output)  # refuses a name before anything is linked
-    opened = open_linker(settings, linker)
+    loaded = open_linker(settings, linker)
     documents = [Document(id="", text=text)] if text is not None else _documents(input_)
     linked = (
         (document, links)
         for batch in _batches(documents)
-        for document, links in opened.link_documents(batch, min_probability=min_probability)
+        for document, links in loaded.link_documents(batch, min_probability=min_probability)
     )
     if output is None:
-        return {"links": [link_json(link) for _, links in linked for link in links], "lineage": opened.lineage}
-    n_documents, n_mentions = write_links(linked, output, opened.lineage)
-    return {
-        "documents": n_documents, "mentions": n_mentions, "output": str(output), "links": [], "lineage": opened.lineage,
-    }  # fmt: skip
+        return {"links": [link_json(link) for _, links in linked for link in links], "lineage": loaded.lineage}
+    n_documents, n_mentions = write_links(linked, output, loaded.lineage)
+    counts = {"documents": n_documents, "mentions": n_mentions}
+    return {**counts, "output": str(output), "links": [], "lineage": loaded.lineage}
 
 
 def _documents(path: Path | None) -> Iterable[Document]:
@@ -178,7 +177,7 @@ def evaluate_corpus(
     """Measure a registered linker on the annotated mentions of ``corpus``."""
     from belink.evaluation import run
 
-    opened = open_linker(settings, linker)
+    loaded = open_linker(settings, linker)
     started = time.perf_counter()
-    measured = run.evaluate_corpus(opened, corpus, settings.data, write=predictions, against=against, report=report)
-    return {**measured, "seconds": round(time.perf_counter() - started, 2)}
+    metrics = run.evaluate_corpus(loaded, corpus, settings.data, write=predictions, against=against, report=report)
+    return {**metrics, "seconds": round(time.perf_counter() - started, 2)}

@@ -216,10 +216,10 @@ def deploy(
 
     if pools != "process" and not image:
         raise click.UsageError(f"give --image: {pools} pools run flows in containers")
-    wanted = Wanted(linkers=linkers, infrastructure=pools, image=image, share_restricted=share_restricted)
+    request = Wanted(linkers=linkers, infrastructure=pools, image=image, share_restricted=share_restricted)
     if print_:
-        click.echo(prefect_yaml(wanted), nl=False)
+        click.echo(prefect_yaml(request), nl=False)
         return
     from belink.flows.deploy import deploy as run
 
-    show_answer(run(wanted), json_, show.deployed)
+    show_answer(run(request), json_, show.deployed)

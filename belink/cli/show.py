@@ -204,8 +204,8 @@ def _notes(linker: Answer) -> list[str]:
     if linker["built_from"]:
         notes.append(f"{name}: " + ", ".join(f"{part} {key}" for part, key in linker["built_from"].items()))
     if linker["newer"]:
-        there = ", ".join(f"{ontology} {version}" for ontology, version in linker["newer"].items())
-        notes.append(f"{name}: newer releases here: {there}; belink refresh {name} takes them")
+        versions = ", ".join(f"{ontology} {version}" for ontology, version in linker["newer"].items())
+        notes.append(f"{name}: newer releases here: {versions}; belink refresh {name} takes them")
     if linker.get("unmeasured_gates"):
         gates = ", ".join(linker["unmeasured_gates"])
         notes.append(f"{name}: the champion's gates {gates} were not measured, on too few mentions")
@@ -241,7 +241,7 @@ def model_pulled(answer: Answer) -> str:
 def cleaned(answer: Answer) -> str:
     if not answer["remove"]:
         return "nothing to remove"
-    rows = [(each["what"], each["path"], _mib(each["bytes"]), each["why"]) for each in answer["remove"]]
+    rows = [(item["what"], item["path"], _mib(item["bytes"]), item["why"]) for item in answer["remove"]]
     verb = "removed" if answer["done"] else "would be removed; --yes does it"
     kept = f"; left alone: {', '.join(answer['busy'])} (a refresh is running)" if answer["busy"] else ""
     return table(("what", "which", "# MiB", "why"), rows) + f"\n{_mib(answer['freed'])} MiB {verb}{kept}"

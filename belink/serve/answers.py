@@ -63,14 +63,14 @@ def _refuse_large(read: Sequence[RawDocument]) -> None:
         )
 
 
-def _document(given: Marked) -> Document:
-    """Return ``given`` with the sentence of each mention, which the model is shown."""
-    sentences = tuple(split(given.text))
+def _document(item: Marked) -> Document:
+    """Return ``item`` with the sentence of each mention, which the model is shown."""
+    sentences = tuple(split(item.text))
     starts = [start for start, _ in sentences]
     mentions = tuple(
-        make_mention(given.id, given.text, span.start, span.end, sentences, starts) for span in given.mentions or ()
+        make_mention(item.id, item.text, span.start, span.end, sentences, starts) for span in item.mentions or ()
     )
-    return Document(id=given.id, text=given.text, sentences=sentences, mentions=mentions)
+    return Document(id=item.id, text=item.text, sentences=sentences, mentions=mentions)
 
 
 def answer(
@@ -83,9 +83,9 @@ def answer(
         nodes = [
             bioc_writer.document_node(document, {link.mention: link for link in links}) for document, links in linked
         ]
-        given = body.model_extra or {}
-        source, date, key = (str(given.get(name) or "") for name in ("source", "date", "key"))
-        infons = {**{name: str(value) for name, value in dict(given.get("infons") or {}).items()}, **lineage}
+        extra = body.model_extra or {}
+        source, date, key = (str(extra.get(name) or "") for name in ("source", "date", "key"))
+        infons = {**{name: str(value) for name, value in dict(extra.get("infons") or {}).items()}, **lineage}
         return LinkedCollection(source=source or "belink", date=date, key=key, infons=infons, documents=nodes)
     documents = [
         LinkedDocument(id=document.id, links=[linked_mention(link, body.candidates) for link in links])

@@ -162,10 +162,10 @@ def _require_json(request: Request) -> None:
 
     Browsers send other types for any page without asking this service first, so none of them is read.
     """
-    given = request.headers.get("content-type", "")
-    essence = given.partition(";")[0].strip().lower()
+    content_type = request.headers.get("content-type", "")
+    essence = content_type.partition(";")[0].strip().lower()
     if essence != "application/json" and not (essence.startswith("application/") and essence.endswith("+json")):
-        raise HTTPException(415, f"expected Content-Type: application/json, found {given[:100] or 'none'}")
+        raise HTTPException(415, f"expected Content-Type: application/json, found {content_type[:100] or 'none'}")
 
 
 def _concepts(app: FastAPI, service: Service) -> None:

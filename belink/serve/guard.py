@@ -139,8 +139,8 @@ class Guard:
         """Return whether the caller may know everything: there is no token, or the caller has it."""
         if self._token is None:
             return True
-        given = dict(scope["headers"]).get(b"authorization", b"")
-        return hmac.compare_digest(given, b"Bearer " + self._token.encode())
+        authorization = dict(scope["headers"]).get(b"authorization", b"")
+        return hmac.compare_digest(authorization, b"Bearer " + self._token.encode())
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
         """Return the whole body; ``None`` as soon as it proves too large."""

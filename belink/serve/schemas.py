@@ -138,12 +138,12 @@ class BiocCollection(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _can_be_written(cls, given: Any) -> Any:
+    def _can_be_written(cls, body: Any) -> Any:
         try:
-            _writable(json.dumps(given, ensure_ascii=False))
+            _writable(json.dumps(body, ensure_ascii=False))
         except (TypeError, RecursionError) as error:
             raise ValueError("expected a JSON object of moderate depth") from error
-        return given
+        return body
 
 
 class Option(BaseModel):
@@ -171,7 +171,7 @@ class LinkedMention(BaseModel):
     label: str | None
     ontology: str | None
     release: str | None
-    probability: Probability = Field(description="Of the answer given, so of NIL where id is null.")
+    probability: Probability = Field(description="Of this answer: of NIL where id is null.")
     nil_probability: Probability
     decided_by: str
     candidates: list[Option]
