@@ -26,7 +26,7 @@ class Connection(H11Protocol):
     _late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a place; where all are taken, that of the connection that has waited longest."""
+        """Take a place; where all are taken, that of the idle connection whose time ends first."""
         super().connection_made(transport)
         self._expect_headers()
         if len(self.connections) > most_connections():
