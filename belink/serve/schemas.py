@@ -16,6 +16,9 @@ LONGEST_MENTION = 1_000  # characters; every mention is a copy of its text
 LONGEST_TEXT = 4 << 20  # characters that the passages of a request may make: offsets ask for blanks between them
 
 
+DEEPEST = 50  # levels of lists and objects in BioC; what walks through them uses a call a level
+
+
 class TooLarge(Exception):
     """A request asks for more than one answer should hold."""
 
@@ -30,6 +33,14 @@ def _writable(text: str) -> str:
     except UnicodeEncodeError as error:
         raise ValueError("expected Unicode text, found a lone surrogate") from error
     return text
+
+
+def _is_deeper(node: Any, levels: int) -> bool:
+    """Return whether ``node`` has more than ``levels`` levels of lists and objects."""
+    if not isinstance(node, list | dict):
+        return False
+    inner = node.values() if isinstance(node, dict) else node
+    return levels == 0 or any(_is_deeper(value, levels - 1) for value in inner)
 
 
 Written = Annotated[str, AfterValidator(_writable)]
@@ -139,10 +150,10 @@ class BiocCollection(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _can_be_written(cls, body: Any) -> Any:
-        try:
-            _writable(json.dumps(body, ensure_ascii=False))
-        except (TypeError, RecursionError) as error:
-            raise ValueError("expected a JSON object of moderate depth") from error
+        # The answer holds whatever keys came with a document, so all of it must be writable.
+        if _is_deeper(body, DEEPEST):
+            raise ValueError(f"expected at most {DEEPEST} levels of lists and objects, found more")
+        _writable(json.dumps(body, ensure_ascii=False, default=str))
         return body
 
 
