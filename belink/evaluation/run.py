@@ -1,7 +1,9 @@
 """Let a loaded linker answer items whose gold is known: the predictions and timings that ``evaluate`` measures."""
 
+import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,13 @@ from belink.evaluation.predictions import (
     write_predictions,
 )
 from belink.linker.linker import Linker
-from belink.ontology.gold_ids import migrate_gold, successors
-from belink.records import Candidate, Link, Mention
+from belink.ontology.gold_ids import migrate_gold, successors, unknown_ids
+from belink.records import Candidate, Document, Link, Mention
 from belink.text.normalise import normalise
 from belink.training import splits
 from belink.training.splits import EvaluationItem
 
+log = logging.getLogger(__name__)
 _TURN = 32  # items that one linker answers before the next one has its turn
 
 
@@ -88,7 +91,9 @@ def evaluate_corpus(
 ) -> dict[str, Any]:
     """Return the figures of ``linker`` on every annotated mention of ``corpus``; see :mod:`belink.evaluation.metrics`.
 
-    A gold id that the linker's releases have replaced counts as its successors. An unknown id stays, and is missed.
+    A gold id that the linker's releases have replaced counts as its successors. An unknown id stays, and is missed;
+    ``unknown_gold`` counts those and names some. Mentions of an entity type of which no release knows a single id
+    (genes, for a linker of diseases) are left out; ``left_out`` counts them by type.
 
     :param data: the folder of the linker's own corpora, for the strata of what it has seen in training.
     :param write: the file that the predictions are written to.
@@ -96,7 +101,16 @@ def evaluate_corpus(
     :param report: the file that an HTML report is written to.
     """
     folders = sorted((linker.path / "releases").iterdir())
-    items = _corpus_items(linker, corpus, folders)
+    documents = list(files.read_corpus(corpus, default_prefix=_default_prefix(linker)))
+    unknown = unknown_ids(documents, folders)
+    left_out = _foreign_types(documents, unknown)
+    items = _corpus_items(linker, documents, folders, corpus.name, left_out)
+    n_unknown, n_gold = _count_unknown(items, unknown)
+    if n_unknown * 2 > n_gold:
+        log.warning(
+            "%s: %d of %d gold ids are in none of the linker's releases, such as %s; are they of this ontology?",
+            corpus, n_unknown, n_gold, ", ".join(sorted(unknown)[:3]),
+        )  # fmt: skip
     _warm_up(linker)
     links, candidates, seconds = link_items(linker, items)
     predictions = predictions_from_links(links, candidates, _seen(linker, folders, data))
@@ -104,6 +118,8 @@ def evaluate_corpus(
     if write is not None:
         write_predictions(predictions, write)
     answer, comparison = as_json(evaluation), None
+    answer["unknown_gold"] = {"ids": n_unknown, "of": n_gold, "examples": sorted(unknown)[:10]}
+    answer["left_out"] = dict(left_out)
     if against is not None:
         comparison = paired_bootstrap(predictions, read_predictions(against))
         answer["comparison"] = asdict(comparison)
@@ -116,14 +132,33 @@ def evaluate_corpus(
     return answer
 
 
-def _corpus_items(linker: Linker, corpus: Path, folders: Sequence[Path]) -> list[EvaluationItem]:
-    """Return the annotated mentions of ``corpus``, their gold ids migrated to the linker's releases."""
-    documents = list(files.read_corpus(corpus, default_prefix=_default_prefix(linker)))
+def _foreign_types(documents: Iterable[Document], unknown: Container[str]) -> Counter[str]:
+    """Return the entity types with ids of which no release knows any, with their mentions; none where that is all."""
+    n_mentions, known_types = Counter[str](), set[str]()
+    for mention in (mention for document in documents for mention in document.mentions if mention.gold):
+        n_mentions[mention.type] += 1
+        if not all(identifier in unknown for identifier in mention.gold):
+            known_types.add(mention.type)
+    return Counter({kind: n for kind, n in n_mentions.items() if known_types and kind and kind not in known_types})
+
+
+def _count_unknown(items: Iterable[EvaluationItem], unknown: Container[str]) -> tuple[int, int]:
+    """Return how many gold ids of ``items`` are unknown, and how many there are."""
+    gold = [identifier for item in items for identifier in item.mention.gold]
+    return sum(identifier in unknown for identifier in gold), len(gold)
+
+
+def _corpus_items(
+    linker: Linker, documents: Sequence[Document], folders: Sequence[Path], source: str, left_out: Container[str]
+) -> list[EvaluationItem]:
+    """Return the annotated mentions of ``documents``, their gold ids migrated to the linker's releases."""
     moved = {old: new for old, new in successors(documents, folders).items() if new}
     items = []
     for document in map(linker.prepare, (d for d in documents if d.mentions)):
         mentions, _ = migrate_gold(document.mentions, moved)
-        items += [EvaluationItem(mention=m, source=corpus.name) for m in mentions if m.gold or m.nil]
+        items += [
+            EvaluationItem(mention=m, source=source) for m in mentions if (m.gold or m.nil) and m.type not in left_out
+        ]
     return items
 
 

@@ -19,6 +19,7 @@ _LOCANT_PREFIX = re.compile(r"^(([\d,]+|d|l|dl|n|o|s) )+(?=[a-z]{5})")
 _CHARGE = re.compile(r"(?<=[a-z])\d?\+$")
 _PLURAL = re.compile(r"(?<=[a-z]{3})(?<![siu])s$")
 _SINGULAR = re.compile(r"(?<=[a-rt-z])$")
+_MAX_LENGTH = 200  # characters of a name that has variants; the time of the patterns grows with its square
 _MIN_LENGTH = 4  # characters of a variant: "na phosphate" is not "na", nor "co2+" "co"
 _MIN_LENGTH_OF_PLURAL = 3  # characters of a name that may have a plural or a class noun
 _BRACKET = re.compile(r"(?<=\w)\((\w{1,2})\)")
@@ -74,6 +75,8 @@ def name_variants(name: str) -> tuple[str, ...]:
     the element of an ion ("nadp+"); the racemate of an enantiomer ("d cycloserine"); the name without positions ("7,8
     dihydrofolate").
     """
+    if len(name) > _MAX_LENGTH:
+        return ()
     base = _SALT.sub("", name)
     numbers = (to_singular(name), _SINGULAR.sub("s", name)) if len(name) > _MIN_LENGTH else ()
     variants = (
@@ -94,6 +97,8 @@ def class_variants(name: str) -> tuple[str, ...]:
     The compounds of a salt ("benzalkonium chloride"), the disease or disorder behind harm ("renal damage", "speech
     impairment"), the other words for a tumor or a malformation ("liver tumors", "liver neoplasms").
     """
+    if len(name) > _MAX_LENGTH:
+        return ()
     base = _SALT.sub("", name)
     salts = (_SINGULAR.sub("s", base), f"{base} compounds") if base != name and len(base) >= _MIN_LENGTH else ()
     stem, _, last = name.rpartition(" ")
