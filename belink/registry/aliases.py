@@ -6,7 +6,7 @@ One registered model a linker, one version a bundle, and three aliases: ``champi
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +36,8 @@ _OUTCOME, _FAILED, _UNMEASURED, _PROMOTED, _RELEASE = (
     "belink.promoted",
     "belink.release.",
 )
+
+_VersionTags = Callable[[str, str], Mapping[str, str]]  # linker, version → its tags
 
 
 def register(settings: Settings, folder: Path, record: RunRecord) -> str:
@@ -267,21 +269,32 @@ def status(settings: Settings) -> dict[str, Any]:
     Each linker has its champion, since when and of what, newer releases that lie here, ontologies that are not to be
     passed on, and how the last refresh ended.
     """
-    shown = []
-    if may_hold_anything(settings):
-        store = Store(settings)
-        with one_line(f"{without_password(settings.tracking_uri)}: the registry cannot be read"):
-            shown = [_shown(store, linker) for linker in store.linkers()]
     return {
         "home": str(settings.home),
         "tracking_uri": without_password(settings.tracking_uri),
-        "linkers": shown,
+        "linkers": _status_of_linkers(settings) if may_hold_anything(settings) else [],
     }
 
 
-def _shown(store: Store, linker: StoredLinker) -> dict[str, Any]:
-    settings, known = store.settings, linker.aliases
-    tags = store.version(linker.name, known[CHAMPION]).tags if CHAMPION in known else {}
+def _status_of_linkers(settings: Settings) -> list[dict[str, Any]]:
+    with _database(settings) as file:
+        if file is not None:
+            linkers = [
+                StoredLinker(name=name, aliases=file.aliases(name), tags=file.linker_tags(name))
+                for name in file.linkers(KIND)
+            ]
+            return [_shown(settings, linker, file.version_tags) for linker in linkers]
+    store = Store(settings)
+    with one_line(f"{without_password(settings.tracking_uri)}: the registry cannot be read"):
+        return [
+            _shown(settings, linker, lambda name, number: store.version(name, number).tags)
+            for linker in store.linkers()
+        ]
+
+
+def _shown(settings: Settings, linker: StoredLinker, version_tags: _VersionTags) -> dict[str, Any]:
+    known = linker.aliases
+    tags = version_tags(linker.name, known[CHAMPION]) if CHAMPION in known else {}
     used = {name.removeprefix(_RELEASE): version for name, version in sorted(tags.items()) if name.startswith(_RELEASE)}
     latest = {name: releases.latest(settings, name) for name in used}
     restricted = [name for name in tags.get(_RESTRICTED, "").split(", ") if name]
@@ -299,17 +312,17 @@ def _shown(store: Store, linker: StoredLinker) -> dict[str, Any]:
         "restricted": restricted,
         "restricted_elsewhere": bool(restricted) and _is_elsewhere(settings.tracking_uri),
         "updated": tags.get(_PROMOTED),
-        "last_refresh": _last_refresh(store, linker),
+        "last_refresh": _last_refresh(linker, version_tags),
     }
 
 
-def _last_refresh(store: Store, linker: StoredLinker) -> dict[str, Any]:
+def _last_refresh(linker: StoredLinker, version_tags: _VersionTags) -> dict[str, Any]:
     """Return how the last refresh ended, and when; by the version judged last, if no refresh has written it down."""
     if noted := linker.tags.get(_LAST):
         last: dict[str, Any] = json.loads(noted)
         return last
     challenger = linker.aliases.get(CHALLENGER)
-    tags = store.version(linker.name, challenger).tags if challenger is not None else {}
+    tags = version_tags(linker.name, challenger) if challenger is not None else {}
     failed = [name for name in tags.get(_FAILED, "").split(", ") if name]
     return {"ended": None, "outcome": tags.get(_OUTCOME), "version": challenger, "failed_gates": failed}
 

@@ -1,8 +1,9 @@
 """Read-only answers from a home's own MLflow database, without importing MLflow.
 
-Linking asks the registry one question: which folder does ``sample@champion`` stand for? MLflow's client takes two
-seconds of CPU to be imported for it, the database five milliseconds. Every other store (a server, PostgreSQL), and a
-SQLite file whose schema is not the one below, is asked through MLflow (``aliases``).
+Linking asks the registry one question: which folder does ``sample@champion`` stand for? ``belink status`` asks for tags
+as well. MLflow's client takes two seconds of CPU to be imported for that, the database five milliseconds. Every other
+store (a server, PostgreSQL), and a SQLite file whose schema is not the one below, is asked through MLflow
+(``aliases``).
 """
 
 import sqlite3
@@ -18,7 +19,7 @@ _DELETED = "Deleted_Internal"  # the stage by which MLflow hides a deleted versi
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The file of a SQLite store; ``None`` for any other store."""
+    """Return the file of a SQLite store; ``None`` for any other store."""
     return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
 
 
@@ -29,17 +30,27 @@ class Lookup:
         self._connection = connection
 
     def linkers(self, kind_tag: str) -> list[str]:
-        """The registered models whose tag ``kind_tag`` is ``linker``, in alphabetical order."""
+        """Return the registered models whose tag ``kind_tag`` is ``linker``, in alphabetical order."""
         query = "SELECT name FROM registered_model_tags WHERE key = ? AND value = 'linker' AND workspace = ?"
         return sorted(str(name) for (name,) in self._connection.execute(query, (kind_tag, _WORKSPACE)))
 
     def aliases(self, linker: str) -> dict[str, str]:
-        """Alias → version; ``{}`` for a linker that was never registered."""
+        """Return alias → version; ``{}`` for a linker that was never registered."""
         query = "SELECT alias, version FROM registered_model_aliases WHERE name = ? AND workspace = ?"
         return {str(alias): str(version) for alias, version in self._connection.execute(query, (linker, _WORKSPACE))}
 
+    def linker_tags(self, linker: str) -> dict[str, str]:
+        """Return the tags of a registered model."""
+        query = "SELECT key, value FROM registered_model_tags WHERE name = ? AND workspace = ?"
+        return dict(self._connection.execute(query, (linker, _WORKSPACE)))
+
+    def version_tags(self, linker: str, version: str) -> dict[str, str]:
+        """Return the tags of a version; ``{}`` where there is no such version."""
+        query = "SELECT key, value FROM model_version_tags WHERE name = ? AND version = ? AND workspace = ?"
+        return dict(self._connection.execute(query, (linker, version, _WORKSPACE)))
+
     def location(self, linker: str, version: str) -> str | None:
-        """The address of a version's files; ``None`` where there is no such version."""
+        """Return the address of a version's files; ``None`` where there is no such version."""
         query = (
             "SELECT coalesce(nullif(storage_location, ''), source) FROM model_versions "
             "WHERE name = ? AND version = ? AND workspace = ? AND current_stage != ?"
@@ -50,7 +61,7 @@ class Lookup:
 
 @contextmanager
 def lookup(uri: str) -> Iterator[Lookup | None]:
-    """A :class:`Lookup` in the store at ``uri``; ``None`` where only MLflow can read it."""
+    """Yield a :class:`Lookup` in the store at ``uri``; ``None`` where only MLflow can read it."""
     path = sqlite_file(uri)
     connection = _connect(path) if path is not None else None
     if connection is None:
@@ -61,7 +72,7 @@ def lookup(uri: str) -> Iterator[Lookup | None]:
 
 
 def _connect(path: Path) -> sqlite3.Connection | None:
-    """A read-only connection; ``None`` where the file is not there, is damaged or has another schema."""
+    """Return a read-only connection; ``None`` where the file is not there, is damaged or has another schema."""
     try:
         # as_uri() quotes "?" and "#", which would end the path in a SQLite URI.
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)

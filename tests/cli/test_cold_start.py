@@ -63,6 +63,10 @@ def test_a_name_of_no_concept_needs_the_encoder_but_no_registry(home: Made) -> N
     assert not needed & {"mlflow", "sqlalchemy", "alembic", "prefect", "fastapi"}
 
 
+def test_status_loads_no_registry(home: Made) -> None:
+    assert not loaded(home, "status") & {"mlflow", "sqlalchemy", "alembic", "prefect", "torch"}
+
+
 def test_help_and_version_load_nothing(home: Made) -> None:
     for arguments in (["--help"], ["link", "--help"], ["--version"]):
         assert loaded(home, *arguments) == set()

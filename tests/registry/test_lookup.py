@@ -99,3 +99,20 @@ def test_a_path_with_marks_of_an_address_is_opened(empty_registry: Path, tmp_pat
     with lookup(f"sqlite:///{path}") as file:
         assert file is not None
         assert file.linkers(store.KIND) == []
+
+
+def test_status_is_the_same_by_either_way(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = store.setup(home)
+    client.set_model_version_tag("sample", "1", "belink.release.mondo", "2025-02-04")
+    client.set_model_version_tag("sample", "2", "belink.restricted", "umls")
+    client.set_model_version_tag("sample", "2", "belink.index", "abc")
+    client.set_model_version_tag("sample", "3", "belink.outcome", "rejected")
+    client.set_model_version_tag("sample", "3", "belink.failed_gates", "ece, recall_at_10")
+    for alias, version in (("champion", "2"), ("previous", "1"), ("challenger", "3")):
+        client.set_registered_model_alias("sample", alias, version)
+    client.set_registered_model_tag("other", "belink.last_refresh", '{"outcome": "unchanged"}')
+    by_file = aliases.status(home)
+    assert [linker["name"] for linker in by_file["linkers"]] == ["other", "sample"]
+    assert by_file["linkers"][1]["last_refresh"]["failed_gates"] == ["ece", "recall_at_10"]
+    monkeypatch.setattr("belink.registry.lookup.SCHEMA", "another")
+    assert aliases.status(home) == by_file
