@@ -66,6 +66,7 @@ class Mention:
     also: tuple[str, ...] = ()  # another name that the document gives in brackets beside it: "dacarbazine (DTIC)"
     gold: tuple[str, ...] = ()  # acceptable concept ids; () unannotated
     nil: bool = False  # annotated as having no concept
+    found: bool = False  # by a name finder in raw text, rather than marked by whoever sent the text
     type: str = ""  # entity type, where the source gives one
     document: str = ""
 

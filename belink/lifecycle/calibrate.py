@@ -1,7 +1,8 @@
 """The steps of a refresh that fit to held-out and annotated text: the calibration, and the lexicon of names."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from belink.lifecycle import dependencies
 from belink.lifecycle.refresh import Champion, RefreshRun, retriever, sound
 from belink.lifecycle.retrain import Decision, base_model
 from belink.linker import bundle
+from belink.records import Document
 from belink.training import splits
 
 
@@ -28,7 +30,11 @@ def calibrate(
         from belink.linker.reranker import Reranker
 
         questions = splits.calibration_questions(
-            run.linker, list(releases.values()), run.settings.data, retriever(run, index, decision.encoder)
+            run.linker,
+            list(releases.values()),
+            run.settings.data,
+            retriever(run, index, decision.encoder),
+            _finder(run, releases, index),
         )
         logits = None
         if adapter is not None:
@@ -41,6 +47,26 @@ def calibrate(
     target = run.settings.home / "calibrations" / run.linker.name / key
     artefacts.make(target, fill)
     return target / bundle.CALIBRATION
+
+
+def _finder(run: RefreshRun, releases: Mapping[str, Path], index: Path) -> "Callable[[Document], Document] | None":
+    """Return a finder of the index's names, as raw text is linked; ``None`` where a model finds mentions."""
+    from belink.linker.name_finder import NOTHING_LEARNED, Lexicon, NameFinder
+    from belink.retrieval.index import Index
+    from belink.text import abbreviations
+
+    if run.linker.detector.model:
+        return None
+    learned = learn_lexicon(run, releases, index)
+    lexicon = Lexicon.from_dict(json.loads(learned.read_text("utf-8"))) if learned else NOTHING_LEARNED
+    finder = NameFinder.build(Index.load(index).names(), lexicon)
+
+    def find(document: Document) -> Document:
+        mentions = finder.find(document.text, document=document.id, sentences=document.sentences)
+        found = tuple(replace(mention, found=True) for mention in mentions)
+        return abbreviations.expand(replace(document, mentions=found))
+
+    return find
 
 
 def kept_calibration(run: RefreshRun, decision: Decision, champion: Champion | None) -> Path | None:

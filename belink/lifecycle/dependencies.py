@@ -143,8 +143,8 @@ def calibration_content(linker: LinkerConfig) -> dict[str, Any]:
     content = artefacts.content(
         linker,
         CALIBRATION_NOT_CONTENT,
-        but=["training.held_out", "training.nil_share"],
-        joined={**_JOINED, "training.nil_share": 0.1},
+        but=["training.held_out", "training.nil_share", "detector.learn", "detector.model"],
+        joined={**_JOINED, "training.nil_share": 0.1, "detector.learn": True, "detector.model": ""},
     )
     return {**content.pop("training"), **content}
 

@@ -19,8 +19,11 @@ from belink.records import Candidate, Mention
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-VERSION = 9
+VERSION = 10
 """Raise it with any change of what a weight means: weights of another version are refused."""
+
+_ADDED_SINCE = {9: ("nil.is_found", "nil.is_found_and_annotated")}
+"""Earlier versions that are still read, and the features that they lack: those get the weight 0."""
 
 DISABLED = 2.0
 """A bound that no probability reaches."""
@@ -35,7 +38,6 @@ class Calibration:
     with_model: tuple[float, ...] | None = None  # weights with the re-ranker; None: fitted without one
     settled_above: float = DISABLED  # retrieval's own probability from which on the re-ranker is skipped
     sole_exact_settles: bool = True  # the only exact match is taken without the re-ranker
-    none_above: float = 0.0  # NIL is answered where its probability is the highest and at least this
     report: dict[str, float] = field(default_factory=dict)  # cross-fitted figures, see ``fitting.fit``
 
     def probabilities(
@@ -64,11 +66,8 @@ class Calibration:
         return alone if is_settled(candidates, alone, self.settled_above, self.sole_exact_settles) else None
 
     def choice(self, probabilities: "NDArray[np.float64]") -> int:
-        """Return the answer's position: the most probable option, or the last for NIL."""
-        best = int(np.argmax(probabilities[:-1])) if len(probabilities) > 1 else 0
-        nil = float(probabilities[-1])
-        is_nil = len(probabilities) == 1 or (nil >= self.none_above and nil > probabilities[best])
-        return len(probabilities) - 1 if is_nil else best
+        """Return the answer's position: the most probable option, or the last for NIL, if that is more probable."""
+        return int(np.argmax(probabilities))
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, with the features' names, so that another version's weights are not mistaken for these."""
@@ -80,18 +79,18 @@ class Calibration:
 
         :raises BundleError: it was fitted to other features.
         """
-        if not follows(stored):
+        missing = _missing_features(stored)
+        if missing is None:
             raise BundleError(
                 f"calibration: expected version {VERSION} over {len(features.ALL)} features, found version "
                 f"{stored.get('version')} over {len(stored.get('features', ()))}; refresh the linker to fit it again"
             )
         return cls(
-            scales=tuple(stored["scales"]),
-            alone=tuple(stored["alone"]),
-            with_model=None if stored["with_model"] is None else tuple(stored["with_model"]),
+            scales=_with_missing(stored["scales"], missing, 1.0),
+            alone=_with_missing(stored["alone"], missing, 0.0),
+            with_model=None if stored["with_model"] is None else _with_missing(stored["with_model"], missing, 0.0),
             settled_above=stored["settled_above"],
             sole_exact_settles=stored["sole_exact_settles"],
-            none_above=stored["none_above"],
             report=dict(stored["report"]),
         )
 
@@ -104,6 +103,24 @@ def rules() -> dict[str, Any]:
 def follows(stored: dict[str, Any]) -> bool:
     """Whether ``stored``, a calibration.json, holds weights of these :func:`rules`."""
     return {name: stored.get(name) for name in rules()} == rules()
+
+
+def _missing_features(stored: dict[str, Any]) -> tuple[str, ...] | None:
+    """The features that a stored calibration lacks; ``None`` for one that this version cannot read."""
+    if follows(stored):
+        return ()
+    missing = _ADDED_SINCE.get(stored.get("version", 0))
+    expected = [feature.key for feature in features.ALL if feature.name not in (missing or ())]
+    return missing if stored.get("features") == expected else None
+
+
+def _with_missing(values: Sequence[float], missing: Sequence[str], value: float) -> tuple[float, ...]:
+    """``values``, which are in the order of features, with ``value`` at each feature that is ``missing``."""
+    complete = list(values)
+    for position, feature in enumerate(features.ALL):
+        if feature.name in missing:
+            complete.insert(position, value)
+    return tuple(complete)
 
 
 def is_settled(candidates: Sequence[Candidate], alone: "NDArray[np.float64]", above: float, sole_exact: bool) -> bool:

@@ -30,6 +30,7 @@ class Feature:
     sign: int = 0  # 1: it can only speak for an option; -1: only against one; 0: either
     centre: float = 0.0  # the weight without evidence, for a feature of unit variance
     of_text: bool = False  # what annotated training text says; it holds less of mentions that training never saw
+    of_found: bool = False  # not 0 only for mentions that a name finder found
     scaled: bool = True  # divided by its standard deviation
 
     @property
@@ -79,6 +80,8 @@ NIL = (
     Feature(name="nil.best_lexical", stored_as="none.best_lexical"),
     Feature(name="nil.best_dense", stored_as="none.best_dense"),
     Feature(name="nil.n_options", stored_as="none.n_options"),
+    Feature(name="nil.is_found", scaled=False, of_found=True),
+    Feature(name="nil.is_found_and_annotated", scaled=False, of_found=True),
 )
 """Features of "None of the above"; see :func:`nil`."""
 
@@ -104,7 +107,7 @@ def design(
     :param logits: the re-ranker's, (n + 1,); ``None`` leaves its features out. Columns are in the order of :data:`ALL`,
         or of :data:`RETRIEVAL` without logits. Features of options are 0 in the last row, those of NIL in all others.
     """
-    columns: dict[str, NDArray[np.float64] | float] = {**options(mention, candidates), **nil(candidates)}
+    columns: dict[str, NDArray[np.float64] | float] = {**options(mention, candidates), **nil(mention, candidates)}
     if logits is not None:
         columns |= _of_reranker(logits)
     features = RETRIEVAL if logits is None else ALL
@@ -152,11 +155,15 @@ def options(mention: Mention, candidates: Sequence[Candidate]) -> "dict[str, NDA
     }
 
 
-def nil(candidates: Sequence[Candidate]) -> dict[str, float]:
-    """Return the features of :data:`NIL` by name: what the whole list says of there being no right option."""
+def nil(mention: Mention, candidates: Sequence[Candidate]) -> dict[str, float]:
+    """Return the features of :data:`NIL` by name: what the whole list says of there being no right option.
+
+    A mention that a name finder found may be no mention at all, which a marked one is not: ``nil.is_found`` is 1 or 0.
+    """
     if not candidates:
         return {feature.name: float(feature.name == "nil.bias") for feature in NIL}
     score = np.array([candidate.score for candidate in candidates])
+    is_annotated = any(candidate.evidence.share_annotated > 0 for candidate in candidates)
     return {
         "nil.bias": 1.0,
         "nil.best_score": float(score.max()),
@@ -165,6 +172,8 @@ def nil(candidates: Sequence[Candidate]) -> dict[str, float]:
         "nil.best_lexical": max(candidate.lexical for candidate in candidates),
         "nil.best_dense": max(candidate.dense for candidate in candidates),
         "nil.n_options": float(np.log(len(candidates))),
+        "nil.is_found": float(mention.found),
+        "nil.is_found_and_annotated": float(mention.found and is_annotated),
     }
 
 

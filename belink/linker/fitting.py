@@ -1,7 +1,10 @@
 """Held-out questions → a fitted :class:`belink.linker.calibration.Calibration`.
 
-The weights are drawn towards retrieval's own order where there is little to learn from. Questions made to have no
-concept are no part of the fit: they would make NIL as probable as they are many. They only bound where it is answered.
+The weights are drawn towards retrieval's own order where there is little to learn from. NIL is as probable as held-out
+text has mentions without a concept: marked ones, and names that the name finder finds where annotators saw none. Marked
+mentions have no such false ones, so found mentions have features of their own. Questions made to have no concept are no
+part of the fit: they would make NIL as probable as they are many.
+
 All figures of the report are cross-fitted: no question is judged by weights that it helped to fit.
 """
 
@@ -30,7 +33,8 @@ _FOLDS = 5
 _PENALTY = 2.0  # of the squared distance from the centre, against a log-likelihood summed over questions
 _TEXT_FEATURE_PENALTY = 4.0  # times that for features of training text: they hold less of mentions it never saw
 _MIN_QUESTIONS = 500  # with fewer the centre, which is retrieval's order, is held on to the more strongly
-_NIL_COSTS = 0.001  # share of the mentions with a concept whose right answer NIL may take
+_HELD = 1e6  # a penalty that holds a weight at its centre
+_NIL_COSTS = 0.0005  # share of the marked mentions with a concept whose right answer NIL may take, cross-fitted
 _SMALLEST_PROBABILITY = 1e-12
 
 
@@ -55,23 +59,23 @@ def fit(questions: "Sequence[Question]", logits: "Logits | None", *, min_gain: f
         return Calibration(with_model=None if logits is None else _centre(features.ALL))
     scales, designs = _scaled_designs(questions, logits)
     alone = [design[:, : len(features.RETRIEVAL)] for design in designs]
-    answers = [question.answer for question in questions]
     folds = _folds(questions)
     counts = _counts(questions)
-    crossed_alone = _cross_fit(alone, answers, folds, counts)
-    crossed = crossed_alone if logits is None else _cross_fit(designs, answers, folds, counts)
+    crossed_alone = _cross_fit(questions, alone, folds, counts)
+    crossed = crossed_alone if logits is None else _cross_fit(questions, designs, folds, counts)
     bounds = (DISABLED, True) if logits is None else _cascade(questions, crossed_alone, crossed, min_gain)
     settled = [is_settled(q.candidates, p, *bounds) for q, p in zip(questions, crossed_alone, strict=True)]
     final = [a if s else c for a, c, s in zip(crossed_alone, crossed, settled, strict=True)]
+    caution = _nil_caution(questions, final)
     fitted = Calibration(
         scales=tuple(float(scale) for scale in scales),
-        alone=_fit_weights(alone, answers, counts),
-        with_model=None if logits is None else _fit_weights(designs, answers, counts),
+        alone=_shift_nil(_fit_weights(questions, alone, counts), caution),
+        with_model=None if logits is None else _shift_nil(_fit_weights(questions, designs, counts), caution),
         settled_above=bounds[0],
         sole_exact_settles=bounds[1],
-        none_above=_none_above(questions, final),
     )
-    report = _report(questions, logits, crossed_alone, crossed, final, fitted.choice)
+    lowered = [_with_nil_lowered(probabilities, caution) for probabilities in final]
+    report = _report(questions, logits, crossed_alone, crossed, lowered, fitted.choice)
     report["settled"] = float(np.mean(settled)) if logits is not None else 1.0
     return replace(fitted, report=report)
 
@@ -113,24 +117,46 @@ def _counts(questions: "Sequence[Question]") -> dict[int, float]:
 
     One paper's 120 mentions of one abbreviation say no more of how annotators choose than its first.
     """
-    texts = {i: (questions[i].mention.document, normalise(questions[i].mention.text)) for i in _real(questions)}
+    mentions = {i: questions[i].mention for i in _real(questions)}
+    texts = {i: (mention.document, normalise(mention.text), mention.found) for i, mention in mentions.items()}
     n_occurrences = Counter(texts.values())
     return {i: 1 / n_occurrences[text] for i, text in texts.items()}
 
 
-def _fit_weights(designs: "Probabilities", answers: Sequence[int], counts: Mapping[int, float]) -> tuple[float, ...]:
-    """:param counts: what each question that may be learned from counts."""
+def _fit_weights(
+    questions: "Sequence[Question]", designs: "Probabilities", counts: Mapping[int, float]
+) -> tuple[float, ...]:
+    """Fit all weights to marked mentions, then those of found mentions to found ones, the others held.
+
+    Found mentions are the easier part of the marked ones and some that are none; they say nothing else of the options.
+
+    :param counts: what each question that may be learned from counts.
+    """
     chosen = features.ALL[: designs[0].shape[1]]
+    marked = {i: count for i, count in counts.items() if not questions[i].mention.found}
+    found = {i: count for i, count in counts.items() if questions[i].mention.found}
     caution = np.array([_TEXT_FEATURE_PENALTY if feature.of_text else 1.0 for feature in chosen])
-    weights = conditional_logit.fit(
+    penalty = _PENALTY * caution * max(1.0, _MIN_QUESTIONS / max(sum(marked.values()), 1))
+    weights = _fit_to(questions, designs, marked, np.array(_centre(chosen)), penalty)
+    held = np.array([_PENALTY if feature.of_found else _HELD for feature in chosen])
+    return tuple(float(weight) for weight in _fit_to(questions, designs, found, weights, held))
+
+
+def _fit_to(
+    questions: "Sequence[Question]",
+    designs: "Probabilities",
+    counts: Mapping[int, float],
+    centre: "NDArray[np.float64]",
+    penalty: "NDArray[np.float64]",
+) -> "NDArray[np.float64]":
+    return conditional_logit.fit(
         [designs[i] for i in counts],
-        [answers[i] for i in counts],
-        centre=np.array(_centre(chosen)),
-        penalty=_PENALTY * caution * max(1.0, _MIN_QUESTIONS / max(sum(counts.values()), 1)),
-        signs=[feature.sign for feature in chosen],
+        [questions[i].answer for i in counts],
+        centre=centre,
+        penalty=penalty,
+        signs=[feature.sign for feature in features.ALL[: len(centre)]],
         question_weights=list(counts.values()),
     )
-    return tuple(float(weight) for weight in weights)
 
 
 def _folds(questions: "Sequence[Question]") -> list[int]:
@@ -140,13 +166,13 @@ def _folds(questions: "Sequence[Question]") -> list[int]:
 
 
 def _cross_fit(
-    designs: "Probabilities", answers: Sequence[int], folds: Sequence[int], counts: Mapping[int, float]
+    questions: "Sequence[Question]", designs: "Probabilities", folds: Sequence[int], counts: Mapping[int, float]
 ) -> "list[NDArray[np.float64]]":
     """Probabilities of each question, by weights fitted to the questions of the other folds."""
     probabilities: list[NDArray[np.float64]] = [np.ones(1)] * len(designs)
     for fold in range(_FOLDS):
         others = {i: count for i, count in counts.items() if folds[i] != fold}
-        weights = np.array(_fit_weights(designs, answers, others))
+        weights = np.array(_fit_weights(questions, designs, others))
         for i in (i for i, own in enumerate(folds) if own == fold):
             probabilities[i] = conditional_logit.softmax(designs[i] @ weights)
     return probabilities
@@ -194,26 +220,28 @@ def _log(probability: float) -> float:
     return float(np.log(max(probability, _SMALLEST_PROBABILITY)))
 
 
-def _none_above(questions: "Sequence[Question]", final: "Probabilities") -> float:
-    """The lowest bound on NIL's probability at which NIL costs next to no right answers; never, where it gains none.
+def _nil_caution(questions: "Sequence[Question]", final: "Probabilities") -> float:
+    """Return by how much NIL's utility is lowered, 0 or more.
 
-    How many mentions have no concept depends on the text and is not what calibration questions tell, where a declared
-    share was made so; what a wrong NIL costs does not.
+    It is the least by which NIL takes the answer from a right concept in no more than ``_NIL_COSTS`` of the marked
+    mentions that have one. A list without the right concept looks to the fit like one for which there is none; NIL
+    would often be the likelier guess, and wrong for a mention that has a concept.
     """
-    claims = [
-        (float(p[-1]), q.mention.nil, not q.mention.nil and _is_right(q, p))
-        for q, p in zip(questions, final, strict=True)
-        if p[-1] > p[:-1].max()
-    ]
-    affordable = int(_NIL_COSTS * sum(not question.mention.nil for question in questions))
-    bound, cost = DISABLED, 0
-    for probability, is_nil, loses in sorted(claims, reverse=True):
-        cost += loses
-        if cost > affordable:
-            break
-        if is_nil:
-            bound = probability
-    return bound
+    right = [(q, p) for q, p in zip(questions, final, strict=True) if not q.mention.nil and not q.mention.found]
+    leads = [float(np.log(p[-1] / p[q.answer])) for q, p in right if _is_right(q, p) and p[-1] > p[q.answer]]
+    affordable = int(_NIL_COSTS * len(right))
+    return sorted(leads, reverse=True)[affordable] if len(leads) > affordable else 0.0
+
+
+def _with_nil_lowered(probabilities: "NDArray[np.float64]", caution: float) -> "NDArray[np.float64]":
+    lowered = probabilities * np.exp([*(0.0 for _ in probabilities[:-1]), -caution])
+    return np.asarray(lowered / lowered.sum())
+
+
+def _shift_nil(weights: tuple[float, ...], caution: float) -> tuple[float, ...]:
+    """``weights`` with NIL's utility lowered by ``caution``."""
+    bias = next(i for i, feature in enumerate(features.ALL) if feature.name == "nil.bias")
+    return (*weights[:bias], weights[bias] - caution, *weights[bias + 1 :])
 
 
 def _report(

@@ -146,7 +146,9 @@ class Linker:
     def prepare(self, document: Document) -> Document:
         """``document`` with mentions (found, where it marks none) and their abbreviations spelled out."""
         if not document.mentions:
-            found = tuple(replace(mention, document=document.id) for mention in self.detector.find(document.text))
+            found = tuple(
+                replace(mention, document=document.id, found=True) for mention in self.detector.find(document.text)
+            )
             document = replace(document, mentions=found)
         return abbreviations.expand(document)
 
@@ -230,10 +232,10 @@ class Linker:
         ]
         return results, [_decided_by(group, i in logits) for i, group in enumerate(options)]
 
-    def _answer_key(self, mention: Mention) -> tuple[str, str, tuple[str, ...], str]:
+    def _answer_key(self, mention: Mention) -> tuple[str, str, tuple[str, ...], bool, str]:
         """What the answer depends on; the sentence only where the language model reads it."""
         shown = mention.sentence if self.declaration.reranker.sentence else ""
-        return (mention.text, mention.long_form, mention.also, shown)
+        return (mention.text, mention.long_form, mention.also, mention.found, shown)
 
     def _answer(
         self,

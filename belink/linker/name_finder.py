@@ -40,7 +40,10 @@ from belink.text.sentences import make_mention, split
 from belink.text.variants import to_american
 from belink.text.words import find_words, without_line_ends
 
-VERSION = 2  # of what learn() makes of a corpus; a lexicon of another version is learned again
+VERSION = 2
+"""Raise it with any change of what is found, and ``calibration.VERSION`` with it: lexicons and calibrations are made of
+what is found in annotated text."""
+
 _SHORT = 5  # letters up to which a one-word name may be a plain word
 _MIN_LOWER_CASE = 0.1  # share of the letters beside a word from which on its capitals say that it is an acronym
 # Names of the root and of other classes, which say what kind of thing something is, not which one; folded.

@@ -5,7 +5,7 @@ the other concepts that retrieval finds are the wrong options. A stable hash hol
 documents, which are never trained on in any release.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -123,6 +123,42 @@ def corpus_questions(
         for mention, candidates in zip(mentions, candidates_of, strict=True)
     ]
     return [question for question in made if question is not None]
+
+
+def found_questions(
+    documents: Iterable[Document],
+    find: "Callable[[Document], Document]",
+    retrieve: Retrieve,
+    *,
+    training: "TrainingConfig",
+    options: int,
+    limit: int | None = None,
+) -> list[Question]:
+    """Return questions from what a name finder finds in held-out documents, as raw text is linked.
+
+    A found mention that is annotated has the gold of its annotation. One that touches no annotated mention is a false
+    positive of the finder: it has no concept. Others (too long, too short) are left out.
+
+    :param find: returns a document with the mentions that are found in its text.
+    :param options: the largest number of concepts in a question.
+    :param limit: the largest number of mentions; they are drawn from all over the corpus.
+    """
+    mentions: list[Mention] = []
+    for document in documents:
+        if not is_held_out(document.id, "", training.held_out):
+            continue
+        annotated = {(mention.start, mention.end): mention for mention in document.mentions}
+        for mention in find(replace(document, mentions=())).mentions:
+            gold = annotated.get((mention.start, mention.end))
+            if gold is not None and (gold.gold or gold.nil):
+                mentions.append(replace(mention, gold=gold.gold, nil=gold.nil))
+            elif not any(mention.start < other.end and other.start < mention.end for other in document.mentions):
+                mentions.append(replace(mention, nil=True))
+    if limit is not None and len(mentions) > limit:
+        drawn = np.random.default_rng(training.seed).permutation(len(mentions))[:limit]
+        mentions = [mentions[i] for i in sorted(drawn)]
+    asked = [as_retrieved(m, c, options) for m, c in zip(mentions, retrieve(mentions), strict=True)]
+    return [question for question in asked if question.candidates]
 
 
 def is_made_nil(mention: Mention, share: float) -> bool:

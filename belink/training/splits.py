@@ -4,7 +4,7 @@
 that no calibration is evaluated on what it was fitted to, in this release or in a later one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -75,11 +75,18 @@ def training_questions(
 
 
 def calibration_questions(
-    linker: LinkerConfig, folders: Sequence[Path], data: Path | None, retrieve: Retrieve
+    linker: LinkerConfig,
+    folders: Sequence[Path],
+    data: Path | None,
+    retrieve: Retrieve,
+    find: "Callable[[Document], Document] | None" = None,
 ) -> list[Question]:
     """Return held-out questions that are not evaluated on: from text, and from names if there is too little text.
 
     Hidden names are unlike text: they never have an exact match, and annotators rarely write like them.
+
+    :param find: returns a document with the mentions that the linker finds in its text. They are asked as well, so that
+        the fit knows false ones. ``None`` leaves them out.
     """
     training, options, config = linker.training, linker.reranker.options, linker.evaluation
     made: list[Question] = []
@@ -93,8 +100,17 @@ def calibration_questions(
                 held_out=True,
                 limit=round(config.corpus_items / config.share),
             )
+            if find is not None:
+                made += questions.found_questions(
+                    corpus_documents(corpus, folders, data),
+                    find,
+                    retrieve,
+                    training=training,
+                    options=options,
+                    limit=round(config.corpus_items / config.share),
+                )
     made = [question for question in made if not _is_evaluated(question.mention, config)]
-    if len(made) < _MIN_FROM_TEXT:
+    if sum(not question.mention.found for question in made) < _MIN_FROM_TEXT:
         from_names = questions.held_out_questions(
             concept_names(folders, linker.prefixes),
             retrieve,

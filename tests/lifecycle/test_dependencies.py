@@ -50,7 +50,10 @@ KEYS: dict[str, Key] = {
 NOT_CONTENT = {
     "encoder": (dependencies.ENCODER_NOT_CONTENT, {"training.held_out"}),
     "adapter": (dependencies.ADAPTER_NOT_CONTENT, set()),
-    "calibration": (dependencies.CALIBRATION_NOT_CONTENT, {"training.held_out", "training.nil_share"}),
+    "calibration": (
+        dependencies.CALIBRATION_NOT_CONTENT,
+        {"training.held_out", "training.nil_share", "detector.learn", "detector.model"},
+    ),
     "lexicon": (dependencies.LEXICON_NOT_CONTENT, {"training.held_out"}),
     "inputs": (dependencies.INPUTS_NOT_CONTENT, set()),
     "index": (index.NOT_CONTENT, {"retrieval.exact_below"}),

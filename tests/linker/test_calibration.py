@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from belink.errors import BundleError
-from belink.linker import conditional_logit, features, fitting
+from belink.linker import calibration, conditional_logit, features, fitting
 from belink.linker.calibration import Calibration
 from belink.linker.calibration_error import expected_calibration_error
 from belink.records import Candidate, Evidence, Mention, Question
@@ -130,7 +130,7 @@ def test_evidence_does_not_depend_on_the_order_of_the_options():
     named = features.options(MENTION, options)
     for name, values in features.options(MENTION, [options[i] for i in order]).items():
         np.testing.assert_allclose(values, named[name][order])
-    assert features.nil([options[i] for i in order]) == pytest.approx(features.nil(options))
+    assert features.nil(MENTION, [options[i] for i in order]) == pytest.approx(features.nil(MENTION, options))
     np.testing.assert_allclose(named["rank"], [0, -math.log(3), -math.log(2)])
     np.testing.assert_allclose(named["lead"], [0.4, 0, 0])
     assert named["sole_exact"].tolist() == [0, 1, 0]
@@ -299,23 +299,51 @@ def test_without_a_model_everything_is_settled():
     assert fitted.settled(MENTION, []) is not None
 
 
-def test_nil_is_answered_only_where_it_costs_next_to_no_right_answers():
+def test_an_answer_is_never_less_probable_than_nil_and_nil_costs_next_to_no_right_answers():
     questions, logits = world(1500, model_knows=4.0, nil=1.0)
     fitted = fitting.fit(questions, logits)
+    for question, letters in zip(questions[:200], logits, strict=False):
+        probabilities = fitted.probabilities(letters, question.mention, question.candidates)
+        assert probabilities[fitted.choice(probabilities)] == probabilities.max()
     n_known = sum(not q.mention.nil for q in questions)
-    never = fitted.report["accuracy"] * n_known / len(questions)
+    best_option = fitted.report["accuracy"] * n_known / len(questions)
     won = fitted.report["nil_recall"] * (len(questions) - n_known) / len(questions)
     assert won > 0
-    lost = never + won - fitted.report["accuracy_with_nil"]
+    lost = best_option + won - fitted.report["accuracy_with_nil"]
     assert -1e-9 <= lost <= 0.001 * n_known / len(questions) + 1e-9
     assert fitted.choice(np.array([0.0, 0.01, 0.99])) == 2
+    assert fitted.choice(np.array([0.2, 0.1, 0.7])) == 2
     assert fitted.choice(np.array([0.2, 0.5, 0.3])) == 1
     assert fitted.choice(np.ones(1)) == 0
-    none, letters = world(800, model_knows=1.0, nil=0.0)  # every NIL is a miss of retrieval
-    assert fitting.fit(none, letters).choice(np.array([0.2, 0.1, 0.7])) == 0
 
 
-def test_taking_concepts_away_teaches_where_nil_is_answered_and_not_how_often_it_occurs():
+def test_false_mentions_of_held_out_text_make_nil_likely_for_found_mentions_only():
+    """Half of what the name finder finds is annotated as nothing; marked mentions all have their concept."""
+    exact = (candidate(0, 0.9, exact=True), candidate(1, 0.5))
+    marked = [Mention(text=f"m{i}", gold=("X:0",), document=f"d{i}") for i in range(600)]
+    found = [replace(mention, found=True) for mention in marked[:300]]
+    false = [Mention(text=f"f{i}", nil=True, found=True, document=f"d{i}") for i in range(300)]
+    questions = [
+        Question(mention=mention, candidates=exact, answer=2 if mention.nil else 0) for mention in (*marked, *found)
+    ]
+    plain = fitting.fit(questions, None)
+    fitted = fitting.fit([*questions, *(Question(mention=m, candidates=exact, answer=2) for m in false)], None)
+    of_marked, of_found = (fitted.probabilities(None, mention, exact)[-1] for mention in (MENTION, found[0]))
+    assert of_found == pytest.approx(0.5, abs=0.05)
+    assert of_marked == pytest.approx(plain.probabilities(None, MENTION, exact)[-1], abs=1e-3)
+    assert of_marked < 0.02
+
+
+def test_a_text_that_training_annotates_is_less_often_a_false_mention():
+    found = Mention(text="m", found=True)
+    known = replace(candidate(0, 0.9, exact=True), evidence=Evidence(share_annotated=0.5, n_annotations=2))
+    named = {name: features.nil(found, [option]) for name, option in (("known", known), ("new", candidate(0, 0.9)))}
+    assert (named["known"]["nil.is_found"], named["new"]["nil.is_found"]) == (1.0, 1.0)
+    assert named["known"]["nil.is_found_and_annotated"] == 1.0 > named["new"]["nil.is_found_and_annotated"]
+    assert not any(features.nil(MENTION, [known])[name] for name in ("nil.is_found", "nil.is_found_and_annotated"))
+
+
+def test_taking_concepts_away_does_not_teach_how_often_nil_occurs():
     questions, logits = world(1000, model_knows=4.0, nil=0.0)
     taken = [
         replace(q, mention=replace(q.mention, text=f"taken {i}", gold=(), nil=True), answer=6, made_nil=True)
@@ -327,7 +355,6 @@ def test_taking_concepts_away_teaches_where_nil_is_answered_and_not_how_often_it
         asked = (letters, question.mention, question.candidates)
         np.testing.assert_allclose(fitted.probabilities(*asked), plain.probabilities(*asked), atol=1e-6)
     assert fitted.report["ece"] == pytest.approx(plain.report["ece"], abs=0.01)
-    assert (plain.none_above, fitted.none_above < 1) == (2.0, True)
     nothing = fitting.fit(taken, logits[:400])
     assert nothing.report["log_loss"] == 0
 
@@ -345,3 +372,21 @@ def test_weights_of_another_version_are_refused(change):
     found = {**Calibration().to_dict(), **change} if change else {}
     with pytest.raises(BundleError, match="refresh the linker"):
         Calibration.from_dict(found)
+
+
+def test_a_calibration_of_the_version_before_is_read_and_answers_as_its_weights_say():
+    new = ("nil.is_found", "nil.is_found_and_annotated")
+    fitted = fitting.fit(*world(120, model_knows=1.0))
+    stored = fitted.to_dict()
+    lacks = [i for i, feature in enumerate(features.ALL) if feature.name in new]
+    for name in ("features", "scales", "alone", "with_model"):
+        stored[name] = [value for i, value in enumerate(stored[name]) if i not in lacks]
+    stored |= {"version": 9, "none_above": 2.0}
+    read = Calibration.from_dict(json.loads(json.dumps(stored)))
+    options = [candidate(i, 1 / (i + 1)) for i in range(4)]
+    for logits in (None, np.array([3, 1, 0, -2, 0.5], np.float32)):
+        expected = fitted.probabilities(logits, MENTION, options)
+        np.testing.assert_allclose(read.probabilities(logits, MENTION, options), expected)
+    assert not calibration.follows(stored), "a refresh fits it again"
+    with pytest.raises(BundleError, match="refresh the linker"):
+        Calibration.from_dict({**stored, "version": 8})
