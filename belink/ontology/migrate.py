@@ -21,6 +21,7 @@ from belink import artefacts, textfiles
 from belink.errors import CorpusError, ReleaseError
 from belink.ontology import release as releases
 from belink.ontology.id_spans import Span, id_spans, layout_of
+from belink.ontology.proposals import propose
 from belink.settings import Settings
 
 if TYPE_CHECKING:
@@ -240,16 +241,22 @@ def _for_review(fate: Fate) -> bool:
 
 
 def _review(text: str, spans: Sequence[Span], fates_by_id: Mapping[str, Fate], chain: Sequence[Path]) -> str:
-    """Return one JSON line for each occurrence that a person has to decide on."""
+    """Return one JSON line for each occurrence that a person has to decide on.
+
+    Its options are the successors that the releases name, otherwise concepts with the same or a similar name.
+    """
     ends = [match.end() for match in re.finditer("\n", text)]
     labels = _labels({each for span in spans for each in (span.id, *fates_by_id[span.id].targets)}, chain)
+    without = {span.id for span in spans if not fates_by_id[span.id].targets and span.id in labels}
+    proposals = propose({each: labels[each] for each in without}, chain[-1]) if without else {}
     rows = [
         {
             "line": bisect_right(ends, span.start) + 1,
             "id": span.id,
             "label": labels.get(span.id),
             "fate": fates_by_id[span.id].kind,
-            "options": [{"id": each, "label": labels.get(each)} for each in fates_by_id[span.id].targets],
+            "options": [{"id": each, "label": labels.get(each)} for each in fates_by_id[span.id].targets]
+            or proposals.get(span.id, []),
         }
         for span in spans
     ]

@@ -153,6 +153,23 @@ def test_what_is_not_one_to_one_goes_to_review_with_its_options(home: Settings, 
     assert rows[2] == {"line": 3, "id": "X:7", "label": "n7", "fate": "deleted", "options": []}
 
 
+def test_an_id_without_successor_is_reviewed_with_concepts_of_its_name(tmp_path: Path) -> None:
+    here = settings.load(tmp_path / "home")
+    old = [concept(1, "Liver scarring"), concept(2, "kidney stones"), concept(3, "asthma")]
+    new = [concept(4, "fibrosis of liver", "liver scarring"), concept(5, "kidney stone"), concept(6, "gout"),
+           concept(7, "liver scarring", obsolete=True)]  # fmt: skip
+    release(release_path(here, "x", "2021-01-01"), *old)
+    release(release_path(here, "x", "2023-01-01"), *new)
+    _, report = run(here, tmp_path, "a.jsonl", '{"gold": ["X:1", "X:2", "X:3"]}')
+    assert report.review_file is not None
+    rows = [json.loads(line) for line in report.review_file.read_text().splitlines()]
+    assert [row["options"] for row in rows] == [
+        [{"id": "X:4", "label": "fibrosis of liver", "by": "same name", "score": 1.0}],
+        [{"id": "X:5", "label": "kidney stone", "by": "similar name", "score": 0.98}],
+        [],
+    ]
+
+
 def test_a_review_file_of_an_earlier_run_does_not_stay(home: Settings, tmp_path: Path) -> None:
     _, report = run(home, tmp_path, "a.jsonl", '{"gold": "X:4"}')
     assert report.review_file is not None
