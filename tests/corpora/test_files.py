@@ -177,7 +177,7 @@ def test_gold_ids_are_read_as_corpora_write_them(
         (22, 22, "", None),
     ],
 )
-def test_a_mention_is_kept_moved_or_set_aside_by_what_the_text_reads(
+def test_a_mention_is_kept_moved_or_set_aside_by_the_text_at_its_offsets(
     tmp_path: Path, start: int, end: int, text: str, kept: str | None
 ) -> None:
     mention = {"start": start, "end": end, "text": text, "ids": ["MESH:D003693"]}
@@ -208,7 +208,7 @@ def test_a_passage_whose_offset_is_impossible_takes_its_mentions_along(tmp_path:
         assert report.rejected == report.repaired == 0
 
 
-def test_a_text_kept_in_sentences_alone_is_put_together(tmp_path: Path) -> None:
+def test_a_text_given_only_in_sentences_is_put_together(tmp_path: Path) -> None:
     bare = BIOC_XML.replace("<text>Famotidine-associated delirium.</text>", "", 1)
     bare = bare.replace(
         '<annotation id="0">',
@@ -240,7 +240,7 @@ def test_a_text_kept_in_sentences_alone_is_put_together(tmp_path: Path) -> None:
         b"\x1f\x8b\x08\x00garbage",
     ],
 )
-def test_a_file_that_is_no_corpus_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+def test_an_unreadable_corpus_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "corpus"
     path.write_bytes(content)
     with pytest.raises(CorpusError) as caught:
@@ -327,7 +327,7 @@ def documents(draw: st.DrawFn) -> Document:
 @pytest.mark.parametrize("format", ["bioc-xml", "bioc-json", "jsonl"])
 @given(document=documents())
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_is_written_is_read_again(tmp_path: Path, format: Format, document: Document) -> None:
+def test_a_written_corpus_reads_back_the_same(tmp_path: Path, format: Format, document: Document) -> None:
     path = tmp_path / f"x{SUFFIX[format]}"
     write([document], path)
     assert list(read_corpus(path)) == [document]
@@ -394,7 +394,7 @@ def test_a_pubtator_line_of_another_document_is_set_aside(tmp_path: Path) -> Non
     assert reasons(report) == [(3, "expected a line of document 202, found one of '203'", False)]
 
 
-def test_a_missing_tab_before_the_id_is_repaired_and_missing_tabs_are_told(tmp_path: Path) -> None:
+def test_a_missing_tab_before_the_id_is_repaired_and_missing_tabs_are_reported(tmp_path: Path) -> None:
     text = (
         "204|t|Gout in adults\n204|a|We studied gout.\n204\t0\t4\tGout\tDiseaseMESH:D006073\n"
         "204 26 30 gout Disease MESH:D006073\n204\t26\t30\tgout\tDisease\n"
@@ -505,7 +505,7 @@ def test_a_parquet_table_is_recognised_whatever_its_name(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "content", [b"", b" \n", b"\x89PNG\r\n\x1a\n\x00\x00\xff", gzip.compress(b"COPD" * 9, mtime=0)[:-9], b"<html/>"]
 )
-def test_a_file_that_is_no_text_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+def test_a_binary_file_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "note.txt").write_bytes(content if content != b"<html/>" else b"<!DOCTYPE html><html/>")
     with pytest.raises(CorpusError) as caught:
         list(read_documents(tmp_path / "note.txt"))

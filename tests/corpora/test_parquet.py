@@ -50,12 +50,12 @@ def test_more_rows_than_are_read_at_a_time(tmp_path: Path, monkeypatch: pytest.M
         ({"text": ["x"], "mentions": [[{"start": 0, "end": 2}]]}, "within 1 characters, found 0 to 2"),
     ],
 )
-def test_what_is_no_table_of_documents_is_said(tmp_path: Path, columns: dict[str, list[Any]], said: str) -> None:
+def test_a_table_without_documents_is_an_error(tmp_path: Path, columns: dict[str, list[Any]], said: str) -> None:
     with pytest.raises(CorpusError, match=said):
         list(read_documents(table(tmp_path / "docs.parquet", **columns)))
 
 
-def test_what_is_no_parquet_is_said_in_one_line(tmp_path: Path) -> None:
+def test_an_invalid_parquet_file_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "docs.parquet").write_text("not a table")
     with pytest.raises(CorpusError, match="expected a Parquet file") as raised:
         list(read_documents(tmp_path / "docs.parquet"))

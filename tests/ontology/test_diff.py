@@ -41,7 +41,7 @@ def test_every_change_is_counted_once_in_its_class(two: tuple[Path, Path]) -> No
     assert change.live == (5, 4)
 
 
-def test_a_merge_is_told_by_replaced_by_and_by_an_alternative_id(two: tuple[Path, Path]) -> None:
+def test_replaced_by_and_alternative_ids_count_as_merges(two: tuple[Path, Path]) -> None:
     assert list(diff(*two).examples["merged"]) == [
         {"id": "X:3", "label": "scurvy", "into": "X:7"},
         {"id": "X:4", "label": "rickets", "into": "X:7"},
@@ -85,7 +85,7 @@ def test_merges_that_run_in_a_circle_end(tmp_path: Path) -> None:
     assert (diff(old, new).obsoleted, diff(old, new).merged) == (2, 0)
 
 
-def test_the_report_is_a_table_whatever_names_hold(tmp_path: Path) -> None:
+def test_special_characters_in_names_do_not_break_the_table(tmp_path: Path) -> None:
     old = release(tmp_path / "1", concept(1, "a|b\\"))
     new = release(tmp_path / "2", concept(1, "a\nb"), concept(2, None))
     report = diff(old, new).markdown()
@@ -94,7 +94,7 @@ def test_the_report_is_a_table_whatever_names_hold(tmp_path: Path) -> None:
     assert all(line.startswith(("|", "#")) or not line for line in report.splitlines())
 
 
-def test_examples_are_the_first_in_order_and_never_more_than_asked(tmp_path: Path) -> None:
+def test_examples_are_the_first_in_order_and_limited(tmp_path: Path) -> None:
     old = release(tmp_path / "1", concept(0, "kept"))
     new = release(tmp_path / "2", concept(0, "kept"), *(concept(f"{n:03}", f"n{n}") for n in reversed(range(1, 60))))
     change = diff(old, new, examples=3)

@@ -144,7 +144,7 @@ def test_a_changed_source_replaces_the_file(site: Site, here: Settings) -> None:
     assert fetched.paths[0].read_bytes() == b"format-version: 1.4\n"
 
 
-def test_a_server_in_trouble_is_asked_again(site: Site, here: Settings) -> None:
+def test_a_failing_server_is_retried(site: Site, here: Settings) -> None:
     site.behaviour = ["503", "429", "500"]
     assert download.fetch(source_of(site.url), here).paths[0].read_bytes() == CONTENT
     assert len(site.requests) == 4
@@ -160,7 +160,7 @@ def test_a_broken_download_is_continued(site: Site, here: Settings, etag: str | 
     assert starts == [None, f"bytes={half}-", f"bytes={half + (len(CONTENT) - half) // 2}-"]
 
 
-def test_what_an_earlier_process_began_is_continued(site: Site, here: Settings) -> None:
+def test_a_partial_download_of_an_earlier_process_is_continued(site: Site, here: Settings) -> None:
     site.behaviour = ["cut"] + ["503"] * (download.ATTEMPTS - 1)
     with pytest.raises(SourceError, match="status 503 at each of"):
         download.fetch(source_of(site.url), here)
@@ -177,12 +177,12 @@ def test_parts_of_two_different_files_are_never_joined(site: Site, here: Setting
     assert download.fetch(source_of(site.url), here).paths[0].read_bytes() == CONTENT[::-1]
 
 
-def test_a_range_that_was_not_asked_for_is_not_joined(site: Site, here: Settings) -> None:
+def test_an_unrequested_range_is_not_appended(site: Site, here: Settings) -> None:
     site.behaviour = ["cut", "shift"]
     assert download.fetch(source_of(site.url), here).paths[0].read_bytes() == CONTENT
 
 
-def test_a_server_without_tags_or_ranges_is_asked_for_everything_again(site: Site, here: Settings) -> None:
+def test_without_tags_or_ranges_a_download_starts_over(site: Site, here: Settings) -> None:
     site.etag = site.modified = None
     site.ranges = False
     site.behaviour = ["cut"]
@@ -205,7 +205,7 @@ def test_a_file_damaged_on_the_disk_is_fetched_anew(site: Site, here: Settings) 
     assert download.fetch(source_of(site.url), here).paths[0].read_bytes() == CONTENT
 
 
-def test_what_cannot_be_had_says_so_at_once(site: Site, here: Settings) -> None:
+def test_an_unavailable_source_is_an_immediate_error(site: Site, here: Settings) -> None:
     site.behaviour = ["404"]
     with pytest.raises(SourceError, match="found status 404"):
         download.fetch(source_of(site.url), here)

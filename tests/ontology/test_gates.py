@@ -100,7 +100,7 @@ def test_a_release_without_hierarchy_has_no_cycle(tmp_path: Path) -> None:
     assert gates(release(tmp_path / "1", concept(1)))["max_cyclic"].value == 0
 
 
-def test_names_of_a_corpus_may_move_to_what_replaces_the_concept(tmp_path: Path) -> None:
+def test_corpus_names_may_move_to_the_replacement_of_their_concept(tmp_path: Path) -> None:
     old = release(tmp_path / "1", concept(1, "gout", "podagra"), concept(2, "scurvy", "Scorbutus"), concept(3, "lost"))
     new = release(
         tmp_path / "2",

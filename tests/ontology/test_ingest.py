@@ -146,7 +146,7 @@ def test_a_version_may_stand_in_the_name_of_the_file(here: Settings, tmp_path: P
         ("2025 AB", "2025-AB"),
     ],
 )
-def test_a_version_is_taken_out_of_what_surrounds_it(stands: str, version: str) -> None:
+def test_a_version_is_extracted_from_the_text_around_it(stands: str, version: str) -> None:
     assert tidy_version(stands) == version
 
 
@@ -169,7 +169,7 @@ def test_a_version_that_climbs_is_refused(here: Settings, tmp_path: Path, versio
         (b"<?xml version='1.0'?><DescriptorRecordSet></DescriptorRecordSet>", "found mesh"),
     ],
 )
-def test_what_is_no_ontology_makes_no_release(here: Settings, tmp_path: Path, content: bytes, said: str) -> None:
+def test_an_invalid_ontology_makes_no_release(here: Settings, tmp_path: Path, content: bytes, said: str) -> None:
     before = ingest(source(), [file(tmp_path, *many(3))], here)
     path = tmp_path / "bad.obo"
     path.write_bytes(content)
@@ -181,7 +181,7 @@ def test_what_is_no_ontology_makes_no_release(here: Settings, tmp_path: Path, co
     assert visible(here.home) == ["2025-01-01"]
 
 
-def test_formats_are_told_by_content(tmp_path: Path) -> None:
+def test_formats_are_recognised_by_content(tmp_path: Path) -> None:
     for text, format in [
         ('<?xml version="1.0"?>\n<rdf:RDF xmlns="x">', "owl"),
         ('\ufeff\n{"graphs": []}', "obograph"),
@@ -197,7 +197,7 @@ def test_formats_are_told_by_content(tmp_path: Path) -> None:
     assert sniff(tmp_path) == "umls"
 
 
-def test_of_a_folder_only_what_is_read_tells_it_from_another(tmp_path: Path) -> None:
+def test_the_fingerprint_of_a_folder_covers_the_files_that_are_read(tmp_path: Path) -> None:
     folder = tmp_path / "2025AB" / "META"
     folder.mkdir(parents=True)
     (folder / "MRCONSO.RRF").write_text("a")
@@ -219,7 +219,7 @@ def test_another_declaration_of_the_same_file_is_not_passed_over(here: Settings,
     assert ingest(narrow, [path], here, version="labels").names == 3
 
 
-def test_branches_are_kept_alone(here: Settings, tmp_path: Path) -> None:
+def test_only_the_declared_branches_are_kept(here: Settings, tmp_path: Path) -> None:
     tree = (concept("0000001", "root"), concept("0000002", "below", parents=("0000001",)), concept("0000003", "beside"))
     read = ingest(source(branches=("X:0000001",)), [file(tmp_path, *tree)], here)
     assert (read.concepts, read.names) == (2, 2)
@@ -336,7 +336,7 @@ def test_a_killed_ingest_leaves_nothing_to_be_seen_and_the_next_one_finishes(her
 
 
 @pytest.mark.heavy
-def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(here: Settings, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_in_one_line_and_leaves_nothing(here: Settings, tmp_path: Path) -> None:
     path = file(tmp_path, *many(4000))
     # A limit on the size of files stands in for a disk that fills up.
     program = """
@@ -354,7 +354,7 @@ def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(here: Settings, tmp_
     assert ingest(source(), [path], here).new
 
 
-def test_a_home_that_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:
+def test_an_unwritable_home_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "home").write_text("a file where a folder should be")
     with pytest.raises(ReleaseError, match=r"home.*run again") as error:
         ingest(source(), [file(tmp_path, *many(2))], settings.load(tmp_path / "home"))

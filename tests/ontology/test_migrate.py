@@ -80,7 +80,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         ("Y:1", "unknown", ()),
     ],
 )
-def test_what_became_of_an_id(home: Settings, asked: str, kind: str, targets: tuple[str, ...]) -> None:
+def test_the_fate_of_an_id(home: Settings, asked: str, kind: str, targets: tuple[str, ...]) -> None:
     found = fate(asked, list_releases(home, "x"))
     assert (found.kind, found.targets) == (kind, targets)
 
@@ -138,7 +138,7 @@ def test_json_lines_change_in_their_ids_alone(home: Settings, tmp_path: Path) ->
     assert report.fates == {"same": 1, "merged": 3, "split": 1, "unknown": 2}
 
 
-def test_what_is_not_one_to_one_goes_to_review_with_its_options(home: Settings, tmp_path: Path) -> None:
+def test_ids_without_a_single_successor_go_to_review_with_options(home: Settings, tmp_path: Path) -> None:
     text = '{"gold": "X:1"}\n{"gold": ["X:4", "X:6"]}\n{"gold": "X:7"}\n'
     written, report = run(home, tmp_path, "a.jsonl", text)
     assert written == text
@@ -202,7 +202,7 @@ def ids_within(value: object, key: str | None = None) -> Iterator[str]:
 
 @given(st.lists(st.dictionaries(KEY, DOCUMENT, max_size=4), min_size=1, max_size=3), st.sampled_from([None, 1]))
 @hypothesis.settings(max_examples=200, deadline=None)
-def test_ids_are_found_in_json_just_where_a_parser_finds_them(documents: list[object], indent: int | None) -> None:
+def test_ids_in_json_are_those_that_a_parser_finds(documents: list[object], indent: int | None) -> None:
     text = (
         "\n".join(json.dumps(document) for document in documents) if indent is None else json.dumps(documents, indent=1)
     )
@@ -369,7 +369,7 @@ def test_a_file_that_cannot_be_read_says_so_and_nothing_is_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_release_that_was_never_read_is_asked_for(home: Settings, tmp_path: Path) -> None:
+def test_a_missing_release_is_an_error(home: Settings, tmp_path: Path) -> None:
     with pytest.raises(ReleaseError, match="expected a release 1999-01-01, found 2021-01-01, 2022"):
         migrate("x", "1999-01-01", "2023-01-01", tmp_path / "a.jsonl", tmp_path / "b", home)
     with pytest.raises(CorpusError, match="No such file"):

@@ -96,7 +96,7 @@ def test_names_that_the_declaration_does_not_keep_are_left_out(tmp_path: Path) -
         ("X:404", ()),
     ],
 )
-def test_an_obsolete_id_answers_with_what_stands_for_it(tmp_path: Path, asked: str, answer: tuple[str, ...]) -> None:
+def test_an_obsolete_id_gives_its_successors(tmp_path: Path, asked: str, answer: tuple[str, ...]) -> None:
     path = release(
         tmp_path / "1",
         concept(1, "live"),
@@ -157,7 +157,7 @@ def test_of_two_concepts_with_one_id_the_first_stays_and_the_other_is_counted(tm
         assert into.counts()["rejected"] == 1
 
 
-def test_branches_keep_what_lies_below_and_obsolete_ids_that_lead_there(tmp_path: Path) -> None:
+def test_branches_keep_descendants_and_obsolete_ids_that_lead_to_them(tmp_path: Path) -> None:
     with ReleaseWriter(tmp_path / "x.duckdb", source()) as into:
         into.concepts(
             [
@@ -206,7 +206,7 @@ def test_a_version_cannot_climb_out_of_its_folder(tmp_path: Path, name: str) -> 
         release_path(settings.load(tmp_path), name, "1")
 
 
-def test_what_is_no_release_says_so_in_one_line(tmp_path: Path) -> None:
+def test_an_incomplete_release_is_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(ReleaseError, match="found no complete one"):
         open_release(tmp_path)
     path = release(tmp_path / "1", concept(1))

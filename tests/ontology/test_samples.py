@@ -45,7 +45,7 @@ def test_samples_are_read_whole_with_their_version(first: Recorded, second: Reco
         assert all(concept.label for concept in into.listed)
 
 
-def test_whatever_a_sample_refers_to_of_its_own_is_in_it(first: Recorded, second: Recorded) -> None:
+def test_references_within_a_sample_resolve(first: Recorded, second: Recorded) -> None:
     own = load_source("mondo-sample").prefixes
     for into in (first, second):
         for concept in into.listed:

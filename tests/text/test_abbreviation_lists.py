@@ -81,7 +81,7 @@ def test_any_text_can_be_read_and_entries_come_from_it(text: str) -> None:
 
 @pytest.mark.data
 @pytest.mark.skipif(DATA is None, reason="BELINK_DATA is not set")
-def test_what_lists_say_is_what_annotators_meant() -> None:
+def test_long_forms_from_lists_agree_with_annotators() -> None:
     agree = []
     for document in read_corpus(Path(str(DATA)) / "corpora/nlm-chemical/traindev.bioc.xml.gz"):
         gold: dict[str, set[str]] = {}

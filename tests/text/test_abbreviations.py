@@ -178,7 +178,7 @@ def test_expanding_a_document_changes_only_long_forms() -> None:
 
 
 @given(st.text(st.sampled_from("aAbBcC ()[]-.,;\n\\İ"), max_size=80))
-def test_any_text_can_be_asked_and_long_forms_come_from_it(text: str) -> None:
+def test_long_forms_come_from_the_text_whatever_it_is(text: str) -> None:
     for short, long in first_long_forms(text).items():
         assert short in text
         assert all(word in text for word in re.findall(r"\w+", long))

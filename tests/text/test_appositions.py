@@ -47,7 +47,7 @@ def test_nothing_else_is(text: str) -> None:
     assert set(also(text, "dacarbazine", "DTIC").values()) == {()}
 
 
-def test_what_has_several_in_brackets_is_their_class() -> None:
+def test_a_mention_with_several_names_in_brackets_is_their_class() -> None:
     text = "azo dye (Congo red) or azo dye (Direct Blue)"
     assert also(text, "azo dye", "Congo red", "Direct Blue") == {
         "azo dye": (),
@@ -79,6 +79,6 @@ def test_abbreviations_are_left_to_their_own_rule() -> None:
     }
 
 
-def test_an_abbreviation_beside_another_name_stands_for_what_it_means() -> None:
+def test_an_abbreviation_beside_another_name_is_written_out() -> None:
     text = "Lewy body dementia (LBD) is here. Cortical disease X (LBD), LBD"
     assert also(text, "Cortical disease X", "LBD", "Lewy body dementia")["Cortical disease X"] == ()

@@ -61,7 +61,7 @@ ODD = st.text(
         ("", ""),
     ],
 )
-def test_a_name_is_stored_and_asked_under_one_key(written: str, key: str) -> None:
+def test_a_name_is_stored_and_looked_up_under_one_key(written: str, key: str) -> None:
     assert normalise(written) == key
 
 
@@ -76,7 +76,7 @@ def test_a_name_is_stored_and_asked_under_one_key(written: str, key: str) -> Non
         ("1,2", "12"),
     ],
 )
-def test_what_tells_concepts_apart_is_kept(one: str, other: str) -> None:
+def test_distinctions_between_concepts_are_kept(one: str, other: str) -> None:
     assert normalise(one) != normalise(other)
 
 

@@ -203,7 +203,7 @@ def test_the_declaration_says_which_names_are_kept(tmp_path: Path) -> None:
     assert found.names("MESH:D000001") == []
 
 
-def test_what_is_no_record_is_set_aside_with_its_line_and_the_rest_is_read(tmp_path: Path) -> None:
+def test_a_malformed_record_is_set_aside_and_the_rest_is_read(tmp_path: Path) -> None:
     text = descriptors(
         "\n" + descriptor("D000001", "kept"),
         "\n" + descriptor("", "without an identifier"),

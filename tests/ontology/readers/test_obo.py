@@ -77,7 +77,7 @@ def one(folder: Path, *clauses: str) -> Recorded:
 
 
 @pytest.mark.parametrize("by_frame", [False, True])
-def test_what_a_term_says_is_kept(tmp_path: Path, by_frame: bool) -> None:
+def test_every_clause_of_a_term_is_kept(tmp_path: Path, by_frame: bool) -> None:
     into = read_text(tmp_path, TERM, by_frame=by_frame)
     first, second, third = (into.by_id[f"X:{n}"] for n in (1, 2, 3))
     assert (first.label, second.label) == ("GM2-gangliosidosis", "lipidosis")
@@ -149,7 +149,9 @@ def test_a_clause_is_repaired_where_that_loses_nothing(tmp_path: Path, clause: s
         ('synonym: "TSD" ABBREVIATION EXACT []', "TSD", "exact", "ABBREVIATION"),
     ],
 )
-def test_a_synonym_is_read_by_what_is_there(tmp_path: Path, clause: str, text: str, scope: str, type: str) -> None:
+def test_a_malformed_synonym_is_read_as_far_as_possible(
+    tmp_path: Path, clause: str, text: str, scope: str, type: str
+) -> None:
     into = one(tmp_path, clause)
     (name,) = into.by_id["X:1"].synonyms
     assert (name.text, name.scope, name.type) == (text, scope, type)
@@ -237,7 +239,7 @@ def test_line_ends_and_a_byte_order_mark_change_nothing(tmp_path: Path, ending: 
     assert read_text(tmp_path, mark + TERM.replace("\n", ending)).content == expected
 
 
-def test_a_frame_without_id_or_of_no_known_kind_is_set_aside_whole(tmp_path: Path) -> None:
+def test_a_frame_without_id_or_of_unknown_kind_is_set_aside(tmp_path: Path) -> None:
     text = "[Term]\nname: nobody\n\n[Term]\nid:\n\n[Thing]\nid: X:1\n\n[Te\nid: X:2\n\n[Term]\nid: X:3\n"
     into = read_text(tmp_path, text)
     assert list(into.by_id) == ["X:3"]
@@ -250,7 +252,7 @@ def test_a_frame_without_id_or_of_no_known_kind_is_set_aside_whole(tmp_path: Pat
 
 
 @pytest.mark.parametrize("by_frame", [False, True])
-def test_a_term_that_stands_twice_is_set_aside_once(tmp_path: Path, by_frame: bool) -> None:
+def test_a_repeated_term_is_set_aside_once(tmp_path: Path, by_frame: bool) -> None:
     path = tmp_path / "twice.obo"
     path.write_text('[Term]\nid: X:1\nname: one\n\n[Term]\nid: X:1\nname: two\nsynonym: "uno" EXACT []\n')
     source = undeclared_source("twice", "obo").model_copy(update={"stream_above_mib": 0 if by_frame else 64})
@@ -262,14 +264,14 @@ def test_a_term_that_stands_twice_is_set_aside_once(tmp_path: Path, by_frame: bo
         assert into.counts()["rejected"] == 1
 
 
-def test_each_undeclared_synonym_type_is_told_once(tmp_path: Path) -> None:
+def test_each_undeclared_synonym_type_is_recorded_once(tmp_path: Path) -> None:
     clauses = [f'synonym: "{type} {n}" EXACT {type} []' for type in ("OMO:0003012", "LAY") for n in range(3)]
     into = one(tmp_path, *clauses)
     assert [rejection.line for rejection in into.repaired] == [5, 8]
     assert {name.type for name in into.by_id["X:1"].synonyms} == {"OMO:0003012", "LAY"}
 
 
-def test_of_one_synonym_with_two_types_the_first_stays_and_the_other_is_told(tmp_path: Path) -> None:
+def test_a_synonym_with_two_types_keeps_the_first(tmp_path: Path) -> None:
     text = TERM.replace("[Y:1]\n", '[Y:1]\nsynonym: "TSD" EXACT []\n')
     for by_frame in (False, True):
         into = read_text(tmp_path, text, by_frame=by_frame)
@@ -298,7 +300,7 @@ def test_imports_are_never_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ("data-version: ", None),
     ],
 )
-def test_the_version_is_what_the_header_says(tmp_path: Path, header: str, version: str | None) -> None:
+def test_the_version_comes_from_the_header(tmp_path: Path, header: str, version: str | None) -> None:
     into = read_text(tmp_path, f"format-version: 1.2\n{header}\n\n[Term]\nid: X:1\n")
     assert version in (into.version or "") if version else into.version is None
 
@@ -325,7 +327,7 @@ def test_a_small_file_may_end_without_a_newline(tmp_path: Path) -> None:
     [b"", b"   \n", b"<html><body>503</body></html>", b"a,b,c\n1,2,3\n", b"format-version: 1.4\n", bytes(5000),
      b"format-version: 1.4\n\n[Typedef]\nid: part_of\n", b"format-version: 1.4\n\n[Term]\nname: nobody\n"],
 )  # fmt: skip
-def test_what_is_no_ontology_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
+def test_an_invalid_ontology_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     for packed in (content, gzip.compress(content)):
         with pytest.raises(SourceError) as refused:
             read_text(tmp_path, packed)
@@ -337,7 +339,7 @@ def test_both_ways_of_reading_give_the_same(name: str) -> None:
     assert read(SAMPLES / name).content == read(SAMPLES / name, by_frame=True).content
 
 
-def test_what_pronto_refuses_is_read_frame_by_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_pronto_refuses_is_read_frame_by_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = read_text(tmp_path, TERM).content
 
     def refuse(*arguments: object) -> None:
@@ -392,7 +394,7 @@ words = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x
 
 
 @given(words, words, words)
-def test_whatever_a_string_holds_a_strict_parser_gives_it_back(name: str, id: str, label: str) -> None:
+def test_a_strict_parser_gives_back_every_string(name: str, id: str, label: str) -> None:
     import fastobo
 
     frame = f"[Term]\nid: {identifier('X:' + id)}\nname: {plain(label)}x\nsynonym: {quoted(name)} EXACT []\n"

@@ -211,7 +211,7 @@ def test_names_keep_their_language(tmp_path: Path) -> None:
     assert not into.rejections
 
 
-def test_a_parent_that_the_file_leaves_out_is_kept_and_told(tmp_path: Path) -> None:
+def test_a_parent_missing_from_the_file_is_kept_and_recorded(tmp_path: Path) -> None:
     body = f'<owl:Class rdf:about="{PURL}X_2"><rdfs:subClassOf rdf:resource="{PURL}X_404"/></owl:Class></rdf:RDF>'
     into = read_text(tmp_path, OWL_HEAD + body, name="x.owl")
     assert into.by_id["X:2"].parents == ("X:404",)
@@ -303,7 +303,7 @@ def test_half_a_surrogate_pair_is_no_name(tmp_path: Path) -> None:
     assert len(into.rejected) == 1
 
 
-def test_pronto_itself_reads_what_was_repaired(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_pronto_reads_the_repaired_text(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     text = '[Term]\nid: X:1\nname: one{\nis_a: X:404\nsynonym: "uno" LAY\nxref: http://a.b/c\\:d\n'
     assert len(read_text(tmp_path, text).repaired) == 5
     assert not caplog.records

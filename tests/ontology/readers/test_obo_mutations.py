@@ -182,7 +182,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_what_is_to_be_damaged_is_sound(folder: Path, form: str) -> None:
+def test_the_undamaged_files_are_sound(folder: Path, form: str) -> None:
     into = outcome(folder / f"sound.{form}", sound(form))
     assert into is not None
     assert len(into.listed) > 2

@@ -96,7 +96,7 @@ def test_negated_mappings_and_those_to_nothing_are_left_out(tmp_path: Path) -> N
     assert found["rejection"] == []
 
 
-def test_what_does_not_fit_is_set_aside_with_its_reason(tmp_path: Path) -> None:
+def test_an_unusable_mapping_is_set_aside_with_its_reason(tmp_path: Path) -> None:
     text = (
         "\t".join(COLUMNS)
         + "\n"
@@ -130,7 +130,7 @@ def test_what_does_not_fit_is_set_aside_with_its_reason(tmp_path: Path) -> None:
         ("subject_id,predicate_id,object_id\nX:1,skos:exactMatch,B:1\n", "expected SSSOM, a tab-separated table"),
     ],
 )
-def test_what_is_no_mapping_set_is_one_clear_error(tmp_path: Path, text: str, complaint: str) -> None:
+def test_an_invalid_mapping_set_is_one_clear_error(tmp_path: Path, text: str, complaint: str) -> None:
     with pytest.raises(SourceError, match=complaint):
         mapped(tmp_path / "r", text)
 
@@ -138,7 +138,7 @@ def test_what_is_no_mapping_set_is_one_clear_error(tmp_path: Path, text: str, co
 @pytest.mark.parametrize(
     ("name", "told"), [("m.sssom.tsv", True), ("m.SSSOM.tsv.gz", True), ("m.tsv", False), ("sssom.tsv.bak", False)]
 )
-def test_mapping_sets_are_told_by_their_name(name: str, told: bool) -> None:
+def test_mapping_sets_are_recognised_by_name(name: str, told: bool) -> None:
     assert sssom.is_mapping_set(Path(name)) is told
 
 

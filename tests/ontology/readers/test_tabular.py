@@ -52,7 +52,7 @@ def test_every_mapped_column_reaches_its_table(tmp_path: Path) -> None:
         ("t", ";", False),
     ],
 )
-def test_the_delimiter_is_told_by_the_first_row_and_gz_by_its_bytes(
+def test_the_delimiter_comes_from_the_first_row_and_gz_from_the_content(
     tmp_path: Path, name: str, delimiter: str, packed: bool
 ) -> None:
     rows = [("code", "name", "also"), ("1", "asthma", "wheeze|x"), ("2", "croup", "")]
@@ -117,7 +117,7 @@ def test_ids_of_other_prefixes_are_kept_and_are_not_own(tmp_path: Path) -> None:
     assert [(row[0], row[5]) for row in found.tables["concept"]] == [("X:1", True), ("Z:1", False)]
 
 
-def test_what_cannot_be_a_row_is_set_aside_with_its_line(tmp_path: Path) -> None:
+def test_a_malformed_row_is_set_aside_with_its_line(tmp_path: Path) -> None:
     lines = [
         b"code\tname\talso",
         b"1\tasthma\t",
@@ -174,7 +174,7 @@ def test_a_stray_quote_costs_its_line_and_not_the_rest_of_the_file(tmp_path: Pat
     ("branches", "kept"),
     [((), "1234"), (("C08",), "12"), (("C",), "12"), (("X:2",), "2"), (("C08", "X:3"), "123"), (("C08.1",), "12")],
 )
-def test_branches_are_tree_numbers_or_roots_with_what_lies_below(
+def test_branches_are_tree_numbers_or_roots_with_their_descendants(
     tmp_path: Path, branches: tuple[str, ...], kept: str
 ) -> None:
     columns = Columns(id="code", label="name", parents="above", tree_numbers="tree")
@@ -183,7 +183,7 @@ def test_branches_are_tree_numbers_or_roots_with_what_lies_below(
     assert "".join(row[-1] for row in found.labels()) == kept
 
 
-def test_branches_that_nothing_stands_below_are_said(tmp_path: Path) -> None:
+def test_empty_branches_are_an_error(tmp_path: Path) -> None:
     columns = Columns(id="code", label="name", tree_numbers="tree")
     with pytest.raises(SourceError, match="expected tree numbers below F03, found none"):
         read_text(tmp_path / "t.csv", "code,name,tree\n1,a,C08\n", columns=columns, branches=("F03",))
@@ -234,7 +234,7 @@ def test_a_file_that_is_something_else_is_one_clear_error(tmp_path: Path, conten
     assert "\n" not in str(caught.value)
 
 
-def test_a_table_without_a_mapping_is_said(tmp_path: Path) -> None:
+def test_a_table_without_a_column_mapping_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DeclarationError, match=r"needs a \[columns\] section"):
         read_text(tmp_path / "t.csv", "a,b\n", columns=None)
 

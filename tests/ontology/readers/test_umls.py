@@ -82,9 +82,7 @@ def test_every_atom_is_a_name_with_its_vocabulary_term_type_and_language(tmp_pat
 
 
 @pytest.mark.parametrize("languages", [("ENG",), ("en",)])
-def test_languages_may_be_given_either_way_and_what_has_no_name_in_them_is_left_out(
-    tmp_path: Path, languages: tuple[str, ...]
-) -> None:
+def test_languages_are_bcp47_or_lat_and_filter_concepts(tmp_path: Path, languages: tuple[str, ...]) -> None:
     text = atom("C0000001", "Asthma") + atom("C0000002", "Asma", LAT="SPA")
     found = read(umls.read, [folder(tmp_path, MRCONSO=text)], source(names=NamesKept(languages=languages)))
     assert found.labels() == {"UMLS:C0000001": "Asthma"}
@@ -133,7 +131,7 @@ def test_every_semantic_type_has_one_group() -> None:
     assert len(types) == len(set(types)) == 127
 
 
-def test_an_unknown_branch_is_said_before_anything_is_read(tmp_path: Path) -> None:
+def test_an_unknown_branch_is_an_error_before_reading(tmp_path: Path) -> None:
     with pytest.raises(DeclarationError, match="found 'DISEASE'"):
         read(umls.read, [folder(tmp_path, MRCONSO=TWO)], source(branches=("DISEASE",)))
     with pytest.raises(SourceError, match="need MRSTY"):
@@ -293,7 +291,7 @@ def test_a_folder_a_zip_and_named_files_give_the_same(tmp_path: Path, packed: bo
     assert found[2].left == []
 
 
-def test_the_version_is_what_release_dat_says_then_mrsab_then_the_path(tmp_path: Path) -> None:
+def test_the_version_comes_from_release_dat_then_mrsab_then_the_path(tmp_path: Path) -> None:
     meta = folder(tmp_path / "2020AA", MRCONSO=TWO)
     assert read(umls.read, [meta], source()).version == "2020AA"
     row = ["C1", "C2", "MSH2024", "MSH", "MeSH", "MSH", "2024", "", "", "2024AA", "", *[""] * 14]
@@ -497,7 +495,7 @@ def test_the_key_is_in_no_log_record_and_no_error(
         assert piece not in shown
 
 
-def test_what_cannot_be_downloaded_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_failed_download_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="UTS_API_KEY, found none"):
         download_umls.download(None, tmp_path)
     with service(b"<html>please log in</html>") as (url, _):
