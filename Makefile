@@ -1,7 +1,7 @@
 # Everything starts from nothing: each target makes the environment it needs. PYTHON picks another interpreter.
 PYTHON ?= python3
 # PyTorch's CPU index, as https://pytorch.org/get-started prints it for Pip and CPU. Left empty, pip takes the build of its
-# usual index: for Linux the one with CUDA and 4 GB of NVIDIA's packages.
+# usual index: for Linux the one with CUDA, which takes 4 GB more.
 TORCH_INDEX ?=
 VENV := .venv
 BIN := $(VENV)/bin
