@@ -37,16 +37,16 @@ def assemble(raw: RawDocument, report: CorpusReport, *, keep_source: bool = Fals
     mentions: list[Mention] = []
     placed = [(a, shift) for passage, shift in zip(raw.passages, shifts, strict=True) for a in passage.annotations]
     for annotation, shift in [*placed, *((a, 0) for a in raw.annotations)]:
-        given = tuple((start + shift, end + shift) for start, end in annotation.spans)
+        spans_given = tuple((start + shift, end + shift) for start, end in annotation.spans)
         try:
             if annotation.fault:
                 raise Misfit(annotation.fault)
-            fitted = fit(text, given, annotation.text)
+            fitted = fit(text, spans_given, annotation.text)
         except Misfit as misfit:
             report.note(Rejection(line=annotation.line, text=_shown(raw.id, annotation), reason=str(misfit)))
             continue
-        if fitted != given:
-            before, after = (f"{piece[0][0]}-{piece[-1][1]}" for piece in (given, fitted))
+        if fitted != spans_given:
+            before, after = (f"{piece[0][0]}-{piece[-1][1]}" for piece in (spans_given, fitted))
             reason = f"moved from {before} to {after}, where its words are"
             shown = _shown(raw.id, annotation)
             report.note(Rejection(line=annotation.line, text=shown, reason=reason, repaired=True))

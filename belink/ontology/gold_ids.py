@@ -64,9 +64,9 @@ def unknown_ids(documents: Iterable[Document], folders: Sequence[Path]) -> Count
     counts = Counter(gold for document in documents for mention in document.mentions for gold in mention.gold)
     with ExitStack() as stack:
         opened = [stack.enter_context(open_release(folder)) for folder in folders]
-        known = {
+        known_ids = {
             identifier
             for identifier in counts
             if any(release.successor(identifier) or release.concept(identifier) for release in opened)
         }
-    return Counter({identifier: count for identifier, count in counts.items() if identifier not in known})
+    return Counter({identifier: count for identifier, count in counts.items() if identifier not in known_ids})

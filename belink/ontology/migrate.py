@@ -85,13 +85,13 @@ def migrate(
     fates_by_id = fates({span.id for span in spans}, chain)
     review_file = output.with_name(output.name + ".review.jsonl")
     reviewed = [span for span in spans if _for_review(fates_by_id[span.id])]
-    kept = [span for span in spans if not _for_review(fates_by_id[span.id])]
-    _write(output, _rewritten(text, kept, fates_by_id).encode(content.encoding, content.errors))
+    rewritten = [span for span in spans if not _for_review(fates_by_id[span.id])]
+    _write(output, _rewritten(text, rewritten, fates_by_id).encode(content.encoding, content.errors))
     if reviewed:
         _write(review_file, _review(text, reviewed, fates_by_id, chain).encode("utf-8", "replace"))
     else:
         review_file.unlink(missing_ok=True)
-    kinds = Counter(fates_by_id[span.id].kind for span in kept)
+    kinds = Counter(fates_by_id[span.id].kind for span in rewritten)
     return MigrationReport(
         unchanged=kinds["same"],
         migrated=kinds["merged"],

@@ -20,7 +20,7 @@ def propose(labels: Mapping[str, str], folder: Path) -> dict[str, list[dict[str,
     :param folder: the release that proposals come from.
     :returns: ``id``, ``label``, ``by`` ("same name", "similar name") and ``score``, 1 for the same name.
     """
-    wanted = dict(sorted(labels.items())[:MAX_IDS])
+    compared = dict(sorted(labels.items())[:MAX_IDS])
     with releases.open_release(folder) as release:
         rows = release.rows(
             """
@@ -33,15 +33,15 @@ def propose(labels: Mapping[str, str], folder: Path) -> dict[str, list[dict[str,
             GROUP BY old_id, concept_id HAVING score >= $least ORDER BY old_id, score DESC, concept_id
             """,
             {
-                "ids": list(wanted),
-                "keys": [label.lower() for label in wanted.values()],
+                "ids": list(compared),
+                "keys": [label.lower() for label in compared.values()],
                 "least": MIN_SIMILARITY,
             },
         )
         proposals: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for old_id, concept_id, score in _best(rows):
             label = release.label(concept_id)
-            is_same = score == 1 or normalise(label or "") == normalise(wanted[old_id])
+            is_same = score == 1 or normalise(label or "") == normalise(compared[old_id])
             how = "same name" if is_same else "similar name"
             proposals[old_id].append({"id": concept_id, "label": label, "by": how, "score": round(score, 2)})
     return dict(proposals)

@@ -189,8 +189,10 @@ class ReleaseWriter:
 
         :raises SourceError: a root is not in the source.
         """
-        there = {row[0] for row in self.sql("SELECT id FROM concept WHERE list_contains($roots, id)", {"roots": roots})}
-        if missing := sorted(set(roots) - there):
+        present = {
+            row[0] for row in self.sql("SELECT id FROM concept WHERE list_contains($roots, id)", {"roots": roots})
+        }
+        if missing := sorted(set(roots) - present):
             raise SourceError(
                 f"{self.source.name}: expected the branches {', '.join(missing)} in the source, found none of that id;"
                 " correct `branches` in the declaration"
@@ -241,12 +243,12 @@ class ReleaseWriter:
 
     def keeps(self, name: Name) -> bool:
         """Return whether the declaration keeps this name; without a language, source or type it passes that filter."""
-        kept = self.source.names
+        filters = self.source.names
         return (
-            name.scope in kept.scopes
-            and (not kept.languages or not name.language or name.language in kept.languages)
-            and (not kept.sources or not name.source or name.source in kept.sources)
-            and (not kept.types or not name.type or name.type in kept.types)
+            name.scope in filters.scopes
+            and (not filters.languages or not name.language or name.language in filters.languages)
+            and (not filters.sources or not name.source or name.source in filters.sources)
+            and (not filters.types or not name.type or name.type in filters.types)
         )
 
     def flush(self) -> None:

@@ -78,12 +78,12 @@ class Definitions:
         """
         position = 0
         while position < len(text):
-            found = self._occurrence(text, position)
-            if found is None:
+            occurrence = self._occurrence(text, position)
+            if occurrence is None:
                 position += 1
             else:
-                yield found
-                position = found[1]
+                yield occurrence
+                position = occurrence[1]
 
     def _occurrence(self, text: str, start: int) -> tuple[int, int, str] | None:
         if start and text[start - 1].isalnum():

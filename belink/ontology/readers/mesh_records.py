@@ -231,8 +231,8 @@ def _is_of_preferred(record: Record) -> bool:
 def _xref(number: str) -> str:
     """Return a registry number with the prefix that its shape tells; ``""`` where it tells none."""
     for shape, prefixed in _REGISTRIES:
-        if found := shape.fullmatch(number):
-            return prefixed.format(found[found.lastindex or 0])
+        if match := shape.fullmatch(number):
+            return prefixed.format(match[match.lastindex or 0])
     return ""
 
 

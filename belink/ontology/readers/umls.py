@@ -141,9 +141,9 @@ def _files(paths: Sequence[Path], scratch: Path) -> dict[str, Path]:
             )
         for file in inside:
             table = file.name.split(".")[0].upper()
-            known = tables.setdefault(table, file)
-            if known != file.with_suffix("") and known != file:
-                raise SourceError(f"{file}: expected one {table}, found {known} as well; name one release only")
+            earlier = tables.setdefault(table, file)
+            if earlier != file.with_suffix("") and earlier != file:
+                raise SourceError(f"{file}: expected one {table}, found {earlier} as well; name one release only")
     return tables
 
 

@@ -167,8 +167,8 @@ def frames(header: Header, entities: Iterable[Entity]) -> list[Frame]:
 
 
 def _is_there(replacements: list[str], ids: dict[str, str]) -> bool:
-    known = ids.values()
-    return all(each in ids or compact(each) in known for each in replacements)
+    known_ids = ids.values()
+    return all(each in ids or compact(each) in known_ids for each in replacements)
 
 
 def _typed(text: Text, type: str) -> str:
@@ -187,7 +187,7 @@ def _clauses(entity: Entity, ids: dict[str, str], alternatives: list[str]) -> li
     lines = [f"id: {identifier(ids[entity.iri])}"]
     labels = {text.text for text in entity.labels}
     preferred = [("EXACT", text, "") for text in entity.preferred if text.text not in labels]
-    names = [*preferred, *(each for each in entity.synonyms if label is None or each[1].text != label.text)]
+    names = [*preferred, *entity.synonyms]
     if label:
         lines.append(f"name: {plain(label.text)}")
         # A second label in the same language is repaired, and recorded, by the cleaner; one in another is a synonym.
