@@ -116,10 +116,10 @@ def link(
 
         output_format(output)  # refuses a name before anything is linked
     loaded = open_linker(settings, linker)
-    documents = [Document(id="", text=text)] if text is not None else _documents(input_)
+    batches = [[Document(id="", text=text)]] if text is not None else _batches(_documents(input_))
     linked = (
         (document, links)
-        for batch in _batches(documents)
+        for batch in batches
         for document, links in loaded.link_documents(batch, min_probability=min_probability)
     )
     if output is None:

@@ -55,7 +55,7 @@ def run(settings: Settings, *, say: Say, declaration: str = LINKER) -> dict[str,
 
     say(f"\nWhat changed between {RELEASES[0]} and {RELEASES[1]}")
     change = commands.compare(settings, ONTOLOGY, *RELEASES, examples=3)
-    say(show.diff(change))
+    say(show.diff_counts(change))
 
     say("\n[3/3] Link a paragraph with the champion\n")
     linked = commands.link(settings, LINKER, PARAGRAPH, None, None, None)

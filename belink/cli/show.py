@@ -61,6 +61,14 @@ def diff(answer: Answer) -> str:
     return str(answer["markdown"])
 
 
+def diff_counts(answer: Answer) -> str:
+    """Return how many changes of each kind there are, without examples."""
+    counts = [
+        (name.replace("_", " "), f"{value:,}") for name, value in answer.items() if isinstance(value, int) and value
+    ]
+    return table(("change", "# count"), counts)
+
+
 def migrated(answer: Answer) -> str:
     return _lines(answer, "unchanged", "migrated", "review", "unknown", "output", "review_file")
 
