@@ -63,7 +63,9 @@ class Mention:
     sentence: str = ""
     sentence_start: int = 0  # document offset of ``sentence``
     long_form: str = ""  # the mention with the document's own abbreviations spelled out; "" where nothing changes
-    also: tuple[str, ...] = ()  # another name that the document gives in brackets beside it: "dacarbazine (DTIC)"
+    appositions: tuple[
+        str, ...
+    ] = ()  # another name that the document gives in brackets beside it: "dacarbazine (DTIC)"
     gold: tuple[str, ...] = ()  # acceptable concept ids; () unannotated
     nil: bool = False  # annotated as having no concept
     found: bool = False  # by a name finder in raw text, rather than marked by whoever sent the text
@@ -219,7 +221,7 @@ def link_json(link: Link, *, n_candidates: int | None = None) -> dict[str, Any]:
         "start": mention.start,
         "end": mention.end,
         "long_form": mention.long_form,
-        "also": list(mention.also),
+        "also": list(mention.appositions),
         "id": link.id,
         "label": link.label,
         "ontology": link.ontology,

@@ -235,7 +235,7 @@ class Linker:
     def _answer_key(self, mention: Mention) -> tuple[str, str, tuple[str, ...], bool, str]:
         """What the answer depends on; the sentence only where the language model reads it."""
         shown = mention.sentence if self.declaration.reranker.sentence else ""
-        return (mention.text, mention.long_form, mention.also, mention.found, shown)
+        return (mention.text, mention.long_form, mention.appositions, mention.found, shown)
 
     def _answer(
         self,

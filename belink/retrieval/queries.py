@@ -47,7 +47,7 @@ def queries_of(mention: Mention) -> list[Query]:
         weight = _SHORT_FORM_WEIGHT if is_short else 1.0
         # Names that resemble a code ("SM-5887") mean something else; but where there is nothing better to look up,
         # resemblance is all there is.
-        is_lone_code = not long_form and is_code(mention.text) and not all(map(is_code, mention.also))
+        is_lone_code = not long_form and is_code(mention.text) and not all(map(is_code, mention.appositions))
         names_only = is_short or is_lone_code
         for spelled in (key, in_american := to_american(key)):
             queries.setdefault(spelled, Query(spelled, weight, is_short_form=is_short, names_only=names_only))
@@ -56,7 +56,7 @@ def queries_of(mention: Mention) -> list[Query]:
             of_acid,
             Query(of_acid, _ACID_WEIGHT * weight, is_short_form=is_short, is_variant=True, names_only=True),
         )
-    for other in mention.also:
+    for other in mention.appositions:
         for spelled in (key := normalise(other), to_american(key)):
             query = Query(spelled, _APPOSITION_WEIGHT, is_own=False, is_apposition=True, names_only=is_code(other))
             queries.setdefault(spelled, query)

@@ -181,7 +181,7 @@ def _whole(short: str, bracket: str) -> str:
 
 
 def expand(document: Document) -> Document:
-    """Return ``document`` with ``long_form`` and ``also`` of its mentions filled from what it says itself."""
+    """Return ``document`` with ``long_form`` and ``appositions`` of its mentions filled from what it says itself."""
     definitions = find_definitions(document.text)
     if definitions:
         mentions = tuple(expand_mention(mention, definitions) for mention in document.mentions)

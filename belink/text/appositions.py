@@ -18,7 +18,7 @@ _MAX_NAMES = 1  # different names in brackets; more of them are subtypes of the 
 
 
 def expand(document: Document) -> Document:
-    """Return ``document`` with ``also`` filled in every mention of a name that it gives in brackets somewhere."""
+    """Return ``document`` with ``appositions`` filled in for each mention that it names otherwise in brackets."""
     pairs: dict[str, dict[str, str]] = {}
     for before, inside in _pairs(document):
         one, other = normalise(before.text), normalise(inside.text)
@@ -29,7 +29,7 @@ def expand(document: Document) -> Document:
     if not also:
         return document
     mentions = ((mention, also.get(normalise(mention.text), ())) for mention in document.mentions)
-    return replace(document, mentions=tuple(replace(m, also=others) if others else m for m, others in mentions))
+    return replace(document, mentions=tuple(replace(m, appositions=others) if others else m for m, others in mentions))
 
 
 def _letters(name: str) -> str:

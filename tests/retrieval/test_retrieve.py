@@ -389,8 +389,8 @@ def test_what_the_document_sets_beside_a_mention_is_asked_for_too(index: Index, 
         encoder,
         [
             Mention(text="itch"),
-            Mention(text="itch", also=("atopic eczema",)),
-            Mention(text="eczema", also=("Cooley's anaemia",)),
+            Mention(text="itch", appositions=("atopic eczema",)),
+            Mention(text="eczema", appositions=("Cooley's anaemia",)),
         ],
         EVERYTHING,
     )
@@ -401,7 +401,7 @@ def test_what_the_document_sets_beside_a_mention_is_asked_for_too(index: Index, 
     assert itself[0].id == "X:8" and itself[0].exact, "its own name comes first"
     assert max(itself, key=lambda candidate: candidate.evidence.apposition_score).id == "X:6"
     (hidden,) = retrieve(
-        index, encoder, [Mention(text="itch", also=("atopic eczema",))], EVERYTHING, hide_own_name=True
+        index, encoder, [Mention(text="itch", appositions=("atopic eczema",))], EVERYTHING, hide_own_name=True
     )
     assert "atopic eczema" not in {candidate.name for candidate in hidden}
 
@@ -411,13 +411,13 @@ def test_what_a_code_resembles_is_not_asked_where_the_document_gives_another_nam
 ) -> None:
     lexical = RetrievalConfig(dense=0)
     names = {"IDDMX": ("eczema",), "eczema": ("IDDMX",), "IDDM": ("eczema",)}
-    mentions = [Mention(text=text, also=also) for text, also in names.items()]
+    mentions = [Mention(text=text, appositions=also) for text, also in names.items()]
     code, name, known = retrieve(index, encoder, mentions, lexical)
     assert {candidate.id for candidate in code} == {candidate.id for candidate in name} == {"X:8", "X:9", "X:4"}
     assert {candidate.evidence.apposition_score > 0 for candidate in name} == {False}
     assert (known[0].id, known[0].exact) == ("X:2", True), "a code that is a name is found as one"
     two_codes, alone = retrieve(
-        index, encoder, [Mention(text="IDDMX", also=("NSC 34",)), Mention(text="IDDMX")], lexical
+        index, encoder, [Mention(text="IDDMX", appositions=("NSC 34",)), Mention(text="IDDMX")], lexical
     )
     assert ids(two_codes) == ids(alone) != [], "there is nothing better to ask for"
 

@@ -18,14 +18,14 @@ def document(text: str, *marked: str) -> Document:
 
 
 def also(text: str, *marked: str) -> dict[str, tuple[str, ...]]:
-    return {mention.text: mention.also for mention in expand(document(text, *marked)).mentions}
+    return {mention.text: mention.appositions for mention in expand(document(text, *marked)).mentions}
 
 
 @pytest.mark.parametrize("text", ["dacarbazine (DTIC), then", "dacarbazine [DTIC; 5 mg], then", "dacarbazine(DTIC)"])
 def test_each_of_two_is_the_others_name_wherever_they_stand(text: str) -> None:
     text = f"DTIC first; {text} DTIC again and Dacarbazine."
     found = expand(document(text, "dacarbazine", "DTIC", "Dacarbazine")).mentions
-    assert {(m.text, m.also) for m in found} == {
+    assert {(m.text, m.appositions) for m in found} == {
         ("dacarbazine", ("DTIC",)),
         ("Dacarbazine", ("DTIC",)),
         ("DTIC", ("dacarbazine",)),
@@ -73,7 +73,7 @@ def test_a_single_letter_is_no_name() -> None:
 
 def test_abbreviations_are_left_to_their_own_rule() -> None:
     found = expand(document("rabbit syndrome (RS) is seen; RS", "rabbit syndrome", "RS")).mentions
-    assert {(m.text, m.long_form, m.also) for m in found} == {
+    assert {(m.text, m.long_form, m.appositions) for m in found} == {
         ("rabbit syndrome", "", ()),
         ("RS", "rabbit syndrome", ()),
     }
