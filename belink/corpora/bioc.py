@@ -15,6 +15,9 @@ ID_KEYS = ("concept_id", "identifier", "concept id", "normalized_id", "CUI", "ME
 _PREFIX_OF_KEY = {"CUI": "UMLS", "MESH": "MESH", "OMIM": "OMIM"}  # keys that say the vocabulary of a bare id
 _MAX_DEPTH = 40  # BioC JSON has about ten levels; without a bound a short file could ask for any amount of memory
 
+COLLECTION = "belink:collection"  # under this key a document keeps what its collection says of itself
+COLLECTION_KEYS = ("source", "date", "key")
+
 Node = dict[str, Any]
 
 
@@ -41,7 +44,8 @@ def read_xml(stream: BinaryIO, default_prefix: str) -> Iterator[RawDocument]:
             if root.tag != "collection":
                 raise Unreadable(f"expected a BioC <collection>, found <{str(root.tag)[:40]}>")
         if event == "end" and element.tag == "document":
-            yield _document(_from_xml(element), default_prefix)
+            collection = {tag: root.findtext(tag) or "" for tag in COLLECTION_KEYS}
+            yield _document({**_from_xml(element), COLLECTION: collection}, default_prefix)
             element.clear()
             parent = element.getparent()
             while parent is not None and parent[0] is not element:
@@ -61,14 +65,19 @@ def read_json(stream: BinaryIO, default_prefix: str) -> Iterator[RawDocument]:
             raise Unreadable('expected BioC JSON, found no document with "passages"')
         stream.seek(0)
         builder: ijson.ObjectBuilder | None = None
+        collection, last_key = dict[str, str](), ""
         for at, event, value in _events(stream):
+            if builder is None and event == "map_key":
+                last_key = value
+            elif builder is None and (event, at) == ("string", 1) and last_key in COLLECTION_KEYS:
+                collection[last_key] = value
             if builder is None and (event, at) == ("start_map", depth):
                 builder = ijson.ObjectBuilder()
             if builder is not None:
                 builder.event(event, value)
                 if (event, at) == ("end_map", depth - 1):
                     if "passages" in builder.value:
-                        yield _document(builder.value, default_prefix)
+                        yield _document({**builder.value, COLLECTION: collection}, default_prefix)
                     builder = None
     except ijson.JSONError as error:
         raise Unreadable(f"not JSON: {error}") from error

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from lxml import etree
 
 from belink.corpora.assemble import Misfit, fit
-from belink.corpora.bioc import ID_KEYS, Node, annotation_nodes, read_node
+from belink.corpora.bioc import COLLECTION, COLLECTION_KEYS, ID_KEYS, Node, annotation_nodes, read_node
 from belink.corpora.offset_units import detect_unit, in_code_points, length_in
 from belink.corpora.raw import Annotation, CorpusReport, lay_out
 from belink.records import Document, Link, Mention
@@ -27,20 +27,26 @@ Links = Mapping[Mention, Link]
 Place = tuple[int, int, tuple[tuple[int, int], ...]]  # start, end and pieces of a mention
 
 
-def xml_head(infons: Mapping[str, str]) -> bytes:
+def collection_of(document: Document | None) -> dict[str, str]:
+    """Return source, date and key of the collection that ``document`` came from, or of one of belink's own."""
+    given = (document.source if document else None) or {}
+    return {"source": "belink", "date": "", "key": "", **given.get(COLLECTION, {})}
+
+
+def xml_head(collection: Mapping[str, str], infons: Mapping[str, str]) -> bytes:
     """Return the beginning of a BioC XML collection, up to its first document."""
     head = etree.Element("collection")
-    for tag, text in (("source", "belink"), ("date", ""), ("key", "")):
-        _child(head, tag, text)
+    for tag in COLLECTION_KEYS:
+        _child(head, tag, collection[tag])
     for key, value in infons.items():
         _child(head, "infon", value).set("key", key)
     opened = etree.tostring(head, encoding="unicode").removesuffix("</collection>")
     return f"<?xml version='1.0' encoding='UTF-8'?>\n{opened}\n".encode()
 
 
-def json_head(infons: Mapping[str, str]) -> bytes:
+def json_head(collection: Mapping[str, str], infons: Mapping[str, str]) -> bytes:
     """Return the beginning of a BioC JSON collection, up to its first document."""
-    head = json.dumps({"source": "belink", "date": "", "key": "", "infons": dict(infons)}, ensure_ascii=False)
+    head = json.dumps({**collection, "infons": dict(infons)}, ensure_ascii=False)
     return f'{head[:-1]}, "documents": [\n'.encode()
 
 
@@ -77,6 +83,7 @@ def _fresh_node(document: Document, links: Links) -> Node:
 
 def _as_it_came(document: Document, links: Links) -> Node:
     node: Node = _without_lines(copy.deepcopy(dict(document.source or {})))
+    node.pop(COLLECTION, None)
     raw = read_node(node)
     unit = detect_unit(raw)
     in_points = in_code_points(raw, CorpusReport())

@@ -9,6 +9,7 @@ Call :func:`output_format` first where linking takes long: it refuses a name tha
 
 import csv
 import io
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -65,11 +66,14 @@ def write_links(linked: Linked, path: Path, lineage: Mapping[str, str]) -> tuple
         rows = ((document.id, [link_json(link) for link in links]) for document, links in linked)
         with artefacts.atomic_write(path) as aside:
             return parquet.write_links(aside, rows, lineage)
-    before, between, after = _frame(chosen, lineage)
+    # BioC keeps source, date and key of the collection, which stand before its first document.
+    pairs = iter(linked)
+    first = next(pairs, None)
+    before, between, after = _frame(chosen, first[0] if first else None, lineage)
     n_documents = n_links = 0
     with textfiles.write_whole(path) as stream:
         stream.write(before)
-        for document, links in linked:
+        for document, links in itertools.chain([first] if first else [], pairs):
             stream.write((between if n_documents else b"") + _document(chosen, document, links, lineage))
             n_documents += 1
             n_links += len(links)
@@ -77,12 +81,12 @@ def write_links(linked: Linked, path: Path, lineage: Mapping[str, str]) -> tuple
     return n_documents, n_links
 
 
-def _frame(chosen: OutputFormat, lineage: Mapping[str, str]) -> tuple[bytes, bytes, bytes]:
+def _frame(chosen: OutputFormat, first: Document | None, lineage: Mapping[str, str]) -> tuple[bytes, bytes, bytes]:
     """Return what stands before, between and after the documents of a file."""
     if chosen == "bioc-xml":
-        return bioc_writer.xml_head(lineage), b"", b"</collection>\n"
+        return bioc_writer.xml_head(bioc_writer.collection_of(first), lineage), b"", b"</collection>\n"
     if chosen == "bioc-json":
-        return bioc_writer.json_head(lineage), b",\n", b"\n]}\n"
+        return bioc_writer.json_head(bioc_writer.collection_of(first), lineage), b",\n", b"\n]}\n"
     if chosen in ("csv", "tsv"):
         return _rows(chosen, [(*_COLUMNS, *parquet.LINEAGE)]), b"", b""
     return b"", b"", b""

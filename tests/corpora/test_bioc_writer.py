@@ -50,7 +50,9 @@ def test_without_links_a_document_stays_as_it_came(tmp_path: Path) -> None:
     document = opened(tmp_path, NODE)
     assert document_node(document, {}) == NODE
     write_links([(document, [])], tmp_path / "out.json", {"linker": "l"})
-    assert json.loads((tmp_path / "out.json").read_text())["documents"] == [NODE]
+    assert json.loads((tmp_path / "out.json").read_text()) == {
+        "source": "s", "date": "", "key": "", "infons": {"linker": "l"}, "documents": [NODE],
+    }  # fmt: skip
 
 
 def test_links_are_added_and_everything_else_stays(tmp_path: Path) -> None:
@@ -86,6 +88,7 @@ def test_xml_goes_out_as_it_came(tmp_path: Path) -> None:
     assert {infon.get("key") for infon in added} == {"concept_id", "probability", "label", "ontology", "release"}
     for infon in added:
         infon.getparent().remove(infon)
+    assert etree.parse(tmp_path / "out.xml").getroot().findtext("source") == "x"
     before, after = ([(e.tag, dict(e.attrib), (e.text or "").strip()) for e in document.iter()] for document in shown)
     assert before == after
 
