@@ -3,7 +3,7 @@
     releases/<ontology>/   the releases themselves        linker.json       the declaration, whole
     index/                 names, vectors, FAISS          calibration.json  evidence → probability
     adapter/               LoRA weights, if any           lexicon.json      what corpora taught about names, if any
-    encoder/               if it was adapted              evaluation.json, gates.json, diffs/<ontology>.md
+    encoder/               if it was fine-tuned           evaluation.json, gates.json, diffs/<ontology>.md
     manifest.json          the sha256 of each file, the models by reference and sha256, the lineage; written last
 
 Parts are hard-linked, so a bundle costs a folder, not a copy. Without an evaluation it is a *draft*: it links, but the
@@ -47,7 +47,7 @@ class ModelReference:
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What a bundle is put together from; folders are complete artefacts."""
+    """The parts of a bundle; folders are complete artefacts."""
 
     linker: LinkerConfig
     releases: Mapping[str, Path]  # ontology → release folder
@@ -56,7 +56,7 @@ class Parts:
     encoder: ModelReference
     base_model: ModelReference
     adapter: Path | None = None  # None: the linker decides by retrieval alone
-    adapted: Path | None = None  # the adapted encoder; None: the one that ``encoder`` names, as it is
+    adapted: Path | None = None  # the fine-tuned encoder; None: the one that ``encoder`` names, as it is
     detector: ModelReference | None = None  # None: mentions are found by the ontology's names
     lexicon: Path | None = None  # lexicon.json: what corpora taught about those names; None: nothing
     diffs: Mapping[str, str] = field(default_factory=dict)  # ontology → Markdown, against the champion's release
@@ -66,7 +66,7 @@ class Parts:
 
 
 def assemble(parts: Parts, target_parent: Path) -> Path:
-    """The bundle of ``parts``, below ``target_parent`` and named by its content; the one there is, if there is one.
+    """Write the bundle of ``parts`` below ``target_parent``, named by its content, and return its folder.
 
     :raises BundleError: the parts do not belong together.
     """
@@ -102,7 +102,7 @@ def check(folder: Path, *, deep: bool = True) -> dict[str, Any]:
 
 
 def check_parts(folder: Path, *, deep: bool = True) -> dict[str, Any]:
-    """As :func:`check`, but whatever :func:`check_rules` finds: another refresh can take the parts on."""
+    """As :func:`check` without :func:`check_rules`: a refresh can use the parts of a bundle of other rules."""
     try:
         manifest = artefacts.read_manifest(folder)
     except BelinkError as error:
@@ -126,7 +126,10 @@ def _check_parts(folder: Path, manifest: Mapping[str, Any], *, deep: bool) -> No
 
 
 def check_rules(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """:raises BundleError: another belink normalised the names or fitted the weights, by other rules than these."""
+    """Check that names were normalised and weights fitted by the rules of this belink.
+
+    :raises BundleError: they were not.
+    """
     if manifest["text_version"] != normalise.VERSION:
         raise BundleError(
             f"{folder}: names were normalised by version {manifest['text_version']}, this belink asks with version "
@@ -145,9 +148,9 @@ def is_draft(manifest: Mapping[str, Any]) -> bool:
 
 
 def resolve_model(folder: Path, part: str, cache: Path) -> weights.ResolvedModel:
-    """The weights that the bundle's manifest names as ``part``.
+    """Return the weights that the bundle's manifest names as ``part``.
 
-    :raises ModelError: they cannot be had, or are others than those the bundle was made with.
+    :raises ModelError: they cannot be fetched, or are not those that the bundle was made with.
     """
     expected = artefacts.read_manifest(folder)[part]
     found = weights.resolve(expected["reference"], cache)

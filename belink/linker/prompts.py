@@ -1,9 +1,9 @@
-"""The set-wise question: mention and candidates → the text a language model completes with one letter.
+"""Mention and candidates → the question that a language model answers with one letter.
 
-One definition for training and asking. In ``letter-last`` the letter stands *after* its option and the mention comes
-last, so that the answer is a copy of what followed the like name before (induction), which a 135 M model learns in
-minutes; ``letter-first`` is the usual multiple choice with an instruction, which larger models were tuned on.
-Nothing is ever parsed back out of the text: the answer is read from the letters' logits, so no name can break it.
+Training and inference share this definition. In ``letter-last`` the letter stands *after* its option and the mention
+comes last, so the answer copies what followed a like name before (induction); a model of 135 M parameters learns that
+in minutes. ``letter-first`` is the usual multiple choice with an instruction, for which larger models were tuned.
+Nothing is parsed from generated text: the answer is read from the letters' logits, so no name can break it.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 Format = Literal["letter-last", "letter-first"]
 
 VERSION = 1
-"""Raise it with any change of the text: adapters are trained on one version and asked with the same."""
+"""Raise it with any change of the text: an adapter is used with the version that it was trained on."""
 
 NONE_OF_THE_ABOVE = "None of the above"
 _NAME = 120  # characters of a name that are shown at most; a tenth of MeSH's chemicals is longer
-_SHORTER = (_NAME, 60, 30, 15)  # tried in turn where a question exceeds ``max_length`` tokens
+_SHORTER = (_NAME, 60, 30, 15)  # characters a name, tried in turn while a question exceeds ``max_length`` tokens
 _INSTRUCTION = (
     "Which of these concepts does the mention name? Take the one with the same meaning; "
     f'answer "{NONE_OF_THE_ABOVE}" where none fits. Answer with the letter only.'
@@ -34,7 +34,7 @@ _INSTRUCTION = (
 
 @dataclass(frozen=True)
 class Form:
-    """How one tokenizer is asked: the question's tokens, and the token of each letter."""
+    """Questions as tokens of one tokenizer, and the token of each letter."""
 
     tokenizer: Any
     config: "declarations.RerankerConfig"
@@ -42,25 +42,25 @@ class Form:
     chat: bool = field(default=False)  # the question goes through the tokenizer's chat template
 
     def tokens(self, mention: Mention, candidates: Sequence[Candidate]) -> list[int]:
-        """Token ids of the question, at most ``config.max_length``.
+        """Return the token ids of the question, at most ``config.max_length``.
 
-        What does not fit is given up in this order: the sentence, the middle of long names, and, where even names
-        of 15 characters are too long, the beginning of the question.
+        Where it is too long, these are left out in turn: the sentence, the middle of long names and, if even names of
+        15 characters are too long, the beginning of the question.
         """
-        asked: list[int] = []
+        tokens: list[int] = []
         for sentence in (True, False) if self.config.sentence and mention.sentence else (False,):
             for characters in _SHORTER if not sentence else (_NAME,):
-                asked = self._encode(_text(mention, candidates, self.config, sentence, characters))
-                if len(asked) <= self.config.max_length:
-                    return asked
-        return asked[-self.config.max_length :]
+                tokens = self._encode(_text(mention, candidates, self.config, sentence, characters))
+                if len(tokens) <= self.config.max_length:
+                    return tokens
+        return tokens[-self.config.max_length :]
 
     def _encode(self, text: str) -> list[int]:
         return _encode(self.tokenizer, text, self.chat)
 
 
 def letters(n: int) -> list[str]:
-    """The first ``n`` option letters, "A" first.
+    """Return the first ``n`` option letters, "A" first.
 
     :raises ValueError: ``n`` is not between 1 and 26.
     """
@@ -77,19 +77,19 @@ def question(
     sentence_words: int = 0,
     characters: int = _NAME,
 ) -> str:
-    """The question's text; option ``i`` has the ``i``-th letter, "None of the above" the one after the last.
+    """Return the question's text; option ``i`` has the ``i``-th letter, "None of the above" the one after the last.
 
     ``sentence_words`` bounds the words of the sentence that are shown, the mention in their middle; 0 shows none.
     ``characters`` bounds each name.
     """
     options = [_option(candidate, characters) for candidate in candidates] + [NONE_OF_THE_ABOVE]
     named = list(zip(letters(len(options)), options, strict=True))
-    asked = _shown(mention, characters)
+    mention_text = _shown(mention, characters)
     context = _context(mention, sentence_words) if sentence_words else ""
     if format == "letter-last":
         lines = [context] if context else []
-        return "\n".join([*lines, *(f"{option} = {letter}" for letter, option in named), f"{asked} ="])
-    lines = [_INSTRUCTION, *([f"Sentence: {context}"] if context else []), f"Mention: {asked}"]
+        return "\n".join([*lines, *(f"{option} = {letter}" for letter, option in named), f"{mention_text} ="])
+    lines = [_INSTRUCTION, *([f"Sentence: {context}"] if context else []), f"Mention: {mention_text}"]
     return "\n".join([*lines, *(f"{letter}: {option}" for letter, option in named), "Answer:"])
 
 

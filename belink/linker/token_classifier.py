@@ -1,7 +1,8 @@
-"""Raw text → mentions by a token-classification model: the declared alternative to the dictionary of ``detect.py``.
+"""Raw text → mentions by a token-classification model, the declared alternative to the names of ``name_finder``.
 
-A text longer than the model takes is read in windows that overlap; a token counts as the window says in which it stands
-furthest from an end. A word is labelled as its first token is; words of one entity join as BIO, IO or BIOES labels say.
+A text longer than the model takes is read in overlapping windows; each token has the label of the window in which it
+stands furthest from an end. A word has the label of its first token. Words of one entity are joined by their BIO, IO or
+BIOES labels.
 """
 
 import bisect
@@ -19,16 +20,16 @@ from belink.text import abbreviations
 from belink.text.sentences import make_mention, split
 
 Span = tuple[int, int]
-_OVERLAP = 64  # tokens that a window has in common with the one before
-_TOGETHER = 8  # windows a forward pass
+_OVERLAP = 64  # tokens that a window shares with the previous one
+_BATCH = 8  # windows a forward pass
 _BEGINS, _ENDS = frozenset("BSU"), frozenset("SUEL")  # BIO, BIOES and BILOU
 
 
 class MentionFinder(Protocol):
-    """What finds mentions in a text."""
+    """A finder of mentions in text."""
 
     def find(self, text: str, *, document: str = "", sentences: Sequence[Span] = ()) -> list[Mention]:
-        """The mentions in ``text``, in order, none overlapping, each with its sentence and long form."""
+        """Return the mentions in ``text``, in order, none overlapping, each with its sentence and long form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class _Word:
 
 
 class TokenClassifier:
-    """A token classifier that finds mentions. One thread at a time."""
+    """A token classifier that finds mentions. For one thread at a time."""
 
     def __init__(self, model: Any, tokenizer: Any, config: DetectorConfig) -> None:
         self._model, self._tokenizer, self._config = model, tokenizer, config
@@ -51,7 +52,7 @@ class TokenClassifier:
 
     @classmethod
     def load(cls, config: DetectorConfig, resolved: weights.ResolvedModel) -> Self:
-        """The model that ``config`` names, at ``resolved``.
+        """Load the model that ``config`` names from ``resolved``.
 
         :raises ModelError: the folder holds no token classifier with a fast tokenizer.
         """
@@ -77,7 +78,7 @@ class TokenClassifier:
         return cls(model.eval(), tokenizer, config)
 
     def find(self, text: str, *, document: str = "", sentences: Sequence[Span] = ()) -> list[Mention]:
-        """The mentions in ``text``, in order, none overlapping, each with its sentence, long form and type."""
+        """Return the mentions in ``text``, in order, none overlapping, each with its sentence, long form and type."""
         within = tuple(sentences) or split(text)
         starts = [start for start, _ in within]
         definitions = abbreviations.find_definitions(text)
@@ -121,12 +122,12 @@ class TokenClassifier:
         import torch
 
         found: list[np.ndarray] = []
-        for at in range(0, len(rows), _TOGETHER):
-            batch = self._tokenizer.pad({"input_ids": list(rows[at : at + _TOGETHER])}, return_tensors="pt")
+        for at in range(0, len(rows), _BATCH):
+            batch = self._tokenizer.pad({"input_ids": list(rows[at : at + _BATCH])}, return_tensors="pt")
             with torch.inference_mode():
                 logits = self._model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
             scores = torch.softmax(logits.float(), -1).cpu().numpy()
-            found += [row[: len(ids)] for row, ids in zip(scores, rows[at : at + _TOGETHER], strict=True)]
+            found += [row[: len(ids)] for row, ids in zip(scores, rows[at : at + _BATCH], strict=True)]
         return found
 
     def _joined(self, text: str, tokens: dict[Span, tuple[int, int, float]]) -> Iterator[_Word]:
@@ -145,19 +146,19 @@ class TokenClassifier:
 
 
 class CombinedFinder:
-    """What several find, the longest where they overlap."""
+    """The mentions of several finders; of overlapping ones the longest."""
 
     def __init__(self, finders: Sequence[MentionFinder]) -> None:
         self._finders = finders
 
     def find(self, text: str, *, document: str = "", sentences: Sequence[Span] = ()) -> list[Mention]:
-        """The mentions in ``text``, in order, none overlapping."""
+        """Return the mentions in ``text``, in order, none overlapping."""
         found = [m for finder in self._finders for m in finder.find(text, document=document, sentences=sentences)]
         return longest(found)
 
 
 def longest(mentions: Sequence[Mention]) -> list[Mention]:
-    """Those of ``mentions`` that no longer one overlaps, in order; of equally long ones the first given stays."""
+    """Return the ``mentions`` that no longer one overlaps, in order; of equally long ones the first given stays."""
     taken: list[Mention] = []  # in order, so that only the neighbours can overlap
     starts: list[int] = []
     for mention in sorted(mentions, key=lambda m: m.start - m.end):

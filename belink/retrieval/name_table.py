@@ -1,8 +1,8 @@
-"""Every normalised name once, with the concepts that own it: Arrow and NumPy files, memory-mapped.
+"""Every normalised name once, with the concepts that own it, as memory-mapped Arrow and NumPy files.
 
-Beside the ontologies' names stand precedents: annotated mentions, which name what they were annotated with. Names are
-ordered by a hash of their text. So a name is found by binary search, two tables are joined by walking both
-in order, and the first n rows of a table are a random sample of it.
+Besides the ontologies' names it holds precedents: annotated mentions, as names of the concepts they are annotated with.
+Names are ordered by a hash of their text. So a name is found by binary search, two tables are joined by walking both in
+order, and the first n rows of a table are a random sample of it.
 """
 
 from collections import Counter
@@ -21,17 +21,17 @@ from belink.text.normalise import normalise
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# What means the concept itself comes first; "mention" is a precedent.
+# The closest scope comes first; "mention" is a precedent.
 SCOPES = ("label", "exact", "narrow", "broad", "related", "mention")
 MENTION = SCOPES.index("mention")
 _BATCH = 100_000  # names handled as Python strings at a time
 _LETTERS = ("name-letters.npy", "name-letters-rows.npy")
-_SAME_LETTERS = 5  # characters from which on names are the same that only blanks tell apart
+_SAME_LETTERS = 5  # characters from which on names that differ in blanks only are the same
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OfRelease:
-    """What one release contributes."""
+    """The names of one release."""
 
     ontology: str
     version: str
@@ -257,7 +257,7 @@ class NameTable:
         return letters, rows
 
     def find(self, names: Sequence[str]) -> np.ndarray:
-        """int64 (n,): the row of each normalised name, -1 where the table does not hold it."""
+        """Return int64 (n,): the row of each normalised name, -1 where the table does not hold it."""
         rows = np.full(len(names), -1, np.int64)
         if not len(names) or not self.n_names:
             return rows
@@ -290,7 +290,7 @@ class NameTable:
         return rows
 
     def shared(self, other: "NameTable") -> tuple[np.ndarray, np.ndarray]:
-        """Two int64 (n,): the rows here and the rows in ``other`` of the names that both hold, ascending."""
+        """Return two int64 (n,): the rows in this table and in ``other`` of the names that both hold, ascending."""
         import pyarrow.compute as pc
 
         if not other.n_names or not self.n_names:
