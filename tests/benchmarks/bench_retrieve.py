@@ -58,7 +58,7 @@ def mentions_of(names: Sequence[tuple[str, str]], n: int) -> list[dict[str, Any]
             {"text": text[:3] + text[4:]},
             {"text": " ".join(words[1:] or words)},
             {"text": "".join(word[0] for word in words).upper(), "long_form": text},
-            {"text": f"severe {text}", "also": (names[i][1],)},
+            {"text": f"severe {text}", "apposition": names[i][1]},
         ]
         mentions.append(variants[i % len(variants)])
     return mentions
@@ -81,7 +81,14 @@ def work(folder: Path) -> None:
         report = build_index([Path(task["release"])], declared, encoder, Path(scratch), precedents=precedents)
         sums = {path.name: artefacts.sha256(path) for path in sorted(report.path.iterdir()) if path.name[0] != "m"}
         index = Index.load(report.path)
-        mentions = [Mention(**{**each, "also": tuple(each.get("also", ()))}) for each in task["mentions"]]
+        fields = Mention.__dataclass_fields__
+        appositions = "appositions" if "appositions" in fields else "also"  # its name in earlier checkouts
+        mentions = [
+            Mention(text=each["text"], long_form=each.get("long_form", ""), **{appositions: (each["apposition"],)})
+            if "apposition" in each
+            else Mention(text=each["text"], long_form=each.get("long_form", ""))
+            for each in task["mentions"]
+        ]
         print(json.dumps({"build_seconds": report.seconds, "names": report.names, "sums": sums}), flush=True)  # noqa: T201
         for _ in sys.stdin:
             started = time.process_time()
