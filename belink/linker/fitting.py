@@ -34,6 +34,7 @@ _PENALTY = 2.0  # of the squared distance from the centre, against a log-likelih
 _TEXT_FEATURE_PENALTY = 4.0  # times that for features of training text: they hold less of mentions it never saw
 _MIN_QUESTIONS = 500  # with fewer the centre, which is retrieval's order, is held on to the more strongly
 _HELD = 1e6  # a penalty that holds a weight at its centre
+_MIN_NIL_COSTS = 2  # such mentions that are afforded in any case: of few, a single odd one must not silence NIL
 _NIL_COSTS = 0.0005  # share of the marked mentions with a concept whose right answer NIL may take, cross-fitted
 _SMALLEST_PROBABILITY = 1e-12
 
@@ -229,7 +230,7 @@ def _nil_caution(questions: "Sequence[Question]", final: "Probabilities") -> flo
     """
     right = [(q, p) for q, p in zip(questions, final, strict=True) if not q.mention.nil and not q.mention.found]
     leads = [float(np.log(p[-1] / p[q.answer])) for q, p in right if _is_right(q, p) and p[-1] > p[q.answer]]
-    affordable = int(_NIL_COSTS * len(right))
+    affordable = max(_MIN_NIL_COSTS, int(_NIL_COSTS * len(right)))
     return sorted(leads, reverse=True)[affordable] if len(leads) > affordable else 0.0
 
 
