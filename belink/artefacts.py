@@ -311,8 +311,8 @@ def _sections(fields: dict[str, Any], name: str, config: "BaseModel") -> list[tu
     *above, last = name.split(".")
     sections = [fields]
     for part in above:
-        found = [section.get(part) for section in sections]
-        sections = [each for value in found for each in (value if isinstance(value, list) else [value or {}])]
+        values = [section.get(part) for section in sections]
+        sections = [each for value in values for each in (value if isinstance(value, list) else [value or {}])]
     if any(last not in section for section in sections):
         raise ValueError(f"{type(config).__name__}: expected a field {name}, found none")
     return [(section, last) for section in sections]

@@ -108,14 +108,14 @@ def _user(rest: str) -> str:
 
 def _pieces(address: str) -> Iterator[str]:
     """Return what of an address's password an error may quote: all of it, or what some parser takes for it."""
-    found = _ADDRESS.match(address)
-    if found is None:
+    match = _ADDRESS.match(address)
+    if match is None:
         return
-    for parameter in found["rest"].partition("?")[2].split("&"):
+    for parameter in match["rest"].partition("?")[2].split("&"):
         name, _, value = parameter.partition("=")
         if value and _SECRET.search(unquote(name)):
             yield from (f"'{value}'", f'"{value}"', f"={value}")
-    password = _user(found["rest"]).partition(":")[2]
+    password = _user(match["rest"]).partition(":")[2]
     if not password:
         return
     if len(password) > 3:  # shorter ones are pieces of words

@@ -104,7 +104,7 @@ def _retraining(name: str, linker: LinkerConfig, wanted: Wanted) -> dict[str, An
 
 
 def _promotion(wanted: Wanted) -> dict[str, Any]:
-    asked = {name: f"{{{{ event.payload.{name} }}}}" for name in ("linker", "version")}
+    parameters = {name: f"{{{{ event.payload.{name} }}}}" for name in ("linker", "version")}
     return {
         "name": "belink",
         "description": "A registered version against the champion; asks a person where the linker says so",
@@ -117,7 +117,7 @@ def _promotion(wanted: Wanted) -> dict[str, Any]:
                 "name": "belink ask for approval",
                 "expect": [AWAITS_APPROVAL],
                 "match": {"prefect.resource.id": "belink.linker.*"},
-                "parameters": {"request": asked},
+                "parameters": {"request": parameters},
             }
         ],
         "work_pool": _work_pool(CPU, wanted),

@@ -136,10 +136,10 @@ def check_rules(folder: Path, manifest: Mapping[str, Any]) -> None:
             f"{normalise.VERSION}; refresh again with this belink"
         )
     try:
-        found = json.loads((folder / CALIBRATION).read_text(encoding="utf-8"))
+        stored = json.loads((folder / CALIBRATION).read_text(encoding="utf-8"))
     except ValueError as error:
         raise BundleError(f"{folder}: expected {CALIBRATION} as JSON, found {error}; refresh again") from error
-    Calibration.from_dict(found)
+    Calibration.from_dict(stored)
 
 
 def is_draft(manifest: Mapping[str, Any]) -> bool:
@@ -153,13 +153,13 @@ def resolve_model(folder: Path, part: str, cache: Path) -> weights.ResolvedModel
     :raises ModelError: they cannot be fetched, or are not those that the bundle was made with.
     """
     expected = artefacts.read_manifest(folder)[part]
-    found = weights.resolve(expected["reference"], cache)
-    if found.sha256 != expected["sha256"]:
+    model = weights.resolve(expected["reference"], cache)
+    if model.sha256 != expected["sha256"]:
         raise ModelError(
             f"{expected['reference']}: expected the weights of sha256 {expected['sha256'][:16]}… that {folder} was "
-            f"made with, found {found.sha256[:16]}…; name a revision, or refresh again"
+            f"made with, found {model.sha256[:16]}…; name a revision, or refresh again"
         )
-    return found
+    return model
 
 
 def _describe(parts: Parts) -> dict[str, Any]:
@@ -272,20 +272,20 @@ def _check_sums(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
             continue
         manifest = artefacts.read_manifest(folder / part)
         for file, expected in artefacts.sums(manifest).items():
-            found = files.get(f"{part}/{file}", {}).get("sha256")
-            if found != expected:
+            sha256 = files.get(f"{part}/{file}", {}).get("sha256")
+            if sha256 != expected:
                 raise BundleError(
                     f"{part}/{file}: expected the bytes that it was made with (sha256 {expected[:16]}…), found "
-                    f"{'others' if found else 'no file'}; the disk has damaged it. Refresh again"
+                    f"{'others' if sha256 else 'no file'}; the disk has damaged it. Refresh again"
                 )
 
 
 def _check_releases(folder: Path, manifest: Mapping[str, Any]) -> None:
     for name, expected in manifest["releases"].items():
-        found = _release_identity(folder / "releases" / name)
-        if found != expected:
+        identity = _release_identity(folder / "releases" / name)
+        if identity != expected:
             raise BundleError(
-                f"{folder}: the release of {name} should be {_identity(expected)}, found {_identity(found)}; "
+                f"{folder}: the release of {name} should be {_identity(expected)}, found {_identity(identity)}; "
                 "refresh again"
             )
 
@@ -294,11 +294,11 @@ def _check_index(folder: Path, manifest: Mapping[str, Any]) -> None:
     index = _part_manifest(folder / INDEX, "index")
     built_from = {name: _short(release) for name, release in index["releases"].items()}
     for name in sorted(set(built_from) | set(manifest["releases"])):
-        here = manifest["releases"].get(name)
-        if here is None or built_from.get(name) != _short(here):
+        recorded = manifest["releases"].get(name)
+        if recorded is None or built_from.get(name) != _short(recorded):
             raise BundleError(
                 f"{folder}: the index was built from {name} {_identity(built_from.get(name))}, "
-                f"the bundle holds {_identity(here)}; refresh again"
+                f"the bundle holds {_identity(recorded)}; refresh again"
             )
     for what in ("names", "concepts", "dimension"):
         if index[what] != manifest["index"][what]:

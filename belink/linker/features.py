@@ -229,8 +229,8 @@ def _singular(word: str) -> str:
 
 def _of_words(mention: Mention, candidates: Sequence[Candidate]) -> "dict[str, NDArray[np.float64]]":
     """Features that compare the words of the mention with those of each option."""
-    asked = [_words(text) for text in {mention.text, mention.long_form or mention.text}]
-    rows = [_compare_words(asked, candidate) for candidate in candidates]
+    word_sets = [_words(text) for text in {mention.text, mention.long_form or mention.text}]
+    rows = [_compare_words(word_sets, candidate) for candidate in candidates]
     return {name: np.array([row[name] for row in rows], dtype=float) for name in rows[0]}
 
 

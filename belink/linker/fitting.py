@@ -135,12 +135,12 @@ def _fit_weights(
     """
     chosen = features.ALL[: designs[0].shape[1]]
     marked = {i: count for i, count in counts.items() if not questions[i].mention.found}
-    found = {i: count for i, count in counts.items() if questions[i].mention.found}
+    counts_of_found = {i: count for i, count in counts.items() if questions[i].mention.found}
     caution = np.array([_TEXT_FEATURE_PENALTY if feature.of_text else 1.0 for feature in chosen])
     penalty = _PENALTY * caution * max(1.0, _MIN_QUESTIONS / max(sum(marked.values()), 1))
     weights = _fit_to(questions, designs, marked, np.array(_centre(chosen)), penalty)
     held = np.array([_PENALTY if feature.of_found else _HELD for feature in chosen])
-    return tuple(float(weight) for weight in _fit_to(questions, designs, found, weights, held))
+    return tuple(float(weight) for weight in _fit_to(questions, designs, counts_of_found, weights, held))
 
 
 def _fit_to(

@@ -98,8 +98,8 @@ class Linker:
         """
         keys = [self._answer_key(mention) for mention in mentions]
         distinct = dict(zip(keys, mentions, strict=True))  # equal questions of a batch are answered once
-        asked = list(distinct.values())
-        links = self.choose(asked, self.candidates(asked), min_probability=min_probability)
+        representatives = list(distinct.values())
+        links = self.choose(representatives, self.candidates(representatives), min_probability=min_probability)
         answers = dict(zip(distinct, links, strict=True))
         return [replace(answers[key], mention=mention) for key, mention in zip(keys, mentions, strict=True)]
 
@@ -146,10 +146,10 @@ class Linker:
     def prepare(self, document: Document) -> Document:
         """``document`` with mentions (found, where it marks none) and their abbreviations spelled out."""
         if not document.mentions:
-            found = tuple(
+            mentions = tuple(
                 replace(mention, document=document.id, found=True) for mention in self.detector.find(document.text)
             )
-            document = replace(document, mentions=found)
+            document = replace(document, mentions=mentions)
         return abbreviations.expand(document)
 
     def candidates(self, mentions: Sequence[Mention], *, hide_own_name: bool = False) -> list[list[Candidate]]:

@@ -239,11 +239,11 @@ def _check_adapter(adapter: Path, base: "ResolvedModel", config: "declarations.R
         manifest = artefacts.read_manifest(adapter)
     except BelinkError as error:
         raise ModelError(str(error)) from error
-    found = manifest.get("base", {}).get("sha256")
-    if found != base.sha256:
+    sha256 = manifest.get("base", {}).get("sha256")
+    if sha256 != base.sha256:
         raise ModelError(
             f"{adapter}: expected an adapter of {base.reference} ({base.sha256[:12]}…), found one of "
-            f"{manifest.get('base', {}).get('reference')} ({str(found)[:12]}…); train it again"
+            f"{manifest.get('base', {}).get('reference')} ({str(sha256)[:12]}…); train it again"
         )
     trained = (manifest.get("prompts"), manifest.get("asking"))
     expected = (prompts.VERSION, question_settings(config))

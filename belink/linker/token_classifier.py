@@ -82,13 +82,13 @@ class TokenClassifier:
         within = tuple(sentences) or split(text)
         starts = [start for start, _ in within]
         definitions = abbreviations.find_definitions(text)
-        found = []
+        mentions = []
         for start, end, label, score in _entities(self._words(text)):
             if score < self._config.min_score or (self._config.labels and label not in self._config.labels):
                 continue
             mention = replace(make_mention(document, text, start, end, within, starts), type=label)
-            found.append(abbreviations.expand_mention(mention, definitions))
-        return found
+            mentions.append(abbreviations.expand_mention(mention, definitions))
+        return mentions
 
     def _words(self, text: str) -> list[_Word]:
         """The words of ``text`` as the tokenizer cuts it, each with its label."""
@@ -153,8 +153,8 @@ class CombinedFinder:
 
     def find(self, text: str, *, document: str = "", sentences: Sequence[Span] = ()) -> list[Mention]:
         """Return the mentions in ``text``, in order, none overlapping."""
-        found = [m for finder in self._finders for m in finder.find(text, document=document, sentences=sentences)]
-        return longest(found)
+        mentions = [m for finder in self._finders for m in finder.find(text, document=document, sentences=sentences)]
+        return longest(mentions)
 
 
 def longest(mentions: Sequence[Mention]) -> list[Mention]:

@@ -259,8 +259,8 @@ class Release:
 
         Unchanged where the release knows it as it is, or has no such prefix.
         """
-        known = "SELECT 1 FROM concept WHERE id = $id UNION ALL SELECT 1 FROM alt_id WHERE alt_id = $id LIMIT 1"
-        if self.rows(known, {"id": identifier}):
+        known_ids = "SELECT 1 FROM concept WHERE id = $id UNION ALL SELECT 1 FROM alt_id WHERE alt_id = $id LIMIT 1"
+        if self.rows(known_ids, {"id": identifier}):
             return identifier
         return standardise(identifier, self._prefixes_in_use)
 

@@ -206,10 +206,10 @@ def version_of(settings: Settings, linker: str, name: str) -> str:
     """
     if not may_hold_anything(settings):
         raise _nothing_registered(linker, name, {})
-    known = aliases(settings, linker)
-    version = name if name.isdigit() else known.get(name)
+    current = aliases(settings, linker)
+    version = name if name.isdigit() else current.get(name)
     if version is None:
-        raise _nothing_registered(linker, name, known)
+        raise _nothing_registered(linker, name, current)
     return version
 
 
@@ -293,16 +293,16 @@ def _status_of_linkers(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _shown(settings: Settings, linker: StoredLinker, version_tags: _VersionTags) -> dict[str, Any]:
-    known = linker.aliases
-    tags = version_tags(linker.name, known[CHAMPION]) if CHAMPION in known else {}
+    current = linker.aliases
+    tags = version_tags(linker.name, current[CHAMPION]) if CHAMPION in current else {}
     used = {name.removeprefix(_RELEASE): version for name, version in sorted(tags.items()) if name.startswith(_RELEASE)}
     latest = {name: releases.latest(settings, name) for name in used}
     restricted = [name for name in tags.get(_RESTRICTED, "").split(", ") if name]
     return {
         "name": linker.name,
-        "champion": known.get(CHAMPION),
-        "previous": known.get(PREVIOUS),
-        "challenger": known.get(CHALLENGER),
+        "champion": current.get(CHAMPION),
+        "previous": current.get(PREVIOUS),
+        "challenger": current.get(CHALLENGER),
         "releases": used,
         "built_from": {
             name: tags[f"belink.{name}"] for name in ("index", "adapter", "bundle") if f"belink.{name}" in tags

@@ -261,9 +261,11 @@ class NameTable:
         rows = np.full(len(names), -1, np.int64)
         if not len(names) or not self.n_names:
             return rows
-        asked = hashes(names)
-        for i, row in enumerate(np.searchsorted(self._hashes, asked)):
-            while row < self.n_names and self._hashes[row] == asked[i]:  # more than one only where hashes collide
+        query_hashes = hashes(names)
+        for i, row in enumerate(np.searchsorted(self._hashes, query_hashes)):
+            while (
+                row < self.n_names and self._hashes[row] == query_hashes[i]
+            ):  # several only where hashes collide
                 if self._names[int(row)].as_py() == names[i]:
                     rows[i] = row
                     break
@@ -281,8 +283,8 @@ class NameTable:
         if not missing or not self.n_names:
             return rows
         known, of = self._letters
-        asked = hashes(list(missing.values()))
-        first, last = (np.searchsorted(known, asked, side=side) for side in ("left", "right"))
+        query_hashes = hashes(list(missing.values()))
+        first, last = (np.searchsorted(known, query_hashes, side=side) for side in ("left", "right"))
         for (i, letters), start, end in zip(missing.items(), first.tolist(), last.tolist(), strict=True):
             same = [row for row in of[start:end].tolist() if self._names[row].as_py().replace(" ", "") == letters]
             if len(same) == 1:

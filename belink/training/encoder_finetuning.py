@@ -145,7 +145,7 @@ def plan_batches(names: ConceptNames, config: "declarations.AdaptationConfig") -
     :raises DeclarationError: fewer than two concepts have two names, so a batch would have no wrong answer.
     """
     rng = np.random.default_rng(config.seed)
-    concepts = [concept for concept, of_one in names.of_concept.items() if len(of_one) > 1]
+    concepts = [concept for concept, names_of_concept in names.of_concept.items() if len(names_of_concept) > 1]
     if len(concepts) < 2:
         raise DeclarationError(
             f"adaptation: expected two or more concepts with at least two names, found {len(concepts)}; "
@@ -163,9 +163,9 @@ def plan_batches(names: ConceptNames, config: "declarations.AdaptationConfig") -
             text, concept = next(drawn_precedents)
             pairs.append((concept, (text, _another_name(names.of_concept[concept], text, rng))))
         for _ in range(_BLOCK * (config.batch_size - n_from_mentions)):
-            of_one = names.of_concept[concept := next(drawn_concepts)]
-            first, second = rng.choice(len(of_one), 2, replace=False)
-            pairs.append((concept, (of_one[first], of_one[second])))
+            names_of_concept = names.of_concept[concept := next(drawn_concepts)]
+            first, second = rng.choice(len(names_of_concept), 2, replace=False)
+            pairs.append((concept, (names_of_concept[first], names_of_concept[second])))
         block = _deal(pairs, config.batch_size)
         batches += [block[i] for i in rng.permutation(len(block))]
     return batches[: config.steps]

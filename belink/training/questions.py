@@ -157,8 +157,8 @@ def found_questions(
     if limit is not None and len(mentions) > limit:
         drawn = np.random.default_rng(training.seed).permutation(len(mentions))[:limit]
         mentions = [mentions[i] for i in sorted(drawn)]
-    asked = [as_retrieved(m, c, options) for m, c in zip(mentions, retrieve(mentions), strict=True)]
-    return [question for question in asked if question.candidates]
+    questions = [as_retrieved(m, c, options) for m, c in zip(mentions, retrieve(mentions), strict=True)]
+    return [question for question in questions if question.candidates]
 
 
 def is_made_nil(mention: Mention, share: float) -> bool:
