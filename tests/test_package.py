@@ -43,7 +43,7 @@ def test_the_build_warns_of_nothing(built: tuple[Path, str]) -> None:
 def test_a_wheel_holds_one_top_level_package_with_all_its_files(built: tuple[Path, str]) -> None:
     wheel, _ = built
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    kinds = {".py", ".typed", ".toml", ".obo", ".jsonl", ".html", ".js", ".css", ".svg"}
+    kinds = {".py", ".typed", ".toml", ".obo", ".jsonl", ".html", ".js", ".css", ".svg", ".j2"}
     files = [path for name in FOLDERS for path in (ROOT / name).rglob("*") if path.suffix in kinds and path.is_file()]
     installed = {path.relative_to(ROOT).as_posix() for path in files}
     installed = {name if name.startswith("belink/") else f"belink/{name}" for name in installed}
