@@ -263,9 +263,7 @@ class NameTable:
             return rows
         query_hashes = hashes(names)
         for i, row in enumerate(np.searchsorted(self._hashes, query_hashes)):
-            while (
-                row < self.n_names and self._hashes[row] == query_hashes[i]
-            ):  # several only where hashes collide
+            while row < self.n_names and self._hashes[row] == query_hashes[i]:  # several only where hashes collide
                 if self._names[int(row)].as_py() == names[i]:
                     rows[i] = row
                     break
