@@ -19,7 +19,7 @@ test: $(READY)
 check: lint types
 	$(BIN)/pytest -q tests/test_readme.py
 
-# Before every commit: a minute on two cores; the first run takes longer, as it fills mypy's cache.
+# Before every commit. The aim is a minute on two cores; it takes more than two today.
 quick: $(READY)
 	$(MAKE) --no-print-directory --jobs 2 --output-sync lint types quick-tests
 
