@@ -155,6 +155,7 @@ def test_ece_has_fifteen_bins_of_equal_mass() -> None:
     assert all(share == 0.5 for _, share, _ in bins)
 
 
+@pytest.mark.heavy
 def test_ece_is_small_for_calibrated_and_large_for_overconfident_answers() -> None:
     draw = np.random.default_rng(1)
     sure = draw.uniform(0.2, 1, 5000)
@@ -214,6 +215,7 @@ def test_intervals_follow_the_documents() -> None:
     assert loose.high - loose.low < (same.high - same.low) / 3  # type: ignore[operator]
 
 
+@pytest.mark.heavy
 def test_a_95_percent_interval_holds_the_true_value_about_95_times_in_100() -> None:
     draw = np.random.default_rng(3)
     held = 0
@@ -382,6 +384,7 @@ def test_a_missing_file_is_named_in_the_error(tmp_path: Path) -> None:
         read_predictions(tmp_path / "none")
 
 
+@pytest.mark.heavy
 def test_ten_thousand_mentions_are_measured_in_seconds() -> None:
     import time
 

@@ -181,6 +181,7 @@ def test_a_handful_of_questions_leaves_the_order_of_retrieval(n: int):
         assert np.argmax(probabilities[:-1]) == 0
 
 
+@pytest.mark.heavy
 def test_a_model_that_knows_more_is_listened_to_and_one_that_knows_nothing_is_not():
     questions, logits = world(1500, model_knows=2.0)
     knowing = fitting.fit(questions, logits).report
@@ -192,6 +193,7 @@ def test_a_model_that_knows_more_is_listened_to_and_one_that_knows_nothing_is_no
     assert abs(fitted.with_model[-2]) < 0.15
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("scale", [0.2, 1.0, 8.0])
 def test_probabilities_are_calibrated_however_loud_the_model_is(scale: float):
     questions, logits = world(2500, model_knows=1.5)
@@ -225,6 +227,7 @@ def test_the_same_mention_never_judges_itself():
     assert len(set(folds)) == 5
 
 
+@pytest.mark.heavy
 def test_what_is_settled_costs_no_accuracy_on_the_questions_it_was_chosen_on():
     for seed in range(5):
         report = fitting.fit(*world(600, model_knows=1.5, seed=seed)).report
@@ -269,6 +272,7 @@ def test_a_model_is_asked_as_far_as_it_helps():
     assert all(report["accuracy"] >= report["accuracy_alone"] for report in useless)
 
 
+@pytest.mark.heavy
 def test_a_model_that_wins_less_than_it_costs_is_asked_only_about_ambiguous_names():
     questions, logits = world(1500, model_knows=1.0)
     costing = [fitting.fit(questions, logits, min_gain=of) for of in (0.0, 0.02, 0.9)]

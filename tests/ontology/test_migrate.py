@@ -202,6 +202,7 @@ def ids_within(value: object, key: str | None = None) -> Iterator[str]:
 
 @given(st.lists(st.dictionaries(KEY, DOCUMENT, max_size=4), min_size=1, max_size=3), st.sampled_from([None, 1]))
 @hypothesis.settings(max_examples=200, deadline=None)
+@pytest.mark.heavy
 def test_ids_in_json_are_those_that_a_parser_finds(documents: list[object], indent: int | None) -> None:
     text = (
         "\n".join(json.dumps(document) for document in documents) if indent is None else json.dumps(documents, indent=1)

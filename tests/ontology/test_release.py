@@ -35,6 +35,7 @@ def test_a_concept_comes_back_as_it_was_written(tmp_path: Path) -> None:
         assert opened.concept("X:404") is None
 
 
+@pytest.mark.heavy
 def test_more_concepts_than_one_batch_keep_their_order(tmp_path: Path) -> None:
     many = [concept(n, f"label {n}", f"synonym {n}") for n in range(45_000)]
     with open_release(release(tmp_path / "1", *many)) as opened:

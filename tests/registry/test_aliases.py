@@ -200,6 +200,7 @@ def test_a_model_of_somebody_else_is_not_touched(registry_home: Settings) -> Non
     assert aliases.linkers(here) == []
 
 
+@pytest.mark.heavy
 def test_a_file_that_is_no_database_is_said_in_one_line(here: Settings) -> None:
     here.home.mkdir()
     (here.home / "mlflow.db").write_text("not a database at all, but long enough to look at" * 20)

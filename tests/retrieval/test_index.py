@@ -226,6 +226,7 @@ def test_names_too_few_to_compress_are_compared_exactly(tmp_path: Path, encoder:
     assert report.recall_at_10 == 1.0 and not (report.path / "index.faiss").exists()
 
 
+@pytest.mark.heavy
 def test_a_compressed_index_reads_as_many_lists_as_its_recall_needs(
     tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,7 @@ def everything(
     ]
 
 
+@pytest.mark.heavy
 def test_no_name_and_no_document_is_in_two_of_the_three_sets(linker: LinkerConfig, folders: dict[str, Path]) -> None:
     where = [folders[FIRST]]
     evaluated = splits.evaluation_items(linker, where, None)
@@ -97,6 +98,7 @@ def test_evaluation_items_have_names_text_and_removed_concepts(linker: LinkerCon
     assert all(item.mention.sentence for item in documents)
 
 
+@pytest.mark.heavy
 def test_the_next_release_has_mostly_the_same_evaluation_items(linker: LinkerConfig, folders: dict[str, Path]) -> None:
     first, second = (
         {

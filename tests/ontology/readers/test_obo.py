@@ -334,6 +334,7 @@ def test_an_invalid_ontology_is_refused_in_one_line(tmp_path: Path, content: byt
         assert "\n" not in str(refused.value)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", ["mondo-sample-2025-02-04.obo", "mondo-sample-2025-09-02.obo"])
 def test_both_ways_of_reading_give_the_same(name: str) -> None:
     assert read(SAMPLES / name).content == read(SAMPLES / name, by_frame=True).content
