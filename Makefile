@@ -19,7 +19,7 @@ test: $(READY)
 check: lint types
 	$(BIN)/pytest -q tests/test_readme.py
 
-# Before every commit. The aim is a minute on two cores; it takes more than two today.
+# Before every commit. The aim is a minute on two cores; it takes one and a half today.
 quick: $(READY)
 	$(MAKE) --no-print-directory --jobs 2 --output-sync lint types quick-tests
 
