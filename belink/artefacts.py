@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from belink import manifests
 from belink.errors import BelinkError
 
 if TYPE_CHECKING:
@@ -199,27 +200,24 @@ def exists(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
 
 
-def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write the manifest, which is what makes the artefact exist; so write it last."""
-    text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
+    summed = {**manifest, manifests.SUM: manifests.content_sum(dict(manifest))}
+    text = json.dumps(summed, indent=1, sort_keys=True, ensure_ascii=False)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest of the artefact at ``folder``.
+    """Return the manifest of the artefact at ``folder``, without the sum that it holds of itself.
 
-    :raises BelinkError: there is none, or it is not JSON.
+    :raises BelinkError: there is none, or it is damaged.
     """
     try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if not isinstance(manifest, dict):
-            raise ValueError("no JSON object")
+        manifest = manifests.read_object(folder / MANIFEST)
     except FileNotFoundError as error:
         raise BelinkError(f"{folder}: expected a complete artefact, found no {MANIFEST}; build it again") from error
-    except ValueError as error:
-        raise BelinkError(
-            f"{folder / MANIFEST}: expected JSON, found {error}; delete the folder and build it again"
-        ) from error
+    manifests.check(manifest)
+    manifest.pop(manifests.SUM, None)
     return manifest
 
 

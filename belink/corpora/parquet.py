@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from belink.errors import CorpusError
+from belink.corpora.raw import clean, whole_number
+from belink.errors import CorpusError, first_line
 from belink.records import Document, Mention
 
 ROWS = 1024  # rows read or written at a time
@@ -41,9 +42,19 @@ def read_documents(path: Path, stream: BinaryIO | None = None) -> Iterator[Docum
 
 
 def _document(path: Path, row: Mapping[str, Any], number: int) -> Document:
-    identifier, text = row.get("id"), row["text"] or ""
-    name = str(number if identifier is None else identifier)
-    spans = [(int(mention["start"]), int(mention["end"])) for mention in row.get("mentions") or ()]
+    identifier, text = row.get("id"), row["text"]
+    name = clean(str(number if identifier is None else identifier))
+    if not isinstance(text, str):
+        if text is not None and text == text:  # NaN is how data frames write that there is none
+            raise CorpusError(f"{path}: row {number}: expected a text, found {str(text)[:40]!r}")
+        text = ""
+    try:
+        spans = [(_offset(mention["start"]), _offset(mention["end"])) for mention in _mentions(row.get("mentions"))]
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorpusError(
+            f"{path}: row {number}: expected mentions as a list of {{start, end}} in whole numbers, found "
+            f"{str(row['mentions'])[:60]!r} ({first_line(error, 40)})"
+        ) from error
     for start, end in spans:
         if not 0 <= start < end <= len(text):
             raise CorpusError(
@@ -51,6 +62,20 @@ def _document(path: Path, row: Mapping[str, Any], number: int) -> Document:
             )
     mentions = tuple(Mention(text=text[start:end], start=start, end=end, document=name) for start, end in spans)
     return Document(id=name, text=text, mentions=mentions)
+
+
+def _mentions(value: Any) -> list[Any]:
+    """Return the mentions of a row; without a list there are none, as data frames write it: None or NaN."""
+    if value is None or value != value:
+        return []
+    if not isinstance(value, list):
+        raise TypeError(f"a {type(value).__name__}")
+    return value
+
+
+def _offset(value: Any) -> int:
+    """Return an offset; data frames make floats of whole numbers."""
+    return whole_number(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def write_links(

@@ -178,6 +178,10 @@ def _first_ids(prediction: Prediction) -> set[str | None]:
     return {prediction.predicted, *tied}
 
 
+def _option(id: str, score: float = 0.0, probability: float = 0.0) -> Option:
+    return Option(id=str(id), score=float(score), probability=float(probability))
+
+
 def _read(line: bytes, where: str) -> Prediction:
     try:
         node = json.loads(line)
@@ -189,10 +193,10 @@ def _read(line: bytes, where: str) -> Prediction:
             gold=tuple(map(str, node["gold"])),
             predicted=None if node["predicted"] is None else str(node["predicted"]),
             probability=float(node["probability"]),
-            candidates=tuple(Option(**option) for option in node.get("candidates", ())),
+            candidates=tuple(_option(**option) for option in node.get("candidates", ())),
             strata=tuple(map(str, node.get("strata", ()))),
         )
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise CorpusError(
             f"{where}: expected a prediction, found {line[:60].decode(errors='replace').strip()!r} ({repr(error)[:80]})"
         ) from error

@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from belink import artefacts, declarations
+from belink import artefacts, declarations, manifests
 from belink.declarations import LinkerConfig, SourceConfig
-from belink.errors import DeclarationError
+from belink.errors import BelinkError, DeclarationError
 from belink.ontology import ingest as ingestion
 from belink.ontology import release as releases
 from belink.settings import Settings
@@ -146,10 +146,11 @@ def _news_file(run: OntologyRun) -> Path:
 
 def _last_news(run: OntologyRun) -> dict[str, Any]:
     try:
-        news: dict[str, Any] = json.loads(_news_file(run).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        news = manifests.read_object(_news_file(run))
+        releases.release_path(run.settings, run.source.name, str(news["version"]))
+    except (FileNotFoundError, BelinkError):
         return {}  # none yet, or unreadable: the same news twice does no harm
-    return news
+    return {**news, "version": str(news["version"])}
 
 
 def _watched_ids(run: OntologyRun) -> set[str]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from belink import artefacts, declarations
 from belink.declarations import LinkerConfig
-from belink.errors import BundleError, DeclarationError, RegistryError, ReleaseError
+from belink.errors import BelinkError, BundleError, DeclarationError, RegistryError, ReleaseError
 from belink.lifecycle import dependencies, ontology
 from belink.lifecycle.ontology import OntologyRun, SourceFiles
 from belink.lifecycle.outcome import RefreshOutcome
@@ -325,9 +325,17 @@ def _encoder(config: "EncoderConfig", folder: Path, adapted: bool) -> "Encoder":
 
 def newest(folder: Path, **manifest: object) -> Path | None:
     """Return the artefact below ``folder`` that was made last, of those whose manifest says so; ``None`` for none."""
-    paths = [path for path in folder.glob("[!.]*") if artefacts.exists(path)]
-    paths = [path for path in paths if manifest.items() <= artefacts.read_manifest(path).items()] if manifest else paths
+    paths = [path for path in folder.glob("[!.]*") if artefacts.exists(path) and _says(path, manifest)]
     return max(paths, key=lambda path: (path / artefacts.MANIFEST).stat().st_mtime_ns, default=None)
+
+
+def _says(path: Path, expected: Mapping[str, object]) -> bool:
+    """Whether the manifest at ``path`` is sound and holds what is expected; a damaged artefact is made again."""
+    try:
+        return expected.items() <= artefacts.read_manifest(path).items()
+    except BelinkError as error:
+        log.warning("%s", error)
+        return False
 
 
 def sweep(run: RefreshRun) -> None:

@@ -114,7 +114,12 @@ def check_parts(folder: Path, *, deep: bool = True) -> dict[str, Any]:
             f"{folder}: expected a bundle of format {FORMAT}, "
             f"found {manifest.get('kind')!r} of format {manifest.get('format')!r}; refresh again with this belink"
         )
-    _check_parts(folder, manifest, deep=deep)
+    try:
+        _check_parts(folder, manifest, deep=deep)
+    except BundleError:
+        raise
+    except BelinkError as error:  # the manifest of a part is damaged
+        raise BundleError(f"{error}; refresh again or roll back") from error
     return manifest
 
 

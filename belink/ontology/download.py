@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from urllib.parse import unquote, urljoin, urlsplit
 
-from belink import artefacts, progress
+from belink import artefacts, manifests, progress
 from belink.declarations import SourceConfig
-from belink.errors import DeclarationError, SourceError
+from belink.errors import BelinkError, DeclarationError, SourceError
 from belink.ontology.readers.files import fingerprint, plain_errors
 from belink.settings import Settings
 
@@ -335,7 +335,8 @@ def _write(path: Path, state: _State) -> None:
 
 def _read(path: Path) -> _State | None:
     try:
-        state: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return _State(**state)
-    except (OSError, ValueError, TypeError):
+        state = _State(**manifests.read_object(path))
+    except (OSError, BelinkError, TypeError):
         return None  # a missing or damaged state means downloading again
+    is_text = all(isinstance(each or "", str) for each in (state.url, state.etag, state.last_modified, state.sha256))
+    return state if is_text and isinstance(state.size, int) else None

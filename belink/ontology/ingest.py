@@ -15,9 +15,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from belink import artefacts
+from belink import artefacts, manifests
 from belink.declarations import Format, SourceConfig
-from belink.errors import GateRefused, ReleaseError, SourceError
+from belink.errors import BelinkError, GateRefused, ReleaseError, SourceError
 from belink.ontology import release
 from belink.ontology.readers.files import SUFFIXES, Fingerprint, fingerprint, plain_errors, unpack_sources
 from belink.records import GateResult
@@ -268,12 +268,22 @@ class _Attempt(NamedTuple):
             "bounds": bounds,
             "corpus": artefacts.key(sorted(self.corpus_ids)),
         }
-        if (built / GATES).is_file():
-            report: dict[str, Any] = json.loads((built / GATES).read_text(encoding="utf-8"))
-            if report["basis"] == basis:
-                return report
+        if (report := _stored_report(built / GATES)) and report["basis"] == basis:
+            return report
         gates = release_gates(built, previous, self.source.gates, self.corpus_ids)
         return {"gates": [asdict(gate) for gate in gates], "basis": basis}
+
+
+def _stored_report(path: Path) -> dict[str, Any] | None:
+    """Return the report that lies at ``path``; ``None`` where there is none, or a damaged one: it is measured again."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        report = manifests.read_object(path)
+        TypeAdapter(list[GateResult]).validate_python(report["gates"], strict=True)
+    except (FileNotFoundError, BelinkError, ValidationError):
+        return None
+    return report
 
 
 def _refusal(manifest: dict[str, Any], failed: list[dict[str, Any]], report: Path) -> str:

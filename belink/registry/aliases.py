@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from belink import artefacts
+from belink import artefacts, manifests
 from belink.declarations import LinkerConfig, read_stored_linker
 from belink.errors import BundleError, RegistryError
 from belink.linker import bundle
@@ -319,8 +319,7 @@ def _shown(settings: Settings, linker: StoredLinker, version_tags: _VersionTags)
 def _last_refresh(linker: StoredLinker, version_tags: _VersionTags) -> dict[str, Any]:
     """Return how the last refresh ended, and when; by the version judged last, if no refresh has written it down."""
     if noted := linker.tags.get(_LAST):
-        last: dict[str, Any] = json.loads(noted)
-        return last
+        return dict(manifests.as_object(noted, Path(f"{linker.name}: the registry's tag {_LAST}")))
     challenger = linker.aliases.get(CHALLENGER)
     tags = version_tags(linker.name, challenger) if challenger is not None else {}
     failed = [name for name in tags.get(_FAILED, "").split(", ") if name]

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from belink import artefacts
+from belink import artefacts, manifests
 from belink.declarations import StorageConfig
-from belink.errors import BundleError, RegistryError
+from belink.errors import BelinkError, BundleError, RegistryError
 from belink.linker import bundle
 from belink.registry.store import download, download_model, local_folder, upload
 from belink.settings import Settings, without_password
@@ -67,10 +67,10 @@ def resolve(settings: Settings, folder: Path) -> Path:
 def _read_reference(folder: Path) -> tuple[str, str]:
     """Return the address and the sha256 of the manifest that a reference names."""
     try:
-        reference = json.loads((folder / REFERENCE).read_text(encoding="utf-8"))
+        reference = manifests.read_object(folder / REFERENCE)
         return str(reference["uri"]), str(reference["sha256"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{folder / REFERENCE}: expected uri and sha256, found {error!r}; refresh again") from error
+    except BelinkError as error:
+        raise BundleError(f"{error}; refresh again") from error
 
 
 def referenced_folder(settings: Settings, address: str) -> Path | None:

@@ -43,9 +43,9 @@ def versions(settings: Settings, linker: str, limit: int = 100) -> list[dict[str
 def _shown(store: Store, linker: str, version: StoredVersion, aliases: dict[str, str]) -> dict[str, Any]:
     settings, tags, key = store.settings, version.tags, version.bundle or "unknown"
     address = store.address(linker, version.number)
-    gates = _part(settings, address, key, bundle.GATES) or []
-    evaluation = _part(settings, address, key, bundle.EVALUATION) or {}
-    metrics = (evaluation.get("challenger") or {}).get("metrics") or {}
+    gates = _part(settings, address, key, bundle.GATES)
+    evaluation = _part(settings, address, key, bundle.EVALUATION)
+    metrics = _mapping(_mapping(_mapping(evaluation).get("challenger")).get("metrics"))
     return {
         "version": version.number,
         "aliases": sorted(alias for alias, number in aliases.items() if number == version.number),
@@ -57,9 +57,14 @@ def _shown(store: Store, linker: str, version: StoredVersion, aliases: dict[str,
         "unmeasured_gates": [name for name in tags.get("belink.unmeasured_gates", "").split(", ") if name],
         "releases": _releases(tags),
         "bundle": version.bundle,
-        "gates": gates,
+        "gates": [gate for gate in gates if isinstance(gate, dict)] if isinstance(gates, list) else [],
         "figures": {name: metric.get("value") for name, metric in metrics.items() if isinstance(metric, dict)},
     }
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    """Return ``value``, or an empty mapping in place of what a damaged file may hold there."""
+    return value if isinstance(value, dict) else {}
 
 
 def _part(settings: Settings, address: str, key: str, name: str) -> Any:
@@ -68,11 +73,11 @@ def _part(settings: Settings, address: str, key: str, name: str) -> Any:
         return _read(settings, address, f"artifacts/{key}/{name}")
     except LookupError:
         elsewhere = _referenced(settings, address, key)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     try:
         return _read(settings, str(referenced_folder(settings, elsewhere) or elsewhere), name) if elsewhere else None
-    except (LookupError, ValueError):
+    except (LookupError, ValueError, RecursionError):
         return None
 
 
@@ -81,11 +86,11 @@ def _referenced(settings: Settings, address: str, key: str) -> str:
     try:
         _read(settings, address, f"artifacts/{key}/{bundle.GATES}")  # asked for once; what is missing, each time
         return ""
-    except (LookupError, ValueError):
+    except (LookupError, ValueError, RecursionError):
         pass
     try:
         return str(_read(settings, address, f"artifacts/{key}/{REFERENCE}")["uri"])
-    except (LookupError, ValueError, TypeError):
+    except (LookupError, ValueError, TypeError, RecursionError):
         return ""
 
 

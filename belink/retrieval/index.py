@@ -140,12 +140,12 @@ def _report(path: Path, manifest: dict[str, Any], started: float) -> IndexReport
 def _lender(previous: Path | None, about: dict[str, Any]) -> "Index | None":
     if previous is None or not artefacts.exists(previous):
         return None
+    if damaged := artefacts.damaged_file(previous):
+        log.warning("%s: was damaged on the disk; every name is encoded again", damaged)
+        return None
     manifest = artefacts.read_manifest(previous)
     if any(manifest.get(key) != about[key] for key in ("format", "encoder")):
         log.info("%s was made by another encoder; every name is encoded again", previous)
-        return None
-    if damaged := artefacts.damaged_file(previous):
-        log.warning("%s: was damaged on the disk; every name is encoded again", damaged)
         return None
     return Index(previous, manifest)  # the rules of normalising may differ: a vector belongs to the normalised name
 

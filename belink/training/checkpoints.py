@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from belink import progress
-from belink.errors import ModelError
+from belink import manifests, progress
+from belink.errors import BelinkError, ModelError
 
 if TYPE_CHECKING:
     import torch
@@ -81,8 +81,8 @@ def prepare_work(work: Path, identity: str) -> Path:
     """
     state = work / _STATE
     try:
-        same_run = json.loads(state.read_text("utf-8"))["identity"] == identity
-    except (OSError, ValueError, KeyError):
+        same_run = manifests.read_object(state)["identity"] == identity
+    except (OSError, BelinkError):
         same_run = False
     if not same_run:
         shutil.rmtree(work, ignore_errors=True)
@@ -100,7 +100,7 @@ def newest_checkpoint(work: Path) -> Path | None:
     for folder in work.glob("checkpoint-*"):
         try:
             complete.append((checkpoint_step(folder), folder))
-        except (OSError, ValueError, KeyError):
+        except (OSError, BelinkError, TypeError, ValueError):
             shutil.rmtree(folder, ignore_errors=True)
     return max(complete)[1] if complete else None
 
@@ -109,7 +109,7 @@ def checkpoint_step(checkpoint: Path | None) -> int:
     """Return the optimiser step after which a checkpoint was written; 0 for none."""
     if checkpoint is None:
         return 0
-    return int(json.loads((checkpoint / "trainer_state.json").read_text("utf-8"))["global_step"])
+    return int(manifests.read_object(checkpoint / "trainer_state.json")["global_step"])
 
 
 def training_clock(work: Path, first_step: int, steps: int, what: str = "training") -> Any:
@@ -122,10 +122,10 @@ def training_clock(work: Path, first_step: int, steps: int, what: str = "trainin
 
     file = work / "seconds.json"
     try:
-        seconds_at: dict[str, float] = json.loads(file.read_text("utf-8")) if first_step else {}  # by checkpoint
-    except (OSError, ValueError):
-        seconds_at = {}
-    before = seconds_at.get(str(first_step), 0.0)
+        seconds_at: dict[str, float] = manifests.read_object(file) if first_step else {}  # by checkpoint
+        before = float(seconds_at.get(str(first_step), 0.0))
+    except (OSError, BelinkError, TypeError, ValueError):
+        seconds_at, before = {}, 0.0
 
     class Clock(TrainerCallback):
         def __init__(self) -> None:

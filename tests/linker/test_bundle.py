@@ -24,7 +24,10 @@ def rewrite(path: Path, **changes: Any) -> None:
     """Change a JSON file inside a bundle without touching the file it is linked to."""
     document = {**json.loads(path.read_text()), **changes}
     path.unlink()
-    path.write_text(json.dumps(document, indent=1))
+    if path.name == artefacts.MANIFEST:
+        artefacts.write_manifest(path.parent, document)
+    else:
+        path.write_text(json.dumps(document, indent=1))
 
 
 def relist(made: Path, name: str) -> None:

@@ -61,7 +61,7 @@ def log_bundle(
             python_model=str(Path(__file__).parents[1] / "pyfunc_model.py"),
             artifacts={"bundle": str(stored)},
             pip_requirements=[f"belink=={manifest['belink']}", f"mlflow=={mlflow.__version__}"],
-            metadata={"lineage": manifest["lineage"]},
+            metadata={"lineage": dict(manifest["lineage"])},
             params={name: str(manifest["lineage"][name]) for name in ("index", "adapter", "bundle")},
         )
         # Of the model, and so of the run too: MLflow's page compares models by these.
