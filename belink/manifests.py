@@ -50,9 +50,7 @@ def as_object(text: str, path: Path) -> Stored:
     try:
         content = json.loads(text, object_hook=stored)
     except (ValueError, RecursionError) as error:
-        raise BelinkError(
-            f"{path}: expected JSON, found {first_line(error)}; remove it and build it again"
-        ) from error
+        raise BelinkError(f"{path}: expected JSON, found {first_line(error)}; remove it and build it again") from error
     if not isinstance(content, Stored):
         raise BelinkError(f"{path}: expected a JSON object, found {text[:40]!r}; remove it and build it again")
     return content
