@@ -39,6 +39,7 @@ from belink.text.normalise import normalise
 from belink.text.sentences import make_mention, split
 from belink.text.variants import to_american
 from belink.text.words import find_words, without_line_ends
+from belink.waiting import go_on
 
 VERSION = 2
 """Raise it with any change of what is found, and ``calibration.VERSION`` with it: lexicons and calibrations are made of
@@ -136,6 +137,7 @@ class NameFinder:
         """Yield the spans of names, by the automaton."""
         words, lines = find_words(text, self._is_word), _Lines(text)
         haystack, places = _haystack(text, words, starts)
+        go_on()
         for number, begin, end in self._automaton.find_matches_as_indexes(haystack):
             start = words[bisect.bisect_left(places, begin)][1]
             stop = words[bisect.bisect_left(places, end) - 1][2]
@@ -231,6 +233,7 @@ def _haystack(text: str, words: Sequence[tuple[str, int, int]], starts: Sequence
     places: list[int] = []
     length, sentence, before = 1, 0, 0
     for word, start, end in words:
+        go_on()
         now = bisect.bisect_right(starts, start)
         if now != sentence or _APART.search(text, before, start):
             pieces.append(_BREAK)

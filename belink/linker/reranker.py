@@ -17,6 +17,7 @@ from belink import weights as models
 from belink.errors import BelinkError, ModelError, first_line
 from belink.linker import prompts
 from belink.records import Candidate, Mention
+from belink.waiting import go_on
 from belink.weights import choose_device
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ class Reranker:
         asked: list[tuple[int, list[int]]] = []  # (which mention, its options in the order shown)
         questions: list[tuple[int, ...]] = []
         for i, (mention, options) in enumerate(zip(mentions, candidates, strict=True)):
+            go_on()
             if len(options) >= len(self.form.letter_ids):
                 raise ValueError(
                     f"{mention.text!r}: expected at most {len(self.form.letter_ids) - 1} options, found {len(options)}"
@@ -120,6 +122,7 @@ class Reranker:
         letters_of: dict[tuple[int, ...], NDArray[np.float32]] = {}
         with torch.inference_mode():
             for batch in batches([len(question) for question in distinct], self.config.batch_tokens):
+                go_on()
                 rows = [distinct[i] for i in batch]
                 ids, last = pad(rows)
                 out = self.model(input_ids=ids.to(self.device), use_cache=False).logits

@@ -18,6 +18,7 @@ from belink.errors import ModelError
 from belink.records import Mention
 from belink.text import abbreviations
 from belink.text.sentences import make_mention, split
+from belink.waiting import go_on
 
 Span = tuple[int, int]
 _OVERLAP = 64  # tokens that a window shares with the previous one
@@ -123,6 +124,7 @@ class TokenClassifier:
 
         found: list[np.ndarray] = []
         for at in range(0, len(rows), _BATCH):
+            go_on()
             batch = self._tokenizer.pad({"input_ids": list(rows[at : at + _BATCH])}, return_tensors="pt")
             with torch.inference_mode():
                 logits = self._model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits

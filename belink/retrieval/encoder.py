@@ -13,6 +13,7 @@ import numpy as np
 from belink import artefacts, progress, weights
 from belink.declarations import EncoderConfig
 from belink.errors import IndexMismatch, ModelError
+from belink.waiting import go_on
 
 if TYPE_CHECKING:
     import torch
@@ -117,6 +118,7 @@ def encode(model: "SentenceTransformer", texts: Sequence[str], batch_size: int =
     if len(asked) >= _TRACKED_FROM:
         batches = progress.track(batches, what="encoding", total=-(-len(asked) // batch_size), unit="batches")
     for start in batches:
+        go_on()
         batch = asked[start : start + batch_size]
         with _autocast(model.device):
             vectors[[distinct[text] for text in batch]] = model.encode(

@@ -16,6 +16,7 @@ from belink.text.formulas import formula_names
 from belink.text.normalise import normalise
 from belink.text.short_forms import is_code
 from belink.text.variants import bracket_variants, class_variants, kind_variants, name_variants, to_acid, to_american
+from belink.waiting import go_on
 
 if TYPE_CHECKING:
     from belink.retrieval.name_table import NameTable
@@ -41,6 +42,7 @@ class Query(NamedTuple):
 
 def queries_of(mention: Mention) -> list[Query]:
     """Return the queries of a mention without repetition: its long form first, where it has one, then its text."""
+    go_on()
     queries: dict[str, Query] = {}
     long_form, text = normalise(mention.long_form), normalise(mention.text)
     for key, is_short in ((long_form, False), (text, bool(long_form))):

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from belink.linker.linker import Linker
 from belink.records import Document, Link, Mention
 from belink.serve.schemas import MOST_MENTIONS, TooLarge
+from belink.waiting import Abandoned, waited_for
 
 log = logging.getLogger(__name__)
 
@@ -178,14 +179,13 @@ class Batcher:
             if linker is None:
                 raise Closed("no champion is loaded yet")
             if waiting.question is not None:
-                self._done(waiting.future, waiting.question(linker))
+                with waited_for(lambda: not waiting.future.cancelled()):
+                    self._done(waiting.future, waiting.question(linker))
                 return
             bound = linker.declaration.min_probability if waiting.min_probability is None else waiting.min_probability
             request = _Open(future=waiting.future, linker=linker, bound=bound, documents=[])
-            for document in waiting.documents:
-                if waiting.future.cancelled():
-                    break
-                request.documents.append(linker.prepare(document))
+            with waited_for(lambda: not waiting.future.cancelled()):
+                request.documents += map(linker.prepare, waiting.documents)
             request.mentions = [mention for document in request.documents for mention in document.mentions]
             if len(request.mentions) > MOST_MENTIONS:
                 raise TooLarge(
@@ -216,7 +216,10 @@ class Batcher:
             return
         started = time.perf_counter()
         try:
-            links = iter(taken[0][0].linker.link(mentions, min_probability=0.0))
+            with waited_for(lambda: not all(request.future.cancelled() for request, _ in taken)):
+                links = iter(taken[0][0].linker.link(mentions, min_probability=0.0))
+        except Abandoned:
+            return  # the requests are cancelled: the next round takes them off the list
         except Exception as error:
             if len(taken) > 1:  # linked one by one, only the request at fault fails
                 for request_share in taken:

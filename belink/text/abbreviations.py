@@ -15,6 +15,7 @@ from typing import NamedTuple
 from belink.records import Document, Mention
 from belink.text import abbreviation_lists, appositions, short_forms
 from belink.text.variants import to_singular
+from belink.waiting import go_on
 
 _BRACKETS = re.compile(r"[(\[]([^()\[\]\n]{2,120})[)\]]")
 _CLAUSE = re.compile(r"[.;:!?]\s|\n")
@@ -32,6 +33,7 @@ _LOCANT_WINDOW = 40  # characters before a short form that locants may begin in
 _PLURAL_END = re.compile(r"s?(?![^\W_])")  # what ends an occurrence of a short form
 _TO_BRACKET_END = re.compile(r"[^()\[\]]*[)\]]")
 _GENITIVE = re.compile(r"['’]s(?![^\W_])")
+_STRETCH = 4096  # characters between two looks whether somebody still waits
 _ANYWHERE = -1  # position from which a definition in a list counts: a list stands at the end and is for the whole text
 
 
@@ -79,6 +81,8 @@ class Definitions:
         position = 0
         while position < len(text):
             occurrence = self._occurrence(text, position)
+            if position % _STRETCH == 0:
+                go_on()
             if occurrence is None:
                 position += 1
             else:
@@ -119,6 +123,7 @@ def find_definitions(text: str) -> Definitions:
 def _in_brackets(text: str) -> Iterator[tuple[int, str, str]]:
     """Yield position, short and long form of each definition in brackets, in order."""
     for bracket in _BRACKETS.finditer(text):
+        go_on()
         if _INSIDE.match(text, bracket.end()) and not text[bracket.start() - 1 : bracket.start()].isspace():
             continue
         before = _CLAUSE.split(text[max(0, bracket.start() - _WINDOW) : bracket.start()])[-1].rstrip()
@@ -191,6 +196,7 @@ def expand(document: Document) -> Document:
 
 def expand_mention(mention: Mention, definitions: Definitions) -> Mention:
     """Return ``mention`` with each short form in it written out as ``long_form``: "congenital DM", "HIT type II"."""
+    go_on()
     long = expand_text(mention.text, definitions, mention.start)
     return replace(mention, long_form=long) if long else mention
 

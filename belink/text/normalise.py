@@ -9,6 +9,8 @@ import re
 import unicodedata
 from collections.abc import Callable
 
+from belink.waiting import go_on
+
 VERSION = 2
 """Raise it with every change of behaviour: an index records it and refuses to be used with another version."""
 
@@ -101,6 +103,7 @@ class _Aligned:
         ends: list[int] = []
         position = 0
         for match in pattern.finditer(self.folded):
+            go_on()
             new = replacement(match)
             pieces += self.folded[position : match.start()], new
             starts += self.starts[position : match.start()] + [self.starts[match.start()]] * len(new)

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 
 from belink.text.normalise import aligned_words
+from belink.waiting import go_on
 
 Word = tuple[str, int, int]  # normalised, start, end
 
@@ -37,6 +38,7 @@ def without_line_ends(text: str) -> str:
 
 
 def _without_marks(text: str, word: Word, is_known: Callable[[str], bool]) -> Iterator[Word]:
+    go_on()
     normalised, start, end = word
     written = text[start:end]
     if (written.isascii() and written.isalnum()) or not any(map(_is_mark, written)) or is_known(normalised):
