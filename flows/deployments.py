@@ -5,6 +5,7 @@ one evaluation with promotion. ``prefect.yaml`` at the top level is what this mo
 adding a linker or an ontology is adding one file, and ``belink deploy --print`` writes ``prefect.yaml`` anew.
 """
 
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ HEADER = """\
 class Wanted:
     """What is to be deployed."""
 
-    linkers: Sequence[str] = ()  # names or paths to TOML; () for all that are shipped
+    linkers: Sequence[str] = ()  # linkers or ontologies, names or paths to TOML; () for all that are shipped
     infrastructure: Infrastructure = "process"
     image: str = ""  # of containers
     share_restricted: Collection[str] = ()  # linkers whose restricted releases the MLflow server may hold
@@ -56,7 +57,7 @@ def deployments(wanted: Wanted) -> list[dict[str, Any]]:
 
 
 def _absolute(name: str) -> str:
-    return str(Path(name).absolute()) if name.endswith(".toml") else name
+    return os.path.abspath(name) if name.endswith(".toml") else name
 
 
 def shipped(folder: Path) -> list[str]:

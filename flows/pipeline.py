@@ -62,10 +62,14 @@ promote = task(name="promote", cache_policy=NO_CACHE)(promotion.promote)
 class RefreshRequest(BaseModel):
     """What a refresh is asked for."""
 
-    linker: str = Field(description="A shipped linker's name, or the path to a linker's TOML.")
+    linker: str = Field(description="A shipped linker's or ontology's name, or the path to a TOML.")
     files: dict[str, list[str]] = Field(
         default_factory=dict, description="Ontology → local files to read instead of the declared address."
     )
+    versions: dict[str, str] = Field(
+        default_factory=dict, description="Ontology → the version to ask for, which is also the release's."
+    )
+    accept: bool = Field(default=False, description="Take releases although a gate on releases refuses them.")
     retrain: Literal["auto", "always", "never"] = Field(
         default="auto", description="Train a new adapter: as the linker's rules say, in any case, or not at all."
     )
@@ -84,6 +88,7 @@ def refresh(request: RefreshRequest) -> State[RefreshOutcome]:
         request.linker,
         tuple(request.files),
         request.retrain,
+        versions=request.versions,
         share_restricted=request.share_restricted,
     )
     steps.check_sharing(run)
@@ -92,7 +97,9 @@ def refresh(request: RefreshRequest) -> State[RefreshOutcome]:
         changes = steps.find_changes(run, files, fetch)
         if changes.outcome is not None:
             return ended(changes.outcome)
-        releases = {name: ingest(run.ontologies[name], of).path for name, of in changes.files.items()}
+        releases = {
+            name: ingest(run.ontologies[name], of, accept=request.accept).path for name, of in changes.files.items()
+        }
         return ended(challenge_champion(run, releases, changes.champion))
 
 
@@ -115,7 +122,7 @@ def challenge_champion(run: RefreshRun, releases: dict[str, Path], champion: Cha
 
     bundle = assemble(run, challenger, evaluation, gates, diffs)
     version = register(run, bundle, index, evaluation, gates)
-    outcome: RefreshOutcome = promote(run, version, champion, index, decision, gates)
+    outcome: RefreshOutcome = promote(run, version, champion, releases, index, decision, gates)
     return outcome
 
 

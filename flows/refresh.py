@@ -20,16 +20,21 @@ def run(
     files: Mapping[str, Sequence[Path]] | None = None,
     retrain: steps.RetrainRule = "auto",
     *,
+    versions: Mapping[str, str] | None = None,
+    accept: bool = False,
     share_restricted: bool = False,
 ) -> RefreshOutcome:
     """Return how the refresh of ``linker`` ended: promoted, rejected or unchanged, with the version and the gates.
 
     :param files: ontology → local files instead of the declared address.
+    :param linker: its name, or an ontology's, or the path to a TOML of either.
+    :param versions: ontology → the version to ask its address for; it is also the release's.
+    :param accept: take releases that a gate on releases refuses; the linker's own gates still decide.
     :param share_restricted: an MLflow server elsewhere may hold releases that are not redistributable.
     :raises RegistryError: another refresh of the linker is running in this home, or its ontologies may not be shared.
     """
     given = files or {}
-    run = steps.start(settings, linker, tuple(given), retrain, share_restricted=share_restricted)
+    run = steps.start(settings, linker, tuple(given), retrain, versions=versions, share_restricted=share_restricted)
     steps.check_sharing(run)
     with steps.exclusive(run):
         if steps.may_be_unchanged(run) and (outcome := steps.find_changes(run, given).outcome) is not None:
@@ -43,6 +48,8 @@ def run(
         request = RefreshRequest(
             linker=linker,
             files={name: [str(path.absolute()) for path in paths] for name, paths in given.items()},
+            versions=dict(versions or {}),
+            accept=accept,
             retrain=retrain,
             share_restricted=share_restricted,
             home=str(settings.home),

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from belink import declarations
-from belink.declarations import LinkerConfig, load_linker, read_stored_linker
+from belink.declarations import LinkerConfig, load_linker, load_source, read_stored_linker
 from belink.errors import DeclarationError
 
 
@@ -77,6 +77,47 @@ def test_every_number_of_a_declaration_has_a_lower_bound_and_is_finite(
         with pytest.raises(ValidationError) as refused:
             section.model_validate({name: value})
         assert name in {error["loc"][0] for error in refused.value.errors()}, value
+
+
+def test_an_ontology_without_a_linker_has_a_default_one_by_name_and_by_path(tmp_path: Path) -> None:
+    linker = load_linker("hp")
+    assert (linker.name, linker.ontologies, linker.training.questions) == ("hp", ("hp",), 0)
+    assert linker.schedule == load_source("hp").schedule
+    told = declarations.defaults_of(linker, load_source("hp"))
+    assert told is not None and told["encoder"] == linker.encoder.model
+    path = tmp_path / "plants.toml"
+    path.write_text('title = "Plants"\nformat = "obo"\nprefixes = ["PO"]\nlicence = "CC0"\n')
+    linker = load_linker(str(path))
+    assert (linker.name, linker.title, linker.ontologies) == ("plants", "Plants", (str(path),))
+
+
+def test_a_declared_linker_comes_before_the_default_one_of_its_name() -> None:
+    linker = load_linker("mondo")
+    assert linker.training.questions > 0
+    assert declarations.defaults_of(linker, load_source("mondo")) is None
+
+
+def test_a_name_that_is_neither_a_linker_nor_an_ontology_says_what_there_is() -> None:
+    with pytest.raises(DeclarationError, match=r"no linker or ontology of that name; .*mondo.*; .*uberon"):
+        load_linker("nothing")
+
+
+def test_all_mistakes_are_told_at_once_each_with_the_line_to_write(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('titel = "Mine"\nformat = "obo"\nprefixes = "PO"\n[gates]\nmax_shrinkage = 3\nmax_cyclc = 2\n')
+    with pytest.raises(DeclarationError) as refused:
+        load_source(str(path))
+    head, *mistakes = str(refused.value).splitlines()
+    assert head == f"{path}: 6 mistakes:"
+    for told, line in [
+        ("title: expected a value, found none", 'title = "Plant Ontology"'),
+        ("prefixes: ", 'prefixes = ["PO"]'),
+        ("licence: ", 'licence = "CC BY 4.0"'),
+        ("gates.max_shrinkage: ", "max_shrinkage = 0.05"),
+        ("gates.max_cyclc: no such key", "max_cyclic = …"),
+        ("titel: no such key", "title = …"),
+    ]:
+        assert [each for each in mistakes if each.strip().startswith(told) and each.endswith(f"write {line}")], told
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from belink import declarations
 from belink.declarations import SourceConfig
 from belink.errors import DeclarationError, SourceError
 from belink.ontology import release
+from belink.ontology.release import REFUSED, list_refused
 from belink.records import Document, candidate_json, link_json
 from belink.registry.open import open_linker
 from belink.settings import Settings
@@ -39,7 +40,21 @@ def ingest_ontology(
         download = fetch(source, settings, version)
         paths, version = download.paths, version or download.version
     answer = dataclasses.asdict(ingest(source, paths, settings, version, refuse))
-    return {**answer, "release": str(answer.pop("path"))}
+    path = answer.pop("path")
+    with release.open_release(path) as opened:
+        coverage = opened.coverage()
+    return {**answer, "release": str(path), "coverage": coverage}
+
+
+def linker_defaults(linker: str) -> Answer | None:
+    """Return what a linker without a declaration of its own is made by; ``None`` for a declared one."""
+    declared = declarations.load_linker(linker)
+    return declarations.defaults_of(declared, declarations.load_source(declared.ontologies[0]))
+
+
+def ontologies_of(linker: str) -> list[str]:
+    """Return the names of the ontologies of a linker."""
+    return [declarations.load_source(name).name for name in declarations.load_linker(linker).ontologies]
 
 
 def _source(ontology: str, has_files: bool) -> SourceConfig:
@@ -52,8 +67,13 @@ def _source(ontology: str, has_files: bool) -> SourceConfig:
 
 
 def compare(settings: Settings, ontology: str, old: str, new: str, *, examples: int = 20) -> Answer:
-    """Return what changed between two releases: counts, ``examples`` of each kind, and the same as Markdown."""
+    """Return what changed between two releases: counts, ``examples`` of each kind, and the same as Markdown.
+
+    :param new: a version, or ``rejected``: the release that a gate refused last.
+    """
     from belink.ontology.diff import diff
+
+    ontology = Path(ontology).stem if ontology.endswith(".toml") else ontology
 
     paths = [_release(settings, ontology, version) for version in (old, new)]
     change = diff(*paths, examples=examples)
@@ -62,10 +82,14 @@ def compare(settings: Settings, ontology: str, old: str, new: str, *, examples: 
 
 def _release(settings: Settings, ontology: str, version: str) -> Path:
     path = release.release_path(settings, ontology, version)
-    if path not in (releases := release.list_releases(settings, ontology)):
-        versions = ", ".join(release.name for release in releases) or "none"
-        raise SourceError(f"{ontology} {version}: no such release; there are: {versions}. belink ingest makes one")
-    return path
+    if path in (releases := release.list_releases(settings, ontology)):
+        return path
+    refused = list_refused(settings, ontology)
+    for folder in reversed(refused):
+        if version in (REFUSED, folder.name):
+            return folder
+    versions = ", ".join([each.name for each in releases] + [f"{each.name} ({REFUSED})" for each in refused]) or "none"
+    raise SourceError(f"{ontology} {version}: no such release; there are: {versions}. belink ingest makes one")
 
 
 def migrate_file(

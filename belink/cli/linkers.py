@@ -56,9 +56,17 @@ def train(settings: Settings, linker: str, dry_run: bool, json_: bool) -> None:
     "--file",
     "files",
     multiple=True,
-    metavar="ONTOLOGY=PATH",
-    help="A local file to read instead of one ontology's address. May be repeated.",
+    metavar="[ONTOLOGY=]PATH",
+    help="A local file to read instead of an ontology's address. May be repeated.",
 )
+@click.option(
+    "--version",
+    "versions",
+    multiple=True,
+    metavar="[ONTOLOGY=]VERSION",
+    help="The version to ask for, which is also the release's. May be repeated.",
+)
+@click.option("--accept", is_flag=True, help="Take a release although a gate on releases refuses it.")
 @click.option(
     "--retrain",
     type=click.Choice(["auto", "always", "never"]),
@@ -77,6 +85,8 @@ def refresh(
     settings: Settings,
     linker: str,
     files: tuple[str, ...],
+    versions: tuple[str, ...],
+    accept: bool,
     retrain: Literal["auto", "always", "never"],
     share_restricted: bool,
     json_: bool,
@@ -84,25 +94,51 @@ def refresh(
     """Update a linker, and promote it if its gates pass.
 
     Steps: releases, index, training where needed, calibration, evaluation, gates, registry, champion. LINKER is the
-    name of a declaration or a TOML file.
+    name of a linker or of an ontology, or a TOML file. An ontology alone is linked by defaults.
     """
-    from belink.cli import show
+    from belink.cli import commands, show
     from belink.flows.refresh import run
 
-    outcome = run(settings, linker, _files_by_ontology(files), retrain, share_restricted=share_restricted)
+    if defaults := commands.linker_defaults(linker):
+        echo(show.defaults(defaults), err=True)
+    outcome = run(
+        settings,
+        linker,
+        _paths(_by_ontology(linker, files, "PATH")),
+        retrain,
+        versions={name: given[-1] for name, given in _by_ontology(linker, versions, "VERSION").items()},
+        accept=accept,
+        share_restricted=share_restricted,
+    )
     show_answer(outcome.to_dict(), json_, show.refreshed)
     if outcome.outcome == "rejected":
         sys.exit(REFUSED)
 
 
-def _files_by_ontology(pairs: tuple[str, ...]) -> dict[str, list[Path]]:
-    files: dict[str, list[Path]] = {}
-    for pair in pairs:
-        ontology, separator, path = pair.partition("=")
-        if not separator or not Path(path).exists():
-            raise click.BadParameter(f"expected ONTOLOGY=PATH with an existing path, found {pair!r}")
-        files.setdefault(ontology, []).append(Path(path))
-    return files
+def _by_ontology(linker: str, given: tuple[str, ...], what: str) -> dict[str, list[str]]:
+    """Return ontology → values of ``ONTOLOGY=VALUE``; the ontology may be left out where the linker has one."""
+    values: dict[str, list[str]] = {}
+    for text in given:
+        ontology, separator, value = text.partition("=")
+        if not separator:
+            from belink.cli import commands
+
+            ontologies, value = commands.ontologies_of(linker), text
+            if len(ontologies) > 1:
+                raise click.BadParameter(
+                    f"expected ONTOLOGY={what} with one of {', '.join(ontologies)}, found {text!r}"
+                )
+            (ontology,) = ontologies
+        values.setdefault(ontology, []).append(value)
+    return values
+
+
+def _paths(files: dict[str, list[str]]) -> dict[str, list[Path]]:
+    for ontology, paths in files.items():
+        for path in paths:
+            if not Path(path).exists():
+                raise click.BadParameter(f"expected ONTOLOGY=PATH with an existing path, found '{ontology}={path}'")
+    return {ontology: [Path(path) for path in paths] for ontology, paths in files.items()}
 
 
 @click.command()

@@ -43,7 +43,10 @@ def ingest(
 @as_json
 @click.pass_obj
 def diff(settings: Settings, ontology: str, old: str, new: str, json_: bool) -> None:
-    """Compare two releases of an ontology, given by version."""
+    """Compare two releases of an ontology, given by version.
+
+    "rejected" stands for the release that a gate refused last.
+    """
     from belink.cli import commands, show
 
     show_answer(commands.compare(settings, ontology, old, new), json_, show.diff)

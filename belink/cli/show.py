@@ -7,6 +7,7 @@ from typing import Any
 from belink.text.control import visible
 
 _WIDTH = 120  # columns, where the output is not a terminal
+_PREFIXES = 8  # of concepts that are left out, named at most
 
 Answer = dict[str, Any]
 
@@ -54,7 +55,24 @@ def ingested(answer: Answer) -> str:
     head = f"{answer['ontology']} {answer['version']}: {'read' if answer['new'] else 'already here'}"
     counts = _lines(answer, "concepts", "obsolete", "names", "rejected", "repaired", "release", "sha256")
     unmeasured = [f"not measured: {gate['name']}, {gate['detail']}" for gate in answer["gates"] if not gate["measured"]]
-    return "\n".join([head, counts, *unmeasured])
+    left_out = coverage(answer["coverage"])
+    return "\n".join([head, counts, *unmeasured, *([left_out] if left_out else [])])
+
+
+def coverage(of: Answer) -> str:
+    """Return which live concepts are linked, and the prefixes of those that are not; ``""`` where all of them are."""
+    if not of["left_out"]:
+        return ""
+    rest = [f"{prefix} {count:,}" for prefix, count in of["left_out"].items()]
+    more = f" and {len(rest) - _PREFIXES} more prefixes" if len(rest) > _PREFIXES else ""
+    linked = f"{of['linked']:,} of {', '.join(of['prefixes'])} are linked" if of["linked"] else "none is linked"
+    return f"{of['concepts']:,} live concepts, {linked}; left out (`prefixes`): {', '.join(rest[:_PREFIXES])}{more}"
+
+
+def defaults(answer: Answer) -> str:
+    """Return what a linker without declaration is made by, one line each."""
+    lines = {**answer, "gates": ", ".join(f"{name} {bound:g}" for name, bound in answer["gates"].items())}
+    return "no linker of that name is declared; made by default:\n" + _lines(lines, *lines)
 
 
 def diff(answer: Answer) -> str:
@@ -129,7 +147,9 @@ def refreshed(answer: Answer) -> str:
     if answer["outcome"] == "unchanged":
         return f"{head}; champion is version {answer['champion']}"
     counts = _lines(answer, "version", "champion", "encoded", "reused")
-    return f"{head}\n{counts}\n{gates(answer['gates'])}"
+    left_out = [f"{name}: {text}" for name, of in answer.get("coverage", {}).items() if (text := coverage(of))]
+    reason = [answer["reason"]] if answer.get("reason") else []
+    return "\n".join([head, counts, *left_out, *reason, gates(answer["gates"])])
 
 
 def evaluated(answer: Answer) -> str:

@@ -38,6 +38,7 @@ class OntologyRun:
     source: SourceConfig
     linkers: tuple[LinkerConfig, ...] = ()  # whose corpora a gate watches over
     version: str | None = None  # asked of the address
+    named: str | None = None  # the version that somebody gave; it takes the place of what the files say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,8 @@ class SourceFiles:
 def start(settings: Settings, ontology: str, linkers: Sequence[str] = (), version: str | None = None) -> OntologyRun:
     """Return the run for an ontology, with its declaration and those of the linkers that are made of it.
 
-    :param version: asked of the address; where none is named, the declaration's ``edition`` of today.
+    :param version: asked of the address, and the version of the release; where none is given, the declaration's
+        ``edition`` of today is asked of the address.
     :raises DeclarationError: a declaration is missing or does not validate.
     """
     watching = tuple(declarations.load_linker(linker) for linker in linkers)
@@ -63,9 +65,10 @@ def run_of(
     settings: Settings, source: SourceConfig, linkers: Sequence[LinkerConfig] = (), version: str | None = None
 ) -> OntologyRun:
     """Return the run for an ontology whose declaration is loaded already; as :func:`start`."""
-    if version is None and source.edition:
-        version = datetime.now(UTC).strftime(source.edition)
-    return OntologyRun(settings=settings, source=source, linkers=tuple(linkers), version=version)
+    asked = version
+    if asked is None and source.edition:
+        asked = datetime.now(UTC).strftime(source.edition)
+    return OntologyRun(settings=settings, source=source, linkers=tuple(linkers), version=asked, named=version)
 
 
 def resource(ontology: str) -> str:
@@ -101,7 +104,12 @@ def ingest(run: OntologyRun, files: SourceFiles, *, accept: bool = False) -> ing
     :raises GateRefused: a gate on releases failed; the release lies in quarantine.
     """
     return ingestion.ingest(
-        run.source, files.paths, run.settings, files.version, refuse=not accept, corpus_ids=_watched_ids(run)
+        run.source,
+        files.paths,
+        run.settings,
+        run.named or files.version,
+        refuse=not accept,
+        corpus_ids=_watched_ids(run),
     )
 
 

@@ -1,12 +1,13 @@
 """What a refresh answers with, for the command line, for Prefect's pages and for ``belink status``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from belink.records import GateResult
 
 Verdict = Literal["promoted", "rejected", "unchanged"]
+_ONLY_WHERE_KNOWN = ("trained", "why", "reason", "defaults", "coverage")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,8 @@ class RefreshOutcome:
     trained: bool | None = None  # whether a new adapter was trained; None: the refresh did not come so far
     why: str | None = None  # why it was trained or not
     reason: str | None = None  # why the release was refused
+    defaults: Mapping[str, Any] | None = None  # of a linker without declaration: what it is made by
+    coverage: Mapping[str, Any] | None = None  # ontology → live concepts, how many of them are linked, and the rest
 
     @property
     def failed_gates(self) -> list[str]:
@@ -44,12 +47,8 @@ class RefreshOutcome:
         return f"{self.outcome}{version}{failed}{unmeasured}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what ``belink refresh --json`` prints; ``trained``, ``why`` and ``reason`` only where known."""
+        """Return what ``belink refresh --json`` prints; keys of :data:`_ONLY_WHERE_KNOWN` only where known."""
         answer = asdict(self)
         answer["gates"] = [asdict(gate) for gate in self.gates]
         answer["unmeasured_gates"] = self.unmeasured_gates
-        return {
-            name: value
-            for name, value in answer.items()
-            if value is not None or name not in ("trained", "why", "reason")
-        }
+        return {name: value for name, value in answer.items() if value is not None or name not in _ONLY_WHERE_KNOWN}

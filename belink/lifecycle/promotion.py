@@ -22,7 +22,7 @@ from belink.evaluation.predictions import Seen, read_predictions, write_predicti
 from belink.evaluation.run import predict_in_turns, seen_in_training
 from belink.lifecycle.calibrate import learn_lexicon
 from belink.lifecycle.outcome import RefreshOutcome, Verdict
-from belink.lifecycle.refresh import Champion, RefreshRun, inputs, load_encoder, sound
+from belink.lifecycle.refresh import Champion, RefreshRun, coverage, inputs, load_encoder, sound
 from belink.lifecycle.retrain import Decision, base_model
 from belink.linker import bundle
 from belink.linker.linker import Linker
@@ -71,7 +71,7 @@ def draft(
         calibration=calibration,
         encoder=bundle.ModelReference(reference=encoder.reference, sha256=encoder.sha256),
         base_model=bundle.ModelReference(reference=base.reference, sha256=base.sha256),
-        inputs={**inputs(run, sha256), "adapter": adapter},
+        inputs={**inputs(run, sha256), "adapter": adapter, **({"defaults": run.defaults} if run.defaults else {})},
     )
     return Challenger(path=bundle.assemble(parts, run.settings.home / "drafts" / linker.name), parts=parts)
 
@@ -193,6 +193,7 @@ def promote(
     run: RefreshRun,
     version: str,
     champion: Champion | None,
+    releases: Mapping[str, Path],
     index: "IndexReport",
     decision: Decision,
     gates: Sequence[GateResult],
@@ -208,7 +209,15 @@ def promote(
         aliases.note_refresh(run.settings, outcome.to_dict())
     else:
         outcome = settle(run, version, champion, gates)
-    return replace(outcome, encoded=index.encoded, reused=index.reused, trained=decision.train, why=decision.reason)
+    return replace(
+        outcome,
+        encoded=index.encoded,
+        reused=index.reused,
+        trained=decision.train,
+        why=decision.reason,
+        defaults=run.defaults,
+        coverage=coverage(run, releases),
+    )
 
 
 def reopen(run: RefreshRun, version: str) -> Challenger:

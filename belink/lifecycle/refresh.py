@@ -63,6 +63,11 @@ class RefreshRun:
     retrain: RetrainRule = "auto"
     share_restricted: bool = False  # a licensee said that a server elsewhere may hold what the licence keeps to them
 
+    @property
+    def defaults(self) -> dict[str, Any] | None:
+        """What the linker is made by, where it has no declaration of its own; ``None`` where it has one."""
+        return declarations.defaults_of(self.linker, next(iter(self.ontologies.values())).source)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Champion:
@@ -94,26 +99,32 @@ def start(
     ontologies: Sequence[str] = (),
     retrain: RetrainRule = "auto",
     *,
+    versions: Mapping[str, str] | None = None,
     share_restricted: bool = False,
 ) -> RefreshRun:
     """Return the run for a linker, with the declarations that it is made by and the corpora that they name.
 
     :param ontologies: those that files were given for; each must be one of the linker's.
+    :param versions: ontology → the version to ask for, which is also the release's.
     :param share_restricted: a registry elsewhere may hold releases that are not redistributable.
     :raises DeclarationError: a declaration or corpus is missing, or the linker has no such ontology.
     """
     declared = declarations.load_linker(linker)
     sources = {source.name: source for source in map(declarations.load_source, declared.ontologies)}
-    for name in ontologies:
-        if name not in sources:
-            raise DeclarationError(
-                f"{declared.name}: expected files for one of its ontologies {', '.join(sources)}, found {name}"
-            )
+    versions = versions or {}
+    for kind, names in (("files", ontologies), ("a version", versions)):
+        for name in names:
+            if name not in sources:
+                raise DeclarationError(
+                    f"{declared.name}: expected {kind} for one of its ontologies {', '.join(sources)}, found {name}"
+                )
     files = {corpus.name: declarations.corpus_file(corpus, settings.data) for corpus in declared.corpora}
     return RefreshRun(
         settings=settings,
         linker=declared,
-        ontologies={name: ontology.run_of(settings, source, [declared]) for name, source in sources.items()},
+        ontologies={
+            name: ontology.run_of(settings, source, [declared], versions.get(name)) for name, source in sources.items()
+        },
         corpora={name: artefacts.sha256(path) for name, path in files.items()},
         retrain=retrain,
         share_restricted=share_restricted,
@@ -205,6 +216,9 @@ def is_unchanged(run: RefreshRun, files: Mapping[str, SourceFiles], champion: Ch
     """Whether a refresh would only make the champion again."""
     if run.retrain == "always" or champion.fault:
         return False
+    for name, each in run.ontologies.items():
+        if each.named and each.named != champion.manifest["releases"].get(name, {}).get("version"):
+            return False
     sha256 = {name: each.sha256 for name, each in files.items()}
     return bool(champion.manifest["inputs"].get("key") == inputs(run, sha256)["key"])
 
@@ -294,6 +308,17 @@ def newest_releases(run: RefreshRun) -> dict[str, Path]:
                 f"belink ingest {name} makes it again"
             )
     return paths
+
+
+def coverage(run: RefreshRun, releases: Mapping[str, Path]) -> dict[str, Any]:
+    """Return, by ontology, how many of its live concepts the linker can answer with, and which it leaves out."""
+    from belink.ontology.release import open_release
+
+    covered = {}
+    for name, path in releases.items():
+        with open_release(path) as release:
+            covered[name] = release.coverage(run.linker.prefixes)
+    return covered
 
 
 def retriever(run: RefreshRun, index_folder: Path, encoder_folder: Path | None = None) -> "Retrieve":

@@ -109,6 +109,7 @@ class _Attempt(NamedTuple):
 
     def existing(self, key: str = "sha256", value: str | None = None) -> Ingested | None:
         """Return the release that was made of these files; ``None`` where there is none."""
+        otherwise = None  # read from the same file under another declaration
         for path in reversed(release.list_releases(self.settings, self.source.name)):
             manifest = artefacts.read_manifest(path)
             if self._is_same(manifest, key, value):
@@ -116,19 +117,21 @@ class _Attempt(NamedTuple):
                     log.warning("%s: was damaged on the disk, and is read again", path)
                     artefacts.remove(path)
                     continue
-                if manifest.get("reading") != _reading(self.source):
-                    fields = ", ".join(reading_content(self.source))
-                    raise ReleaseError(
-                        f"{path}: was read from the same file under another declaration (one of {fields} differs); "
-                        "give --version to read it again beside it"
-                    )
-                return _ingested(path, manifest, new=False)
+                if manifest.get("reading") == _reading(self.source):
+                    return _ingested(path, manifest, new=False)
+                otherwise = otherwise or path
+        if otherwise is not None:
+            fields = ", ".join(reading_content(self.source))
+            raise ReleaseError(
+                f"{otherwise}: was read from the same file under another declaration (one of {fields} differs); give "
+                f"the new reading a version of its own, such as --version {otherwise.name}-2"
+            )
         return None
 
     def quarantined(self) -> Ingested | None:
         """Refuse or accept files that a gate refused before, without reading them again."""
-        for path in sorted((self.settings.quarantine / self.source.name).glob("[!.]*")):
-            if artefacts.exists(path) and self._is_same(manifest := artefacts.read_manifest(path)):
+        for path in release.list_refused(self.settings, self.source.name):
+            if self._is_same(manifest := artefacts.read_manifest(path)):
                 if manifest.get("reading") == _reading(self.source):
                     return self._refuse_or_place(path, manifest)
         return None
@@ -252,7 +255,7 @@ class _Attempt(NamedTuple):
             artefacts.make(target, fill)
             artefacts.remove(built)
         if refused:
-            raise GateRefused(_refusal(manifest, failed, target / GATES), report["gates"])
+            raise GateRefused(_refusal(manifest, failed, target / GATES, report["basis"]["previous"]), report["gates"])
         placed = artefacts.read_manifest(target)
         log.info("%s %s: %d concepts", placed["ontology"], placed["version"], placed["counts"]["concepts"])
         return _ingested(target, placed, new=placed["created"] == manifest["created"])
@@ -286,13 +289,14 @@ def _stored_report(path: Path) -> dict[str, Any] | None:
     return report
 
 
-def _refusal(manifest: dict[str, Any], failed: list[dict[str, Any]], report: Path) -> str:
+def _refusal(manifest: dict[str, Any], failed: list[dict[str, Any]], report: Path, previous: str | None) -> str:
     values = "; ".join(
         f"{gate['name']} is {gate['value']:.4g}, bound {gate['bound']:.4g} ({gate['detail']})" for gate in failed
     )
+    look = f"Look at it: belink diff {manifest['ontology']} {previous} {release.REFUSED}. " if previous else ""
     return (
-        f"{manifest['ontology']} {manifest['version']}: {values}. Set aside, with its report in {report}; the old one"
-        " stays. Correct the file, or take it with --accept"
+        f"{manifest['ontology']} {manifest['version']}: {values}. Set aside, with its report in {report}; the old one "
+        f"stays. {look}Correct the file, or take it by the same command with --accept"
     )
 
 

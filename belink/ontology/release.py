@@ -27,6 +27,7 @@ __all__ = ["Release", "ReleaseWriter", "attached", "compare", "latest", "list_re
 
 DATABASE = "release.duckdb"
 FORMAT = 1
+REFUSED = "rejected"  # stands for the release that a gate refused last, where a version is asked for
 _NAMES = """
 SELECT n.concept_id, n.text, n.scope FROM name n JOIN concept c ON c.id = n.concept_id
 WHERE {} ORDER BY c.rowid, n.scope <> 'label', n.rowid
@@ -59,8 +60,16 @@ def folder_name(text: str, kind: str) -> str:
 
 def list_releases(settings: Settings, ontology: str) -> list[Path]:
     """Return the folders of the complete releases of ``ontology``, oldest first (by when they were made)."""
-    folder = settings.releases / folder_name(ontology, "name")
-    paths = [path for path in folder.glob("*") if not path.name.startswith(".") and artefacts.exists(path)]
+    return _complete(settings.releases / folder_name(ontology, "name"))
+
+
+def list_refused(settings: Settings, ontology: str) -> list[Path]:
+    """Return the folders of the releases of ``ontology`` that a gate refused, oldest first."""
+    return _complete(settings.quarantine / folder_name(ontology, "name"))
+
+
+def _complete(folder: Path) -> list[Path]:
+    paths = [path for path in folder.glob("[!.]*") if artefacts.exists(path)]
     return sorted(paths, key=lambda path: (str(artefacts.read_manifest(path).get("created", "")), path.name))
 
 
@@ -195,6 +204,23 @@ class Release:
     def parents(self) -> "pa.Table":
         """Return columns ``concept_id``, ``parent_id``: every is_a, also to concepts that are not in the release."""
         return self.table("SELECT concept_id, parent_id FROM parent ORDER BY rowid")
+
+    def coverage(self, prefixes: Sequence[str] = ()) -> dict[str, Any]:
+        """Return live ``concepts``, how many of them are ``linked``, and ``left_out``: prefix → count, most first.
+
+        :param prefixes: those that a linker offers; ``()`` for the ontology's own.
+        """
+        counts = self.rows(
+            f"SELECT prefix, {_chosen(True, False, prefixes)} AS linked, count(*) FROM concept c "  # noqa: S608
+            "WHERE NOT obsolete GROUP BY ALL ORDER BY count(*) DESC, prefix",
+            list(prefixes),
+        )
+        return {
+            "concepts": sum(count for _, _, count in counts),
+            "linked": sum(count for _, linked, count in counts if linked),
+            "prefixes": [prefix for prefix, linked, _ in counts if linked],
+            "left_out": {prefix or "no prefix": count for prefix, linked, count in counts if not linked},
+        }
 
     def concept(self, concept_id: str) -> Concept | None:
         """Return everything the release says of one concept, its id in any form; ``None`` for an unknown id."""

@@ -77,6 +77,33 @@ def test_a_linkers_path_is_stored_so_that_a_worker_elsewhere_finds_it(
     assert retrain["parameters"]["request"]["linker"] == str(toml)
 
 
+def test_a_relative_path_to_an_ontology_is_one_ontology_whoever_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ontology = tmp_path / "ontologies" / "plants.toml"
+    for folder in ("ontologies", "linkers", "elsewhere"):
+        (tmp_path / folder).mkdir()
+    ontology.write_text(
+        'title = "Plants"\nformat = "obo"\nprefixes = ["PO"]\nlicence = "CC0"\nschedule = "0 2 1 * *"\n'
+    )
+    linker = tmp_path / "linkers" / "plants.toml"
+    linker.write_text('title = "Plants"\nontologies = ["../ontologies/plants.toml"]\n')
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    wanted = Wanted(linkers=["../linkers/plants.toml", "../ontologies/plants.toml"])
+    refreshes = [each for each in deployments(wanted) if each["entrypoint"].endswith("refresh_ontology")]
+    assert [each["parameters"]["request"]["ontology"] for each in refreshes] == [str(ontology)]
+    retrains = [each for each in deployments(wanted) if each["entrypoint"].endswith("retrain")]
+    assert [each["parameters"]["request"]["linker"] for each in retrains] == [str(linker), str(ontology)]
+
+
+def test_an_ontology_without_a_linker_is_deployed_with_its_default_linker() -> None:
+    wanted = Wanted(linkers=["hp"])
+    assert set(by_entrypoint("refresh_ontology", wanted)) == {"hp"}
+    (retrain,) = by_entrypoint("retrain", wanted).values()
+    assert retrain["parameters"]["request"] == {"linker": "hp"}
+    assert [schedule["cron"] for schedule in retrain["schedules"]] == [load_source("hp").schedule]
+
+
 def test_a_deployment_names_flows_and_parameters_that_there_are() -> None:
     for each in deployments(Wanted()):
         flow = getattr(deployed, each["entrypoint"].rpartition(".")[2])

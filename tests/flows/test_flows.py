@@ -15,12 +15,15 @@ import numpy as np
 import pytest
 
 from belink import artefacts, settings
-from belink.errors import DeclarationError, RegistryError
+from belink.cli import commands
+from belink.declarations import load_source
+from belink.errors import DeclarationError, RegistryError, ReleaseError
 from belink.flows import refresh
 from belink.lifecycle import calibrate, ontology, retrain
 from belink.lifecycle import refresh as steps
 from belink.linker import bundle, calibration, fitting
 from belink.linker.linker import Linker
+from belink.ontology.ingest import ingest
 from belink.records import Mention
 from belink.registry import aliases
 from belink.settings import Settings
@@ -412,8 +415,40 @@ def test_a_release_that_lost_its_half_is_refused_before_anything_is_built(bench:
     refused = bench.refresh(SECOND, keep=0.5)
     assert (refused["outcome"], refused["version"], refused["champion"]) == ("rejected", None, "1")
     assert "max_shrinkage" in [gate["name"] for gate in refused["gates"] if not gate["passed"]]
+    assert f"belink diff {small.ONTOLOGY} {FIRST} rejected" in refused["reason"]
+    assert "--accept" in refused["reason"]
+    change = commands.compare(bench.here, small.ONTOLOGY, FIRST, "rejected")
+    assert change["removed"] > 100
     assert aliases.aliases(bench.here, "small")["champion"] == "1"
     assert bench.refresh(SECOND)["outcome"] == "promoted", "the whole release is taken afterwards"
+
+
+def test_a_refused_release_is_taken_when_somebody_accepts_it(bench: Bench) -> None:
+    bench.refresh(FIRST)
+    half = {small.ONTOLOGY: [small.release(bench.folder / "files", SECOND, keep=0.5)]}
+    assert refresh.run(bench.here, str(bench.toml), half).outcome == "rejected"
+    taken = refresh.run(bench.here, str(bench.toml), half, accept=True)
+    assert (taken.outcome, taken.champion) == ("promoted", "2")
+
+
+def test_a_file_that_was_read_under_another_declaration_is_read_again_as_another_version(bench: Bench) -> None:
+    file = small.release(bench.folder / "files", FIRST)
+    source = load_source(small.ONTOLOGY)
+    ingest(source.model_copy(update={"prefixes": ()}), [file], bench.here)
+    with pytest.raises(ReleaseError, match=rf"under another declaration .* --version {FIRST}-2"):
+        bench.refresh(FIRST)
+    files, versions = {small.ONTOLOGY: [file]}, {small.ONTOLOGY: f"{FIRST}-2"}
+    done = refresh.run(bench.here, str(bench.toml), files, versions=versions)
+    assert done.outcome == "promoted"
+    (linker,) = aliases.status(bench.here)["linkers"]
+    assert linker["releases"] == versions
+    assert bench.refresh(FIRST)["outcome"] == "unchanged", "the release that this declaration made is found again"
+
+
+def test_what_a_linker_leaves_out_is_counted(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+    covered = told[1][0]["coverage"][small.ONTOLOGY]
+    assert covered["linked"] == covered["concepts"] > 100
+    assert covered["left_out"] == {}
 
 
 def test_what_was_rolled_back_is_not_promoted_again_by_itself(bench: Bench) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from belink import artefacts, settings
+from belink.cli import show
 from belink.declarations import load_source
 from belink.errors import GateRefused, ReleaseError, SourceError
 from belink.ontology.ingest import ingest, tidy_version
@@ -217,6 +218,17 @@ def test_another_declaration_of_the_same_file_is_not_passed_over(here: Settings,
     with pytest.raises(ReleaseError, match="another declaration"):
         ingest(narrow, [path], here)
     assert ingest(narrow, [path], here, version="labels").names == 3
+    assert [ingest(each, [path], here).version for each in (narrow, source())] == ["labels", "2025-01-01"]
+
+
+def test_concepts_of_other_prefixes_are_told_as_left_out(here: Settings, tmp_path: Path) -> None:
+    others = concept("UBERON:1", "leg"), concept("UBERON:2", "arm"), concept("Y:1", "y")
+    path = file(tmp_path, *many(3), *others, concept("Z:1", "z", obsolete=True))
+    with open_release(ingest(source(), [path], here).path) as release:
+        told = release.coverage()
+        assert told == {"concepts": 6, "linked": 3, "prefixes": ["X"], "left_out": {"UBERON": 2, "Y": 1}}
+        assert release.coverage(["UBERON", "Y"])["left_out"] == {"X": 3}
+    assert show.coverage(told) == "6 live concepts, 3 of X are linked; left out (`prefixes`): UBERON 2, Y 1"
 
 
 def test_only_the_declared_branches_are_kept(here: Settings, tmp_path: Path) -> None:

@@ -1,0 +1,50 @@
+"""The linker that an ontology gets without a declaration of its own."""
+
+from typing import Any
+
+from belink.declarations.linker import LinkerConfig, LinkerGates, TrainingConfig
+from belink.declarations.source import SourceConfig
+
+MIN_ACCURACY_AT_1, MIN_RECALL_AT_10 = 0.3, 0.5  # of hidden names; the shipped ontologies reach far more
+
+
+def default_linker(source: SourceConfig, ontology: str) -> LinkerConfig:
+    """Return the linker of one ontology alone: retrieval, and probabilities fitted to its held-out names.
+
+    Since nothing is trained on names, each of them may be hidden and asked: all are held out.
+
+    No language model is trained. On an ontology's own names it adds less to the choice than chance explains, and takes
+    most of the time (experiments 67 and 73 in tests/benchmarks/EXPERIMENTS.md).
+
+    :param ontology: how the linker names the ontology: a shipped name, or the path to its TOML.
+    """
+    return LinkerConfig(
+        name=source.name,
+        title=source.title,
+        ontologies=(ontology,),
+        training=TrainingConfig(questions=0, held_out=1.0),
+        # Two of them differ in names alone, and a mention takes milliseconds: their latency is that of the machine.
+        gates=LinkerGates(
+            min_accuracy_at_1=MIN_ACCURACY_AT_1, min_recall_at_10=MIN_RECALL_AT_10, max_latency_ratio=None
+        ),
+        schedule=source.schedule,
+    )
+
+
+def defaults_of(linker: LinkerConfig, source: SourceConfig) -> dict[str, Any] | None:
+    """Return what ``linker`` has by default, for people; ``None`` where somebody declared it.
+
+    :param source: of the linker's first ontology.
+    """
+    if linker != default_linker(source, linker.ontologies[0]):
+        return None
+    gates = linker.gates.model_dump(mode="json", exclude_none=True, exclude={"min_mentions", "require_measured"})
+    return {
+        "ontology": source.name,
+        "encoder": linker.encoder.model,
+        "candidates": linker.retrieval.candidates,
+        "reranker": "none (training.questions = 0): retrieval and probabilities fitted to held-out names",
+        "held_out": linker.training.held_out,
+        "gates": gates,
+        "schedule": linker.schedule or "by hand",
+    }

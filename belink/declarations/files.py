@@ -1,0 +1,182 @@
+"""Declarations as files: found by name or path, read, and their mistakes told."""
+
+import json
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from belink import settings
+from belink.declarations.default import default_linker
+from belink.declarations.fields import Declaration
+from belink.declarations.linker import REMOVED_OPTIONS, CorpusConfig, LinkerConfig
+from belink.declarations.mistakes import tell_mistake
+from belink.declarations.source import Format, SourceConfig
+from belink.errors import DeclarationError, first_line
+
+Model = TypeVar("Model", bound=Declaration)
+
+
+def load_source(name_or_path: str) -> SourceConfig:
+    """Return the declaration of a shipped ontology by name, or of any TOML by path.
+
+    :raises DeclarationError: no such declaration, or one that does not validate.
+    """
+    path = _locate(name_or_path, settings.shipped_ontologies(), "ontology")
+    return _source(path, _table(path))
+
+
+def undeclared_source(name: str, format: Format) -> SourceConfig:
+    """Return a source for a local file without declaration: everything kept, the prefix taken from the name."""
+    return SourceConfig(name=name, title=name, format=format, prefixes=(), licence="unknown", redistributable=False)
+
+
+def load_linker(name_or_path: str) -> LinkerConfig:
+    """Return the declaration of a shipped linker by name, or of any TOML by path.
+
+    Where the name or the TOML is an ontology's, it is that ontology's default linker.
+
+    :raises DeclarationError: no such declaration, or one that does not validate.
+    """
+    if not name_or_path.endswith(".toml"):
+        path = settings.shipped_linkers() / f"{name_or_path}.toml"
+        if not path.is_file():
+            return default_linker(_source_of_linker(name_or_path), name_or_path)
+    else:
+        path = _locate(name_or_path, settings.shipped_linkers(), "linker")
+    table = _table(path)
+    if "ontologies" not in table and "format" in table:
+        return default_linker(_source(path, table), _absolute(path))
+    linker = _validated(path, LinkerConfig, table)
+    beside = path.absolute().parent  # relative paths in a declaration start where it lies
+    corpora = tuple(
+        corpus if corpus.file.startswith("$") else corpus.model_copy(update={"file": str(beside / corpus.file)})
+        for corpus in linker.corpora
+    )
+    ontologies = tuple(_absolute(beside / name) if name.endswith(".toml") else name for name in linker.ontologies)
+    return linker.model_copy(update={"corpora": corpora, "ontologies": ontologies})
+
+
+def read_stored_linker(path: Path) -> LinkerConfig:
+    """The declaration that a bundle holds as JSON; options that belink no longer has are left out of it.
+
+    :raises DeclarationError: the file is not the declaration of a linker.
+    """
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(stored, dict):
+            raise ValueError("no JSON object")
+        for option in _removed_options(stored):
+            section, key = option.split(".")
+            del stored[section][key]
+        return LinkerConfig.model_validate(stored)
+    except (ValueError, OSError) as error:  # pydantic's and json's errors are ValueErrors
+        raise DeclarationError(
+            f"{path}: expected the declaration of a linker, found {first_line(error)}; refresh again"
+        ) from error
+
+
+def corpus_file(corpus: CorpusConfig, data: Path | None) -> Path:
+    """Where the corpus lies on this machine; ``data`` is the folder that ``$BELINK_DATA`` stands for.
+
+    :raises DeclarationError: it is not there; the message says where to get it.
+    """
+    get = f"; get it from {corpus.url}" if corpus.url else ""
+    if corpus.file.startswith("$BELINK_DATA/"):
+        if data is None:
+            raise DeclarationError(f"corpus {corpus.name}: expected {corpus.file}, found BELINK_DATA unset{get}")
+        path = data / corpus.file.removeprefix("$BELINK_DATA/")
+    elif corpus.file.startswith("$SAMPLES/"):
+        path = settings.shipped_ontologies() / "samples" / corpus.file.removeprefix("$SAMPLES/")
+    else:
+        path = Path(corpus.file).expanduser()
+    if not path.is_file():
+        raise DeclarationError(f"corpus {corpus.name}: expected the file {path}, found none{get}")
+    return path
+
+
+def _absolute(path: Path) -> str:
+    """Return the one form of a path, without ``..``: two linkers of one ontology are told so by it."""
+    return os.path.abspath(path)
+
+
+def _locate(name_or_path: str, shipped: Path, kind: str) -> Path:
+    if name_or_path.endswith(".toml"):
+        path = Path(name_or_path)
+        if not path.is_file():
+            raise DeclarationError(f"{path}: no such {kind} declaration; give a TOML file or one of {_names(shipped)}")
+        return path
+    path = shipped / f"{name_or_path}.toml"
+    if not path.is_file():
+        raise DeclarationError(
+            f"{name_or_path}: no {kind} of that name; shipped: {_names(shipped)}. Another one is a path to a TOML file."
+        )
+    return path
+
+
+def _source_of_linker(name: str) -> SourceConfig:
+    """Return the shipped ontology that ``name`` names, where no linker has that name."""
+    linkers, ontologies = settings.shipped_linkers(), settings.shipped_ontologies()
+    if not (ontologies / f"{name}.toml").is_file():
+        raise DeclarationError(
+            f"{name}: no linker or ontology of that name; shipped linkers: {_names(linkers)}; shipped ontologies: "
+            f"{_names(ontologies)}. For another one give the path to its TOML file; belink new writes it"
+        )
+    return load_source(name)
+
+
+def _names(folder: Path) -> str:
+    return ", ".join(sorted(path.stem for path in folder.glob("*.toml"))) or "none"
+
+
+def _table(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DeclarationError(f"{path}: not TOML: {error}") from error
+
+
+def _source(path: Path, table: dict[str, Any]) -> SourceConfig:
+    return _validated(path, SourceConfig, table)
+
+
+def _validated(path: Path, model: type[Model], table: dict[str, Any]) -> Model:
+    """Return the declaration in ``table``, named by its file.
+
+    :raises DeclarationError: with all of its mistakes, one a line where there are several.
+    """
+    mistakes = []
+    for option in _removed_options(table) if model is LinkerConfig else ():
+        section, key = option.split(".")
+        del table[section][key]
+        mistakes.append(
+            f"{option}: expected an option of this belink, found one that was removed ({REMOVED_OPTIONS[option]}); "
+            "delete the line"
+        )
+    try:
+        declaration = model.model_validate({"name": path.stem, **table})
+    except ValidationError as error:
+        mistakes += [
+            tell_mistake(model, each["loc"], each["type"], each["msg"], each["input"]) for each in error.errors()
+        ]
+        reason: ValidationError | None = error
+    else:
+        reason = None
+    if not mistakes:
+        return declaration
+    if len(mistakes) == 1:
+        raise DeclarationError(f"{path}: {mistakes[0]}") from reason
+    raise DeclarationError(f"{path}: {len(mistakes)} mistakes:\n  " + "\n  ".join(mistakes)) from reason
+
+
+def without_removed(section: str, stored: dict[str, Any]) -> dict[str, Any]:
+    """Return a section of a stored declaration without the options that were removed since, to compare it with."""
+    return {key: value for key, value in stored.items() if f"{section}.{key}" not in REMOVED_OPTIONS}
+
+
+def _removed_options(declared: dict[str, Any]) -> list[str]:
+    """Those of ``REMOVED_OPTIONS`` that the declaration of a linker has."""
+    present = {f"{section}.{key}" for section, keys in declared.items() if isinstance(keys, dict) for key in keys}
+    return [option for option in REMOVED_OPTIONS if option in present]
