@@ -69,6 +69,7 @@ class Mention:
     gold: tuple[str, ...] = ()  # acceptable concept ids; () unannotated
     nil: bool = False  # annotated as having no concept
     found: bool = False  # by a name finder in raw text, rather than marked by whoever sent the text
+    linker: str = ""  # of several, the one whose names it was found by; "" for any
     type: str = ""  # entity type, where the source gives one
     document: str = ""
 
@@ -146,7 +147,13 @@ class Link:
     options: tuple[tuple[Candidate, float], ...] = ()  # every candidate with its probability, best first
     nil_probability: float = 0.0
     decided_by: Literal["exact", "retrieval", "reranker", "nothing found"] = "reranker"
-    lineage: dict[str, str] = field(default_factory=dict)  # releases, index, adapter, model version
+    lineage: dict[str, str] = field(default_factory=dict)  # linker, releases, index, adapter, model version
+    type: str = ""  # what its concepts are, as the linker declares; otherwise as the mention was marked
+
+    @property
+    def linker(self) -> str:
+        """The name of the linker that answered."""
+        return self.lineage.get("linker", "")
 
     @property
     def document(self) -> str:
@@ -211,8 +218,8 @@ def link_json(link: Link, *, n_candidates: int | None = None) -> dict[str, Any]:
 
     :param n_candidates: how many candidates to list, best first; ``None`` for all.
     :returns: ``document``, ``text``, ``start``, ``end``, ``long_form``, ``also``, ``id``, ``label``, ``ontology``,
-        ``release`` (those four are ``None`` for NIL), ``probability`` of that answer, ``nil_probability``,
-        ``decided_by`` and ``candidates``. Probabilities have four decimals.
+        ``release`` (those four are ``None`` for NIL), ``type``, ``linker``, ``probability`` of that answer,
+        ``nil_probability``, ``decided_by`` and ``candidates``. Probabilities have four decimals.
     """
     mention = link.mention
     return {
@@ -226,6 +233,8 @@ def link_json(link: Link, *, n_candidates: int | None = None) -> dict[str, Any]:
         "label": link.label,
         "ontology": link.ontology,
         "release": link.release,
+        "type": link.type,
+        "linker": link.linker,
         "probability": _rounded(link.probability),
         "nil_probability": _rounded(link.nil_probability),
         "decided_by": link.decided_by,

@@ -15,7 +15,7 @@ from belink.errors import DeclarationError, SourceError
 from belink.ontology import release
 from belink.ontology.release import REFUSED, list_refused
 from belink.records import Document, candidate_json, link_json
-from belink.registry.open import open_linker
+from belink.registry.open import open_linker, open_linkers
 from belink.settings import Settings
 
 Answer = dict[str, Any]
@@ -133,13 +133,15 @@ def link(
     input_: Path | None,
     output: Path | None,
     min_probability: float | None,
+    *,
+    nested: bool = False,
 ) -> Answer:
     """Link a text, or the documents of ``input_``; ``output`` receives them in the format of its suffix."""
     if output is not None:
         from belink.corpora.links import output_format, write_links
 
         output_format(output)  # refuses a name before anything is linked
-    loaded = open_linker(settings, linker)
+    loaded = open_linkers(settings, linker, nested=nested)
     batches = [[Document(id="", text=text)]] if text is not None else _batches(_documents(input_))
     linked = (
         (document, links)
@@ -176,7 +178,7 @@ def _batches(documents: Iterable[Document], size: int = 64) -> Iterator[list[Doc
 
 def search(settings: Settings, linker: str | None, query: str, limit: int) -> Answer:
     """Find concepts by name or id; an obsolete id gives its successors, and a note that says so."""
-    candidates, notes = open_linker(settings, linker).look_up(query, limit)
+    candidates, notes = open_linkers(settings, linker).look_up(query, limit)
     concepts = [candidate_json(candidate) for candidate in candidates]
     return {"query": query, "concepts": concepts, "notes": notes}
 

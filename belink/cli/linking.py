@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from belink.cli.console import echo, log_to_stderr, show_answer
-from belink.cli.options import Probability, as_json, linker_option
+from belink.cli.options import Probability, as_json, linkers_option
 from belink.settings import Settings
 
 
@@ -26,7 +26,8 @@ from belink.settings import Settings
     help="Write links in the format of the suffix: .xml, .json (BioC), .pubtator, .jsonl, .csv, .tsv, each also "
     "with .gz, or .parquet.",
 )
-@linker_option
+@linkers_option
+@click.option("--nested", is_flag=True, help="Of several linkers, keep mentions that lie within longer ones, too.")
 @click.option("--min-probability", type=Probability(), help="Answer NIL where no concept is this probable, 0 to 1.")
 @as_json
 @click.pass_obj
@@ -36,6 +37,7 @@ def link(
     input_: Path | None,
     output: Path | None,
     linker: str | None,
+    nested: bool,
     min_probability: float | None,
     json_: bool,
 ) -> None:
@@ -44,13 +46,13 @@ def link(
 
     if (text is None) == (input_ is None):
         raise click.UsageError("give either TEXT or --input")
-    linked = commands.link(settings, linker, text, input_, output, min_probability)
+    linked = commands.link(settings, linker, text, input_, output, min_probability, nested=nested)
     show_answer(linked, json_, show.linked)
 
 
 @click.command()
 @click.argument("query")
-@linker_option
+@linkers_option
 @click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True, help="Concepts to list.")
 @as_json
 @click.pass_obj

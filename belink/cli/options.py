@@ -7,8 +7,11 @@ from typing import Any
 import click
 
 as_json = click.option("--json", "json_", is_flag=True, help="Print one JSON document instead of text.")
-linker_option = click.option(
-    "--linker", "linker", metavar="NAME[@ALIAS]", help="A registered linker. May be left out where there is only one."
+linkers_option = click.option(
+    "--linker",
+    "linker",
+    metavar="NAME[@ALIAS],…",
+    help="Registered linkers, separated by commas. May be left out where there is only one.",
 )
 existing = click.Path(exists=True, path_type=Path)
 

@@ -169,6 +169,7 @@ def links(answers: Sequence[Answer]) -> str:
     if not answers:
         return "no mention found"
     with_document = any(link["document"] for link in answers)
+    with_linker = len({link["linker"] for link in answers}) > 1
     rows = [
         (
             *((link["document"], link["start"], link["end"]) if with_document else ()),
@@ -177,10 +178,11 @@ def links(answers: Sequence[Answer]) -> str:
             link["label"] or "",
             f"{link['probability']:.2f}",
             f"{link['ontology']} {link['release']}" if link["id"] else "",
+            *((link["linker"],) if with_linker else ()),
         )
         for link in answers
     ]
-    header = ("mention", "id", "label", "# probability", "release")
+    header = ("mention", "id", "label", "# probability", "release", *(("linker",) if with_linker else ()))
     return table(("document", "# start", "# end", *header) if with_document else header, rows)
 
 

@@ -148,7 +148,7 @@ def _link_infons(link: Link) -> dict[str, str]:
     infons = {"concept_id": link.id or "-", "probability": f"{link.probability:.4f}"}
     if link.candidate:
         infons |= {"label": link.candidate.label, "ontology": link.candidate.ontology}
-        infons["release"] = link.candidate.release
+        infons |= {"release": link.candidate.release, "linker": link.linker}
     return {key: value for key, value in infons.items() if value}
 
 
@@ -156,7 +156,7 @@ def _annotation_node(identifier: str, mention: Mention, links: Links) -> Node:
     gold = "|".join(mention.gold) if mention.gold else "-" if mention.nil else ""
     infons = {"type": mention.type, "concept_id": gold}
     if (link := links.get(mention)) is not None:
-        infons |= {"gold_id": gold, **_link_infons(link)}
+        infons |= {"type": mention.type or link.type, "gold_id": gold, **_link_infons(link)}
     return {
         "id": identifier,
         "infons": {key: value for key, value in infons.items() if value},

@@ -27,7 +27,8 @@ _SUFFIXES: dict[str, OutputFormat] = {
     ".xml": "bioc-xml", ".json": "bioc-json", ".pubtator": "pubtator", ".jsonl": "jsonl", ".ndjson": "jsonl",
     ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet",
 }  # fmt: skip
-_COLUMNS = ("document", "text", "start", "end", "id", "label", "ontology", "release", "probability", "decided_by")
+_COLUMNS = ("document", "text", "start", "end", "id", "label", "ontology", "release", "type", "probability",
+            "decided_by")  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the beginning of a formula
 
 
@@ -63,7 +64,7 @@ def write_links(linked: Linked, path: Path, lineage: Mapping[str, str]) -> tuple
     """
     chosen = output_format(path)
     if chosen == "parquet":
-        rows = ((document.id, [link_json(link) for link in links]) for document, links in linked)
+        rows = ((document.id, links) for document, links in linked)
         with artefacts.atomic_write(path) as aside:
             return parquet.write_links(aside, rows, lineage)
     # BioC keeps source, date and key of the collection, which stand before its first document.
@@ -97,9 +98,12 @@ def _document(chosen: OutputFormat, document: Document, links: Sequence[Link], l
         line = {"id": document.id, "links": [link_json(link) for link in links], "lineage": dict(lineage)}
         return json.dumps(line, ensure_ascii=False).encode() + b"\n"
     if chosen in ("csv", "tsv"):
-        origin = [lineage.get(name, "") for name in parquet.LINEAGE]
-        nodes = [{**link_json(link, n_candidates=0), "document": document.id} for link in links]
-        return _rows(chosen, [(*(_cell(node[name]) for name in _COLUMNS), *origin) for node in nodes])
+        rows = []
+        for link in links:
+            node = {**link_json(link, n_candidates=0), "document": document.id}
+            origin = link.lineage or lineage  # of several linkers, each link has its own
+            rows.append([*(_cell(node[name]) for name in _COLUMNS), *(origin.get(k, "") for k in parquet.LINEAGE)])
+        return _rows(chosen, rows)
     by_mention = {link.mention: link for link in links}
     if chosen == "bioc-xml":
         return bioc_writer.xml_document(document, by_mention)

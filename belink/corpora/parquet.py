@@ -4,13 +4,13 @@ Input: a column ``text``, and optionally ``id`` and ``mentions``, a list of {sta
 its document and lineage.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from belink.corpora.raw import clean, whole_number
 from belink.errors import CorpusError, first_line
-from belink.records import Document, Mention
+from belink.records import Document, Link, Mention, link_json
 
 ROWS = 1024  # rows read or written at a time
 MAGIC = b"PAR1"  # first bytes of every Parquet file
@@ -79,29 +79,31 @@ def _offset(value: Any) -> int:
 
 
 def write_links(
-    path: Path, linked: Iterable[tuple[str, list[dict[str, Any]]]], lineage: Mapping[str, str]
+    path: Path, linked: Iterable[tuple[str, Sequence[Link]]], lineage: Mapping[str, str]
 ) -> tuple[int, int]:
     """Write one row a link; return how many documents and links that were.
 
     :param path: written as it is; the caller moves it into place.
-    :param linked: the id of a document, and its links as :func:`belink.records.link_json` gives them.
-    :param lineage: goes into each row; of its keys those in :data:`LINEAGE`.
+    :param linked: the id of a document, and its links.
+    :param lineage: of links that have none of their own; of its keys those in :data:`LINEAGE` go into each row.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     text, offset = pa.string(), pa.int64()
     of_link = {"text": text, "start": offset, "end": offset, "id": text, "label": text, "ontology": text,
-               "release": text, "probability": pa.float64(), "decided_by": text}  # fmt: skip
+               "release": text, "type": text, "probability": pa.float64(), "decided_by": text}  # fmt: skip
     # Lineage stands in every row, so that tables of several runs can be put together.
     schema = pa.schema([("document", text), *of_link.items(), *((name, text) for name in LINEAGE)])
-    origin = {name: lineage.get(name, "") for name in LINEAGE}
     n_documents = n_links = 0
     with pq.ParquetWriter(path, schema) as writer:
         rows: list[dict[str, Any]] = []
         for document, links in linked:
             n_documents += 1
-            rows += [{"document": document, **{name: link[name] for name in of_link}, **origin} for link in links]
+            for link in links:
+                node, origin = link_json(link, n_candidates=0), link.lineage or lineage
+                cells = {**{name: node[name] for name in of_link}, **{name: origin.get(name, "") for name in LINEAGE}}
+                rows.append({**cells, "document": document})
             if len(rows) >= ROWS:
                 writer.write_table(pa.Table.from_pylist(rows, schema=schema))
                 n_links, rows = n_links + len(rows), []

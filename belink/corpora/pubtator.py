@@ -111,7 +111,8 @@ def document_block(document: Document, links: dict[Mention, Link]) -> bytes:
     lines = [f"{identifier}|t|{_flat(title)}", f"{identifier}|a|{_flat(abstract)}"]
     for mention in document.mentions:
         words = _flat(document.text[mention.start : mention.end])
-        cells = [identifier, str(mention.start), str(mention.end), words, _flat(mention.type), _id(mention, links)]
+        kind = mention.type or (links[mention].type if mention in links else "")
+        cells = [identifier, str(mention.start), str(mention.end), words, _flat(kind), _id(mention, links)]
         lines.append("\t".join(cells))
     return ("\n".join(lines) + "\n\n").encode()
 

@@ -22,6 +22,7 @@ A user's TOML that has one is refused in these words. A bundle made before still
 ADMINISTRATIVE = {
     "name": "names the folder above",
     "title": "shown",
+    "type": "shown in links",
     "gates": "decides on promotion, once everything is made",
     "min_probability": "applied to answers",
     "retrain": "says when an adapter is trained",
@@ -174,6 +175,7 @@ class LinkerConfig(Declaration):
     title: str
     ontologies: tuple[str, ...] = Field(min_length=1)  # shipped names or paths to TOML
     prefixes: tuple[str, ...] = ()  # offered CURIE prefixes; () takes the ontologies' own
+    type: str = ""  # what its concepts are, such as "Disease": stands in each link, and marked mentions of it are asked
     encoder: EncoderConfig = EncoderConfig()
     adaptation: AdaptationConfig = AdaptationConfig()
     retrieval: RetrievalConfig = RetrievalConfig()

@@ -22,7 +22,7 @@ from belink.evaluation.predictions import Seen, read_predictions, write_predicti
 from belink.evaluation.run import predict_in_turns, seen_in_training
 from belink.lifecycle.calibrate import learn_lexicon
 from belink.lifecycle.outcome import RefreshOutcome, Verdict
-from belink.lifecycle.refresh import Champion, RefreshRun, coverage, inputs, load_encoder, sound
+from belink.lifecycle.refresh import Champion, RefreshRun, coverage, inputs, sound
 from belink.lifecycle.retrain import Decision, base_model
 from belink.linker import bundle
 from belink.linker.linker import Linker
@@ -101,7 +101,8 @@ def evaluate(run: RefreshRun, challenger: Challenger, champion: Champion | None)
     def fill(folder: Path) -> dict[str, Any]:
         seen = _seen(run, champion, folders)
         seconds, figures = {}, {}
-        for who, (predictions, took) in predict_in_turns(_open(run, challenger, bundles), items, seen).items():
+        linkers = {who: Linker(folder, run.settings.cache) for who, folder in bundles.items()}
+        for who, (predictions, took) in predict_in_turns(linkers, items, seen).items():
             write_predictions(predictions, folder / f"{who}.jsonl")
             seconds[who], figures[who] = took, as_json(metrics.evaluate(predictions, seconds=took))
         text = json.dumps({"champion": None, **figures}, indent=1, ensure_ascii=False)
@@ -329,17 +330,6 @@ def _report(evaluation: Path, title: str, gates: Sequence[GateResult], lineage: 
     challenger, champion = figures["challenger"], figures.get("champion")
     comparison = paired_bootstrap(challenger.predictions, champion.predictions) if champion else None
     return render_html(challenger, title=title, gates=gates, comparison=comparison, facts=lineage)
-
-
-def _open(run: RefreshRun, challenger: Challenger, folders: Mapping[str, Path]) -> dict[str, Linker]:
-    """Return the linkers of some bundles; those with the challenger's encoder share the one that is loaded already."""
-    shared = load_encoder(run, challenger.parts.adapted)
-    linkers = {}
-    for who, folder in folders.items():
-        linkers[who] = linker = Linker(folder, run.settings.cache)
-        if linker.index.manifest["encoder"] == shared.fingerprint:
-            linker.encoder = shared
-    return linkers
 
 
 def _seen(run: RefreshRun, champion: Champion | None, folders: Sequence[Path]) -> Seen:

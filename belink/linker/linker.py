@@ -101,7 +101,10 @@ class Linker:
         representatives = list(distinct.values())
         links = self.choose(representatives, self.candidates(representatives), min_probability=min_probability)
         answers = dict(zip(distinct, links, strict=True))
-        return [replace(answers[key], mention=mention) for key, mention in zip(keys, mentions, strict=True)]
+        return [
+            replace(answers[key], mention=mention, type=self.declaration.type or mention.type)
+            for key, mention in zip(keys, mentions, strict=True)
+        ]
 
     def choose(
         self,
@@ -259,6 +262,7 @@ class Linker:
             nil_probability=nil,
             decided_by=decided_by,  # type: ignore[arg-type]
             lineage=self.lineage,
+            type=self.declaration.type or mention.type,
         )
 
 

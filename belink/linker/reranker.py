@@ -8,7 +8,9 @@ right, where a causal model cannot look, so a batch needs no attention mask and 
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from belink.weights import ResolvedModel
 
 log = logging.getLogger(__name__)
+
+_LOADING = Lock()
+_LOADED: "WeakValueDictionary[tuple[Any, ...], Any]" = WeakValueDictionary()
+"""Models by base, adapter, letters, device and precision. Linkers that use the same one hold it in memory once."""
 
 _MERGED_EXACTLY = 3_000_000_000  # parameters up to which an adapter is merged in float32, before any rounding
 
@@ -73,10 +79,16 @@ class Reranker:
             fingerprint["adapter"] = _check_adapter(adapter, base, config)
         torch_device, dtype = choose_device(device)
         form = prompts.form(load_tokenizer(base), config)
-        model = load_model(base, form)
-        if adapter is not None:
-            model = _merge(model, adapter)
-        model = cast(model.eval().requires_grad_(False), dtype).to(torch_device)
+        key = (base.sha256, fingerprint["adapter"], form.letter_ids, str(torch_device), str(dtype))
+        with _LOADING:
+            model = _LOADED.get(key)
+            if model is None:
+                model = load_model(base, form)
+                if adapter is not None:
+                    model = _merge(model, adapter)
+                model = cast(model.eval().requires_grad_(False), dtype).to(torch_device)
+                _share_weights(model, [other for other_key, other in _LOADED.items() if other_key[0] == base.sha256])
+                _LOADED[key] = model
         return cls(model, form, config, torch_device, artefacts.key(fingerprint))
 
     def logits(
@@ -269,3 +281,16 @@ def _merge(model: Any, adapter: Path) -> Any:
         model = model.to(torch.float32)
     with models.hide_progress_bars():
         return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+
+
+def _share_weights(model: Any, others: Sequence[Any]) -> None:
+    """Let ``model`` use the tensors of ``others`` where they are equal: all of a base model that no adapter changed."""
+    import torch
+
+    for name, parameter in model.named_parameters():
+        for theirs in (dict(other.named_parameters()).get(name) for other in others):
+            if theirs is None or (theirs.dtype, theirs.device) != (parameter.dtype, parameter.device):
+                continue
+            if torch.equal(theirs, parameter):
+                parameter.data = theirs.data
+                break

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TRACKED_FROM = 20_000  # texts from which on progress is reported
+_LOADING = Lock()
+_LOADED: "WeakValueDictionary[str, SentenceTransformer]" = WeakValueDictionary()
+"""Models by fingerprint. Linkers of one process that use the same encoder hold it in memory once."""
 
 
 class Encoder:
@@ -30,7 +34,6 @@ class Encoder:
     def __init__(self, config: EncoderConfig, resolved: weights.ResolvedModel) -> None:
         self._config = config
         self._folder = resolved.path
-        self._loading = Lock()
         self.fingerprint = artefacts.key(  # equal fingerprints give equal vectors
             {"sha256": resolved.sha256, "pooling": config.pooling, "max_length": config.max_length}
         )
@@ -60,11 +63,11 @@ class Encoder:
     def _model(self) -> "SentenceTransformer":
         from safetensors import SafetensorError
 
-        with self._loading:
-            if "_model" in self.__dict__:  # another thread was first
-                return self.__dict__["_model"]  # type: ignore[no-any-return]
+        with _LOADING:
+            if (loaded := _LOADED.get(self.fingerprint)) is not None:
+                return loaded
             try:
-                return load_model(self._folder, self._config)
+                return _LOADED.setdefault(self.fingerprint, load_model(self._folder, self._config))
             except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
                 first = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise ModelError(

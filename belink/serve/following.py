@@ -10,11 +10,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 
-from belink import artefacts
 from belink.errors import BelinkError, BundleError, RegistryError, first_line
 from belink.linker.linker import Linker
 from belink.ontology import release as releases
@@ -49,34 +47,16 @@ class Refused:
     attempts: int = 1
 
 
-def open_version(settings: Settings, name: str, version_name: str, beside: Linker | None = None) -> Served:
+def open_version(settings: Settings, name: str, version_name: str) -> Served:
     """Return the registered version ``name`` (an alias or a number), loaded whole and checked by a question.
 
-    :param beside: a linker whose encoder and adapter are shared where they are the same.
     :raises BelinkError: no such version, or its bundle is damaged or does not answer.
     """
     path, version = aliases.bundle_path(settings, name, version_name)
     linker = Linker(path, settings.cache, model_version=version)
-    if beside is not None:
-        _share(linker, beside)
     open_releases = tuple(releases.open_release(folder) for folder in sorted((path / "releases").iterdir()))
     _check(linker, open_releases)
     return Served(linker=linker, version=version, releases=open_releases)
-
-
-def _share(linker: Linker, other: Linker) -> None:
-    same_encoder = linker.declaration.encoder == other.declaration.encoder
-    if same_encoder and linker.index.manifest["encoder"] == other.encoder.fingerprint:
-        linker.encoder = other.encoder
-    if linker.declaration.reranker == other.declaration.reranker and _weights(linker) == _weights(other):
-        linker.reranker = other.reranker
-
-
-def _weights(linker: Linker) -> dict[str, Any]:
-    """Return what the re-ranker of a bundle is made of: the sha256 of the base model and of the adapter's files."""
-    manifest = artefacts.read_manifest(linker.path)
-    adapter = {name: file["sha256"] for name, file in manifest["files"].items() if name.startswith("adapter/")}
-    return {"base": manifest["base_model"]["sha256"], **adapter}
 
 
 def _check(linker: Linker, open_releases: tuple[Release, ...]) -> None:
@@ -195,7 +175,7 @@ class Follower:
         if again and now < self._next_try:
             return
         try:
-            served = open_version(self._settings, self.name, version, self.linker)
+            served = open_version(self._settings, self.name, version)
         except Exception as error:  # a damaged bundle may fail in any library that reads it
             attempts = self.refused.attempts + 1 if again and self.refused else 1
             self.refused = Refused(version=version, reason=_reason(error), at=_now(), attempts=attempts)

@@ -12,9 +12,10 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 
 from belink import settings
+from belink.linker.group import LinkerGroup
 from belink.linker.linker import Linker
 from belink.records import Document, Link, Mention
-from belink.registry.open import open_linker
+from belink.registry.open import open_linkers
 
 NIL = "NIL"
 """``ent.kb_id_`` of an entity without a concept in the linker's ontologies."""
@@ -24,7 +25,7 @@ class Component:
     """Links the entities of documents; spaCy calls it for each document or batch."""
 
     def __init__(
-        self, linker: Linker, *, min_probability: float | None, labels: Sequence[str], overwrite: bool
+        self, linker: Linker | LinkerGroup, *, min_probability: float | None, labels: Sequence[str], overwrite: bool
     ) -> None:
         self.linker = linker
         self._bound, self._labels, self._overwrite = min_probability, frozenset(labels), overwrite
@@ -78,14 +79,14 @@ def make(
 ) -> Component:
     """Return the component; spaCy calls this with the settings given to ``nlp.add_pipe``.
 
-    :param linker: ``NAME[@ALIAS]``; the only registered one there is, if left out.
+    :param linker: ``NAME[@ALIAS]``, or several separated by commas; the only registered one there is, if left out.
     :param home: the home to look in; BELINK_HOME, or ./.belink, if left out.
     :param min_probability: 0 to 1; the answer is NIL where no concept is this probable. The linker's own if left out.
     :param labels: entity labels that are linked; all, where none is given.
     :param overwrite: link also what already has a ``kb_id_``.
     :raises BelinkError: no such linker.
     """
-    chosen = open_linker(settings.load(Path(home) if home else None), linker)
+    chosen = open_linkers(settings.load(Path(home) if home else None), linker)
     return Component(chosen, min_probability=min_probability, labels=labels, overwrite=overwrite)
 
 

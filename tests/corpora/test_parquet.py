@@ -10,6 +10,7 @@ import pytest
 from belink.corpora import parquet
 from belink.corpora.parquet import ROWS, read_documents, write_links
 from belink.errors import CorpusError
+from belink.records import Candidate, Link, Mention
 
 
 def table(path: Path, **columns: list[Any]) -> Path:
@@ -62,11 +63,10 @@ def test_an_invalid_parquet_file_is_reported_in_one_line(tmp_path: Path) -> None
     assert "\n" not in str(raised.value)
 
 
-def link(n: int, identifier: str | None) -> dict[str, Any]:
-    return {
-        "text": f"m{n}", "start": n, "end": n + 2, "id": identifier, "label": identifier and "label", "ontology": "x",
-        "release": "1", "probability": 0.5, "decided_by": "retrieval", "candidates": [],
-    }  # fmt: skip
+def link(n: int, identifier: str | None, **lineage: str) -> Link:
+    mention = Mention(text=f"m{n}", start=n, end=n + 2)
+    candidate = Candidate(id=identifier, label="label", name="m", ontology="x", release="1") if identifier else None
+    return Link(mention=mention, candidate=candidate, probability=0.5, decided_by="retrieval", lineage=lineage)
 
 
 def test_each_link_is_a_row_with_its_lineage(tmp_path: Path) -> None:
@@ -77,6 +77,13 @@ def test_each_link_is_a_row_with_its_lineage(tmp_path: Path) -> None:
     assert len(rows) == 2 * ROWS
     assert rows[0] | {"document": "d0", "id": "MONDO:1", "linker": "small", "model_version": "3"} == rows[0]
     assert rows[1]["id"] is None
+
+
+def test_a_link_of_several_linkers_has_its_own_lineage(tmp_path: Path) -> None:
+    links = [link(0, "X:1", linker="disease"), link(1, None, linker="chemical")]
+    write_links(tmp_path / "out.parquet", [("d", links)], {"linker": "disease, chemical"})
+    rows = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [row["linker"] for row in rows] == ["disease", "chemical"]
 
 
 def test_no_link_is_a_table_without_rows(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from belink import artefacts
 from belink import weights as model_references
 from belink.declarations import RerankerConfig
 from belink.errors import ModelError
+from belink.linker import prompts
 from belink.linker import reranker as rerank
 from belink.linker.reranker import Reranker
 from belink.records import Candidate, Mention
@@ -176,3 +178,41 @@ def test_bfloat16_keeps_the_letters_apart_as_float32_does(base):
     assert reranker.model.get_output_embeddings().weight.dtype == torch.float32
     for one, other in zip(exact, reranker.logits(MENTIONS, CANDIDATES), strict=True):
         np.testing.assert_allclose(one - one.mean(), other - other.mean(), atol=0.02)
+
+
+def adapter(base: ResolvedModel, folder: Path, seed: int) -> Path:
+    """An adapter of random weights on the top layer."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_pretrained(base.path, dtype=torch.float32)
+    top = model.config.num_hidden_layers - 1
+    config = LoraConfig(r=2, target_modules=["q_proj", "down_proj"], layers_to_transform=[top], init_lora_weights=False)
+    with artefacts.build(folder) as aside:
+        get_peft_model(model, config).save_pretrained(aside)
+        asking = rerank.question_settings(RerankerConfig(orders=1))
+        manifest = {"base": {"sha256": base.sha256}, "prompts": prompts.VERSION, "asking": asking}
+        artefacts.write_manifest(aside, manifest)
+    return folder
+
+
+def test_adapters_of_one_base_hold_what_they_do_not_change_once_and_answer_the_same(base, tmp_path: Path):
+    config = RerankerConfig(orders=1)
+    folders = [adapter(base, tmp_path / str(seed), seed) for seed in (1, 2)]
+    alone = []
+    for folder in folders:
+        alone.append(Reranker.load(base, folder, config, device="cpu").logits(MENTIONS, CANDIDATES))
+    first, second = (Reranker.load(base, folder, config, device="cpu") for folder in folders)
+    again = Reranker.load(base, folders[0], config, device="cpu")
+    assert again.model is first.model
+    pointers = [{name: p.data_ptr() for name, p in each.model.named_parameters()} for each in (first, second)]
+    shared = {name for name in pointers[0] if pointers[0][name] == pointers[1][name]}
+    assert any("embed_tokens" in name for name in shared)
+    assert not any(f".{first.model.config.num_hidden_layers - 1}.mlp.down_proj" in name for name in shared)
+    assert len(shared) > len(pointers[0]) / 3
+    for reranker, logits in zip((first, second), alone, strict=True):
+        for found, expected in zip(reranker.logits(MENTIONS, CANDIDATES), logits, strict=True):
+            np.testing.assert_array_equal(found, expected)
+    assert not np.array_equal(alone[0][0], alone[1][0])

@@ -14,14 +14,14 @@ from belink import settings
 from belink.declarations import StorageConfig
 from belink.lifecycle import calibrate, ontology, promotion, refresh, retrain
 from belink.linker import bundle
-from belink.records import GateResult
+from belink.records import Concept, GateResult
 from belink.registry import aliases
 from belink.registry.store import RunRecord
 from belink.serve.application import Limits, application, configuration
 from belink.serve.following import Follower
 from belink.serve.metrics import Metrics
 from belink.settings import Settings
-from tests.support import small
+from tests.support import made_releases, small
 
 EVIL = "<img src=x onerror=document.title='evil'>"
 _TERM = f"""
@@ -77,6 +77,43 @@ def made(folder: Path, models: dict[str, str], database: Path) -> Made:
         calibration = calibrate.calibrate(run, release, index, decision, None)
         parts[version] = promotion.draft(run, release, index, decision, calibration).parts
     return Made(here=here, parts=parts)
+
+
+def register_concepts(served: Made, folder: Path, linker: str, kind: str, *concepts: Concept) -> str:
+    """Register and promote a linker of a few concepts, whose type is ``kind``, with the encoder of ``served``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    encoder = served.parts[small.RELEASES[0]].linker.encoder.model
+    (folder / f"{linker}-terms.obo").write_text(made_releases.obo(*concepts), encoding="utf-8")
+    (folder / f"{linker}-terms.toml").write_text(
+        'title = "Terms"\nformat = "obo"\nprefixes = ["X"]\nlicence = "CC0"\n', encoding="utf-8"
+    )
+    (folder / f"{linker}.toml").write_text(
+        f"""
+        title = "Terms"
+        type = "{kind}"
+        ontologies = ["{linker}-terms.toml"]
+        [encoder]
+        model = "{encoder}"
+        pooling = "mean"
+        [training]
+        questions = 0
+        """,
+        encoding="utf-8",
+    )
+    run = refresh.start(served.here, str(folder / f"{linker}.toml"))
+    ((name, source),) = run.ontologies.items()
+    release = {name: ontology.ingest(source, ontology.fetch(source, [folder / f"{linker}-terms.obo"])).path}
+    index = refresh.build_index(run, release, None).path
+    decision = retrain.decide(run, release, None, {})
+    calibration = calibrate.calibrate(run, release, index, decision, None)
+    parts = promotion.draft(run, release, index, decision, calibration).parts
+    measured = {"challenger": {"metrics": {"accuracy_at_1": {"value": 1.0}}}, "champion": None}
+    gate = GateResult(name="min_accuracy_at_1", value=1.0, bound=0.5, passed=True)
+    parts = replace(parts, evaluation=measured, gates=[gate])
+    bundle_path = bundle.assemble(parts, served.here.bundles / linker)
+    version = aliases.register(served.here, bundle_path, RunRecord(description=f"# {linker}"))
+    aliases.promote(served.here, linker, version)
+    return version
 
 
 @dataclass(kw_only=True)
