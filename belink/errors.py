@@ -14,6 +14,9 @@ def first_line(error: BaseException, most: int = 200) -> str:
 class BelinkError(Exception):
     """Something that the user can mend; the command line prints it as one line and exits with 1."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.splitlines()))  # parsers that are quoted speak in several lines
+
 
 class DeclarationError(BelinkError):
     """A source or linker declaration (TOML) that cannot be used as it stands."""

@@ -26,8 +26,11 @@ from belink.evaluation.predictions import read_predictions
 from belink.lifecycle import refresh
 from belink.linker import bundle
 from belink.ontology import download
+from belink.ontology.migrate import migrate
+from belink.ontology.release import release_path
 from belink.registry import aliases, history
 from tests.support import small
+from tests.support.made_releases import concept, release
 from tests.support.mutations import changed_bytes, changed_tree, outcome
 from tests.support.serving import Made
 
@@ -145,6 +148,26 @@ def test_missing_values_of_a_data_frame_are_no_mentions(tmp_path: Path) -> None:
     path.write_bytes(_parquet([{"id": "1", "text": "COPD", "mentions": float("nan")}]))
     (document,) = read_documents(path)
     assert document.mentions == ()
+
+
+@amounts
+def test_a_damaged_file_to_migrate_is_rewritten_or_refused_in_one_line(n: int, tmp_path: Path) -> None:
+    here = settings.load(tmp_path / "home")
+    for version in ("2021", "2022"):
+        release(release_path(here, "x", version), concept(1, "a"), concept(2, obsolete=True, replaced_by=(1,)))
+    rng = random.Random(n)
+    table, line = b'text,gold,label\n"a, b",X:2,n2\nc,"X:1|X:2",n1\n', {"gold": ["X:2"], "label": "n2", "a": [JSONL]}
+    damages: dict[str, Damage] = {
+        "t.csv": lambda rng: changed_bytes(rng, table),
+        "t.tsv": lambda rng: changed_bytes(rng, table.replace(b",", b"\t")),
+        "l.jsonl": lambda rng: rng.choice([changed_tree(rng, line), changed_bytes(rng, _jsonl(line))]),
+        "b.xml": lambda rng: changed_bytes(rng, XML.replace(b"MESH:D001249", b"X:2")),
+        "p.pubtator": lambda rng: changed_bytes(rng, PUBTATOR.replace(b"MESH:D001249", b"X:2")),
+    }
+    for _ in range(n):
+        name = rng.choice(list(damages))
+        (tmp_path / name).write_bytes(damages[name](rng))
+        outcome(lambda: migrate("x", "2021", "2022", tmp_path / name, tmp_path / "out", here))  # noqa: B023
 
 
 @amounts

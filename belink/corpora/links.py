@@ -19,6 +19,7 @@ from belink import artefacts, textfiles
 from belink.corpora import bioc_writer, parquet, pubtator
 from belink.errors import CorpusError
 from belink.records import Document, Link, link_json
+from belink.text.control import as_cell
 
 OutputFormat = Literal["bioc-xml", "bioc-json", "pubtator", "jsonl", "csv", "tsv", "parquet"]
 Linked = Iterable[tuple[Document, Sequence[Link]]]
@@ -29,7 +30,6 @@ _SUFFIXES: dict[str, OutputFormat] = {
 }  # fmt: skip
 _COLUMNS = ("document", "text", "start", "end", "id", "label", "ontology", "release", "type", "probability",
             "decided_by")  # fmt: skip
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the beginning of a formula
 
 
 def output_format(path: Path) -> OutputFormat:
@@ -122,6 +122,4 @@ def _rows(chosen: OutputFormat, rows: Iterable[Sequence[object]]) -> bytes:
 
 def _cell(value: object) -> object:
     """Return ``value`` as a cell that no spreadsheet evaluates; ``None``, which is NIL, as an empty one."""
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return "" if value is None else value
+    return as_cell(value) if isinstance(value, str) else "" if value is None else value

@@ -72,7 +72,7 @@ def read_stored_linker(path: Path) -> LinkerConfig:
             section, key = option.split(".")
             del stored[section][key]
         return LinkerConfig.model_validate(stored)
-    except (ValueError, OSError) as error:  # pydantic's and json's errors are ValueErrors
+    except (ValueError, OSError, RecursionError) as error:  # pydantic's and json's errors are ValueErrors
         raise DeclarationError(
             f"{path}: expected the declaration of a linker, found {first_line(error)}; refresh again"
         ) from error
@@ -134,8 +134,8 @@ def _names(folder: Path) -> str:
 def _table(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DeclarationError(f"{path}: not TOML: {error}") from error
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, numbers of thousands of digits, deep nesting
+        raise DeclarationError(f"{path}: not TOML: {first_line(error)}") from error
 
 
 def _source(path: Path, table: dict[str, Any]) -> SourceConfig:

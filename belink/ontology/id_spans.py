@@ -4,10 +4,11 @@ A file is taken as text and an id as a piece of it, so that an id can be replace
 hold several ids, separated by ``|``, ``,``, ``;``, ``+`` or blanks.
 """
 
+import bisect
 import csv
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -43,6 +44,9 @@ _TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"|[{}\[\]:,]')
 _INFON = re.compile(r"<infon\s+key\s*=\s*([\"'])([^\"'<>]*)\1\s*>([^<]*)</infon\s*>")
 _ANNOTATION = re.compile(r"^[^\t|\n]+\t\d+\t\d+\t[^\t\n]*\t[^\t\n]*\t([^\t\r\n]+)", re.MULTILINE)
 _RELATION = re.compile(r"^[^\t|\n]+\t[A-Za-z][^\t\n]*\t([^\t\r\n]+\t[^\t\r\n]+)\r?$", re.MULTILINE)
+_PART = re.compile(r"</?(?:collection|document|passage|sentence|annotation|relation)\b")
+_LABEL = re.compile(r"(?:.*[_ ])?(?:label|name)", re.IGNORECASE)
+_COMPANION = re.compile(r"(?:.*[_ ])?(?:label|name|release|version)", re.IGNORECASE)
 _TITLE = re.compile(r"^[^\s|]+\|t\|", re.MULTILINE)
 
 
@@ -53,6 +57,16 @@ class Span(NamedTuple):
     end: int
     id: str  # as a CURIE
     beginning: str  # what the text writes before the local part: "MONDO:", "MONDO_", an address, or "" for no prefix
+    group: int = -1  # number of the object, annotation or row that it stands in
+
+
+class Companion(NamedTuple):
+    """A label or a version beside an id, at its place in the text."""
+
+    start: int
+    end: int
+    kind: Literal["label", "version"]
+    group: int  # as of the ids beside it
 
 
 def layout_of(path: Path, start: str) -> Layout:
@@ -89,22 +103,40 @@ def id_spans(text: str, layout: Layout, prefixes: Collection[str], column: str |
     only = next(iter(prefixes)) if len(prefixes) == 1 else None
     ordered = tuple(sorted(prefixes))
     fields = _Fields(KEYS | ({column} if column else set()), {prefix.casefold(): prefix for prefix in prefixes})
+    if layout in ("csv", "tsv") and not any(map(fields.holds, header := _header(text, layout))):
+        raise CorpusError(f"expected a column of ids, found the columns {', '.join(header)}; say which with --column")
     spans, seen = [], set[str]()
-    for start, end, key in values(text, fields, layout):
+    for start, end, key, group in values(text, fields.holds, layout):
+        if layout == "json" and "\\" in text[start:end]:
+            continue  # no id needs an escape
         seen.add(key)
         is_id_field = key != ANY or key in fields.keys
         prefix = fields.prefixes.get(key.casefold()) or only
         for piece in _PIECE.finditer(text, start, end):
             token = piece[0]
+            if not token.isprintable():
+                continue  # bytes that are no text, and control characters, belong to no id
             identifier = standardise(token, ordered)
             if _CURIE.fullmatch(identifier):
                 if is_id_field or identifier.partition(":")[0] in prefixes:
-                    spans.append(Span(*piece.span(), identifier, token.removesuffix(identifier.partition(":")[2])))
+                    beginning = token.removesuffix(identifier.partition(":")[2])
+                    spans.append(Span(*piece.span(), identifier, beginning, group))
             elif prefix and is_id_field and _BARE.fullmatch(token):
-                spans.append(Span(*piece.span(), f"{prefix}:{token}", ""))
+                spans.append(Span(*piece.span(), f"{prefix}:{token}", "", group))
     if column and column not in seen:
         raise CorpusError(f"expected a field or column {column!r}, found none of that name; correct --column")
     return spans
+
+
+def companions(text: str, layout: Layout) -> list[Companion]:
+    """Return the values in ``text``, in order, that may be the label of an id beside them, or the version it is of."""
+    if layout == "pubtator":
+        return []
+    values = {"json": _json, "bioc-xml": _bioc, "csv": _table, "tsv": _table}[layout]
+    return [
+        Companion(start, end, "label" if _LABEL.fullmatch(key) else "version", group)
+        for start, end, key, group in values(text, _COMPANION.fullmatch, layout)
+    ]
 
 
 class _Fields(NamedTuple):
@@ -115,26 +147,31 @@ class _Fields(NamedTuple):
         return key in self.keys or key == ANY or key.casefold() in self.prefixes
 
 
-Values = Iterator[tuple[int, int, str]]  # start, end, key
+Values = Iterator[tuple[int, int, str, int]]  # start, end, key, group
+Holds = Callable[[str], object]  # whether a field is wanted, by its key
 
 
-def _json(text: str, fields: _Fields, layout: Layout) -> Values:
+def _json(text: str, holds: Holds, layout: Layout) -> Values:
     _check_json(text)
     keys: list[
         str | None
     ] = []  # of each open container: the current key of an object, the key that a list stands under
     key: str | None = None
     is_object: list[bool] = []
+    groups, n_objects = [0], 0  # of each open container, the number of the object that it is or lies in
     expects_key = False
     for token in _TOKEN.finditer(text):
         mark = token[0]
         if mark in "{[":
             keys.append(key)
             is_object.append(mark == "{")
+            n_objects += mark == "{"
+            groups.append(n_objects if mark == "{" else groups[-1])
             expects_key = mark == "{"
         elif mark in "}]":
             key = keys.pop()
             is_object.pop()
+            groups.pop()
             expects_key = False
         elif mark == ",":
             expects_key = bool(is_object) and is_object[-1]
@@ -142,24 +179,24 @@ def _json(text: str, fields: _Fields, layout: Layout) -> Values:
             expects_key = False
         elif expects_key:
             key = token[1]
-        elif key is not None and fields.holds(key) and "\\" not in mark:
-            yield token.start(1), token.end(1), key
+        elif key is not None and holds(key):
+            yield token.start(1), token.end(1), key, groups[-1]
 
 
 def _check_json(text: str) -> None:
     line = 0
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         for line, each in enumerate(text.split("\n"), 1):
             if each.strip():
                 try:
                     json.loads(each)
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     raise CorpusError(f"expected JSON or JSON Lines, found in line {line}: {error}") from error
 
 
-def _bioc(text: str, fields: _Fields, layout: Layout) -> Values:
+def _bioc(text: str, holds: Holds, layout: Layout) -> Values:
     from lxml import etree
 
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
@@ -167,28 +204,35 @@ def _bioc(text: str, fields: _Fields, layout: Layout) -> Values:
         etree.fromstring(text.encode("utf-8", "surrogateescape"), parser)
     except etree.XMLSyntaxError as error:
         raise CorpusError(f"expected BioC XML, found: {error}; is the file complete?") from error
+    parts = [part.start() for part in _PART.finditer(text)]
     for infon in _INFON.finditer(text):
-        if fields.holds(infon[2]):
-            yield *infon.span(3), infon[2]
+        if holds(infon[2]):
+            yield *infon.span(3), infon[2], bisect.bisect(parts, infon.start())
 
 
-def _pubtator(text: str, fields: _Fields, layout: Layout) -> Values:
+def _pubtator(text: str, holds: Holds, layout: Layout) -> Values:
     if not _TITLE.search(text):
         raise CorpusError("expected PubTator (lines such as 123|t|Title), found none; is it another format?")
     spans = [m.span(1) for pattern in (_ANNOTATION, _RELATION) for m in pattern.finditer(text)]
     for start, end in sorted(spans):
-        yield start, end, "identifier"
+        yield start, end, "identifier", start
 
 
-def _table(text: str, fields: _Fields, layout: Layout) -> Values:
+def _header(text: str, layout: Layout) -> list[str]:
+    first = re.split(r"[\r\n]", text.lstrip("\ufeff"), maxsplit=1)[0]
+    try:
+        return next(csv.reader([first], delimiter="\t" if layout == "tsv" else ","), [])
+    except csv.Error as error:
+        raise CorpusError(f"expected a header of columns, found {first[:60]!r} ({error})") from error
+
+
+def _table(text: str, holds: Holds, layout: Layout) -> Values:
     separator = "\t" if layout == "tsv" else ","
     # In CSV a quoted cell may hold line ends; in TSV a quote is mostly just a quote, and must not swallow rows.
     quoted = r'[^"]' if layout == "csv" else r'[^"\r\n]'
     cell = re.compile(rf'(?:"((?:{quoted}|"")*)"|([^{separator}\r\n]*))({separator}|\r\n|\n|\r|\Z)')
-    header: list[str] = next(csv.reader([text.lstrip("\ufeff").partition("\n")[0]], delimiter=separator), [])
-    chosen = {position: name for position, name in enumerate(header) if fields.holds(name)}
-    if not chosen:
-        raise CorpusError(f"expected a column of ids, found the columns {', '.join(header)}; say which with --column")
+    header = _header(text, layout)
+    chosen = {position: name for position, name in enumerate(header) if holds(name)}
     position = column = row = 0
     while position < len(text):
         match = cell.match(text, position)
@@ -196,6 +240,6 @@ def _table(text: str, fields: _Fields, layout: Layout) -> Values:
             line = text.count("\n", 0, position) + 1
             raise CorpusError(f"expected {len(header)} cells a row, found more in line {line}; is a quote left open?")
         if row and column in chosen:
-            yield *match.span(1 if match[1] is not None else 2), chosen[column]
+            yield *match.span(1 if match[1] is not None else 2), chosen[column], row
         column, row = (column + 1, row) if match[3] == separator else (0, row + 1)
         position = match.end()

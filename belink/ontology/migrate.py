@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from belink import artefacts, textfiles
 from belink.errors import CorpusError, ReleaseError
 from belink.ontology import release as releases
-from belink.ontology.id_spans import Span, id_spans, layout_of
+from belink.ontology.id_spans import Span, companions, id_spans, layout_of
 from belink.ontology.proposals import propose
+from belink.ontology.rewriting import Labels, companion_edits, id_edits, rewrite
 from belink.settings import Settings
 
 if TYPE_CHECKING:
@@ -62,8 +63,9 @@ def migrate(
 ) -> MigrationReport:
     """Rewrite the ids in ``input`` (JSONL, BioC, PubTator, CSV, TSV; plain or .gz) into ``output``.
 
-    Only ids with exactly one successor change, and no other byte does. An id is written as it was: as a CURIE, as an
-    address, with an underscore or without its prefix. ``output`` may be ``input``.
+    Only ids with exactly one successor change, and with them their label and their version where these stand in a field
+    beside them; no other byte does. An id is written as it was: as a CURIE, as an address, with an underscore or
+    without its prefix. ``output`` may be ``input``.
 
     :param column: a field or column with ids, beside the usual ones (see :mod:`belink.ontology.id_spans`).
     :raises ReleaseError: one of the two versions has not been ingested.
@@ -74,7 +76,8 @@ def migrate(
     text = content.text
     prefixes = {prefix for folder in chain for prefix in _prefixes(folder)}
     try:
-        spans = id_spans(text, layout_of(input, text[:4096]), prefixes, column)
+        layout = layout_of(input, text[:4096])
+        spans = id_spans(text, layout, prefixes, column)
         if not spans:
             raise CorpusError(
                 f"expected ids of {ontology} ({', '.join(sorted(prefixes)[:5])}) in the fields that hold ids, "
@@ -86,7 +89,22 @@ def migrate(
     review_file = output.with_name(output.name + ".review.jsonl")
     reviewed = [span for span in spans if _for_review(fates_by_id[span.id])]
     rewritten = [span for span in spans if not _for_review(fates_by_id[span.id])]
-    _write(output, _rewritten(text, rewritten, fates_by_id).encode(content.encoding, content.errors))
+    merged = {span.id for span in rewritten if fates_by_id[span.id].kind == "merged"}
+    successors = {each: fates_by_id[each].targets[0] for each in merged}
+    edits = [
+        *id_edits(rewritten, successors),
+        *companion_edits(
+            text,
+            layout,
+            spans,
+            companions(text, layout),
+            successors,
+            {span.id for span in reviewed},
+            _labels_of(successors, chain),
+            ([folder.name for folder in chain[:-1]], chain[-1].name),
+        ),
+    ]
+    _write(output, rewrite(text, edits).encode(content.encoding, content.errors))
     if reviewed:
         _write(review_file, _review(text, reviewed, fates_by_id, chain).encode("utf-8", "replace"))
     else:
@@ -218,22 +236,6 @@ def _prefixes(folder: Path) -> list[str]:
     return manifest.get("prefixes") or list(manifest["counts"]["by_prefix"])
 
 
-def _rewritten(text: str, spans: Sequence[Span], fates_by_id: Mapping[str, Fate]) -> str:
-    pieces, position = [], 0
-    for span in spans:
-        if fates_by_id[span.id].kind == "merged":
-            target = fates_by_id[span.id].targets[0]
-            pieces += [text[position : span.start], _in_form_of(span, target)]
-            position = span.end
-    return "".join([*pieces, text[position:]])
-
-
-def _in_form_of(span: Span, target: str) -> str:
-    """Return ``target`` written as the id that it replaces: as an address, with an underscore, or without prefix."""
-    prefix, _, local = target.partition(":")
-    return span.beginning + local if span.id.startswith(f"{prefix}:") else target
-
-
 def _for_review(fate: Fate) -> bool:
     """Return whether a person has to decide, also because a successor could break the file it is written into."""
     is_unsafe = fate.kind == "merged" and not _SAFE_ID.fullmatch(fate.targets[0])
@@ -271,6 +273,15 @@ def _labels(ids: Iterable[str], chain: Sequence[Path]) -> dict[str, str]:
             query = "SELECT id, label FROM concept WHERE label IS NOT NULL AND id IN (SELECT unnest($ids))"
             labels.update(release.rows(query, {"ids": sorted(ids)}))
     return labels
+
+
+def _labels_of(successors: Mapping[str, str], chain: Sequence[Path]) -> Labels:
+    """Return each label that a replaced id had in a release of ``chain``, and the newest of its successor."""
+    old: dict[str, set[str]] = defaultdict(set)
+    for folder in chain:
+        for each, label in _labels(successors, [folder]).items():
+            old[each].add(label)
+    return Labels(old=old, new=_labels(successors.values(), chain[-1:]))
 
 
 class _Content(NamedTuple):

@@ -1,12 +1,14 @@
-"""Control characters made visible.
+"""Text that a terminal or a spreadsheet would obey, made harmless.
 
-Names of concepts come from files that anybody may have written, and a terminal obeys the control characters in them.
+Names of concepts come from files that anybody may have written.
 """
 
 import re
 
 # C0 without tab and line feed, DEL, C1, and the marks that change the direction of text.
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def visible(text: str) -> str:
@@ -25,6 +27,15 @@ def visible_json(text: str) -> str:
     {"name": "a\u009bb"}
     """
     return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def as_cell(text: str) -> str:
+    """Return ``text`` as a cell of a table that no spreadsheet takes for a formula.
+
+    >>> as_cell("=cmd")
+    "'=cmd"
+    """
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _escape(code: int) -> str:

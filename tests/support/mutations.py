@@ -1,5 +1,6 @@
 """Damaged copies of sound files: bytes changed, cut and doubled; fields of a tree removed, replaced and nested deep."""
 
+import copy
 import json
 import random
 import signal
@@ -58,7 +59,7 @@ def changed_tree(rng: random.Random, tree: Any) -> bytes:
         if kind == 0:
             del part[last]
         else:
-            part[last] = f"@{rng.choice(DEEP)}@" if kind == 1 else rng.choice(ODD)
+            part[last] = f"@{rng.choice(DEEP)}@" if kind == 1 else copy.deepcopy(rng.choice(ODD))
     text = json.dumps(tree)
     for levels in DEEP:
         nested = "[" * levels + "]" * levels if rng.random() < 0.5 else '{"a":' * levels + "1" + "}" * levels
@@ -80,7 +81,7 @@ def outcome(read: Callable[[], Any]) -> str:
             read()
     except BelinkError as error:
         assert str(error).strip()
-        assert "\n" not in str(error)
+        assert "\n" not in str(error), repr(str(error))
         return "refused"
     return "read"
 
