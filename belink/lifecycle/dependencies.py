@@ -26,7 +26,7 @@ _DETECTOR = {"detector": "finds mentions in raw text; only marked ones are read 
 _SPEED = {"encoder.batch_size": "changes the speed only", "reranker.batch_tokens": "changes the speed only"}
 # Fields that count since keys without them exist, each with the value at which those keys still hold.
 _JOINED = {"corpora.use": "both"}
-_JOINED_GATES = {"gates.min_mentions": 30, "gates.require_measured": False}
+_JOINED_INPUTS = {"gates.min_mentions": 30, "gates.require_measured": False, "type": ""}
 # Removed options (``declarations.REMOVED_OPTIONS``), each with the value that belink goes by now: keys that were made
 # with it still hold.
 RETIRED_ADAPTATION = {"adaptation.hard_negatives": 0}
@@ -188,7 +188,7 @@ def inputs_key(
             },
             "corpora": dict(corpora),
             "linker": artefacts.content(
-                linker, INPUTS_NOT_CONTENT, joined=_JOINED_GATES, retired={**RETIRED_ADAPTATION, **RETIRED_TRAINING}
+                linker, INPUTS_NOT_CONTENT, joined=_JOINED_INPUTS, retired={**RETIRED_ADAPTATION, **RETIRED_TRAINING}
             ),
             "text_version": normalise.VERSION,
             "calibration": calibration.rules(),
