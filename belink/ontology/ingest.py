@@ -363,6 +363,10 @@ def _reader(format: Format) -> Reader:
         from belink.ontology.readers import umls
 
         return umls.read
+    if format == "taxdump":
+        from belink.ontology.readers import taxdump
+
+        return taxdump.read
     if format == "table":
         from belink.ontology.readers import tabular
 

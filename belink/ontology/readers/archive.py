@@ -1,7 +1,8 @@
-"""Downloaded files (plain, .gz, .zip) → their content; nothing is ever written outside the folder given for it."""
+"""Downloaded files (plain, .gz, .zip, .tar.gz) → their content; nothing is written outside the folder given for it."""
 
 import shutil
 import stat
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -71,6 +72,41 @@ def _unpacked(archive: Path, content: zipfile.ZipFile, is_wanted: Callable[[str]
         with content.open(member) as source, target.open("wb") as out:
             shutil.copyfileobj(source, out, CHUNK)
         paths.append(target)
+    return paths
+
+
+def is_tar(path: Path) -> bool:
+    """Return whether the content of the file is a tar archive, compressed or not."""
+    return path.is_file() and tarfile.is_tarfile(path)
+
+
+def unpack_tar(archive: Path, is_wanted: Callable[[str], bool], folder: Path) -> list[Path]:
+    """Extract the members of a .tar or .tar.gz as :func:`unpack` does those of a zip; only regular files are looked at.
+
+    :raises SourceError: damaged, two members of one name, or too large for the disk.
+    """
+    paths: list[Path] = []
+    try:
+        with tarfile.open(archive) as content:
+            for member in content:
+                name = PurePosixPath(member.name).name
+                if not member.isfile() or not is_wanted(name):
+                    continue
+                target = folder / name
+                if target in paths:
+                    raise SourceError(f"{archive}: expected one {name}, found several; unpack it and name the folder")
+                if member.size > (free := shutil.disk_usage(folder).free):
+                    raise SourceError(
+                        f"{archive}: expected room for {member.size >> 20} MiB in {folder}, found {free >> 20} MiB; "
+                        "make room first"
+                    )
+                source = content.extractfile(member)
+                if source is not None:
+                    with source, target.open("wb") as out:
+                        shutil.copyfileobj(source, out, CHUNK)
+                    paths.append(target)
+    except (tarfile.TarError, zlib.error, EOFError) as error:
+        raise SourceError(f"{archive}: expected a whole tar file, found damage: {error}; fetch it again") from error
     return paths
 
 

@@ -4,6 +4,7 @@ import errno
 import gzip
 import hashlib
 import re
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,8 @@ from belink.errors import ReleaseError, SourceError
 SUFFIXES: dict[Format, str] = {"obo": ".obo", "owl": ".owl", "obograph": ".json"}  # of the OBO family
 # Of a UMLS folder only what is read counts: the rest of a full Metathesaurus is tens of GiB.
 _READ_OF_UMLS = re.compile(r"MR(CONSO|STY|DEF|REL|CUI|RANK|SAB)\.RRF(\.gz)?|release\.dat", re.IGNORECASE)
+_READ_OF_TAXDUMP = re.compile(r"(names|nodes|merged|delnodes)\.dmp(\.gz)?")
+_READ_OF = {"umls": _READ_OF_UMLS, "taxdump": _READ_OF_TAXDUMP}  # of a folder; every file where nothing is listed
 _CHUNK = 1 << 20  # bytes unpacked at a time
 
 
@@ -45,8 +48,8 @@ def fingerprint(files: Sequence[Path], format: Format) -> Fingerprint:
     for path in files:
         if path.is_dir():
             inside = sorted(inner for inner in path.rglob("[!.]*") if inner.is_file())
-            if format == "umls":
-                inside = [inner for inner in inside if _READ_OF_UMLS.fullmatch(inner.name)]
+            if pattern := _READ_OF.get(format):
+                inside = [inner for inner in inside if pattern.fullmatch(inner.name)]
             named.extend((inner.relative_to(path).as_posix(), inner) for inner in inside)
         else:
             named.append((path.name, path))
@@ -64,7 +67,7 @@ def unpack_sources(files: list[Path], source: SourceConfig, work: Path) -> Unpac
 
     Files of the OBO family are recognised by content and unpacked here; other readers unpack what they read themselves.
     """
-    if source.format not in SUFFIXES:
+    if source.format not in SUFFIXES and not _is_obo_edition(files, source.format):
         return Unpacked(files, source, fingerprint(files, source.format).sha256)
     if len(files) != 1:
         raise SourceError(f"{source.name}: expected one file, found {len(files)}; give --file once")
@@ -84,20 +87,38 @@ def unpack_sources(files: list[Path], source: SourceConfig, work: Path) -> Unpac
     return Unpacked([plain], source, digest.hexdigest())
 
 
+def _is_obo_edition(files: list[Path], format: Format) -> bool:
+    """Whether a taxonomy declared as NCBI's dump comes as a file of the OBO family, as OBO publishes it too."""
+    if format != "taxdump" or len(files) != 1 or not files[0].is_file() or files[0].suffix in (".zip", ".dmp"):
+        return False
+    with suppress(SourceError):
+        return sniff(files[0]) in SUFFIXES
+    return False
+
+
 def sniff(path: Path) -> Format:
-    """Return the format of a file by its content: obo, owl, obograph, mesh or umls.
+    """Return the format of a file by its content: obo, owl, obograph, mesh, umls or taxdump.
 
     :raises SourceError: it is none of these, or cannot be unpacked.
     """
     if path.is_dir():
         if any(path.glob("**/MRCONSO.RRF*")):
             return "umls"
-        raise SourceError(f"{path}: expected a file, or a folder with MRCONSO.RRF, found neither; give another --file")
+        if any(path.glob("**/names.dmp*")):
+            return "taxdump"
+        raise SourceError(
+            f"{path}: expected a file, or a folder with MRCONSO.RRF or names.dmp, found neither; give another --file"
+        )
     if zipfile.is_zipfile(path):
         # is_zipfile only looks at the end of a file, so opening can still fail.
         with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
-            if any(name.rpartition("/")[2].startswith("MRCONSO.RRF") for name in archive.namelist()):
+            names = {name.rpartition("/")[2] for name in archive.namelist()}
+            if any(name.startswith("MRCONSO.RRF") for name in names):
                 return "umls"
+            if "names.dmp" in names:
+                return "taxdump"
+    if tarfile.is_tarfile(path):
+        return "taxdump"  # no other source comes as one; its reader says what is missing
     with plain_errors(path), textfiles.open_bytes(path) as stream:
         start = textfiles.glimpse(stream, 1 << 16).lstrip("\ufeff \t\r\n")
     format = _sniff_text(start)
