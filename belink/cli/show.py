@@ -148,8 +148,15 @@ def refreshed(answer: Answer) -> str:
         return f"{head}; champion is version {answer['champion']}"
     counts = _lines(answer, "version", "champion", "encoded", "reused")
     left_out = [f"{name}: {text}" for name, of in answer.get("coverage", {}).items() if (text := coverage(of))]
+    shared = [_shared(answer["shared_ids"])] if answer.get("shared_ids") else []
     reason = [answer["reason"]] if answer.get("reason") else []
-    return "\n".join([head, counts, *left_out, *reason, gates(answer["gates"])])
+    return "\n".join([head, counts, *left_out, *shared, *reason, gates(answer["gates"])])
+
+
+def _shared(of: Answer) -> str:
+    from belink.lifecycle.refresh import shared_in_words
+
+    return shared_in_words(of["examples"], of["concepts"])
 
 
 def evaluated(answer: Answer) -> str:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from belink.corpora.raw import Annotation, Passage, RawDocument, gold_ids, whole_number
 from belink.records import Document, Link, Mention, Rejection
 
-TITLE = re.compile(r"[^|\t\r\n]{1,200}\|[ta]\|")  # what a PubTator file begins with
+TITLE = re.compile(r"(?:#[^\n]*\n\s*)*[^|\t\r\n]{1,200}\|[ta]\|")  # what a PubTator file begins with
 _TEXT = re.compile(r"([^|\t]{1,200})\|([a-z])\|(.*)", re.DOTALL)
 _RELATION = re.compile(r"[^\t]+\t[A-Za-z_-]+\t[^\t]+\t[^\t]+")
 _JOINED = re.compile(r"([A-Z][a-z]+)([A-Z]{2,}\w*:\S+)")  # type and id without the tab between them
@@ -29,26 +29,30 @@ _MAX_LINE = 1 << 28  # bytes; a longer line is not read as one
 def read(stream: BinaryIO, default_prefix: str) -> Iterator[RawDocument]:
     """Yield the documents of a PubTator file, in order.
 
-    Lines between an abstract and the first mention continue the abstract. Other lines that are no mention of their
-    document are set aside, each with what is wrong with it.
+    A document goes on until the title of the next one: blank lines do not end it. Lines between an abstract and the
+    first mention continue the abstract. Comments (``#``) before the first document are passed over. Other lines that
+    are no mention of their document are set aside, each with what is wrong with it.
 
     :param stream: UTF-8 without byte order mark.
     :param default_prefix: put before concept ids that have none, for types that its vocabulary has.
-    :raises ValueError: a line outside any document.
+    :raises ValueError: a line before the first document.
     """
     current: _Block | None = None
     for number, raw in enumerate(iter(lambda: stream.readline(_MAX_LINE), b""), 1):
         line = raw.decode("utf-8").rstrip("\r\n")
         text = _TEXT.fullmatch(line)
-        if current and (not line.strip() or (text is not None and text[1] != current.id)):
-            yield current.document()
-            current = None
-        if text is not None:
+        if not line.strip():
+            if current:
+                current.n_blank += 1
+        elif text is not None:
+            if current and (text[1] != current.id or (text[2] == "t" and current.passages)):
+                yield current.document()
+                current = None
             current = current or _Block(text[1])
             current.add_passage(text[3])
         elif current:
             current.add_line(line, number, default_prefix)
-        elif line.strip():
+        elif not line.startswith("#"):
             raise ValueError(f"line {number}: expected ID|t|title, found {line[:60]!r}")
     if current:
         yield current.document()
@@ -63,6 +67,7 @@ class _Block:
     annotations: list[Annotation] = field(default_factory=list)
     notes: list[Rejection] = field(default_factory=list)  # lines that were repaired
     n_lines: int = 0  # after the passages, other than those that continue the last one
+    n_blank: int = 0  # blank lines since the last line of text
 
     def document(self) -> RawDocument:
         return RawDocument(
@@ -74,6 +79,7 @@ class _Block:
         )
 
     def add_passage(self, text: str) -> None:
+        self.n_blank = 0
         last = self.passages[-1] if self.passages else None
         self.passages.append(Passage(offset=last.offset + len(last.text) + 1 if last else 0, text=text))
 
@@ -81,7 +87,8 @@ class _Block:
         if self.n_lines == 0 and "\t" not in line and not line.startswith(f"{self.id} "):
             # Structured abstracts are often pasted with their line ends, which offsets count as one character each.
             last = self.passages[-1]
-            self.passages[-1] = replace(last, text=f"{last.text}\n{line}")
+            self.passages[-1] = replace(last, text=last.text + "\n" * (self.n_blank + 1) + line)
+            self.n_blank = 0
             self._note(number, line, "continues the text before it; read as one passage")
             return
         self.n_lines += 1

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from belink.records import GateResult
 
 Verdict = Literal["promoted", "rejected", "unchanged"]
-_ONLY_WHERE_KNOWN = ("trained", "why", "reason", "defaults", "coverage")
+_ONLY_WHERE_KNOWN = ("trained", "why", "reason", "defaults", "coverage", "shared_ids")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,7 @@ class RefreshOutcome:
     why: str | None = None  # why it was trained or not
     reason: str | None = None  # why the release was refused
     defaults: Mapping[str, Any] | None = None  # of a linker without declaration: what it is made by
+    shared_ids: Mapping[str, Any] | None = None  # ``concepts`` that several ontologies have, and ``examples`` of them
     coverage: Mapping[str, Any] | None = None  # ontology → live concepts, how many of them are linked, and the rest
 
     @property

@@ -22,10 +22,11 @@ from belink.evaluation.predictions import Seen, read_predictions, write_predicti
 from belink.evaluation.run import predict_in_turns, seen_in_training
 from belink.lifecycle.calibrate import learn_lexicon
 from belink.lifecycle.outcome import RefreshOutcome, Verdict
-from belink.lifecycle.refresh import Champion, RefreshRun, coverage, inputs, sound
+from belink.lifecycle.refresh import Champion, RefreshRun, coverage, inputs, shared_ids, sound
 from belink.lifecycle.retrain import Decision, base_model
 from belink.linker import bundle
 from belink.linker.linker import Linker
+from belink.ontology.release import shared_concepts
 from belink.records import GateResult
 from belink.registry import aliases
 from belink.registry.model_card import gate_table, model_card, shortened
@@ -144,7 +145,9 @@ def register(run: RefreshRun, folder: Path, index: "IndexReport", evaluation: Pa
     manifest, linker = artefacts.read_manifest(folder), run.linker
     figures = (folder / bundle.EVALUATION).read_text(encoding="utf-8")
     diffs = {path.name: path.read_text(encoding="utf-8") for path in sorted((folder / "diffs").glob("*.md"))}
-    card = model_card(folder, linker, {name: each.source for name, each in run.ontologies.items()}, gates)
+    releases = {name: folder / "releases" / name for name in run.ontologies if name in manifest["releases"]}
+    shared = shared_concepts(releases, linker.prefixes)
+    card = model_card(folder, linker, {name: each.source for name, each in run.ontologies.items()}, gates, shared)
     record = RunRecord(
         params={
             **_flat(linker.model_dump(mode="json", exclude={"corpora"})),
@@ -218,6 +221,7 @@ def promote(
         why=decision.reason,
         defaults=run.defaults,
         coverage=coverage(run, releases),
+        shared_ids=shared_ids(run, releases),
     )
 
 

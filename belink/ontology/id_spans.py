@@ -47,6 +47,7 @@ _RELATION = re.compile(r"^[^\t|\n]+\t[A-Za-z][^\t\n]*\t([^\t\r\n]+\t[^\t\r\n]+)\
 _PART = re.compile(r"</?(?:collection|document|passage|sentence|annotation|relation)\b")
 _LABEL = re.compile(r"(?:.*[_ ])?(?:label|name)", re.IGNORECASE)
 _COMPANION = re.compile(r"(?:.*[_ ])?(?:label|name|release|version)", re.IGNORECASE)
+_COMMENTS = re.compile(r"\A(?:#[^\n]*\n\s*)+")
 _TITLE = re.compile(r"^[^\s|]+\|t\|", re.MULTILINE)
 
 
@@ -75,7 +76,7 @@ def layout_of(path: Path, start: str) -> Layout:
     :raises CorpusError: neither tells.
     """
     beginning = start.lstrip("\ufeff \t\r\n")
-    if _TITLE.match(beginning):
+    if _TITLE.match(_COMMENTS.sub("", beginning, count=1)):
         return "pubtator"
     suffix = Path(path.name.lower().removesuffix(".gz")).suffix
     if suffix in _SUFFIXES:

@@ -124,6 +124,32 @@ def attached(folders: Mapping[str, Path], memory: str = "6GiB") -> "Iterator[duc
         connection.close()
 
 
+def shared_concepts(folders: Mapping[str, Path], prefixes: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Return the live concepts that several ontologies of a linker offer, those of different labels first.
+
+    :param folders: ontology → its release, in the declared order: a link shows the label of the first that has the id.
+    :param prefixes: those that the linker offers; ``()`` for each ontology's own.
+    :returns: ``id``, and ``labels``: ontology → label, in the order of ``folders``.
+    """
+    if len(folders) < 2:
+        return []
+    rows = " UNION ALL ".join(
+        f"SELECT c.id, {number} AS number, c.label FROM r{number}.concept c WHERE {_chosen(True, True, prefixes)}"  # noqa: S608
+        for number in range(len(folders))
+    )
+    query = f"""
+        SELECT id, list(number ORDER BY number), list(label ORDER BY number) FROM ({rows}) GROUP BY id
+        HAVING count(*) > 1 ORDER BY count(DISTINCT lower(label)) = 1, id
+    """  # noqa: S608  numbers and marks of this function
+    names = list(folders)
+    with attached({f"r{number}": path for number, path in enumerate(folders.values())}) as connection:
+        found = connection.execute(query, list(prefixes) * len(folders)).fetchall()
+    return [
+        {"id": each, "labels": {names[number]: label for number, label in zip(numbers, labels, strict=True)}}
+        for each, numbers, labels in found
+    ]
+
+
 class Release:
     """A read-only handle on one release. Methods may be called from several threads."""
 

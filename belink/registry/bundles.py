@@ -70,7 +70,7 @@ def _read_reference(folder: Path) -> tuple[str, str]:
         reference = manifests.read_object(folder / REFERENCE)
         return str(reference["uri"]), str(reference["sha256"])
     except BelinkError as error:
-        raise BundleError(f"{error}; refresh again") from error
+        raise BundleError(f"{folder / REFERENCE}: expected uri and sha256 ({error}); refresh again") from error
 
 
 def referenced_folder(settings: Settings, address: str) -> Path | None:

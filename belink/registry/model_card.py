@@ -15,15 +15,21 @@ from belink.templates import render
 LONGEST = 5000  # characters that MLflow's databases take of a description
 METHOD = "Shlyk, Montanelli, Hunter, SIGIR 2026, BeLink. arXiv:2605.22501"
 _METRICS = ("accuracy_at_1", "recall_at_1", "recall_at_10", "nil_precision", "nil_recall", "ece", "mentions_per_second")
+_MOST_SHARED = 10  # concepts of several ontologies that a card lists
 _USES = {"train": "train", "evaluate": "evaluate", "both": "train, evaluate (held-out documents)"}
 
 
 def model_card(
-    folder: Path, linker: LinkerConfig, sources: Mapping[str, SourceConfig], gates: Sequence[GateResult]
+    folder: Path,
+    linker: LinkerConfig,
+    sources: Mapping[str, SourceConfig],
+    gates: Sequence[GateResult],
+    shared: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Return the card of the bundle at ``folder``: what it is made of, its figures, its gates and its licences.
 
     :param sources: the declarations of its ontologies, by name.
+    :param shared: concepts that several of them have: ``id``, and ``labels``, ontology → label.
     """
     manifest = artefacts.read_manifest(folder)
     evaluation = json.loads((folder / bundle.EVALUATION).read_text(encoding="utf-8"))
@@ -38,6 +44,8 @@ def model_card(
         n=evaluation["challenger"].get("n"),
         gates=gate_table(gates),
         unmeasured=[gate.name for gate in gates if not gate.measured],
+        shared=_shared(shared),
+        n_shared=len(shared),
         manifest=manifest,
         citations=_citations(releases, sources),
     )
@@ -74,6 +82,17 @@ def _ontologies(releases: Mapping[str, Mapping[str, Any]], sources: Mapping[str,
         concepts, licence = release.get("counts", {}).get("concepts", 0), release.get("licence", "unknown")
         rows.append([title, f"{name} {release['version']}", f"{concepts:,}", f"{licence}{restriction}"])
     return table(["ontology", "release", "concepts", "licence"], rows, right=["concepts"])
+
+
+def _shared(shared: Sequence[Mapping[str, Any]]) -> Markdown | None:
+    if not shared:
+        return None
+    rows = [
+        [each["id"], *next(iter(each["labels"].items())), "; ".join(f"{of}: {label}" for of, label in others)]
+        for each in shared[:_MOST_SHARED]
+        for others in [list(each["labels"].items())[1:]]
+    ]
+    return table(["id", "first in", "label", "also"], rows)
 
 
 def _corpora(linker: LinkerConfig) -> Markdown | None:

@@ -23,7 +23,7 @@ import numpy as np
 from belink import artefacts
 from belink.declarations import ADMINISTRATIVE, LinkerConfig
 from belink.errors import IndexMismatch, ReleaseError
-from belink.ontology.release import Release, open_release
+from belink.ontology.release import Release, open_release, shared_concepts
 from belink.records import Candidate
 from belink.retrieval import name_table, trigrams
 from belink.retrieval.name_table import NameTable
@@ -117,7 +117,11 @@ def _about(
     """Everything that determines an index."""
     content = artefacts.content(linker, NOT_CONTENT, but=["retrieval.exact_below"])
     manifests = [artefacts.read_manifest(path) for path in releases]
+    names = [str(manifest["ontology"]) for manifest in manifests]
+    # Of an id in several ontologies the first one's label counts; without such ids the order decides nothing.
+    is_ordered = bool(shared_concepts(dict(zip(names, releases, strict=True)), linker.prefixes))
     return {
+        **({"order": names} if is_ordered else {}),
         "format": FORMAT,
         "text_version": normalise.VERSION,
         "encoder": encoder.fingerprint,

@@ -235,7 +235,6 @@ def test_a_text_given_only_in_sentences_is_put_together(tmp_path: Path) -> None:
         b'{"id": "1", "text": "x"}\n' + b'{"id":' * 50_000,
         '{"id": "1", "text": "β-thalassaemia in naïve \xe9tats"}\n'.encode() + b'{"id": "2", "text": "\xff"}\n',
         b"1|t|title\n1|a|\x00\xff\n",
-        b"1|t|title\n\n1\t0\t5\ttitle\tDisease\tD1\n",
         gzip.compress(b'{"id": "1", "text": "x"}\n' * 50, mtime=0)[:-12],
         b"\x1f\x8b\x08\x00garbage",
     ],

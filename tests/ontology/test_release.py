@@ -5,7 +5,15 @@ import pytest
 
 from belink import artefacts, settings
 from belink.errors import ReleaseError, SourceError
-from belink.ontology.release import DATABASE, compare, latest, list_releases, open_release, release_path
+from belink.ontology.release import (
+    DATABASE,
+    compare,
+    latest,
+    list_releases,
+    open_release,
+    release_path,
+    shared_concepts,
+)
 from belink.ontology.release_writer import ReleaseWriter
 from belink.records import Concept, Name, Rejection
 from tests.support.made_releases import concept, release, source
@@ -218,3 +226,15 @@ def test_an_incomplete_release_is_reported_in_one_line(tmp_path: Path) -> None:
     artefacts.write_manifest(path, {"format": 99})
     with pytest.raises(ReleaseError, match="format 1, found 99"):
         open_release(path)
+
+
+def test_concepts_of_several_ontologies_are_found_with_the_label_of_each(tmp_path: Path) -> None:
+    x = release(tmp_path / "1", concept(1, "Melanoma"), concept(2, "naevus"), concept(3, "gout"), concept("O:1", "a"))
+    again = [concept(1, "melanoma"), concept(2, "mole"), concept(3, "gout", obsolete=True), concept("O:1", "b")]
+    y = release(tmp_path / "2", *again, ontology="y")
+    mole = {"id": "X:2", "labels": {"y": "mole", "x": "naevus"}}
+    melanoma = {"id": "X:1", "labels": {"y": "melanoma", "x": "Melanoma"}}
+    assert shared_concepts({"y": y, "x": x}) == [mole, melanoma]  # other labels first; live ones only
+    assert list(shared_concepts({"y": y, "x": x})[0]["labels"]) == ["y", "x"]
+    assert shared_concepts({"x": x, "y": y}, ["O"]) == [{"id": "O:1", "labels": {"x": "a", "y": "b"}}]
+    assert shared_concepts({"x": x}) == []

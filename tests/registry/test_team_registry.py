@@ -281,6 +281,10 @@ def test_a_card_says_what_it_is_made_of_how_good_and_under_which_licences(here: 
     assert "| accuracy_at_1 | 0.81 | 0.5 | not measured | on 1 mentions \\<b\\> |" in card
     assert "Not measured: accuracy_at_1." in card
     assert "| Mondo \\| \\<img\\> | mondo-sample 2025-02-04 |" in card
+    shared = [{"id": "X:1", "labels": {"b": "mole | <x>", "a": "naevus"}}]
+    card = model_card(made, linker(), {"mondo-sample": source}, gates, shared)
+    assert "Ids in several of these ontologies: 1. A link shows the label of the first one." in card
+    assert "| X:1 | b | mole \\| \\<x\\> | a: naevus |" in card
     long = shortened(card + "\n".join(f"line {n}" for n in range(2000)))
     assert len(long) <= LONGEST
     assert long.endswith("the rest stands in model_card.md among the run's artifacts.\n")

@@ -158,6 +158,11 @@ def test_several_ontologies_join_and_the_first_keeps_a_shared_concept(tmp_path: 
     assert [opened.candidate(each).ontology for each in ("X:1", "X:2", "X:3")] == ["x", "x", "y"]
     assert opened.candidate("X:1").label == "melanoma"
     assert set(opened.manifest["releases"]) == {"x", "y"}
+    other_order = Index.load(build_index([second, first], linker(), encoder, tmp_path / "index").path)
+    assert other_order.candidate("X:1").label == "malignant melanoma"
+    third = release(tmp_path / "3", concept(9, "mole"), ontology="z")
+    either = {build_index(each, linker(), encoder, tmp_path / "i").path for each in ([first, third], [third, first])}
+    assert len(either) == 1  # without an id in both, the order decides nothing
 
 
 def test_a_linker_may_offer_other_prefixes(tmp_path: Path, encoder: Encoder) -> None:
