@@ -72,6 +72,8 @@ class Mention:
     linker: str = ""  # of several, the one whose names it was found by; "" for any
     type: str = ""  # entity type, where the source gives one
     document: str = ""
+    n_occurrences: int = 0  # of a found name in training text
+    n_annotated: int = 0  # those of them that are annotated
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -135,8 +135,12 @@ def link(
     min_probability: float | None,
     *,
     nested: bool = False,
+    explain: bool = False,
 ) -> Answer:
-    """Link a text, or the documents of ``input_``; ``output`` receives them in the format of its suffix."""
+    """Link a text, or the documents of ``input_``; ``output`` receives them in the format of its suffix.
+
+    :param explain: whether ``unlinked`` says why other names in the text are not linked.
+    """
     if output is not None:
         from belink.corpora.links import output_format, write_links
 
@@ -149,7 +153,13 @@ def link(
         for document, links in loaded.link_documents(batch, min_probability=min_probability)
     )
     if output is None:
-        return {"links": [link_json(link) for _, links in linked for link in links], "lineage": loaded.lineage}
+        pairs = list(linked)
+        answer = {"links": [link_json(link) for _, links in pairs for link in links], "lineage": loaded.lineage}
+        if explain:
+            from belink.linker.explanation import explain_unlinked
+
+            answer["unlinked"] = [each for pair in pairs for each in explain_unlinked(loaded, *pair)]
+        return answer
     n_documents, n_mentions = write_links(linked, output, loaded.lineage)
     counts = {"documents": n_documents, "mentions": n_mentions}
     return {**counts, "output": str(output), "links": [], "lineage": loaded.lineage}

@@ -28,7 +28,12 @@ from belink.settings import Settings
 )
 @linkers_option
 @click.option("--nested", is_flag=True, help="Of several linkers, keep mentions that lie within longer ones, too.")
-@click.option("--min-probability", type=Probability(), help="Answer NIL where no concept is this probable, 0 to 1.")
+@click.option(
+    "--min-probability",
+    type=Probability(),
+    help="Answer NIL where no concept is this probable, 0 to 1. By default the linker's own bound.",
+)
+@click.option("--explain", is_flag=True, help="Also say why other names of the ontologies are not linked.")
 @as_json
 @click.pass_obj
 def link(
@@ -39,6 +44,7 @@ def link(
     linker: str | None,
     nested: bool,
     min_probability: float | None,
+    explain: bool,
     json_: bool,
 ) -> None:
     """Link the mentions in TEXT, or in a file, to concepts."""
@@ -46,7 +52,11 @@ def link(
 
     if (text is None) == (input_ is None):
         raise click.UsageError("give either TEXT or --input")
-    linked = commands.link(settings, linker, text, input_, output, min_probability, nested=nested)
+    if explain and output is not None:
+        raise click.UsageError("--explain prints; it cannot be written to --output")
+    if explain and "," in (linker or ""):
+        raise click.UsageError("--explain speaks for one linker; name one")
+    linked = commands.link(settings, linker, text, input_, output, min_probability, nested=nested, explain=explain)
     show_answer(linked, json_, show.linked)
 
 

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from belink.linker.abstention import Abstention
 from belink.text.control import visible
 
 _WIDTH = 120  # columns, where the output is not a terminal
@@ -150,7 +151,8 @@ def refreshed(answer: Answer) -> str:
     left_out = [f"{name}: {text}" for name, of in answer.get("coverage", {}).items() if (text := coverage(of))]
     shared = [_shared(answer["shared_ids"])] if answer.get("shared_ids") else []
     reason = [answer["reason"]] if answer.get("reason") else []
-    return "\n".join([head, counts, *left_out, *shared, *reason, gates(answer["gates"])])
+    bound = [str(chosen)] if (chosen := Abstention.from_dict(answer.get("abstention"))) else []
+    return "\n".join([head, counts, *bound, *left_out, *shared, *reason, gates(answer["gates"])])
 
 
 def _shared(of: Answer) -> str:
@@ -168,7 +170,19 @@ def evaluated(answer: Answer) -> str:
     low, high = distinct["accuracy_ci95"]
     rows += [("accuracy@1, distinct", f"{distinct['accuracy_at_1']:.3f}  ({low:.3f} to {high:.3f})")]
     rule = f"Distinct ({distinct['n']:,}): {distinct['rule']}."
-    return table(("metric", "value"), rows, title=f"{answer['n']:,} mentions") + f"\n{rule}"
+    marked = table(("metric", "value"), rows, title=f"{answer['n']:,} mentions") + f"\n{rule}"
+    return f"{marked}\n\n{_raw_text(answer['end_to_end'])}" if answer["end_to_end"] else marked
+
+
+def _raw_text(figures: Answer) -> str:
+    """Return the figures from raw text, with the default bound and without any."""
+    names = ("precision", "recall", "f1", "nil_precision", "nil_recall")
+    groups = (figures, figures["unbounded"])
+    cells = ["not measured" if group[name] is None else f"{group[name]:.3f}" for name in names for group in groups]
+    rows = list(zip(("precision", "recall", "F1", "NIL precision", "NIL recall"), cells[::2], cells[1::2], strict=True))
+    title = f"from raw text: {figures['n_annotated']:,} mentions annotated, {figures['n_found']:,} found"
+    head = ("metric", f"# links from {figures['bound']:.2f}", "# no bound")
+    return table(head, [*rows, ("ECE", "", f"{figures['ece']:.3f}")], title=title)
 
 
 def links(answers: Sequence[Answer]) -> str:
@@ -196,7 +210,26 @@ def links(answers: Sequence[Answer]) -> str:
 def linked(answer: Answer) -> str:
     if answer.get("output"):
         return f"{answer['documents']:,} documents, {answer['mentions']:,} mentions, written to {answer['output']}"
-    return links(answer["links"])
+    text = links(answer["links"])
+    return text if "unlinked" not in answer else f"{text}\n\n{_unlinked(answer['unlinked'])}"
+
+
+def _unlinked(names: Sequence[Answer]) -> str:
+    """Return a table of the names that are not linked, with the best concept where there was one."""
+    if not names:
+        return "every name in the text is linked"
+    rows = [
+        (
+            *((name["document"],) if any(each["document"] for each in names) else ()),
+            f"{name['start']}-{name['end']}",
+            name["text"],
+            name["reason"],
+            f"{name['id']} {name['label']} {name['probability']:.2f}" if name["id"] else "",
+        )
+        for name in names
+    ]
+    header = ("offsets", "name", "why it is not linked", "best concept")
+    return table(("document", *header) if len(rows[0]) > len(header) else header, rows)
 
 
 def search_results(answer: Answer) -> str:
@@ -246,6 +279,8 @@ def _notes(linker: Answer) -> list[str]:
     if linker.get("unmeasured_gates"):
         gates = ", ".join(linker["unmeasured_gates"])
         notes.append(f"{name}: the champion's gates {gates} were not measured, on too few mentions")
+    if chosen := Abstention.from_dict(linker.get("abstention")):
+        notes.append(f"{name}: {chosen}")
     if last["outcome"]:
         failed = f" ({', '.join(last['failed_gates'])})" if last["failed_gates"] else ""
         notes.append(f"{name}: last refresh {_minute(last['ended'])} {last['outcome']}{failed}".replace("  ", " "))

@@ -25,6 +25,7 @@ ADMINISTRATIVE = {
     "type": "shown in links",
     "gates": "decides on promotion, once everything is made",
     "min_probability": "applied to answers",
+    "precision": "chooses the bound on answers, which the calibration holds",
     "retrain": "says when an adapter is trained",
     "schedule": "says when a refresh runs",
     "approval": "says who decides on promotion",
@@ -186,7 +187,8 @@ class LinkerConfig(Declaration):
     evaluation: EvaluationConfig = EvaluationConfig()
     gates: LinkerGates = LinkerGates()
     retrain: RetrainConfig = RetrainConfig()
-    min_probability: Share = 0.0  # a link below it is answered as NIL; callers may ask for another
+    min_probability: Share | None = None  # a link below it is answered as NIL; None: the bound chosen for ``precision``
+    precision: Share = 0.9  # of links in raw text on held-out documents, for which a refresh chooses the bound
     # cron, UTC: a retrain also then, which makes up for one that failed, and for an adapter that has grown old; with
     # nothing new it ends in seconds.
     schedule: str = ""

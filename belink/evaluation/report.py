@@ -5,8 +5,9 @@ Names, ids and mentions come from files of others: the template escapes every va
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from belink import artefacts
 from belink.evaluation.metrics import DISTINCT_RULE, Comparison, Evaluation, Metric
@@ -30,6 +31,13 @@ _METRIC_NAMES = {
     "coverage_at_precision_95": "coverage at 95 % precision",
     "mentions_per_second": "mentions a second",
 }
+_RAW_TEXT = (
+    ("precision of links", "precision", "n_linked"),
+    ("recall of links", "recall", "n_annotated"),
+    ("F1 of links", "f1", "n_annotated"),
+    ("NIL precision", "nil_precision", "n_found"),
+    ("NIL recall", "nil_recall", "n_found"),
+)  # name, key, what it is counted on
 _TILES = ("accuracy_at_1", "recall_at_10", "ece", "coverage_at_precision_95", "mentions_per_second")
 _PLOTS = {
     "reliability": ("Reliability", "On the dashed line, a probability equals the share right. Bins of equal size."),
@@ -58,11 +66,13 @@ def render_html(
     gates: Sequence[GateResult] = (),
     comparison: Comparison | None = None,
     facts: Mapping[str, str] | None = None,
+    end_to_end: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the report as one page, light or dark as the reader's system is.
 
     :param comparison: with the champion, or with another predictions file.
     :param facts: what was evaluated and on what, shown below the title in this order.
+    :param end_to_end: the figures from raw text; see :func:`belink.evaluation.end_to_end.evaluate_raw_text`.
     """
     errors = sorted((p for p in evaluation.predictions if not strictly_right(p)), key=lambda p: -p.probability)
     return render(
@@ -78,6 +88,7 @@ def render_html(
         rule=DISTINCT_RULE[0].upper() + DISTINCT_RULE[1:],
         n_distinct=f"{evaluation.n_distinct:,}",
         distinct=[_text(name, metric) for name, metric in evaluation.distinct.items()],
+        end_to_end=_raw_text(end_to_end) if end_to_end else [],
         plots=_plots(evaluation),
         strata=[
             {
@@ -139,6 +150,19 @@ def _compare(comparison: Comparison) -> str:
         f"Accuracy@1 {first} against {second} on {comparison.n:,} mentions: {difference} points, 95 % interval "
         f"{low} to {high}, p = {comparison.p:.3f} (paired bootstrap).{left_out}"
     )
+
+
+def _raw_text(figures: Mapping[str, Any]) -> list[MetricText]:
+    """Return the figures from raw text, with the bound and where only the most probable answer decides."""
+    groups = ((f"links from {figures['bound']:.2f}", figures), ("no bound", figures["unbounded"]))
+    texts = []
+    for name, key, total in _RAW_TEXT:
+        for condition, group in groups:
+            n = group.get(total, figures.get(total))
+            metric = Metric(value=group[key], low=None, high=None, n=n)
+            texts.append(replace(_text(key, metric), name=f"{name}, {condition}"))
+    ece = Metric(value=figures["ece"], low=None, high=None, n=figures["n_found"])
+    return [*texts, _text("ece", ece)]
 
 
 def _text(name: str, metric: Metric) -> MetricText:

@@ -11,6 +11,7 @@ from typing import Any
 from belink import declarations
 from belink.corpora import files
 from belink.errors import BelinkError
+from belink.evaluation.end_to_end import evaluate_raw_text
 from belink.evaluation.metrics import as_json, evaluate, paired_bootstrap
 from belink.evaluation.predictions import (
     CONCEPT_REMOVED,
@@ -93,7 +94,8 @@ def evaluate_corpus(
 
     A gold id that the linker's releases have replaced counts as its successors. An unknown id stays, and is missed;
     ``unknown_gold`` counts those and names some. Mentions of an entity type of which no release knows a single id
-    (genes, for a linker of diseases) are left out; ``left_out`` counts them by type.
+    (genes, for a linker of diseases) are left out; ``left_out`` counts them by type. ``end_to_end`` has the figures of
+    the links that the linker finds in the texts themselves; see :func:`belink.evaluation.end_to_end.evaluate_raw_text`.
 
     :param data: the folder of the linker's own corpora, for the strata of what it has seen in training.
     :param write: the file that the predictions are written to.
@@ -104,7 +106,9 @@ def evaluate_corpus(
     documents = list(files.read_corpus(corpus, default_prefix=_default_prefix(linker)))
     unknown = unknown_ids(documents, folders)
     left_out = _foreign_types(documents, unknown)
-    items = _corpus_items(linker, documents, folders, corpus.name, left_out)
+    moved = {old: new for old, new in successors(documents, folders).items() if new}
+    documents = [replace(d, mentions=tuple(migrate_gold(d.mentions, moved)[0])) for d in documents]
+    items = _corpus_items(linker, documents, corpus.name, left_out)
     n_unknown, n_gold = _count_unknown(items, unknown)
     if n_unknown * 2 > n_gold:
         log.warning(
@@ -120,6 +124,7 @@ def evaluate_corpus(
     answer, comparison = as_json(evaluation), None
     answer["unknown_gold"] = {"ids": n_unknown, "of": n_gold, "examples": sorted(unknown)[:10]}
     answer["left_out"] = dict(left_out)
+    answer["end_to_end"] = end_to_end = evaluate_raw_text(linker, documents, left_out)
     if against is not None:
         comparison = paired_bootstrap(predictions, read_predictions(against))
         answer["comparison"] = asdict(comparison)
@@ -128,7 +133,8 @@ def evaluate_corpus(
 
         facts = {"corpus": str(corpus), **linker.lineage}
         title = f"{linker.declaration.name} on {corpus.name}"
-        write_page(report, render_html(evaluation, title=title, comparison=comparison, facts=facts))
+        page = render_html(evaluation, title=title, comparison=comparison, facts=facts, end_to_end=end_to_end)
+        write_page(report, page)
     return answer
 
 
@@ -149,17 +155,15 @@ def _count_unknown(items: Iterable[EvaluationItem], unknown: Container[str]) -> 
 
 
 def _corpus_items(
-    linker: Linker, documents: Sequence[Document], folders: Sequence[Path], source: str, left_out: Container[str]
+    linker: Linker, documents: Sequence[Document], source: str, left_out: Container[str]
 ) -> list[EvaluationItem]:
-    """Return the annotated mentions of ``documents``, their gold ids migrated to the linker's releases."""
-    moved = {old: new for old, new in successors(documents, folders).items() if new}
-    items = []
-    for document in map(linker.prepare, (d for d in documents if d.mentions)):
-        mentions, _ = migrate_gold(document.mentions, moved)
-        items += [
-            EvaluationItem(mention=m, source=source) for m in mentions if (m.gold or m.nil) and m.type not in left_out
-        ]
-    return items
+    """Return the annotated mentions of ``documents``, as the linker reads them."""
+    return [
+        EvaluationItem(mention=mention, source=source)
+        for document in map(linker.prepare, (d for d in documents if d.mentions))
+        for mention in document.mentions
+        if (mention.gold or mention.nil) and mention.type not in left_out
+    ]
 
 
 def seen_in_training(mentions: Iterable[Mention]) -> Seen:

@@ -1,6 +1,7 @@
 """The steps of a refresh that fit to held-out and annotated text: the calibration, and the lexicon of names."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,8 @@ from belink.lifecycle.retrain import Decision, base_model
 from belink.linker import bundle
 from belink.records import Document
 from belink.training import splits
+
+log = logging.getLogger(__name__)
 
 
 def calibrate(
@@ -40,7 +43,10 @@ def calibrate(
         if adapter is not None:
             reranker = Reranker.load(base_model(run), adapter, run.linker.reranker)
             logits = reranker.logits([q.mention for q in questions], [q.candidates for q in questions])
-        fitted = fitting.fit(questions, logits, min_gain=run.linker.reranker.min_gain)
+        fitted = fitting.fit(questions, logits, min_gain=run.linker.reranker.min_gain, precision=run.linker.precision)
+        if (abstention := fitted.abstention) is not None:
+            level = logging.INFO if abstention.is_reached else logging.WARNING
+            log.log(level, "%s: %s", run.linker.name, abstention)
         (folder / bundle.CALIBRATION).write_text(json.dumps(fitted.to_dict(), indent=1) + "\n", encoding="utf-8")
         return {"key": key, "questions": len(questions), "report": fitted.report}
 

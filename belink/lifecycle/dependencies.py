@@ -26,7 +26,8 @@ _DETECTOR = {"detector": "finds mentions in raw text; only marked ones are read 
 _SPEED = {"encoder.batch_size": "changes the speed only", "reranker.batch_tokens": "changes the speed only"}
 # Fields that count since keys without them exist, each with the value at which those keys still hold.
 _JOINED = {"corpora.use": "both"}
-_JOINED_INPUTS = {"gates.min_mentions": 30, "gates.require_measured": False, "type": ""}
+_JOINED_PRECISION = {"precision": 0.9}
+_JOINED_INPUTS = {"gates.min_mentions": 30, "gates.require_measured": False, "type": "", **_JOINED_PRECISION}
 # Removed options (``declarations.REMOVED_OPTIONS``), each with the value that belink goes by now: keys that were made
 # with it still hold.
 RETIRED_ADAPTATION = {"adaptation.hard_negatives": 0}
@@ -59,7 +60,7 @@ ADAPTER_NOT_CONTENT = {
     "evaluation": "chooses what is measured",
 }
 CALIBRATION_NOT_CONTENT = {
-    **ADMINISTRATIVE,
+    **{name: reason for name, reason in ADMINISTRATIVE.items() if name != "precision"},
     **_GIVEN_BY_SHA256,
     **_DETECTOR,
     **_SPEED,
@@ -144,7 +145,13 @@ def calibration_content(linker: LinkerConfig) -> dict[str, Any]:
         linker,
         CALIBRATION_NOT_CONTENT,
         but=["training.held_out", "training.nil_share", "detector.learn", "detector.model"],
-        joined={**_JOINED, "training.nil_share": 0.1, "detector.learn": True, "detector.model": ""},
+        joined={
+            **_JOINED,
+            **_JOINED_PRECISION,
+            "training.nil_share": 0.1,
+            "detector.learn": True,
+            "detector.model": "",
+        },
     )
     return {**content.pop("training"), **content}
 

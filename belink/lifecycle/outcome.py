@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from belink.linker.abstention import Abstention
 from belink.records import GateResult
 
 Verdict = Literal["promoted", "rejected", "unchanged"]
-_ONLY_WHERE_KNOWN = ("trained", "why", "reason", "defaults", "coverage", "shared_ids")
+_ONLY_WHERE_KNOWN = ("trained", "why", "reason", "defaults", "coverage", "shared_ids", "abstention")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class RefreshOutcome:
     defaults: Mapping[str, Any] | None = None  # of a linker without declaration: what it is made by
     shared_ids: Mapping[str, Any] | None = None  # ``concepts`` that several ontologies have, and ``examples`` of them
     coverage: Mapping[str, Any] | None = None  # ontology → live concepts, how many of them are linked, and the rest
+    abstention: Abstention | None = None  # the bound on links in raw text; None: the refresh chose none
 
     @property
     def failed_gates(self) -> list[str]:
@@ -45,7 +47,8 @@ class RefreshOutcome:
         version = "" if self.version is None else f", version {self.version}"
         failed = f" ({', '.join(self.failed_gates)})" if self.failed_gates else ""
         unmeasured = f"; not measured: {', '.join(self.unmeasured_gates)}" if self.unmeasured_gates else ""
-        return f"{self.outcome}{version}{failed}{unmeasured}"
+        bound = f"; {self.abstention}" if self.abstention else ""
+        return f"{self.outcome}{version}{failed}{unmeasured}{bound}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``belink refresh --json`` prints; keys of :data:`_ONLY_WHERE_KNOWN` only where known."""

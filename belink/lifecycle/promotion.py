@@ -25,6 +25,7 @@ from belink.lifecycle.outcome import RefreshOutcome, Verdict
 from belink.lifecycle.refresh import Champion, RefreshRun, coverage, inputs, shared_ids, sound
 from belink.lifecycle.retrain import Decision, base_model
 from belink.linker import bundle
+from belink.linker.abstention import Abstention
 from belink.linker.linker import Linker
 from belink.ontology.release import shared_concepts
 from belink.records import GateResult
@@ -173,11 +174,18 @@ def register(run: RefreshRun, folder: Path, index: "IndexReport", evaluation: Pa
         tags={
             **{f"belink.{name}": value for name, value in manifest["lineage"].items() if name != "bundle"},
             **_hashes(manifest),
+            **({aliases.ABSTENTION: json.dumps(chosen.to_dict())} if (chosen := _abstention(folder)) else {}),
         },
         description=shortened(card),
         share_restricted=run.share_restricted,
     )
     return aliases.register(run.settings, folder, record)
+
+
+def _abstention(folder: Path) -> Abstention | None:
+    """Return the bound that a bundle's calibration holds."""
+    stored = json.loads((folder / bundle.CALIBRATION).read_text(encoding="utf-8"))
+    return Abstention.from_dict(stored.get("abstention"))
 
 
 def _datasets(run: RefreshRun, folder: Path, manifest: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
@@ -271,7 +279,14 @@ def settle(
     now = champion.version if champion else None
     if not refused:
         now = aliases.promote(settings, name, version, expect=now)["champion"]
-    outcome = RefreshOutcome(linker=name, outcome=verdict, version=version, champion=now, gates=gates)
+    outcome = RefreshOutcome(
+        linker=name,
+        outcome=verdict,
+        version=version,
+        champion=now,
+        gates=gates,
+        abstention=aliases.abstention(settings, name, version),
+    )
     aliases.note_refresh(settings, outcome.to_dict())
     return outcome
 

@@ -13,16 +13,18 @@ import numpy as np
 
 from belink.errors import BundleError
 from belink.linker import features
+from belink.linker.abstention import Abstention
 from belink.linker.conditional_logit import softmax
 from belink.records import Candidate, Mention
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-VERSION = 10
+VERSION = 11
 """Raise it with any change of what a weight means: weights of another version are refused."""
 
-_ADDED_SINCE = {9: ("nil.is_found", "nil.is_found_and_annotated")}
+_OWN_LIST_WEIGHTS = tuple(f.name for f in features.NIL if f.name.startswith("nil.found."))
+_ADDED_SINCE = {9: ("nil.is_found", "nil.is_found_and_annotated", *_OWN_LIST_WEIGHTS), 10: _OWN_LIST_WEIGHTS}
 """Earlier versions that are still read, and the features that they lack: those get the weight 0."""
 
 DISABLED = 2.0
@@ -38,6 +40,7 @@ class Calibration:
     with_model: tuple[float, ...] | None = None  # weights with the re-ranker; None: fitted without one
     settled_above: float = DISABLED  # retrieval's own probability from which on the re-ranker is skipped
     sole_exact_settles: bool = True  # the only exact match is taken without the re-ranker
+    abstention: Abstention | None = None  # the bound on links of found mentions; None: fitted before there was one
     report: dict[str, float] = field(default_factory=dict)  # cross-fitted figures, see ``fitting.fit``
 
     def probabilities(
@@ -91,6 +94,7 @@ class Calibration:
             with_model=None if stored["with_model"] is None else _with_missing(stored["with_model"], missing, 0.0),
             settled_above=stored["settled_above"],
             sole_exact_settles=stored["sole_exact_settles"],
+            abstention=Abstention.from_dict(stored.get("abstention")),
             report=dict(stored["report"]),
         )
 

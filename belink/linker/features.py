@@ -82,6 +82,14 @@ NIL = (
     Feature(name="nil.n_options", stored_as="none.n_options"),
     Feature(name="nil.is_found", scaled=False, of_found=True),
     Feature(name="nil.is_found_and_annotated", scaled=False, of_found=True),
+    Feature(name="nil.found.best_score", of_found=True),
+    Feature(name="nil.found.lead", of_found=True),
+    Feature(name="nil.found.any_exact", of_found=True),
+    Feature(name="nil.found.best_lexical", of_found=True),
+    Feature(name="nil.found.best_dense", of_found=True),
+    Feature(name="nil.found.n_options", of_found=True),
+    Feature(name="nil.found.n_annotated", sign=-1, of_found=True),
+    Feature(name="nil.found.n_not_annotated", sign=1, of_found=True),
 )
 """Features of "None of the above"; see :func:`nil`."""
 
@@ -159,21 +167,35 @@ def nil(mention: Mention, candidates: Sequence[Candidate]) -> dict[str, float]:
     """Return the features of :data:`NIL` by name: what the whole list says of there being no right option.
 
     A mention that a name finder found may be no mention at all, which a marked one is not: ``nil.is_found`` is 1 or 0.
+    So what its list says counts by weights of its own, ``nil.found.…``, which are 0 for marked mentions. Names that
+    training text holds without annotating them are often false: ``n_annotated`` and ``n_not_annotated`` are log(1 + n).
     """
     if not candidates:
         return {feature.name: float(feature.name == "nil.bias") for feature in NIL}
-    score = np.array([candidate.score for candidate in candidates])
+    of_list = _of_list(candidates)
     is_annotated = any(candidate.evidence.share_annotated > 0 for candidate in candidates)
+    n_not_annotated = mention.n_occurrences - mention.n_annotated
     return {
         "nil.bias": 1.0,
-        "nil.best_score": float(score.max()),
-        "nil.lead": _lead(score),
-        "nil.any_exact": float(any(candidate.exact for candidate in candidates)),
-        "nil.best_lexical": max(candidate.lexical for candidate in candidates),
-        "nil.best_dense": max(candidate.dense for candidate in candidates),
-        "nil.n_options": float(np.log(len(candidates))),
+        **{f"nil.{name}": value for name, value in of_list.items()},
         "nil.is_found": float(mention.found),
         "nil.is_found_and_annotated": float(mention.found and is_annotated),
+        **{f"nil.found.{name}": mention.found * value for name, value in of_list.items()},
+        "nil.found.n_annotated": mention.found * float(np.log1p(mention.n_annotated)),
+        "nil.found.n_not_annotated": mention.found * float(np.log1p(n_not_annotated)),
+    }
+
+
+def _of_list(candidates: Sequence[Candidate]) -> dict[str, float]:
+    """What the list of options says of a right one being among them."""
+    score = np.array([candidate.score for candidate in candidates])
+    return {
+        "best_score": float(score.max()),
+        "lead": _lead(score),
+        "any_exact": float(any(candidate.exact for candidate in candidates)),
+        "best_lexical": max(candidate.lexical for candidate in candidates),
+        "best_dense": max(candidate.dense for candidate in candidates),
+        "n_options": float(np.log(len(candidates))),
     }
 
 

@@ -1,9 +1,9 @@
 """Held-out questions → a fitted :class:`belink.linker.calibration.Calibration`.
 
 The weights are drawn towards retrieval's own order where there is little to learn from. NIL is as probable as held-out
-text has mentions without a concept: marked ones, and names that the name finder finds where annotators saw none. Marked
-mentions have no such false ones, so found mentions have features of their own. Questions made to have no concept are no
-part of the fit: they would make NIL as probable as they are many.
+text has mentions without a concept: marked ones, and names that the name finder finds where annotators saw none, or saw
+a longer or shorter mention. Marked mentions have no such false ones, so found mentions have features of their own.
+Questions made to have no concept are no part of the fit: they would make NIL as probable as they are many.
 
 All figures of the report are cross-fitted: no question is judged by weights that it helped to fit.
 """
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from belink.linker import conditional_logit, features
+from belink.linker.abstention import choose_bound
 from belink.linker.calibration import DISABLED, Calibration, is_settled
 from belink.linker.calibration_error import expected_calibration_error
 from belink.text.normalise import normalise
@@ -34,16 +35,18 @@ _PENALTY = 2.0  # of the squared distance from the centre, against a log-likelih
 _TEXT_FEATURE_PENALTY = 4.0  # times that for features of training text: they hold less of mentions it never saw
 _MIN_QUESTIONS = 500  # with fewer the centre, which is retrieval's order, is held on to the more strongly
 _HELD = 1e6  # a penalty that holds a weight at its centre
-_MIN_NIL_COSTS = 2  # such mentions that are afforded in any case: of few, a single odd one must not silence NIL
-_NIL_COSTS = 0.0005  # share of the marked mentions with a concept whose right answer NIL may take, cross-fitted
+_NIL_COSTS = 0.001  # right answers a marked mention with a concept that NIL may be expected to take, cross-fitted
 _SMALLEST_PROBABILITY = 1e-12
 
 
-def fit(questions: "Sequence[Question]", logits: "Logits | None", *, min_gain: float = 0.0) -> Calibration:
+def fit(
+    questions: "Sequence[Question]", logits: "Logits | None", *, min_gain: float = 0.0, precision: float = 0.9
+) -> Calibration:
     """Return the calibration fitted on held-out questions; without any, one that keeps retrieval's order.
 
     :param logits: the re-ranker's for each question; ``None`` for a linker without one.
     :param min_gain: right answers a question, 0 to 1, by which the re-ranker must be expected to improve on retrieval.
+    :param precision: of links in raw text, 0 to 1, for which ``abstention`` holds the bound.
 
     Its ``report`` holds, cross-fitted: ``n`` questions; ``accuracy_retrieval`` (retrieval's first, always answered),
     ``accuracy_model`` (the re-ranker's best option), ``accuracy_alone`` and ``accuracy`` (fitted without and with
@@ -68,14 +71,18 @@ def fit(questions: "Sequence[Question]", logits: "Logits | None", *, min_gain: f
     settled = [is_settled(q.candidates, p, *bounds) for q, p in zip(questions, crossed_alone, strict=True)]
     final = [a if s else c for a, c, s in zip(crossed_alone, crossed, settled, strict=True)]
     caution = _nil_caution(questions, final)
+    lowered = [
+        probabilities if question.mention.found else _with_nil_lowered(probabilities, caution)
+        for question, probabilities in zip(questions, final, strict=True)
+    ]
     fitted = Calibration(
         scales=tuple(float(scale) for scale in scales),
         alone=_shift_nil(_fit_weights(questions, alone, counts), caution),
         with_model=None if logits is None else _shift_nil(_fit_weights(questions, designs, counts), caution),
         settled_above=bounds[0],
         sole_exact_settles=bounds[1],
+        abstention=choose_bound(*_found_links(questions, lowered), precision),
     )
-    lowered = [_with_nil_lowered(probabilities, caution) for probabilities in final]
     report = _report(questions, logits, crossed_alone, crossed, lowered, fitted.choice)
     report["settled"] = float(np.mean(settled)) if logits is not None else 1.0
     return replace(fitted, report=report)
@@ -224,14 +231,30 @@ def _log(probability: float) -> float:
 def _nil_caution(questions: "Sequence[Question]", final: "Probabilities") -> float:
     """Return by how much NIL's utility is lowered, 0 or more.
 
-    It is the least by which NIL takes the answer from a right concept in no more than ``_NIL_COSTS`` of the marked
-    mentions that have one. A list without the right concept looks to the fit like one for which there is none; NIL
-    would often be the likelier guess, and wrong for a mention that has a concept.
+    A list without the right concept looks to the fit like one for which there is none. NIL would often be the likelier
+    guess, and wrong for a marked mention that has a concept. The caution is the least by which NIL is expected to take
+    ``_NIL_COSTS`` right answers a marked mention with a concept. An expectation, since counted losses are a few in a
+    thousand: an improbable concept that happens to be right must not silence NIL for all. Found mentions need none.
     """
-    right = [(q, p) for q, p in zip(questions, final, strict=True) if not q.mention.nil and not q.mention.found]
-    leads = [float(np.log(p[-1] / p[q.answer])) for q, p in right if _is_right(q, p) and p[-1] > p[q.answer]]
-    affordable = max(_MIN_NIL_COSTS, int(_NIL_COSTS * len(right)))
-    return sorted(leads, reverse=True)[affordable] if len(leads) > affordable else 0.0
+    marked = [(q, p) for q, p in zip(questions, final, strict=True) if not q.made_nil and not q.mention.found]
+    affordable = _NIL_COSTS * sum(not q.mention.nil for q, _ in marked)
+    best = [(_log(p[-1]) - _log(p[:-1].max()), float(p[:-1].max())) for _, p in marked]
+    costs = 0.0
+    for lead, probability in sorted(best, reverse=True):
+        costs += probability
+        if lead <= 0 or costs > affordable:
+            return max(lead, 0.0)
+    return 0.0
+
+
+def _found_links(questions: "Sequence[Question]", final: "Probabilities") -> tuple[list[float], list[bool]]:
+    """Return the probability of each found mention that is linked, and whether the link is right."""
+    links = [
+        (float(p.max()), int(np.argmax(p)) == q.answer)
+        for q, p in zip(questions, final, strict=True)
+        if q.mention.found and np.argmax(p) < len(q.candidates)
+    ]
+    return [probability for probability, _ in links], [is_right for _, is_right in links]
 
 
 def _with_nil_lowered(probabilities: "NDArray[np.float64]", caution: float) -> "NDArray[np.float64]":
@@ -240,9 +263,10 @@ def _with_nil_lowered(probabilities: "NDArray[np.float64]", caution: float) -> "
 
 
 def _shift_nil(weights: tuple[float, ...], caution: float) -> tuple[float, ...]:
-    """``weights`` with NIL's utility lowered by ``caution``."""
-    bias = next(i for i, feature in enumerate(features.ALL) if feature.name == "nil.bias")
-    return (*weights[:bias], weights[bias] - caution, *weights[bias + 1 :])
+    """``weights`` with NIL's utility lowered by ``caution`` for marked mentions."""
+    shifts = {"nil.bias": -caution, "nil.is_found": caution}
+    named = zip(features.ALL[: len(weights)], weights, strict=True)
+    return tuple(weight + shifts.get(feature.name, 0.0) for feature, weight in named)
 
 
 def _report(

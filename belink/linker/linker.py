@@ -83,18 +83,25 @@ class Linker:
         if declared.model:
             finders.append(TokenClassifier.load(declared, bundle.resolve_model(self.path, "detector", self.cache)))
         if declared.names or not declared.model:
-            learned = self.path / bundle.LEXICON
-            lexicon = (
-                Lexicon.from_dict(json.loads(learned.read_text("utf-8"))) if learned.is_file() else NOTHING_LEARNED
-            )
-            finders.append(NameFinder.build(self.index.names(), lexicon))
+            finders.append(self.name_finder)
         return finders[0] if len(finders) == 1 else CombinedFinder(finders)
+
+    @cached_property
+    def name_finder(self) -> NameFinder:
+        """The finder of the ontologies' names, by what the corpora taught about them."""
+        return NameFinder.build(self.index.names(), self.lexicon)
+
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        """What the corpora taught about names."""
+        learned = self.path / bundle.LEXICON
+        return Lexicon.from_dict(json.loads(learned.read_text("utf-8"))) if learned.is_file() else NOTHING_LEARNED
 
     def link(self, mentions: Sequence[Mention], *, min_probability: float | None = None) -> list[Link]:
         """Return one link a mention, in order.
 
         :param min_probability: a concept less probable than this, 0 to 1, is answered as NIL; ``None`` takes
-            the declaration's.
+            :meth:`bound`.
         """
         keys = [self._answer_key(mention) for mention in mentions]
         distinct = dict(zip(keys, mentions, strict=True))  # equal questions of a batch are answered once
@@ -114,9 +121,24 @@ class Linker:
         min_probability: float | None = None,
     ) -> list[Link]:
         """Return one link a mention, in order, chosen from the candidates given for it; see :meth:`link`."""
-        bound = self.declaration.min_probability if min_probability is None else min_probability
         answers = zip(mentions, candidates, *self.probabilities(mentions, candidates), strict=True)
-        return [self._answer(*answer, bound=bound) for answer in answers]
+        return [self._answer(*answer, bound=self.bound(answer[0].found, min_probability)) for answer in answers]
+
+    def bound(self, found: bool = True, min_probability: float | None = None) -> float:
+        """Return the probability, 0 to 1, below which a concept is answered as NIL.
+
+        It is the caller's; else the declared one; else the one that the refresh chose for the declared precision. That
+        one holds only for mentions that belink found in raw text: marked mentions must not lose right answers.
+
+        :param found: whether belink found the mention, rather than the caller marked it.
+        :param min_probability: the caller's, if any.
+        """
+        if min_probability is not None:
+            return min_probability
+        if self.declaration.min_probability is not None:
+            return self.declaration.min_probability
+        chosen = self.calibration.abstention
+        return chosen.bound if found and chosen is not None else 0.0
 
     def link_documents(
         self, documents: Sequence[Document], *, min_probability: float | None = None
@@ -235,10 +257,11 @@ class Linker:
         ]
         return results, [_decided_by(group, i in logits) for i, group in enumerate(options)]
 
-    def _answer_key(self, mention: Mention) -> tuple[str, str, tuple[str, ...], bool, str]:
+    def _answer_key(self, mention: Mention) -> tuple[object, ...]:
         """What the answer depends on; the sentence only where the language model reads it."""
         shown = mention.sentence if self.declaration.reranker.sentence else ""
-        return (mention.text, mention.long_form, mention.appositions, mention.found, shown)
+        counts = (mention.n_occurrences, mention.n_annotated)
+        return (mention.text, mention.long_form, mention.appositions, mention.found, *counts, shown)
 
     def _answer(
         self,

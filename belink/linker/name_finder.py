@@ -28,8 +28,10 @@ import bisect
 import functools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
 
 from belink.records import Document, Mention
 from belink.text import abbreviations
@@ -41,10 +43,11 @@ from belink.text.variants import to_american
 from belink.text.words import find_words, without_line_ends
 from belink.waiting import go_on
 
-VERSION = 2
+VERSION = 3
 """Raise it with any change of what is found, and ``calibration.VERSION`` with it: lexicons and calibrations are made of
 what is found in annotated text."""
 
+_SHORTEST = 4  # characters of names that are looked for; below, only where the text itself defines them
 _SHORT = 5  # letters up to which a one-word name may be a plain word
 _MIN_LOWER_CASE = 0.1  # share of the letters beside a word from which on its capitals say that it is an acronym
 # Names of the root and of other classes, which say what kind of thing something is, not which one; folded.
@@ -66,49 +69,67 @@ class Lexicon:
 
     extra: frozenset[str] = frozenset()  # names that no ontology lists
     stop: frozenset[str] = frozenset()  # names that are more often something else
+    counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # folded name → occurrences, those annotated
 
-    def to_dict(self) -> dict[str, list[str]]:
-        return {"extra": sorted(self.extra), "stop": sorted(self.stop)}
+    def to_dict(self) -> dict[str, Any]:
+        counts = {name: list(self.counts[name]) for name in sorted(self.counts)}
+        return {"extra": sorted(self.extra), "stop": sorted(self.stop), "counts": counts}
 
     @classmethod
-    def from_dict(cls, stored: Mapping[str, Iterable[str]]) -> "Lexicon":
-        return cls(extra=frozenset(stored["extra"]), stop=frozenset(stored["stop"]))
+    def from_dict(cls, stored: Mapping[str, Any]) -> "Lexicon":
+        """The lexicon that :meth:`to_dict` wrote; one from before names were counted has no counts."""
+        counts = {name: (int(n), int(n_annotated)) for name, (n, n_annotated) in stored.get("counts", {}).items()}
+        return cls(extra=frozenset(stored["extra"]), stop=frozenset(stored["stop"]), counts=counts)
 
 
 NOTHING_LEARNED = Lexicon()
+_NO_COUNTS: Mapping[str, tuple[int, int]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassedOver:
+    """An occurrence of a name that is no mention."""
+
+    text: str
+    start: int
+    end: int
+    reason: str
 
 
 class NameFinder:
     """Finds the names that it was built from. It never changes, so threads may share it."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        """Use :meth:`build`; ``names`` are folded and distinct."""
+    def __init__(self, names: Sequence[str], counts: Mapping[str, tuple[int, int]] = _NO_COUNTS) -> None:
+        """Use :meth:`build`; ``names`` are folded and distinct, ``counts`` those of a :class:`Lexicon`."""
         import ahocorasick_rs
 
         self._names = names
+        self._counts = counts
         self._known = frozenset(names)
         self._words = frozenset(word for name in names for word in name.split(" "))
         ends = Counter(name.rpartition(" ")[2] for name in names if " " in name)
         self._heads = frozenset(word for word, count in ends.items() if count >= _HEAD_OF and 3 < len(word) <= _SHORT)
-        # Two blanks between words and one at each end: a match has whole words, and neighbours share no blank.
         self._automaton = ahocorasick_rs.AhoCorasick(
-            [f" {name.replace(' ', '  ')} " for name in names],
-            matchkind=ahocorasick_rs.MatchKind.LeftmostLongest,
-            store_patterns=False,
+            list(map(_pattern, names)), matchkind=ahocorasick_rs.MatchKind.LeftmostLongest, store_patterns=False
         )
 
     @classmethod
-    def build(cls, names: Iterable[str], lexicon: Lexicon = NOTHING_LEARNED, *, shortest: int = 4) -> "NameFinder":
+    def build(
+        cls, names: Iterable[str], lexicon: Lexicon = NOTHING_LEARNED, *, shortest: int = _SHORTEST
+    ) -> "NameFinder":
         """Return a finder of ``names``, which are normalised; about 2 s for 100,000 names on one core.
 
         :param shortest: names of fewer characters are found only where the text itself defines them.
         """
         stop = {fold(name) for name in lexicon.stop}
-        folded = {fold(name) for group in (names, lexicon.extra) for name in group if len(name) >= shortest}
-        return cls(sorted(name for name in folded - stop - _GENERIC if not name.replace(" ", "").isdigit()))
+        folded = ((name, fold(name)) for group in (names, lexicon.extra) for name in group)
+        kept = {key for name, key in folded if not _why_left_out(name, key, stop, shortest)}
+        return cls(sorted(kept), lexicon.counts)
 
     def find(self, text: str, *, document: str = "", sentences: Sequence[Span] = ()) -> list[Mention]:
-        """Return the mentions in ``text``, in order, none overlapping, each with its sentence and long form.
+        """Return the mentions in ``text``, in order, none overlapping.
+
+        Each has its sentence, its long form, and how often training text annotates it.
 
         :param sentences: spans; without any, sentences are split by rule.
         """
@@ -119,7 +140,49 @@ class NameFinder:
             make_mention(document, text, start, end, within, starts)
             for start, end in self._spans(text, starts, definitions)
         )
-        return [_whole(abbreviations.expand_mention(mention, definitions)) for mention in mentions]
+        return [self._counted(_whole(abbreviations.expand_mention(mention, definitions))) for mention in mentions]
+
+    def _counted(self, mention: Mention) -> Mention:
+        """Return ``mention`` with its counts in training text; an abbreviation has those of its long form."""
+        n, n_annotated = self._counts.get(fold(normalise(mention.long_form or mention.text)), (0, 0))
+        return replace(mention, n_occurrences=n, n_annotated=n_annotated) if n else mention
+
+    def explain(self, text: str, names: Iterable[str], lexicon: Lexicon = NOTHING_LEARNED) -> list[PassedOver]:
+        """Return every occurrence of one of ``names`` that :meth:`find` does not return, with the reason, in order.
+
+        :param names: those that this finder was built from, with this ``lexicon``; normalised.
+        """
+        import ahocorasick_rs
+
+        stop = {fold(name) for name in lexicon.stop}
+        why = {fold(name): _why_left_out(name, fold(name), stop, _SHORTEST) for name in names}
+        every = NameFinder(sorted(why))
+        automaton = ahocorasick_rs.AhoCorasick(list(map(_pattern, every._names)), store_patterns=False)
+        starts = [start for start, _ in split(text)]
+        words, lines = find_words(text, every._is_word), _Lines(text)
+        haystack, places = _haystack(text, words, starts)
+        definitions = abbreviations.find_definitions(text)
+        defined = {
+            (start, end): definitions.long_form(short, start) for start, end, short in definitions.occurrences(text)
+        }
+        found = set(self._spans(text, starts, definitions))
+        passed_over = []
+        for number, begin, stop_at in automaton.find_matches_as_indexes(haystack, overlapping=True):
+            start = words[bisect.bisect_left(places, begin)][1]
+            end = words[bisect.bisect_left(places, stop_at) - 1][2]
+            if (start, end) in found:
+                continue
+            name, written = every._names[number], text[start:end]
+            longer = next((text[a:b] for a, b in found if a < end and start < b), "")
+            reason = (
+                (f"overlaps {longer!r}, which is found" if longer else "")
+                or (f"the text defines it as {defined[start, end]!r}, no name" if (start, end) in defined else "")
+                or why[name]
+                or ("" if self._is_name(written, name, lines, start) else _why_no_acronym(written))
+                or "not found"
+            )
+            passed_over.append(PassedOver(text=written, start=start, end=end, reason=reason))
+        return sorted(passed_over, key=lambda each: (each.start, each.end))
 
     def _spans(self, text: str, starts: Sequence[int], definitions: Definitions) -> list[Span]:
         """Return the spans of names, and of short forms where they stand for a name."""
@@ -188,7 +251,8 @@ def learn(names: Iterable[str], documents: Sequence[Document]) -> Lexicon:
     """Return what the annotations of ``documents`` say about ``names`` (normalised).
 
     Mentions that no name matches become names. Names that are annotated in less than half of their occurrences are not
-    looked for. ``documents`` must not hold any that the linker is measured on.
+    looked for; of all others the counts say how often they are mentions. ``documents`` must not hold any that the
+    linker is measured on.
     """
     names = set(names)
     texts = (normalise(m.text) for document in documents for m in document.mentions if not m.spans)
@@ -207,7 +271,34 @@ def learn(names: Iterable[str], documents: Sequence[Document]) -> Lexicon:
     stop = frozenset(
         name for name, count in n_found.items() if count >= _MIN_OCCURRENCES and n_right[name] < _MIN_PRECISION * count
     )
-    return Lexicon(extra=frozenset(name for name in extra if fold(name) not in stop), stop=stop)
+    counts = {name: (count, n_right[name]) for name, count in n_found.items() if name not in stop}
+    return Lexicon(extra=frozenset(name for name in extra if fold(name) not in stop), stop=stop, counts=counts)
+
+
+def _why_left_out(name: str, folded: str, stop: Container[str], shortest: int) -> str:
+    """Return why a normalised name is not looked for; "" for one that is."""
+    if len(name) < shortest:
+        return f"shorter than {shortest} characters: found only where the text defines it"
+    if folded in _GENERIC:
+        return "a generic word"
+    if folded in stop:
+        return "annotated in less than half of its occurrences in the corpora"
+    return "a number" if folded.replace(" ", "").isdigit() else ""
+
+
+def _why_no_acronym(written: str) -> str:
+    """Return why ``written``, a short name, does not count as one; see :meth:`NameFinder._is_name`."""
+    if sum(map(str.isupper, written)) > 1:
+        return "in a line of capitals, which do not show that it is an acronym"
+    return f"in lower case: a name of up to {_SHORT} letters counts only as an acronym"
+
+
+def _pattern(name: str) -> str:
+    """Return ``name`` as :func:`_haystack` writes it.
+
+    Two blanks between words and one at each end: a match has whole words, and neighbours share no blank.
+    """
+    return f" {name.replace(' ', '  ')} "
 
 
 def fold(name: str) -> str:

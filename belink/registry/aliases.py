@@ -17,6 +17,7 @@ from belink import artefacts, manifests
 from belink.declarations import LinkerConfig, read_stored_linker
 from belink.errors import BundleError, RegistryError
 from belink.linker import bundle
+from belink.linker.abstention import Abstention
 from belink.ontology import release as releases
 from belink.registry import bundles
 from belink.registry.lookup import Lookup, lookup
@@ -26,6 +27,7 @@ from belink.registry.store.registered import StoredLinker
 from belink.settings import Settings, without_password
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+ABSTENTION = "belink.abstention"  # the bound on links in raw text that a version's calibration holds, as JSON
 _RESTRICTED = "belink.restricted"  # ontologies of a version that are not redistributable
 _LAST = "belink.last_refresh"  # on the registered model
 _WITHDRAWN = "belink.withdrawn"  # set by a rollback: no refresh promotes this version again by itself
@@ -115,6 +117,16 @@ def is_withdrawn(settings: Settings, linker: str, version: str) -> bool:
     """Whether ``version`` was rolled back, and not promoted by hand since."""
     with one_line(f"{linker}: version {version} cannot be read"):
         return Store(settings).version(linker, version).tags.get(_WITHDRAWN, "") != ""
+
+
+def abstention(settings: Settings, linker: str, version: str) -> Abstention | None:
+    """Return the bound on links in raw text of ``version``; ``None`` for one that was calibrated without."""
+    with one_line(f"{linker}: version {version} cannot be read"):
+        return _abstention(Store(settings).version(linker, version).tags)
+
+
+def _abstention(tags: Mapping[str, str]) -> Abstention | None:
+    return Abstention.from_dict(json.loads(tags[ABSTENTION])) if ABSTENTION in tags else None
 
 
 def promote(settings: Settings, linker: str, version: str, *, expect: str | None = "any") -> dict[str, Any]:
@@ -309,6 +321,7 @@ def _shown(settings: Settings, linker: StoredLinker, version_tags: _VersionTags)
         },
         "newer": {name: path.name for name, path in latest.items() if path is not None and path.name != used[name]},
         "unmeasured_gates": [name for name in tags.get(_UNMEASURED, "").split(", ") if name],
+        "abstention": None if (chosen := _abstention(tags)) is None else chosen.to_dict(),
         "restricted": restricted,
         "restricted_elsewhere": bool(restricted) and _is_elsewhere(settings.tracking_uri),
         "updated": tags.get(_PROMOTED),

@@ -8,6 +8,7 @@ from typing import Any
 from belink import artefacts
 from belink.declarations import LinkerConfig, SourceConfig
 from belink.linker import bundle
+from belink.linker.abstention import Abstention
 from belink.markdown import Markdown, table
 from belink.records import GateResult
 from belink.templates import render
@@ -33,6 +34,7 @@ def model_card(
     """
     manifest = artefacts.read_manifest(folder)
     evaluation = json.loads((folder / bundle.EVALUATION).read_text(encoding="utf-8"))
+    calibration = json.loads((folder / bundle.CALIBRATION).read_text(encoding="utf-8"))
     releases = {name: artefacts.read_manifest(folder / "releases" / name) for name in manifest["releases"]}
     return render(
         "belink.registry",
@@ -46,6 +48,7 @@ def model_card(
         unmeasured=[gate.name for gate in gates if not gate.measured],
         shared=_shared(shared),
         n_shared=len(shared),
+        abstention=Abstention.from_dict(calibration.get("abstention")),
         manifest=manifest,
         citations=_citations(releases, sources),
     )

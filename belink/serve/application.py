@@ -195,7 +195,8 @@ def _operations(app: FastAPI, service: Service) -> None:
             "version": served.version,
             "since": served.since,
             "title": declared.title,
-            "min_probability": declared.min_probability,
+            "min_probability": served.linker.bound(),
+            "abstention": None if (chosen := served.linker.calibration.abstention) is None else chosen.to_dict(),
             "releases": {release.ontology: release.version for release in served.releases},
             "lineage": served.linker.lineage,
         }

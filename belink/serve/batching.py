@@ -52,7 +52,7 @@ class _Open:
 
     future: "Future[Linked]"
     linker: Linker
-    bound: float
+    min_probability: float | None  # the caller's bound
     documents: list[Document]
     mentions: list[Mention] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
@@ -182,8 +182,7 @@ class Batcher:
                 with waited_for(lambda: not waiting.future.cancelled()):
                     self._done(waiting.future, waiting.question(linker))
                 return
-            bound = linker.declaration.min_probability if waiting.min_probability is None else waiting.min_probability
-            request = _Open(future=waiting.future, linker=linker, bound=bound, documents=[])
+            request = _Open(future=waiting.future, linker=linker, min_probability=waiting.min_probability, documents=[])
             with waited_for(lambda: not waiting.future.cancelled()):
                 request.documents += map(linker.prepare, waiting.documents)
             request.mentions = [mention for document in request.documents for mention in document.mentions]
@@ -233,9 +232,13 @@ class Batcher:
         seconds = time.perf_counter() - started
         self._seconds += 0.1 * (seconds / len(taken) - self._seconds)
         for request, n in taken:
-            request_links = [abstain(next(links), request.bound) for _ in range(n)]
+            request_links = [_bounded(next(links), request) for _ in range(n)]
             request.links += request_links
             self._linked(request_links, seconds * n / len(mentions))
+
+
+def _bounded(link: Link, request: _Open) -> Link:
+    return abstain(link, request.linker.bound(link.mention.found, request.min_probability))
 
 
 def abstain(link: Link, bound: float) -> Link:

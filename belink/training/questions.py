@@ -136,8 +136,9 @@ def found_questions(
 ) -> list[Question]:
     """Return questions from what a name finder finds in held-out documents, as raw text is linked.
 
-    A found mention that is annotated has the gold of its annotation. One that touches no annotated mention is a false
-    positive of the finder: it has no concept. Others (too long, too short) are left out.
+    A found mention that is annotated has the gold of its annotation. Any other has no concept, though it may overlap an
+    annotation: a link of a longer or a shorter span is wrong, and its probability has to say so. Left out is only what
+    is annotated without an id that a release knows.
 
     :param find: returns a document with the mentions that are found in its text.
     :param options: the largest number of concepts in a question.
@@ -150,10 +151,10 @@ def found_questions(
         annotated = {(mention.start, mention.end): mention for mention in document.mentions}
         for mention in find(replace(document, mentions=())).mentions:
             gold = annotated.get((mention.start, mention.end))
-            if gold is not None and (gold.gold or gold.nil):
-                mentions.append(replace(mention, gold=gold.gold, nil=gold.nil))
-            elif not any(mention.start < other.end and other.start < mention.end for other in document.mentions):
+            if gold is None:
                 mentions.append(replace(mention, nil=True))
+            elif gold.gold or gold.nil:
+                mentions.append(replace(mention, gold=gold.gold, nil=gold.nil))
     if limit is not None and len(mentions) > limit:
         drawn = np.random.default_rng(training.seed).permutation(len(mentions))[:limit]
         mentions = [mentions[i] for i in sorted(drawn)]

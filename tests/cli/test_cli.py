@@ -138,6 +138,21 @@ def test_link_a_text_and_files(run: Run, story: list[Ran], folder: Path) -> None
     assert isinstance(ran.document, dict)
 
 
+def test_explain_says_why_a_name_is_not_linked(run: Run, story: list[Ran]) -> None:
+    text = "Schizophrenia, and a disease."
+    answer = run("link", text, "--explain", "--json").document
+    assert "disease" in {each["text"]: each["reason"] for each in answer["unlinked"]} or not answer["unlinked"]
+    spans = {(link["start"], link["end"]) for link in answer["links"] if link["id"]}
+    assert not spans & {(each["start"], each["end"]) for each in answer["unlinked"]}
+    bounded = run("link", text, "--explain", "--min-probability", "1", "--json").document["unlinked"]
+    (why,) = [each for each in bounded if each["text"] == "Schizophrenia"]
+    assert why["reason"] == "less probable than the bound"
+    assert why["id"] and 0 < why["probability"] < 1
+    assert "why it is not linked" in run("link", text, "--explain", "--min-probability", "1").out
+    assert "unlinked" not in run("link", text, "--json").document
+    assert run("link", text, "--explain", "--output", "links.jsonl").code == 2
+
+
 def test_links_of_several_documents_say_which(run: Run, story: list[Ran], folder: Path) -> None:
     (folder / "two.pubtator").write_text(
         "101|t|Schizophrenia in adults\n101|a|\n101\t0\t13\tSchizophrenia\tDisease\tD1\n\n"

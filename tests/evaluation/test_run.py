@@ -10,6 +10,7 @@ import pytest
 from belink import settings
 from belink.corpora.files import read_corpus
 from belink.evaluation import run
+from belink.evaluation.end_to_end import evaluate_raw_text
 from belink.evaluation.predictions import CONCEPT_REMOVED, Seen, read_predictions
 from belink.lifecycle import calibrate as calibration_steps
 from belink.lifecycle import ontology, promotion, refresh, retrain
@@ -138,3 +139,48 @@ def test_nil_is_answered_with_more_candidates_than_options(linker: Linker) -> No
     assert link.candidate is None
     assert link.probability == link.nil_probability > 0.9
     assert len(link.options) == n_options
+
+
+def test_raw_text_counts_a_link_only_with_the_annotated_span_and_id(linker: Linker) -> None:
+    (one, concept_of_one), (two, concept_of_two), (three, _) = [
+        (name, concept) for name, concept in named(linker, 200) if len(name) > 8 and linker.link_text(f"Some {name}.")
+    ][:3]
+    text = f"Some {one}. Also {two}. And {three}."
+
+    def at(name: str, gold: tuple[str, ...], end: int = 0) -> Mention:
+        start = text.index(name)
+        return Mention(text=name, start=start, end=start + len(name) + end, gold=gold)
+
+    right = Document(id="1", text=text, mentions=(at(one, (concept_of_one,)), at(two, (concept_of_two,))))
+    wrong = replace(right, mentions=(at(one, (concept_of_two,)), at(two, (concept_of_two,), end=-1)))
+    answers = linker.link_text(text, min_probability=0.0)
+    n_linked = sum(link.id is not None for link in answers)
+    n_right = sum((link.text, link.id) in ((one, concept_of_one), (two, concept_of_two)) for link in answers)
+    assert n_right
+    figures = evaluate_raw_text(linker, [right, wrong])
+    assert figures is not None
+    unbounded = figures["unbounded"]
+    assert (figures["n_annotated"], figures["n_found"]) == (4, 2 * len(answers))
+    assert unbounded["n_linked"] == 2 * n_linked
+    assert unbounded["precision"] == pytest.approx(n_right / (2 * n_linked), abs=1e-4)
+    assert unbounded["recall"] == pytest.approx(n_right / 4, abs=1e-4)
+    assert unbounded["f1"] == pytest.approx(2 * n_right / (2 * n_linked + 4), abs=1e-4)
+    assert figures["bound"] == linker.bound()
+    typed = replace(wrong, mentions=tuple(replace(mention, type="Gene") for mention in wrong.mentions))
+    assert evaluate_raw_text(linker, [right, typed], ["Gene"])["n_annotated"] == 2  # type: ignore[index]
+    assert evaluate_raw_text(linker, [replace(right, text=" ")]) is None
+
+
+def test_a_bound_turns_links_of_raw_text_into_nil(linker: Linker) -> None:
+    (name, concept), *_ = [each for each in named(linker, 200) if len(each[0]) > 8]
+    mention = Mention(text=name, start=5, end=5 + len(name), gold=(concept,))
+    document = Document(id="1", text=f"Some {name}.", mentions=(mention,))
+    declared = linker.declaration
+    try:
+        linker.declaration = declared.model_copy(update={"min_probability": 1.0})
+        figures = evaluate_raw_text(linker, [document])
+    finally:
+        linker.declaration = declared
+    assert figures is not None
+    assert (figures["bound"], figures["n_linked"], figures["precision"]) == (1.0, 0, None)
+    assert (figures["nil_precision"], figures["nil_recall"]) == (0.0, None)

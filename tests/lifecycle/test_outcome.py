@@ -8,6 +8,7 @@ import pytest
 from belink.cli import show
 from belink.lifecycle import refresh
 from belink.lifecycle.outcome import RefreshOutcome
+from belink.linker.abstention import Abstention
 from belink.records import GateResult
 from belink.settings import Settings
 from tests.support import small
@@ -44,3 +45,23 @@ def test_an_id_of_two_ontologies_is_said_with_both_labels(
     assert outcome.to_dict()["shared_ids"] == shared
     assert words in show.refreshed(outcome.to_dict())
     assert "shared_ids" not in RefreshOutcome(linker="m", outcome="promoted", version="1", champion="1").to_dict()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        (Abstention(declared=0.9, bound=0.62, precision=0.91, kept=0.7, n=300), "links from probability 0.62"),
+        (
+            Abstention(declared=0.9, bound=0.9, precision=0.8, kept=0.1, n=300),
+            "PRECISION 0.90 IN RAW TEXT IS NOT REACHED",
+        ),
+        (Abstention(declared=0.9, n=7), "not measured on 7 links"),
+    ],
+)
+def test_an_outcome_says_which_bound_was_chosen_and_what_it_reaches(chosen: Abstention, words: str) -> None:
+    outcome = RefreshOutcome(linker="mine", outcome="promoted", version="1", champion="1", abstention=chosen)
+    assert words in outcome.summary()
+    assert words in show.refreshed(outcome.to_dict())
+    assert Abstention.from_dict(outcome.to_dict()["abstention"]) == chosen
+    without = RefreshOutcome(linker="mine", outcome="promoted", version="1", champion="1")
+    assert "abstention" not in without.to_dict()

@@ -4,6 +4,7 @@ import itertools
 import os
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -156,15 +157,23 @@ def test_annotated_text_teaches_which_names_mislead_and_which_are_missing() -> N
     documents = [marked(text, "nephrotoxicity", "anemia") for text in texts]
     names = {normalise(name) for name in ("Recurrence", "Anemia")}
     lexicon = learn(names, documents)
-    assert lexicon == Lexicon(extra=frozenset({"nephrotoxicity"}), stop=frozenset({"recurrence"}))
+    counts = {"nephrotoxicity": (3, 3), "anemia": (3, 3)}
+    assert lexicon == Lexicon(extra=frozenset({"nephrotoxicity"}), stop=frozenset({"recurrence"}), counts=counts)
     detector = NameFinder.build(names, lexicon)
     assert found("Recurrences of nephrotoxicity, anemias", detector) == ["nephrotoxicity", "anemias"]
     assert Lexicon.from_dict(lexicon.to_dict()) == lexicon
+    before_counts = {name: value for name, value in lexicon.to_dict().items() if name != "counts"}
+    assert Lexicon.from_dict(before_counts) == replace(lexicon, counts={})
 
 
 def test_a_name_seen_twice_is_not_yet_judged() -> None:
     documents = [marked("recurrence and anemia", "anemia")] * 2
-    assert learn({"recurrence", "anemia"}, documents) == Lexicon()
+    lexicon = learn({"recurrence", "anemia"}, documents)
+    assert (lexicon.extra, lexicon.stop) == (frozenset(), frozenset())
+    finder = NameFinder.build({"recurrence", "anemia"}, lexicon)
+    mentions = finder.find("recurrences of anemia (AN) and later of AN")
+    counts = [(mention.text, mention.n_occurrences, mention.n_annotated) for mention in mentions]
+    assert counts == [("recurrences", 2, 0), ("anemia", 2, 2), ("AN", 2, 2), ("AN", 2, 2)]
 
 
 @pytest.mark.heavy
@@ -276,3 +285,34 @@ def test_ctd_names_find_two_thirds_of_bc5cdr_diseases() -> None:
         right, n_found, n_gold = right + len(spans & gold), n_found + len(spans), n_gold + len(gold)
     assert right / n_found > 0.77
     assert right / n_gold > 0.64
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "reason"),
+    [
+        ("FHB was severe.", "FHB", "shorter than 4 characters"),
+        ("He was given nsaid.", "nsaid", "in lower case"),
+        ("GIVEN NSAID TO ALL PATIENTS", "NSAID", "in a line of capitals"),
+        ("A disease of the heart.", "disease", "a generic word"),
+        ("Recurrence of it.", "Recurrence", "annotated in less than half"),
+        ("With heart failure.", "failure", "overlaps 'heart failure'"),
+        ("The number 2010 counts.", "2010", "a number"),
+        ("no steroids at all in darkness (NSAID). NSAID again", "NSAID", "the text defines it as"),
+    ],
+)
+def test_every_name_that_is_passed_over_has_its_reason(text: str, name: str, reason: str) -> None:
+    names = {normalise(each) for each in ("FHB", "NSAID", "disease", "recurrence", "heart failure", "failure", "2010")}
+    lexicon = Lexicon(stop=frozenset({"recurrence"}))
+    finder = NameFinder.build(names, lexicon)
+    reasons = {each.text: each.reason for each in finder.explain(text, names, lexicon)}
+    assert reasons[name].startswith(reason)
+
+
+@given(st.text(st.sampled_from(list("heart failure BREASTcancer()[]-;.,’'\n\u0301αß")), max_size=60))
+def test_a_name_is_either_found_or_passed_over_never_both(text: str) -> None:
+    names = {normalise(name) for name in NAMES}
+    finder = NameFinder.build(names)
+    found_spans = {(mention.start, mention.end) for mention in finder.find(text)}
+    passed_over = finder.explain(text, names)
+    assert not found_spans & {(each.start, each.end) for each in passed_over}
+    assert all(text[each.start : each.end] == each.text and each.reason != "not found" for each in passed_over)

@@ -17,8 +17,10 @@ import httpx
 import pytest
 
 from belink import artefacts
+from belink.cli import show
 from belink.errors import RegistryError
 from belink.linker import bundle
+from belink.linker.abstention import Abstention
 from belink.records import GateResult
 from belink.registry import aliases
 from belink.registry.store import RunRecord, create_database, setup
@@ -177,13 +179,18 @@ def test_what_is_not_there_is_said_in_one_line(registry_home: Settings, which: s
 
 def test_status_names_champion_releases_and_the_gate_that_failed(registry_home: Settings) -> None:
     here = registry_home
-    registered(here, 1)
+    chosen = Abstention(declared=0.9, bound=0.62, precision=0.91, kept=0.7, n=300)
+    tags = {**RECORD.tags, aliases.ABSTENTION: json.dumps(chosen.to_dict())}
+    aliases.register(here, made(here, 1), replace(RECORD, tags=tags))
     aliases.settle(here, "sample", "1", "promoted", unmeasured=["accuracy_at_1", "max_ece"])
     aliases.promote(here, "sample", "1")
     registered(here, 2)
     aliases.settle(here, "sample", "2", "rejected", ["max_ece"])
     (linker,) = aliases.status(here)["linkers"]
     assert linker["unmeasured_gates"] == ["accuracy_at_1", "max_ece"], "of the champion"
+    assert linker["abstention"] == chosen.to_dict()
+    assert f"sample: {chosen}" in show.status(aliases.status(here))
+    assert (aliases.abstention(here, "sample", "1"), aliases.abstention(here, "sample", "2")) == (chosen, None)
     assert (linker["name"], linker["champion"], linker["previous"]) == ("sample", "1", None)
     assert linker["releases"] == {"mondo-sample": "2025-02-04"}
     assert linker["updated"].startswith("20")

@@ -14,6 +14,7 @@ from belink import artefacts, settings
 from belink.declarations import SourceConfig, StorageConfig
 from belink.errors import BundleError, RegistryError
 from belink.linker import bundle
+from belink.linker.abstention import Abstention
 from belink.records import GateResult
 from belink.registry import aliases, bundles
 from belink.registry.model_card import LONGEST, model_card, shortened
@@ -274,6 +275,12 @@ def test_a_card_says_what_it_is_made_of_how_good_and_under_which_licences(here: 
     assert "- Vasilevsky et al. 2022" in card
     assert "2605.22501" in card
     assert "Not measured" not in card
+    assert "Bound:" not in card
+    chosen = Abstention(declared=0.9, bound=0.62, precision=0.91, kept=0.7, n=300)
+    calibration = json.loads((made / bundle.CALIBRATION).read_text())
+    (made / bundle.CALIBRATION).unlink()
+    (made / bundle.CALIBRATION).write_text(json.dumps({**calibration, "abstention": chosen.to_dict()}))
+    assert f"Bound: {chosen}." in model_card(made, linker(), {"mondo-sample": source}, gates)
     unmeasured = [replace(gates[0], measured=False, detail="on 1 mentions <b>")]
     card = model_card(
         made, linker(), {"mondo-sample": source.model_copy(update={"title": "Mondo | <img>"})}, unmeasured

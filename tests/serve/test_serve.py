@@ -12,6 +12,7 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ import httpx
 import pytest
 
 from belink.errors import BundleError, RegistryError
+from belink.linker.abstention import Abstention
 from belink.linker.linker import Linker
 from belink.records import Document
 from belink.registry import aliases
@@ -113,6 +115,35 @@ def test_below_the_callers_bound_is_nil_and_the_candidates_stay(server: Server, 
     if free["probability"] < 1:
         assert (bound["id"], bound["probability"]) == (None, bound["nil_probability"])
     assert [c["id"] for c in bound["candidates"]] == [c["id"] for c in free["candidates"]]
+
+
+def test_the_bound_that_the_refresh_chose_holds_for_found_mentions_alone(server: Server, linker: Linker) -> None:
+    (name,) = names(linker, 1)
+    text = f"A case of {name}."
+    mention = {"start": 10, "end": 10 + len(name)}
+    served = server.follower.current.linker
+    calibration = served.calibration
+    chosen = Abstention(declared=0.9, bound=1.0, precision=0.95, kept=0.1, n=300)
+    try:
+        served.calibration = replace(calibration, abstention=chosen)
+        lineage = server.get("/lineage").json()
+        assert (lineage["min_probability"], lineage["abstention"]["precision"]) == (1.0, 0.95)
+        (found,) = server.post(text=text).json()["links"]
+        assert (found["id"], found["probability"]) == (None, found["nil_probability"])
+        assert served.link_text(text)[0].id is None
+        (free,) = server.post(text=text, min_probability=0).json()["links"]
+        documents = [{"id": "1", "text": text, "mentions": [mention]}]
+        marked, held = (
+            server.post(documents=documents, **more).json()["documents"][0]["links"][0]
+            for more in ({}, {"min_probability": 1})
+        )
+        assert free["id"] and marked["id"]
+        assert held["id"] is None or held["probability"] == 1
+        served.declaration = served.declaration.model_copy(update={"min_probability": 0.0})
+        assert server.post(text=text).json()["links"][0]["id"], "a declared bound is stronger"
+    finally:
+        served.calibration = calibration
+        served.declaration = served.declaration.model_copy(update={"min_probability": None})
 
 
 @pytest.mark.parametrize(

@@ -279,14 +279,15 @@ def test_of_several_gold_concepts_training_shows_one():
         assert question.candidates[question.answer].id == "X:0"
 
 
-def test_what_a_finder_finds_in_held_out_text_is_asked_and_is_nil_where_annotators_saw_nothing():
+def test_what_a_finder_finds_in_held_out_text_is_asked_and_is_nil_where_no_annotation_has_its_span():
     text = "lung pain, heart failure and liver ache"
     annotated = (
         Mention(text="lung pain", start=0, end=9, gold=("X:7",), document="d"),
         Mention(text="failure", start=17, end=24, gold=("X:2",), document="d"),
+        Mention(text="and", start=25, end=28, document="d"),
     )
     documents = [Document(id=f"d{i}", text=text, mentions=annotated) for i in range(40)]
-    spans = ((0, 9), (11, 24), (29, 39))  # annotated, longer than annotated, not annotated
+    spans = ((0, 9), (11, 24), (25, 28), (29, 39))  # annotated, longer, annotated with no known id, not annotated
 
     def find(document: Document) -> Document:
         assert not document.mentions
@@ -297,7 +298,11 @@ def test_what_a_finder_finds_in_held_out_text_is_asked_and_is_nil_where_annotato
     asked = questions.found_questions(documents, find, Retriever(), training=training, options=4)
     n_held_out = sum(questions.is_held_out(document.id, "", 0.5) for document in documents)
     kinds = Counter((question.mention.text, question.mention.gold, question.mention.nil) for question in asked)
-    assert kinds == {("lung pain", ("X:7",), False): n_held_out, ("liver ache", (), True): n_held_out}
+    assert kinds == {
+        ("lung pain", ("X:7",), False): n_held_out,
+        ("heart failure", (), True): n_held_out,
+        ("liver ache", (), True): n_held_out,
+    }
     for question in asked:
         assert question.mention.found and not question.made_nil
         assert (question.answer == len(question.candidates)) == question.mention.nil
