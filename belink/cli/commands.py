@@ -12,6 +12,7 @@ from typing import Any
 from belink import declarations
 from belink.declarations import SourceConfig
 from belink.errors import DeclarationError, SourceError
+from belink.linker.linker import Linker
 from belink.ontology import release
 from belink.ontology.release import REFUSED, list_refused
 from belink.records import Document, candidate_json, link_json
@@ -155,7 +156,7 @@ def link(
     if output is None:
         pairs = list(linked)
         answer = {"links": [link_json(link) for _, links in pairs for link in links], "lineage": loaded.lineage}
-        if explain:
+        if explain and isinstance(loaded, Linker):
             from belink.linker.explanation import explain_unlinked
 
             answer["unlinked"] = [each for pair in pairs for each in explain_unlinked(loaded, *pair)]
