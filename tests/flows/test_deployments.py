@@ -59,6 +59,7 @@ def test_every_linker_is_retrained_when_one_of_its_own_ontologies_was_refreshed(
     assert retrain["work_pool"]["name"] == GPU
 
 
+@pytest.mark.heavy
 def test_linkers_of_ones_own_are_deployed_with_their_ontologies_alone(tmp_path: Path, models: dict[str, str]) -> None:
     toml = str(small.linker(tmp_path, models))
     wanted = Wanted(linkers=[toml], infrastructure="docker", image="registry/belink:1", share_restricted=["small"])
