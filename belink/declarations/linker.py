@@ -12,6 +12,13 @@ REMOVED_OPTIONS: dict[str, str] = {
     "training.order": "options are always shuffled in training, which keeps the model from preferring places",
     "training.inserted": "half of the questions that retrieval fails are kept, with the right concept put in",
     "training.lora_dropout": "no linker used it and no measurement spoke for it",
+    "training.lora_targets": "adapters of attention alone learned less; all linear layers get one",
+    "training.lora_alpha": "it is 32; learning_rate scales the adapter too",
+    "training.accumulation": "gradient_checkpointing and a smaller batch_size save memory",
+    "training.warmup": "it is 0.05; no linker used another and no measurement spoke for one",
+    "adaptation.warmup": "it is 0.1; no linker used another and no measurement spoke for one",
+    "adaptation.max_length": "it is 32 tokens; names are short",
+    "retrain.every_days": "an adapter does not age while names and corpora stay; names_changed counts what has changed",
 }
 """Options of a linker that earlier versions had, as ``section.key``, each with the reason for its removal.
 
@@ -50,9 +57,7 @@ class AdaptationConfig(Declaration):
     batch_size: int = Field(default=256, gt=1)  # pairs of names a step, each of another concept
     mentions: Share = 0.5  # of the pairs with an annotated mention as one half, if there are any
     learning_rate: float = Field(default=1e-4, gt=0)
-    warmup: Share = 0.1
     temperature: float = Field(default=0.05, gt=0)
-    max_length: Count = 32  # tokens of a name while training
     checkpoint_every: Count = 50  # steps
     seed: Seed = 13
 
@@ -101,12 +106,8 @@ class TrainingConfig(Declaration):
     held_out: Share = 0.1  # share of names and of corpus documents that is never trained on
     epochs: float = Field(default=1.0, gt=0)
     batch_size: Count = 8
-    accumulation: Count = 1
     learning_rate: float = Field(default=5e-4, gt=0)
-    warmup: Share = 0.05
     lora_rank: Count = 16
-    lora_alpha: Count = 32
-    lora_targets: str | tuple[str, ...] = "all-linear"
     lora_layers: int = Field(default=0, ge=0)  # only the top so many layers get an adapter; 0: all of them
     gradient_checkpointing: bool = False
     checkpoint_every: Count = 50  # optimiser steps
@@ -152,7 +153,6 @@ class RetrainConfig(Declaration):
     """When ``--retrain auto`` trains a new adapter rather than keeping the one there is."""
 
     names_changed: Share = 0.2  # share of names new or gone since the adapter was trained
-    every_days: Count | None = None  # at the latest after so many days
 
 
 class ApprovalConfig(Declaration):
@@ -189,8 +189,7 @@ class LinkerConfig(Declaration):
     retrain: RetrainConfig = RetrainConfig()
     min_probability: Share | None = None  # a link below it is answered as NIL; None: the bound chosen for ``precision``
     precision: Share = 0.9  # of links in raw text on held-out documents, for which a refresh chooses the bound
-    # cron, UTC: a retrain also then, which makes up for one that failed, and for an adapter that has grown old; with
-    # nothing new it ends in seconds.
+    # cron, UTC: a retrain also then, which makes up for one that failed; with nothing new it ends in seconds.
     schedule: str = ""
     approval: ApprovalConfig = ApprovalConfig()
     storage: StorageConfig = StorageConfig()

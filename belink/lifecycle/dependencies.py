@@ -30,12 +30,16 @@ _JOINED_PRECISION = {"precision": 0.9}
 _JOINED_INPUTS = {"gates.min_mentions": 30, "gates.require_measured": False, "type": "", **_JOINED_PRECISION}
 # Removed options (``declarations.REMOVED_OPTIONS``), each with the value that belink goes by now: keys that were made
 # with it still hold.
-RETIRED_ADAPTATION = {"adaptation.hard_negatives": 0}
+RETIRED_ADAPTATION = {"adaptation.hard_negatives": 0, "adaptation.warmup": 0.1, "adaptation.max_length": 32}
 RETIRED_TRAINING = {
     "training.residual": 0.0,
     "training.order": "shuffled",
     "training.inserted": 0.5,
     "training.lora_dropout": 0.0,
+    "training.lora_targets": "all-linear",
+    "training.lora_alpha": 32,
+    "training.accumulation": 1,
+    "training.warmup": 0.05,
 }
 
 ENCODER_NOT_CONTENT = {

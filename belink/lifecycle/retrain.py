@@ -1,13 +1,12 @@
 """The steps of a refresh that train: whether to, the encoder's fine-tuning, the re-ranker's adapter.
 
 A new release rarely needs a new adapter: names change by a few in a hundred, and what was learned is how to choose. So
-the champion's is kept until the declared share of names has changed, the recipe or a corpus is another, or it is old.
+the champion's is kept until the declared share of names has changed, or the recipe or a corpus is another.
 """
 
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -205,17 +204,7 @@ def _why_not_kept(run: RefreshRun, champion: Champion, training: Mapping[str, An
         return "the declared training is another than the champion's"
     if champion.manifest["inputs"].get("corpora") != dict(run.corpora):
         return "the corpora are others than the champion's"
-    if _is_due(run, champion.manifest):
-        return f"it is older than {run.linker.retrain.every_days} days"
     return ""
-
-
-def _is_due(run: RefreshRun, manifest: Mapping[str, Any]) -> bool:
-    """Whether the adapter of a bundle is older than the declaration allows."""
-    days, trained = run.linker.retrain.every_days, manifest["inputs"].get("adapter", {}).get("trained")
-    if days is None or not trained:
-        return False
-    return datetime.now(UTC) - datetime.fromisoformat(trained) > timedelta(days=days)
 
 
 def _share_changed(releases: Mapping[str, Path], diffs: Mapping[str, "Diff"]) -> float:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FORMAT = 1
+_MAX_LENGTH = 32  # tokens of a name while training; names are short
+_WARMUP = 0.1  # share of the steps during which the learning rate rises
 _BLOCK = 16  # batches among which pairs of similar length are grouped
 _MAX_WEIGHT = 8  # a concept is drawn in proportion to its number of names, up to this many
 _POOL = 20_000  # names of other concepts among which held-out mentions are looked for
@@ -251,7 +253,7 @@ def _run(
     arguments = SentenceTransformerTrainingArguments(
         **checkpoints.trainer_arguments(work, steps, config, device),
         per_device_train_batch_size=config.batch_size,
-        warmup_steps=round(steps * config.warmup),
+        warmup_steps=round(steps * _WARMUP),
         weight_decay=0.01,
         bf16=bf16,
     )
@@ -260,7 +262,7 @@ def _run(
         work, checkpoints.checkpoint_step(checkpoint), steps, what="fine-tuning the encoder"
     )
     pairs = [pair for batch in batches for pair in batch]
-    max_length, model.max_seq_length = model.max_seq_length, config.max_length
+    max_length, model.max_seq_length = model.max_seq_length, _MAX_LENGTH
     with checkpoints.quiet_transformers():
         trainer = _planned_trainer(batches)(
             model=model,

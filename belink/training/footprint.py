@@ -82,8 +82,7 @@ def footprint(linker: "LinkerConfig", cache: Path, device: str | None = None) ->
 
     :param device: "cuda", "mps" or "cpu"; ``None`` takes the best there is.
     :raises ModelError: a model that cannot be fetched, is no causal language model, has no single-token letters or
-        fewer positions than ``reranker.max_length``.
-    :raises DeclarationError: LoRA targets that the model does not have.
+        linear layers, or fewer positions than ``reranker.max_length``.
     """
     reranker, training = linker.reranker, linker.training
     base = models.resolve_config(reranker.model, cache)

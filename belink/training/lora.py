@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from belink import artefacts
-from belink.errors import DeclarationError
+from belink.errors import DeclarationError, ModelError
 from belink.linker import conditional_logit, features, prompts
 from belink.linker import reranker as rerank
 from belink.training import checkpoints
@@ -36,6 +36,8 @@ FORMAT = 1
 LAYER = re.compile(r"\.(?:layers|h|blocks)\.(\d+)\.")
 """Finds the number of a layer in the dotted name of a module or parameter."""
 _BLOCK = 16  # batches among which questions of similar length are grouped
+_LORA_ALPHA = 32  # the adapter's output is multiplied by this over its rank
+_WARMUP = 0.05  # share of the steps during which the learning rate rises
 _RETRIEVAL_PENALTY = 1.0  # of the weights behind ``loss_retrieval``; see conditional_logit.fit
 
 
@@ -79,8 +81,9 @@ def train(
 
     :param work: the folder for checkpoints, removed at the end; by default a hidden one beside ``target``.
     :param device: "cuda", "mps" or "cpu"; ``None`` takes the best there is.
-    :raises DeclarationError: no questions, or LoRA targets that the model does not have.
-    :raises ModelError: the base model cannot be used (see :meth:`rerank.Reranker.load`), or training diverged.
+    :raises DeclarationError: no questions.
+    :raises ModelError: the base model cannot be used (see :meth:`rerank.Reranker.load`, :func:`add_adapter`), or
+        training diverged.
     """
     if artefacts.exists(target):
         return _report(target, artefacts.read_manifest(target), resumed_at=0, new=False)
@@ -124,34 +127,30 @@ def train(
 
 
 def add_adapter(model: Any, training: "declarations.TrainingConfig") -> Any:
-    """Return ``model`` with a fresh LoRA adapter in float32, of which alone the parameters are trainable.
+    """Return ``model`` with a fresh LoRA adapter on its linear layers, in float32; nothing else is trainable.
 
     Its matrix B is zero, so the model answers as before.
 
-    :raises DeclarationError: no linear layer of the model has one of the declared names.
+    :raises ModelError: the model has no linear layers, as GPT-2, which has convolutions instead.
     """
     import torch
     from peft import LoraConfig, get_peft_model
 
-    targets = training.lora_targets
     head = model.get_output_embeddings()
     linear = {n for n, part in model.named_modules() if isinstance(part, torch.nn.Linear) and part is not head}
-    if targets != "all-linear":
-        endings = (targets,) if isinstance(targets, str) else targets
-        linear = {name for name in linear if name.rsplit(".", 1)[-1] in endings}
     layers = {name: int(match[1]) for name in linear if (match := LAYER.search(f".{name}"))}
     if training.lora_layers and layers:
         lowest = max(layers.values()) + 1 - training.lora_layers
         linear = {name for name in linear if layers.get(name, -1) >= lowest}
     if not linear:
-        raise DeclarationError(
-            f"training.lora_targets: expected names of linear layers of the model, found {targets!r}; "
-            'take "all-linear" or names such as "q_proj"'
+        raise ModelError(
+            f"{model.config.model_type}: expected linear layers, which an adapter is trained for, found"
+            " none; declare another reranker.model"
         )
     torch.manual_seed(training.seed)
     config = LoraConfig(
         r=training.lora_rank,
-        lora_alpha=training.lora_alpha,
+        lora_alpha=_LORA_ALPHA,
         target_modules=sorted(linear),
         task_type="CAUSAL_LM",
     )
@@ -170,12 +169,11 @@ def _run(
     from transformers.trainer_callback import PrinterCallback
 
     batches = _plan_batches([len(example.tokens) for example in examples], training)
-    steps = math.ceil(len(batches) / training.accumulation)
+    steps = len(batches)
     arguments = TrainingArguments(
         **checkpoints.trainer_arguments(work, steps, training, device),
         per_device_train_batch_size=1,  # an item of the data set is a whole batch; see _plan_batches
-        gradient_accumulation_steps=training.accumulation,
-        warmup_steps=math.ceil(steps * training.warmup),
+        warmup_steps=math.ceil(steps * _WARMUP),
         weight_decay=0.0,
         gradient_checkpointing=training.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False} if training.gradient_checkpointing else None,

@@ -200,9 +200,10 @@ def test_a_killed_run_continues_from_its_last_checkpoint(
 
 @pytest.mark.parametrize("steps", [1, 12])
 def test_finetuning_that_diverges_is_ended_without_an_encoder(
-    base: ResolvedModel, names: ConceptNames, tmp_path: Path, steps: int
+    base: ResolvedModel, names: ConceptNames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
 ) -> None:
-    diverging = ADAPTATION.model_copy(update={"steps": steps, "learning_rate": float("inf"), "warmup": 0.0})
+    monkeypatch.setattr(encoder_finetuning, "_WARMUP", 0.0)  # the first step of a warm-up has no learning rate
+    diverging = ADAPTATION.model_copy(update={"steps": steps, "learning_rate": float("inf")})
     with pytest.raises(ModelError, match=r"diverged.*lower"):
         encoder_finetuning.finetune(names, HELD_OUT, base, CONFIG, diverging, tmp_path / "encoder")
     assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ import torch
 
 from belink import weights as model_references
 from belink.declarations import LinkerConfig, RerankerConfig, TrainingConfig
-from belink.errors import DeclarationError, ModelError
+from belink.errors import ModelError
 from belink.linker import prompts
 from belink.linker import reranker as rerank
 from belink.training import footprint as footprints
@@ -58,9 +58,7 @@ def counted(base: ResolvedModel, linker: LinkerConfig) -> tuple[int, int, int]:
     return parameters, trained, saved
 
 
-@pytest.mark.parametrize(
-    "training", [{"batch_size": 3}, {"batch_size": 2, "lora_layers": 2}, {"lora_targets": ("q_proj", "v_proj")}]
-)
+@pytest.mark.parametrize("training", [{"batch_size": 3}, {"batch_size": 2, "lora_layers": 2}, {"lora_rank": 4}])
 def test_the_footprint_equals_what_a_step_of_the_whole_model_holds(
     deep: ResolvedModel, tmp_path: Path, training: dict[str, object]
 ) -> None:
@@ -94,8 +92,6 @@ def test_advice_names_settings_that_fit(deep: ResolvedModel, tmp_path: Path, mon
 def test_a_configuration_that_cannot_be_trained_is_refused(deep: ResolvedModel, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="max_length = 4096 tokens, found 2048"):
         predict(declared(deep, max_length=4096), tmp_path)
-    with pytest.raises(DeclarationError, match="lora_targets"):
-        predict(declared(deep, lora_targets=("c_attn",)), tmp_path)
 
 
 def test_an_encoder_decoder_is_refused(deep: ResolvedModel, tmp_path: Path) -> None:
