@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from belink import declarations
 from belink.cli.main import belink
-from tests.support import guides
+from tests.support import guides, key_tables
 from tests.support.guides import GUIDES, ROOT, Found
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -201,6 +201,11 @@ def described(model: type[BaseModel]) -> dict[str, str | None]:
         (section,) = tomllib.loads(block[1]).values()
         found = dict.fromkeys(section)
     return found
+
+
+def test_the_tables_of_an_ontologys_keys_are_made_from_its_fields() -> None:
+    text = guides.read("ontologies/README.md")
+    assert text == key_tables.rendered(text), "write them anew: python -m tests.support.key_tables"
 
 
 def holds_a_section(annotation: Any) -> bool:

@@ -32,7 +32,7 @@ def belink(ctx: click.Context, home: Path | None, verbose: bool) -> None:
 
 
 for command in [
-    ontologies.ingest, ontologies.diff, ontologies.migrate,
+    ontologies.new, ontologies.ingest, ontologies.diff, ontologies.migrate,
     linkers.index, linkers.train, linkers.refresh, linkers.evaluate,
     linkers.status, linkers.promote, linkers.rollback, linkers.gc, linkers.deploy,
     linking.link, linking.search, linking.serve, linking.models, linking.demo,

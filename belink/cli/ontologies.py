@@ -37,6 +37,31 @@ def ingest(
 
 
 @click.command()
+@click.argument("name")
+@click.option(
+    "--file", type=existing, required=True, help="The ontology: OBO, OWL, OBO Graph, MeSH, RRF, taxdump, table."
+)
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=".",
+    show_default=True,
+    help="Where ontologies/NAME.toml and linkers/NAME.toml are written.",
+)
+@as_json
+def new(name: str, file: Path, folder: Path, json_: bool) -> None:
+    """Write the declarations of an ontology and a linker.
+
+    Both TOML files are filled in from the file, with comments on the lines to choose.
+    """
+    from belink.cli import show
+    from belink.ontology import new_declaration
+
+    answer = new_declaration.as_json(new_declaration.write(name, file, folder))
+    show_answer({**answer, "file": str(file)}, json_, show.declared)
+
+
+@click.command()
 @click.argument("ontology")
 @click.argument("old")
 @click.argument("new")

@@ -60,6 +60,21 @@ def ingested(answer: Answer) -> str:
     return "\n".join([head, counts, *unmeasured, *([left_out] if left_out else [])])
 
 
+def declared(answer: Answer) -> str:
+    lines = _lines(answer, "ontology", "linker", "format", "version", "names", "rejected", "title", "licence")
+    others = {prefix: count for prefix, count in answer["by_prefix"].items() if prefix not in answer["prefixes"]}
+    own = sum(answer["by_prefix"].get(prefix, 0) for prefix in answer["prefixes"])
+    covered = {
+        "concepts": sum(answer["by_prefix"].values()),
+        "linked": own,
+        "prefixes": answer["prefixes"],
+        "left_out": others,
+    }
+    left_out = coverage(covered).replace("live concepts", "concepts")
+    next_step = f"next: belink refresh {answer['linker']} --file {answer['file']}"
+    return "\n".join([lines, *([left_out] if left_out else []), next_step])
+
+
 def coverage(of: Answer) -> str:
     """Return which live concepts are linked, and the prefixes of those that are not; ``""`` where all of them are."""
     if not of["left_out"]:

@@ -1,6 +1,6 @@
 """The declaration of an ontology (``ontologies/*.toml``) as typed values.
 
-Descriptions of fields are what the guide's tables of keys say; see :mod:`belink.declarations.guide`.
+Descriptions of fields are what ontologies/README.md says of the keys; tests/support/key_tables.py writes them there.
 """
 
 from typing import Literal
