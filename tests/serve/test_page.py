@@ -2,11 +2,13 @@
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from belink.linker.abstention import Abstention
 from belink.registry import aliases
 from tests.support import small
 from tests.support.serving import EVIL, Made, Server, serving
@@ -119,6 +121,18 @@ def test_the_threshold_decides_what_is_kept(page: Page, server: Server) -> None:
         below = [found["text"] for found in links if found["id"] and found["probability"] < bound]
         assert page.locator("#kept").text_content() == f"{len(kept)} of {len(links)} kept"
         assert page.locator(".mention.below").all_text_contents() == below
+
+
+def test_the_threshold_starts_at_the_bound_that_the_refresh_chose(page: Page, server: Server) -> None:
+    served = server.follower.current.linker
+    calibration = served.calibration
+    chosen = Abstention(declared=0.9, bound=0.62, precision=0.91, kept=0.7, n=300)
+    try:
+        served.calibration = replace(calibration, abstention=chosen)
+        page.reload()
+        expect(page.locator("#threshold")).to_have_value("0.62")
+    finally:
+        served.calibration = calibration
 
 
 def test_a_shared_link_shows_the_same_result_and_its_text_reaches_no_log(page: Page, server: Server) -> None:
