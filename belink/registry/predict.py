@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from belink import settings
 from belink.linker.linker import Linker
 from belink.records import Document, Mention, link_json
 from belink.registry import bundles
+from belink.registry.moved import own_copy
+from belink.registry.store import asked_store
 
 Predict = Callable[[Sequence[Mapping[str, Any]]], list[dict[str, Any]]]
 
@@ -25,8 +26,8 @@ def load_bundle(folder: str) -> Predict:
     :param folder: of the bundle, or of the reference to it, beside the stored model.
     :raises BundleError: the bundle is damaged, or leads to nothing.
     """
-    loaded = settings.load()
-    linker = Linker(bundles.resolve(loaded, Path(folder)), loaded.cache)
+    settings, own = own_copy(asked_store(), Path(folder))
+    linker = Linker(bundles.resolve(settings, own), settings.cache)
 
     def predict(requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         return [_answer(linker, request, str(number)) for number, request in enumerate(requests)]

@@ -27,6 +27,13 @@ BUNDLE, KIND, HOME = "belink.bundle", "belink.kind", "belink.home"  # tags
 _opened: set[str] = set()  # addresses of this process, whose passwords no message shows
 
 
+def asked_store() -> str:
+    """Return the address of the store that MLflow asks in this process."""
+    import mlflow
+
+    return str(mlflow.get_registry_uri())
+
+
 def setup(settings: Settings) -> "MlflowClient":
     """Return a client for ``settings.tracking_uri``, with the store made ready for several processes at once.
 
