@@ -82,10 +82,12 @@ Next
   link a text      {belink} link "a text about asthma" --linker {LINKER}
   the page         {belink} serve {LINKER}
                    then open http://127.0.0.1:8000
-  the registry     {_program("mlflow")} ui --port 5000 \\
+  the registry     DO_NOT_TRACK=true {_program("mlflow")} ui --port 5000 \\
                      --backend-store-uri {store}
                    then open http://127.0.0.1:5000
-  the flow runs    PREFECT_HOME={home / "prefect"} {_program("prefect")} server start
+  the flow runs    PREFECT_HOME={home / "prefect"} \\
+                     PREFECT_SERVER_ANALYTICS_ENABLED=false \\
+                     {_program("prefect")} server start
                    then open http://127.0.0.1:4200
 
 Everything lies in {home}; delete that folder to start again."""

@@ -39,6 +39,11 @@ def test_what_is_shown_next_fits_80_columns_and_can_be_typed(tmp_path: Path, mon
         belink.commands[name].make_context(name, arguments, resilient_parsing=False)
     for part in (".belink/mlflow.db", "PREFECT_HOME=.belink/prefect", ":8000", ":5000", ":4200"):
         assert part in text
+    servers = text.replace("\\\n", " ").splitlines()
+    (prefect,) = (line for line in servers if "prefect server" in line)
+    (mlflow,) = (line for line in servers if "mlflow ui" in line)
+    assert "PREFECT_SERVER_ANALYTICS_ENABLED=false" in prefect  # a page that shows one's own runs tells nobody of them
+    assert "DO_NOT_TRACK=true" in mlflow
     assert "--home" in demo._next_steps(load(tmp_path / "elsewhere"))
 
 
