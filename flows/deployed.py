@@ -67,7 +67,7 @@ class OntologyRefresh(Restartable):
 class Retraining(Restartable):
     """What a linker's retraining is asked for."""
 
-    linker: str = Field(description="A shipped linker's name, or the path to a linker's TOML.")
+    linker: str = Field(description="A linker's or an ontology's name, or the path to a TOML.")
     retrain: Literal["auto", "always", "never"] = Field(
         default="auto", description="Train a new adapter: as the linker's rules say, in any case, or not at all."
     )
@@ -80,7 +80,7 @@ class Retraining(Restartable):
 class Promotion(BaseModel):
     """Which version is judged again, and becomes champion if it may."""
 
-    linker: str = Field(description="A shipped linker's name, or the path to a linker's TOML.")
+    linker: str = Field(description="A linker's or an ontology's name, or the path to a TOML.")
     version: str = Field(default="challenger", description="A version's number, or an alias.")
     home: str | None = Field(default=None, description="belink's home; the worker's BELINK_HOME where it is left out.")
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from belink import declarations, settings
 from belink.declarations import LinkerConfig, SourceConfig
+from belink.errors import DeclarationError
 from belink.lifecycle.ontology import REFRESHED, resource
 
 CPU, GPU = "belink-cpu", "belink-gpu"
@@ -48,12 +49,27 @@ def deployments(wanted: Wanted) -> list[dict[str, Any]]:
     # A worker runs in another folder, so paths are stored as absolute ones.
     given = [_absolute(name) for name in wanted.linkers] or shipped(settings.shipped_linkers())
     linkers = {name: declarations.load_linker(name) for name in given}
+    _check_names(linkers)
     # Everything that is shipped is refreshed where everything is deployed; else what the named linkers are made of.
     named = [] if wanted.linkers else shipped(settings.shipped_ontologies())
     ontologies = list(dict.fromkeys([*named, *(name for linker in linkers.values() for name in linker.ontologies)]))
     refreshes = [_refresh(name, declarations.load_source(name), linkers, wanted) for name in ontologies]
     retrainings = [_retraining(name, linker, wanted) for name, linker in linkers.items()]
     return [*refreshes, *retrainings, _promotion(wanted)]
+
+
+def _check_names(linkers: dict[str, LinkerConfig]) -> None:
+    """Refuse two linkers of one name: the second deployment would take the place of the first.
+
+    :raises DeclarationError: there are two.
+    """
+    first: dict[str, str] = {}
+    for given, linker in linkers.items():
+        if first.setdefault(linker.name, given) != given:
+            raise DeclarationError(
+                f"expected linkers of different names, found {first[linker.name]} and {given}, both named "
+                f"{linker.name}; leave one out or rename its file"
+            )
 
 
 def _absolute(name: str) -> str:

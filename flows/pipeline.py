@@ -62,7 +62,7 @@ promote = task(name="promote", cache_policy=NO_CACHE)(promotion.promote)
 class RefreshRequest(BaseModel):
     """What a refresh is asked for."""
 
-    linker: str = Field(description="A shipped linker's or ontology's name, or the path to a TOML.")
+    linker: str = Field(description="A linker's or an ontology's name, or the path to a TOML.")
     files: dict[str, list[str]] = Field(
         default_factory=dict, description="Ontology → local files to read instead of the declared address."
     )

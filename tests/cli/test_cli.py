@@ -15,8 +15,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from belink.cli import console, show
+from belink.cli import commands, console, show
+from belink.cli import linkers as cli_linkers
 from belink.cli.main import belink
+from belink.lifecycle import refresh as steps
+from belink.settings import Settings
 from belink.text import control
 from tests.support import small
 
@@ -305,6 +308,33 @@ def test_models_pull(run: Run, models: dict[str, str]) -> None:
     ran = run("models", "pull", models["encoder"], "--json")
     assert ran.code == 0, ran.err
     assert Path(ran.document["path"]).is_dir()
+
+
+def test_an_ontology_alone_is_linked_by_defaults_that_are_printed(here: Settings, tmp_path: Path) -> None:
+    path = tmp_path / "plants.toml"
+    path.write_text('title = "Plants"\nformat = "obo"\nprefixes = ["PO"]\nlicence = "CC0"\nschedule = "0 2 1 * *"\n')
+    defaults = steps.start(here, str(path)).defaults
+    assert defaults is not None
+    assert defaults == commands.linker_defaults(str(path))
+    text = show.defaults(defaults)
+    for told in ("made by default", "plants", "minilm", "min_accuracy_at_1 0.3", "0 2 1 * *", "1.0"):
+        assert told in text
+
+
+@pytest.mark.parametrize("given", ["{file}", "mondo-sample={file}"])
+def test_the_ontology_of_a_file_may_be_left_out_where_there_is_one(given: str) -> None:
+    named = cli_linkers._by_ontology("sample", (given,), "PATH")
+    assert named == {"mondo-sample": ["{file}"]}
+
+
+def test_a_new_declaration_says_what_to_do_next(run: Run, folder: Path, files: list[Path]) -> None:
+    ran = run("new", "mine", "--file", files[0], "--folder", "my")
+    assert ran.code == 0, ran.err
+    assert ran.out.endswith(f"next: belink refresh my/linkers/mine.toml --file {files[0]}\n")
+    again = run("new", "mine", "--file", files[0], "--folder", "my")
+    assert again.code == 1 and "expected no file, found one" in again.err
+    read = run("ingest", "my/ontologies/mine.toml", "--file", files[0], "--json").document
+    assert read["coverage"]["prefixes"] == ["MONDO"]
 
 
 def test_a_gate_that_refuses_exits_with_3(run: Run, story: list[Ran], folder: Path, files: list[Path]) -> None:

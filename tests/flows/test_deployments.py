@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Completed, Crashed, Failed, Pending, State
 
 from belink.declarations import load_linker, load_source
-from belink.errors import ServerError
+from belink.errors import DeclarationError, ServerError
 from belink.flows import deployed
 from belink.flows.deploy import deploy
 from belink.flows.deployments import CPU, GPU, Wanted, deployments, prefect_yaml
@@ -90,11 +90,17 @@ def test_a_relative_path_to_an_ontology_is_one_ontology_whoever_names_it(
     linker = tmp_path / "linkers" / "plants.toml"
     linker.write_text('title = "Plants"\nontologies = ["../ontologies/plants.toml"]\n')
     monkeypatch.chdir(tmp_path / "elsewhere")
-    wanted = Wanted(linkers=["../linkers/plants.toml", "../ontologies/plants.toml"])
+    (tmp_path / "ontologies" / "trees.toml").write_text('title = "Trees"\nontologies = ["./plants.toml"]\n')
+    wanted = Wanted(linkers=["../linkers/plants.toml", "../ontologies/trees.toml"])
     refreshes = [each for each in deployments(wanted) if each["entrypoint"].endswith("refresh_ontology")]
     assert [each["parameters"]["request"]["ontology"] for each in refreshes] == [str(ontology)]
     retrains = [each for each in deployments(wanted) if each["entrypoint"].endswith("retrain")]
-    assert [each["parameters"]["request"]["linker"] for each in retrains] == [str(linker), str(ontology)]
+    assert [each["parameters"]["request"]["linker"] for each in retrains] == [
+        str(linker),
+        str(ontology.with_name("trees.toml")),
+    ]
+    with pytest.raises(DeclarationError, match="both named plants; leave one out"):
+        deployments(Wanted(linkers=["../linkers/plants.toml", "../ontologies/plants.toml"]))
 
 
 def test_an_ontology_without_a_linker_is_deployed_with_its_default_linker() -> None:
