@@ -45,9 +45,9 @@ _LICENCES = (  # part of an address → the short name
     (r"creativecommons\.org/licenses/([a-z-]+)/(\d\.\d)", "CC {0} {1}"),
 )
 _COLUMNS = {  # key → names that columns of tables have, best first
-    "id": r"id|.*[_ ]id|curie|code|accession|identifier",
+    "id": r"id|.*[_ ]id|\w*id|curie|code|accession|identifier",
     "label": r"label|name|.*[_ ]name|term|title|preferred.*",
-    "synonyms": r".*(synonym|alias|other[_ ]name).*",
+    "synonyms": r".*(synonym|alias|(other|common)[_ ]name).*",
     "definition": r"definition|description",
     "parents": r".*parent.*",
     "alt_ids": r"alt.*",

@@ -11,6 +11,7 @@ from belink.declarations import default_linker, load_linker, load_source
 from belink.errors import DeclarationError, SourceError
 from belink.ontology import new_declaration
 from belink.ontology.ingest import ingest
+from belink.ontology.release import open_release
 from belink.settings import Settings
 
 TERMS = """
@@ -148,6 +149,19 @@ def test_the_columns_of_a_table_are_found_by_their_names(tmp_path: Path, here: S
     assert (source.columns.id, source.columns.label, source.columns.synonyms) == ("Plant ID", "Name", "Synonyms")
     assert (source.prefixes, source.comment) == (("PLANTS",), "#")
     assert ingest(source, [file], here).names == 4
+
+
+def test_the_table_of_taxa_is_understood(tmp_path: Path, here: Settings) -> None:
+    file = tmp_path / "taxa.tsv"
+    head = "taxid\tscientific_name\tcommon_name\twiki_title\trank\tparent\n"
+    file.write_text(f"{head}9605\tHomo\t\tHomo\tgenus\t207598\n9606\tHomo sapiens\thuman\tHuman\tspecies\t9605\n")
+    new = new_declaration.write("taxa", file, tmp_path)
+    done = ingest(load_source(str(new.ontology)), [file], here)
+    with open_release(done.path) as release:
+        concept = release.concept("TAXA:9606")
+    assert concept is not None
+    assert (concept.label, concept.parents) == ("Homo sapiens", ("TAXA:9605",))
+    assert [name.text for name in concept.synonyms] == ["human"]
 
 
 def test_a_table_without_an_id_says_what_it_has(tmp_path: Path) -> None:
