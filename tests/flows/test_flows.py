@@ -445,6 +445,19 @@ def test_a_file_that_was_read_under_another_declaration_is_read_again_as_another
     assert bench.refresh(FIRST)["outcome"] == "unchanged", "the release that this declaration made is found again"
 
 
+def test_the_same_files_as_another_version_are_something_new(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+    bench, _ = told
+    for version, unchanged in ((None, True), (SECOND, True), ("another", False)):
+        versions = {} if version is None else {small.ONTOLOGY: version}
+        run = steps.start(bench.here, str(bench.toml), versions=versions)
+        files = {small.ONTOLOGY: ontology.fetch(run.ontologies[small.ONTOLOGY], [small.release(bench.folder, SECOND)])}
+        champion = steps.read_champion(run)
+        assert champion is not None
+        assert steps.is_unchanged(run, files, champion) is unchanged
+    with pytest.raises(DeclarationError, match="expected a version for one of its ontologies mondo-sample, found hp"):
+        steps.start(bench.here, str(bench.toml), versions={"hp": "2"})
+
+
 def test_what_a_linker_leaves_out_is_counted(told: tuple[Bench, list[dict[str, Any]]]) -> None:
     covered = told[1][0]["coverage"][small.ONTOLOGY]
     assert covered["linked"] == covered["concepts"] > 100
