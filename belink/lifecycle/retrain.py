@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from belink import artefacts
 from belink.declarations import LinkerConfig, TrainingConfig, read_stored_linker, without_removed
+from belink.errors import DeclarationError
 from belink.lifecycle import dependencies
 from belink.lifecycle.refresh import (
     Champion,
@@ -108,8 +109,16 @@ def train(run: RefreshRun, releases: Mapping[str, Path], index: Path, encoder: P
 
 
 def train_newest(settings: Settings, linker: str) -> "TrainReport":
-    """Return the adapter trained on the newest releases of a linker's ontologies and on its corpora."""
+    """Return the adapter trained on the newest releases of a linker's ontologies and on its corpora.
+
+    :raises DeclarationError: the linker declares nothing to train on.
+    """
     run = start(settings, linker)
+    if not _has_training_data(run.linker):
+        raise DeclarationError(
+            f"{run.linker.name}: expected something to train on, found training.questions = 0 and no corpora; declare "
+            "either (belink new writes a declaration to start from), or refresh without training"
+        )
     releases, champion = newest_releases(run), read_champion(run)
     decision = Decision(train=True, reason="", encoder=encoder_folder(run, releases))
     decision = finetune_encoder(run, releases, decision)

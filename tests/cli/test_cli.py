@@ -321,6 +321,12 @@ def test_an_ontology_alone_is_linked_by_defaults_that_are_printed(here: Settings
         assert told in text
 
 
+def test_training_a_linker_that_declares_nothing_to_train_on_says_so(run: Run) -> None:
+    ran = run("train", "hp")
+    assert ran.code == 1
+    assert "hp: expected something to train on, found training.questions = 0" in ran.err
+
+
 @pytest.mark.parametrize("given", ["{file}", "mondo-sample={file}"])
 def test_the_ontology_of_a_file_may_be_left_out_where_there_is_one(given: str) -> None:
     named = cli_linkers._by_ontology("sample", (given,), "PATH")
