@@ -3,34 +3,45 @@
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TypeVar
 
 T = TypeVar("T")
-_LINE_EVERY = 10.0  # seconds between log lines where there is no terminal
+# Seconds between log lines where there is no terminal. A line waits for the item in work, so that this and an item of
+# five seconds stay within the ten that a refresh may be silent.
+_LINE_EVERY = 5.0
+_BAR_AFTER = 1.0  # seconds; shorter work shows no bar
 
 log = logging.getLogger(__name__)
 
 
-def track(items: Iterable[T], *, what: str, total: int | None = None, unit: str = "") -> Iterator[T]:
-    """Yield ``items`` while reporting progress: a bar on a terminal, a log line every ten seconds elsewhere.
+def track(
+    items: Iterable[T], *, what: str, total: int | None = None, unit: str = "", size: Callable[[T], int] | None = None
+) -> Iterator[T]:
+    """Yield ``items`` while reporting progress: a bar on a terminal, a log line every few seconds elsewhere.
 
     :param what: the name of the work, as shown.
-    :param total: number of items, where they have no length.
+    :param total: the number of units, where it is not the length of ``items``.
     :param unit: what is counted, such as ``documents``.
+    :param size: how many units an item holds, such as ``len`` for batches; ``None`` counts each as one.
     """
     from tqdm import tqdm
 
-    if total is None and isinstance(items, Sized):
+    if total is None and size is None and isinstance(items, Sized):
         total = len(items)
-    if sys.stderr.isatty():
-        yield from tqdm(items, desc=what, total=total, unit=unit or "it", leave=False)
-        return
-    started = last_line = time.monotonic()
-    for done, item in enumerate(items, 1):
-        yield item
-        now = time.monotonic()
-        if now - last_line >= _LINE_EVERY:
-            last_line = now
-            of = f" of {total}" if total else ""
-            log.info("%s: %d%s %s, %.0f s", what, done, of, unit, now - started)
+    is_terminal = sys.stderr.isatty()
+    of = f" of {total}" if total else ""
+    done, started = 0, time.monotonic()
+    last_line = started
+    with tqdm(
+        desc=what, total=total, unit=unit or "it", leave=False, delay=_BAR_AFTER, disable=not is_terminal
+    ) as progress_bar:
+        for item in items:
+            yield item
+            n = 1 if size is None else size(item)
+            done += n
+            progress_bar.update(n)
+            now = time.monotonic()
+            if not is_terminal and now - last_line >= _LINE_EVERY:
+                last_line = now
+                log.info("%s: %d%s %s, %.0f s", what, done, of, unit, now - started)

@@ -14,6 +14,7 @@ from belink.registry import store
 from belink.settings import Settings
 
 if TYPE_CHECKING:
+    from belink.weights import ResolvedModel
     from tests.support.serving import Made
 
 # Read while transformers, mlflow and prefect are imported, so set before any test module is.
@@ -85,6 +86,22 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "encoder": f"path:{tiny_encoder(folder / 'encoder')}",
         "reranker": f"path:{tiny_causal_lm(folder / 'reranker')}",
     }
+
+
+@pytest.fixture(scope="session")
+def base_model(models: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> "ResolvedModel":
+    """The weights of the tiny causal language model."""
+    from belink import weights
+
+    return weights.resolve(models["reranker"], tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def float32() -> Iterator[None]:
+    """Compute in float32 although the processor may have bfloat16: answers are compared to four digits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("belink.weights._cpu_has_bfloat16", lambda: False)
+        yield
 
 
 @pytest.fixture(scope="session")

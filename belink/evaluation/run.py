@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from belink import declarations
+from belink import declarations, progress
 from belink.corpora import files
 from belink.errors import BelinkError
 from belink.evaluation.end_to_end import evaluate_raw_text
@@ -59,8 +59,8 @@ def predict_in_turns(
         _warm_up(linker)
     predictions: dict[str, list[Prediction]] = {name: [] for name in linkers}
     seconds = dict.fromkeys(linkers, 0.0)
-    for start in range(0, len(items), _TURN):
-        turn = items[start : start + _TURN]
+    turns = [items[start : start + _TURN] for start in range(0, len(items), _TURN)]
+    for turn in progress.track(turns, what="evaluation", total=len(items), unit="mentions", size=len):
         strata = [
             (f"from {item.source}", *([CONCEPT_REMOVED] if item.without else []))
             for item in turn

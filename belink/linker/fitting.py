@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from belink import progress
 from belink.linker import conditional_logit, features
 from belink.linker.abstention import choose_bound
 from belink.linker.calibration import DISABLED, Calibration, is_settled
@@ -178,7 +179,7 @@ def _cross_fit(
 ) -> "list[NDArray[np.float64]]":
     """Probabilities of each question, by weights fitted to the questions of the other folds."""
     probabilities: list[NDArray[np.float64]] = [np.ones(1)] * len(designs)
-    for fold in range(_FOLDS):
+    for fold in progress.track(range(_FOLDS), what="calibration", unit="folds"):
         others = {i: count for i, count in counts.items() if folds[i] != fold}
         weights = np.array(_fit_weights(questions, designs, others))
         for i in (i for i, own in enumerate(folds) if own == fold):

@@ -33,6 +33,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
+from belink import progress
 from belink.records import Document, Mention
 from belink.text import abbreviations
 from belink.text.abbreviations import Definitions
@@ -260,7 +261,7 @@ def learn(names: Iterable[str], documents: Sequence[Document]) -> Lexicon:
     finder = NameFinder.build(names, Lexicon(extra=extra))
     n_found: Counter[str] = Counter()
     n_right: Counter[str] = Counter()
-    for document in documents:
+    for document in progress.track(documents, what="learning names", unit="documents"):
         gold = {(mention.start, mention.end) for mention in document.mentions}
         defined = abbreviations.find_definitions(document.text)
         for mention in finder.find(document.text, sentences=document.sentences):

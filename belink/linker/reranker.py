@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from belink import artefacts
+from belink import artefacts, progress
 from belink import weights as models
 from belink.errors import BelinkError, ModelError, first_line
 from belink.linker import prompts
@@ -133,7 +133,8 @@ class Reranker:
         distinct.sort(key=len, reverse=True)  # the longest batch first, so that too little memory shows at once
         letters_of: dict[tuple[int, ...], NDArray[np.float32]] = {}
         with torch.inference_mode():
-            for batch in batches([len(question) for question in distinct], self.config.batch_tokens):
+            runs = batches([len(question) for question in distinct], self.config.batch_tokens)
+            for batch in progress.track(runs, what="re-ranking", total=len(distinct), unit="questions", size=len):
                 go_on()
                 rows = [distinct[i] for i in batch]
                 ids, last = pad(rows)

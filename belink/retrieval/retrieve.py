@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from belink import progress
 from belink.declarations import RetrievalConfig
 from belink.records import Candidate, Evidence, Mention
 from belink.retrieval import evidence
@@ -85,8 +86,9 @@ def retrieve(
     limit = config.candidates if candidates is None else candidates
     hidden_scopes = SCOPES if hide_own_name else SCOPES[MENTION:] if hide_precedent else ()
     results: list[list[Candidate]] = []
-    for start in range(0, len(mentions), _BATCH):
-        batch = QueryBatch(index.table, mentions[start : start + _BATCH], hidden_scopes)
+    batches = [mentions[start : start + _BATCH] for start in range(0, len(mentions), _BATCH)]
+    for part in progress.track(batches, what="finding candidates", total=len(mentions), unit="mentions", size=len):
+        batch = QueryBatch(index.table, part, hidden_scopes)
         results += _retrieve_batch(index, encoder, batch, config, limit)
     return results
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from belink import progress
 from belink.records import Candidate, Document, Mention, Question
 from belink.text.normalise import normalise
 from belink.training.holdout import is_held_out, uniform
@@ -145,9 +146,8 @@ def found_questions(
     :param limit: the largest number of mentions; they are drawn from all over the corpus.
     """
     mentions: list[Mention] = []
-    for document in documents:
-        if not is_held_out(document.id, "", training.held_out):
-            continue
+    held_out = [document for document in documents if is_held_out(document.id, "", training.held_out)]
+    for document in progress.track(held_out, what="finding mentions", unit="documents"):
         annotated = {(mention.start, mention.end): mention for mention in document.mentions}
         for mention in find(replace(document, mentions=())).mentions:
             gold = annotated.get((mention.start, mention.end))

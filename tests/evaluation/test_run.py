@@ -65,6 +65,17 @@ def test_hidden_names_are_not_retrieved_and_removed_concepts_not_offered(linker:
     assert seconds > 0
 
 
+def test_an_evaluation_says_how_far_it_is(
+    linker: Linker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("belink.progress._LINE_EVERY", 0.0)
+    caplog.set_level("INFO")
+    items = [EvaluationItem(mention=Mention(text=name, gold=(id,)), source="names") for name, id in named(linker, 40)]
+    run.predict_in_turns({"one": linker}, items, Seen())
+    assert "evaluation: 32 of 40 mentions" in caplog.text
+    assert "finding candidates: 8 of 8 mentions" in caplog.text
+
+
 def test_predictions_have_a_stratum_for_their_source(linker: Linker) -> None:
     (name, concept), *_ = named(linker, 1)
     items = [

@@ -209,6 +209,13 @@ def test_probabilities_are_calibrated_however_loud_the_model_is(scale: float):
     assert expected_calibration_error([p[:-1].max() for p in found], right) < 0.035
 
 
+def test_fitting_says_how_far_it_is(caplog, monkeypatch):
+    monkeypatch.setattr("belink.progress._LINE_EVERY", 0.0)
+    caplog.set_level("INFO")
+    fitting.fit(*world(20, model_knows=1.0))
+    assert "calibration: 5 of 5 folds" in caplog.text
+
+
 def test_the_report_is_cross_fitted():
     """Letters drawn at random fit themselves a little: judged by its own weights the model would seem to help."""
     questions, _ = world(40, model_knows=0.0, seed=3)

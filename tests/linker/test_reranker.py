@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from belink import artefacts
-from belink import weights as model_references
 from belink.declarations import RerankerConfig
 from belink.errors import ModelError
 from belink.linker import prompts
@@ -12,6 +11,8 @@ from belink.linker import reranker as rerank
 from belink.linker.reranker import Reranker
 from belink.records import Candidate, Mention
 from belink.weights import ResolvedModel
+
+pytestmark = pytest.mark.usefixtures("float32")
 
 NAMES = (
     "breast carcinoma",
@@ -39,31 +40,18 @@ MENTIONS = [mention for mention, _ in ASKED]
 CANDIDATES = [candidates for _, candidates in ASKED]
 
 
-@pytest.fixture(scope="module")
-def base(models: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> ResolvedModel:
-    return model_references.resolve(models["reranker"], tmp_path_factory.mktemp("cache"))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _float32():
-    """Comparisons of answers need the precision that a test machine with bfloat16 would not take."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("belink.weights._cpu_has_bfloat16", lambda: False)
-        yield
-
-
-def load(base: ResolvedModel, **config: object) -> Reranker:
-    return Reranker.load(base, None, RerankerConfig.model_validate({"orders": 1, **config}), device="cpu")
+def load(base_model: ResolvedModel, **config: object) -> Reranker:
+    return Reranker.load(base_model, None, RerankerConfig.model_validate({"orders": 1, **config}), device="cpu")
 
 
 @pytest.mark.parametrize("format", ["letter-last", "letter-first"])
-def test_letters_have_the_logits_that_the_whole_model_gives_them(base, format):
+def test_letters_have_the_logits_that_the_whole_model_gives_them(base_model, format):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    reranker = load(base, format=format)
-    whole = AutoModelForCausalLM.from_pretrained(base.path, dtype=torch.float32).eval()
-    tokenizer = AutoTokenizer.from_pretrained(base.path)
+    reranker = load(base_model, format=format)
+    whole = AutoModelForCausalLM.from_pretrained(base_model.path, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(base_model.path)
     space = "" if format == "letter-first" else " "
     for (mention, candidates), found in zip(ASKED, reranker.logits(MENTIONS, CANDIDATES), strict=True):
         if not candidates:
@@ -76,9 +64,9 @@ def test_letters_have_the_logits_that_the_whole_model_gives_them(base, format):
         np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_a_batch_answers_as_its_questions_would_one_by_one(base):
-    together = load(base, batch_tokens=100_000).logits(MENTIONS, CANDIDATES)
-    reranker = load(base, batch_tokens=1)
+def test_a_batch_answers_as_its_questions_would_one_by_one(base_model):
+    together = load(base_model, batch_tokens=100_000).logits(MENTIONS, CANDIDATES)
+    reranker = load(base_model, batch_tokens=1)
     for mention, candidates, found in zip(MENTIONS, CANDIDATES, together, strict=True):
         (alone,) = reranker.logits([mention], [candidates])
         assert found.dtype == np.float32
@@ -86,10 +74,17 @@ def test_a_batch_answers_as_its_questions_would_one_by_one(base):
         np.testing.assert_allclose(found, alone, atol=1e-4)
 
 
-def test_what_is_padded_on_the_right_does_not_reach_the_answer(base):
+def test_long_re_ranking_says_how_far_it_is(base_model, caplog, monkeypatch):
+    monkeypatch.setattr("belink.progress._LINE_EVERY", 0.0)
+    caplog.set_level("INFO")
+    load(base_model, batch_tokens=1).logits(MENTIONS, CANDIDATES)
+    assert "re-ranking: 4 of 4 questions" in caplog.text  # a mention without candidates asks none
+
+
+def test_what_is_padded_on_the_right_does_not_reach_the_answer(base_model):
     import torch
 
-    reranker = load(base)
+    reranker = load(base_model)
     tokens = reranker.form.tokens(*ASKED[0])
     ids, last = rerank.pad([tokens, tokens + [5] * 40])
     assert ids.shape == (2, len(tokens) + 40)
@@ -101,15 +96,15 @@ def test_what_is_padded_on_the_right_does_not_reach_the_answer(base):
         assert torch.allclose(padded, reranker.model(input_ids=other).logits[0, last[0]], atol=1e-5)
 
 
-def test_a_mention_without_candidates_has_one_option_and_no_forward_pass(base):
-    reranker = load(base)
+def test_a_mention_without_candidates_has_one_option_and_no_forward_pass(base_model):
+    reranker = load(base_model)
     reranker.model = None
     assert [found.tolist() for found in reranker.logits([MENTIONS[2]], [[]])] == [[0.0]]
     assert reranker.logits([], []) == []
 
 
-def test_a_question_asked_twice_in_a_batch_is_answered_once(base):
-    reranker = load(base)
+def test_a_question_asked_twice_in_a_batch_is_answered_once(base_model):
+    reranker = load(base_model)
     rows = []
     model = reranker.model
 
@@ -123,8 +118,8 @@ def test_a_question_asked_twice_in_a_batch_is_answered_once(base):
     assert all(np.array_equal(found[0], again) for again in found[1:5])
 
 
-def test_over_several_orders_the_answer_does_not_depend_on_the_order_given(base):
-    once, all_orders = load(base), load(base, orders=2)
+def test_over_several_orders_the_answer_does_not_depend_on_the_order_given(base_model):
+    once, all_orders = load(base_model), load(base_model, orders=2)
     two = options(2)
     (given,), (turned,) = once.logits([MENTIONS[0]], [two]), once.logits([MENTIONS[0]], [two[::-1]])
     (mean,) = all_orders.logits([MENTIONS[0]], [two])
@@ -135,11 +130,11 @@ def test_over_several_orders_the_answer_does_not_depend_on_the_order_given(base)
     np.testing.assert_allclose(mean, expected, atol=1e-5)
 
 
-def test_more_options_than_the_declaration_allows_are_a_mistake_of_the_caller(base):
+def test_more_options_than_the_declaration_allows_are_a_mistake_of_the_caller(base_model):
     with pytest.raises(ValueError, match="at most 3 options, found 4"):
-        load(base, options=3).logits([MENTIONS[0]], [options(4)])
+        load(base_model, options=3).logits([MENTIONS[0]], [options(4)])
     with pytest.raises(ValueError, match="one list of candidates a mention"):
-        load(base).logits(MENTIONS, [])
+        load(base_model).logits(MENTIONS, [])
 
 
 @pytest.mark.parametrize(
@@ -156,23 +151,23 @@ def test_batches_stay_within_the_padded_tokens(lengths, tokens, expected):
     assert [list(batch) for batch in rerank.batches(lengths, tokens)] == expected
 
 
-def test_the_fingerprint_tells_apart_what_answers_differently(base):
-    same = load(base).fingerprint
-    assert load(base, batch_tokens=77).fingerprint == same
-    assert load(base, sentence=False).fingerprint != same
-    assert load(base, orders=2).fingerprint != same
+def test_the_fingerprint_tells_apart_what_answers_differently(base_model):
+    same = load(base_model).fingerprint
+    assert load(base_model, batch_tokens=77).fingerprint == same
+    assert load(base_model, sentence=False).fingerprint != same
+    assert load(base_model, orders=2).fingerprint != same
 
 
-def test_a_folder_without_a_language_model_is_refused(base, tmp_path: Path):
+def test_a_folder_without_a_language_model_is_refused(base_model, tmp_path: Path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match="expected a"):
         Reranker.load(ResolvedModel(path=tmp_path / "empty", reference="path:x", sha256="0"), None, RerankerConfig())
 
 
-def test_bfloat16_keeps_the_letters_apart_as_float32_does(base):
+def test_bfloat16_keeps_the_letters_apart_as_float32_does(base_model):
     import torch
 
-    reranker = load(base)
+    reranker = load(base_model)
     exact = reranker.logits(MENTIONS, CANDIDATES)
     rerank.cast(reranker.model, torch.bfloat16)
     assert reranker.model.get_output_embeddings().weight.dtype == torch.float32
@@ -180,32 +175,32 @@ def test_bfloat16_keeps_the_letters_apart_as_float32_does(base):
         np.testing.assert_allclose(one - one.mean(), other - other.mean(), atol=0.02)
 
 
-def adapter(base: ResolvedModel, folder: Path, seed: int) -> Path:
+def adapter(base_model: ResolvedModel, folder: Path, seed: int) -> Path:
     """An adapter of random weights on the top layer."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_pretrained(base.path, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(base_model.path, dtype=torch.float32)
     top = model.config.num_hidden_layers - 1
     config = LoraConfig(r=2, target_modules=["q_proj", "down_proj"], layers_to_transform=[top], init_lora_weights=False)
     with artefacts.build(folder) as aside:
         get_peft_model(model, config).save_pretrained(aside)
         asking = rerank.question_settings(RerankerConfig(orders=1))
-        manifest = {"base": {"sha256": base.sha256}, "prompts": prompts.VERSION, "asking": asking}
+        manifest = {"base": {"sha256": base_model.sha256}, "prompts": prompts.VERSION, "asking": asking}
         artefacts.write_manifest(aside, manifest)
     return folder
 
 
-def test_adapters_of_one_base_hold_what_they_do_not_change_once_and_answer_the_same(base, tmp_path: Path):
+def test_adapters_of_one_base_hold_what_they_do_not_change_once_and_answer_the_same(base_model, tmp_path: Path):
     config = RerankerConfig(orders=1)
-    folders = [adapter(base, tmp_path / str(seed), seed) for seed in (1, 2)]
+    folders = [adapter(base_model, tmp_path / str(seed), seed) for seed in (1, 2)]
     alone = []
     for folder in folders:
-        alone.append(Reranker.load(base, folder, config, device="cpu").logits(MENTIONS, CANDIDATES))
-    first, second = (Reranker.load(base, folder, config, device="cpu") for folder in folders)
-    again = Reranker.load(base, folders[0], config, device="cpu")
+        alone.append(Reranker.load(base_model, folder, config, device="cpu").logits(MENTIONS, CANDIDATES))
+    first, second = (Reranker.load(base_model, folder, config, device="cpu") for folder in folders)
+    again = Reranker.load(base_model, folders[0], config, device="cpu")
     assert again.model is first.model
     pointers = [{name: p.data_ptr() for name, p in each.model.named_parameters()} for each in (first, second)]
     shared = {name for name in pointers[0] if pointers[0][name] == pointers[1][name]}
