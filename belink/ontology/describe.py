@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from belink import artefacts, settings, textfiles
 from belink.declarations import Columns, Format, SourceConfig
 from belink.errors import SourceError
-from belink.ontology.ingest import ingest
+from belink.ontology.ingest import Ingested, ingest
 from belink.ontology.readers.files import SUFFIXES, plain_errors, sniff
 
 _HEAD = 1 << 20  # bytes in which a header is looked for
@@ -71,6 +71,7 @@ class Description:
     licence_url: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)  # tables: key → name of the column
     comment: str | None = None  # tables: what lines begin with that are no rows
+    over_bound: Mapping[str, float] = field(default_factory=dict)  # gate that would refuse the file → what it measured
 
 
 def describe(name: str, path: Path) -> Description:
@@ -90,24 +91,27 @@ def describe(name: str, path: Path) -> Description:
         columns=Columns(**columns) if columns else None,
         comment=comment,
     )
-    rule, version, counts = _read(source, path)
+    rule, done = _read(source, path)
     title, licence, ontology_id = _header(path, format)
-    by_prefix = dict(sorted(counts["by_prefix"].items(), key=lambda item: (-item[1], item[0])))
+    by_prefix = dict(sorted(done.counts["by_prefix"].items(), key=lambda item: (-item[1], item[0])))
     by_prefix.pop("", None)
     short, url = _licence(licence)
     return Description(
         format=format,
         version_rule=rule,
-        version=version,
+        version=done.ontology.version,
         prefixes=_own(by_prefix, ontology_id),
         by_prefix=by_prefix,
-        names=counts["names"],
-        rejected=counts["rejected"],
+        names=done.ontology.names,
+        rejected=done.ontology.rejected,
         title=title,
         licence=short,
         licence_url=url,
         columns=columns,
         comment=comment,
+        over_bound={
+            gate.name: gate.value for gate in done.ontology.gates if not gate.passed and gate.value is not None
+        },
     )
 
 
@@ -146,21 +150,30 @@ def _column_names(path: Path) -> tuple[list[str], str | None]:
     return next(csv.reader([first], delimiter=delimiter), []), "#" if lines and lines[0].startswith("#") else None
 
 
-def _read(source: SourceConfig, path: Path) -> tuple[str, str, dict[str, Any]]:
-    """Return the version's rule, the version, and the counts of a release that is thrown away."""
-    rules = ["header", _DAY, "last-modified"] if re.search(_DAY, path.name) else ["header", "last-modified"]
+class _Reading(NamedTuple):
+    """A release that was made to be counted."""
+
+    ontology: Ingested
+    counts: dict[str, Any]
+
+
+def _read(source: SourceConfig, path: Path) -> tuple[str, _Reading]:
+    """Return the version's rule, and what a release has that is thrown away."""
+    rules = ["header", _DAY] if re.search(_DAY, path.name) else ["header"]
     with tempfile.TemporaryDirectory() as folder:
         home = settings.load(Path(folder))
-        for rule in rules[:-1]:
+
+        def reading(rule: str) -> tuple[str, _Reading]:
+            done = ingest(source.model_copy(update={"version": rule}), [path], home, refuse=False)
+            return rule, _Reading(done, artefacts.read_manifest(done.path)["counts"])
+
+        for rule in rules:
             try:
-                done = ingest(source.model_copy(update={"version": rule}), [path], home, refuse=False)
+                return reading(rule)
             except SourceError as error:
                 if "to name its version" not in str(error):
                     raise
-            else:
-                return rule, done.version, artefacts.read_manifest(done.path)["counts"]
-        done = ingest(source.model_copy(update={"version": rules[-1]}), [path], home, refuse=False)
-        return rules[-1], done.version, artefacts.read_manifest(done.path)["counts"]
+        return reading("last-modified")
 
 
 def _header(path: Path, format: Format) -> tuple[str, str, str]:

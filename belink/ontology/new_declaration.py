@@ -1,6 +1,7 @@
 """Two TOML files to start from: an ontology's and a linker's, filled in from a file, with a comment where to choose."""
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -74,9 +75,22 @@ def ontology_toml(name: str, file: Path, of: Description) -> str:
     if of.columns:
         columns = [_line(key, column) for key, column in of.columns.items()]
         lines += ["", "[columns]", *columns, '# separator = "|"  # between the values of one cell']
-    gates = "\n# ".join(f"{key} = {value}" for key, value in ReleaseGates().model_dump(mode="json").items())
-    lines += ["", "# [gates]  # what a release must hold before anything is built on it", f"# {gates}"]
+    lines += ["", *_gates(of)]
     return "\n".join(lines) + "\n"
+
+
+def _gates(of: Description) -> list[str]:
+    """Return the section of gates: comments, but for the bounds that the file itself would break."""
+    head = "[gates]  # what a release must hold before anything is built on it"
+    lines = [head if of.over_bound else f"# {head}"]
+    for key, bound in ReleaseGates().model_dump(mode="json").items():
+        measured = of.over_bound.get(key)
+        if measured is None:
+            lines.append(f"# {key} = {bound}")
+        else:
+            wider = math.ceil(measured) if isinstance(bound, int) else min(1.0, math.ceil(measured * 110) / 100)
+            lines.append(_line(key, wider, f"this file has {measured:.4g}; {bound} is the default"))
+    return lines
 
 
 def linker_toml(name: str, of: Description) -> str:

@@ -172,6 +172,18 @@ def test_a_table_without_an_id_says_what_it_has(tmp_path: Path) -> None:
     assert not (tmp_path / "ontologies").exists()
 
 
+def test_bounds_that_the_file_itself_breaks_are_written_wider(tmp_path: Path, here: Settings) -> None:
+    file = tmp_path / "po.obo"
+    terms = "".join(f"[Term]\nid: PO:{i:07}\nname: leaf {i // 4}\n\n" for i in range(40))
+    cycle = "[Term]\nid: PO:1\nname: a\nis_a: PO:2\n\n[Term]\nid: PO:2\nname: b\nis_a: PO:1\n"
+    file.write_text(f"format-version: 1.2\nontology: po\n\n{terms}{cycle}")
+    source = load_source(str(new_declaration.write("plants", file, tmp_path).ontology))
+    assert source.gates.max_cyclic == 2
+    assert source.gates.max_duplicate_labels >= 0.95
+    assert source.gates.max_shrinkage == 0.05
+    ingest(source, [file], here)  # is not refused
+
+
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     file = tmp_path / "po.obo"
     file.write_text(OBO)
