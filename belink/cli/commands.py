@@ -32,13 +32,14 @@ def ingest_ontology(
     :param version: of the release, where the files do not name it.
     :param refuse: whether a failed gate keeps the release out.
     """
+    from belink.lifecycle.ontology import run_of
     from belink.ontology.download import fetch
     from belink.ontology.ingest import ingest
 
     source = _source(ontology, bool(files))
     paths: Sequence[Path] = files
     if not files:
-        download = fetch(source, settings, version)
+        download = fetch(source, settings, run_of(settings, source, version=version).version)
         paths, version = download.paths, version or download.version
     answer = dataclasses.asdict(ingest(source, paths, settings, version, refuse))
     path = answer.pop("path")

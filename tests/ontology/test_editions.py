@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from belink.cli import commands
 from belink.lifecycle import ontology, refresh
 from belink.settings import Settings
 from tests.support import small
@@ -63,4 +64,6 @@ def test_a_refresh_without_files_asks_for_todays_edition(
         assert [path.name for path in changes.files["yearly"].paths] == [f"desc{TODAY}.obo"]
         named = refresh.start(here, str(linker), versions={"yearly": "2019"})
         assert [path.name for path in refresh.find_changes(named, {}).files["yearly"].paths] == ["desc2019.obo"]
+        again = commands.ingest_ontology(here, str(source), [], None)
+        assert (again["version"], again["new"]) == (TODAY, False)
     assert set(asked) == {f"/desc{TODAY}.obo", "/desc2019.obo"}
