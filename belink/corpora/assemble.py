@@ -14,6 +14,7 @@ from belink.corpora.offset_units import in_code_points
 from belink.corpora.raw import Annotation, CorpusReport, Passage, RawDocument, Spans, lay_out
 from belink.records import Document, Mention, Rejection
 from belink.text import sentences
+from belink.text.normalise import normalise
 from belink.text.sentences import make_mention
 
 DRIFT = 10  # characters by which the offsets of a mention may be wrong
@@ -48,8 +49,11 @@ def assemble(raw: RawDocument, report: CorpusReport, *, keep_source: bool = Fals
         if fitted != spans_given:
             before, after = (f"{piece[0][0]}-{piece[-1][1]}" for piece in (spans_given, fitted))
             reason = f"moved from {before} to {after}, where its words are"
-            shown = _shown(raw.id, annotation)
-            report.note(Rejection(line=annotation.line, text=shown, reason=reason, repaired=True))
+            report.note(Rejection(line=annotation.line, text=_shown(raw.id, annotation), reason=reason, repaired=True))
+        elif not _is_written(text, fitted, annotation.text):
+            actual = " ".join(text[start:end] for start, end in fitted)
+            reason = f"the text spells it {actual[:60]!r}; kept at its offsets"
+            report.note(Rejection(line=annotation.line, text=_shown(raw.id, annotation), reason=reason, repaired=True))
         mentions.append(_mention(raw.id, text, fitted, annotation, spans, starts))
         report.nil += annotation.nil
     mentions.sort(key=lambda mention: (mention.start, mention.end))
@@ -77,6 +81,10 @@ def fit(text: str, spans: Spans, words: str) -> Spans:
         cover = _bare(text[moved[0][0] : moved[-1][1]])
         if joined and (not bare or bare in (joined, cover)):
             return _trimmed(text, moved)
+    if spans[0][0] >= 0 and spans[-1][1] <= len(text):
+        actual = " ".join(text[start:end] for start, end in spans)
+        if _is_respelled(actual, words):
+            return _trimmed(text, spans)
     if len(spans) == 1 and bare:  # the length may be what is wrong
         begin = max(0, spans[0][0] - DRIFT)
         starts = [m.start() for m in re.finditer(re.escape(words), text[begin : spans[0][0] + DRIFT + len(words)])]
@@ -87,6 +95,22 @@ def fit(text: str, spans: Spans, words: str) -> Spans:
         raise Misfit(f"{spans[0][0]} to {spans[-1][1]} lies outside the text of {len(text)} characters")
     actual = " ".join(text[start:end] for start, end in spans)
     raise Misfit(f"expected {words[:60]!r} at {spans[0][0]}, the text reads {actual[:60]!r}")
+
+
+def _is_respelled(actual: str, words: str) -> bool:
+    """Whether ``words`` are ``actual`` in plainer letters, as some tools repeat it: "TNF-a" for "TNF-α"."""
+    if normalise(actual) == normalise(words) != "":
+        return True
+    pairs = list(zip(actual.lower(), words.lower(), strict=False))
+    n_same = sum(a == b and a.isalnum() for a, b in pairs)
+    is_like = all(a == b or not (a.isascii() and a.isalnum()) for a, b in pairs)
+    return len(actual) == len(words) and is_like and 2 * n_same >= len(pairs)
+
+
+def _is_written(text: str, spans: Spans, words: str) -> bool:
+    """Whether ``words`` stand at ``spans``, blanks and case apart."""
+    joined, cover = _bare("".join(text[a:b] for a, b in spans)), _bare(text[spans[0][0] : spans[-1][1]])
+    return _bare(words) in ("", joined, cover)
 
 
 def _sentence_spans(text: str, passages: Sequence[Passage], shifts: Sequence[int]) -> Iterator[tuple[int, int]]:

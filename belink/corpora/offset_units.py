@@ -6,6 +6,7 @@ under which most annotated words stand where they should is taken; code points w
 """
 
 import bisect
+import operator
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -24,13 +25,35 @@ _UNITS: dict[str, Measure] = {
 
 
 def in_code_points(raw: RawDocument, report: CorpusReport) -> RawDocument:
-    """Return the document with offsets in code points; ``report`` notes the unit where it is another."""
-    unit = detect_unit(raw)
-    if unit == CODE_POINTS:
-        return raw
-    reason = f"offsets count {unit}; converted to code points"
-    report.note(Rejection(line=None, text=raw.id[:500], reason=reason, repaired=True))
-    return _converted(raw, _UNITS[unit])
+    """Return the document with offsets in code points of it; ``report`` notes what they counted where it is another."""
+    converted, reason = raw, ""
+    if (unit := detect_unit(raw)) != CODE_POINTS:
+        converted, reason = _converted(raw, _UNITS[unit]), f"offsets count {unit}; converted to code points"
+    if _may_count_in_passages(raw) and (n_fitting := _count_fitting(converted)) < sum(1 for _ in _with_words(raw)):
+        moved = _from_passages(raw)
+        if _count_fitting(moved) > n_fitting:
+            converted, reason = moved, "offsets count in each passage; converted to offsets in the document"
+    if reason:
+        report.note(Rejection(line=None, text=raw.id[:500], reason=reason, repaired=True))
+    return converted
+
+
+def _may_count_in_passages(raw: RawDocument) -> bool:
+    return raw.has_offsets and any(passage.offset and passage.annotations for passage in raw.passages)
+
+
+def _from_passages(raw: RawDocument) -> RawDocument:
+    """Return ``raw`` as if the offsets of annotations began anew in each passage.
+
+    BioC says that they count in the document; some tools write them so all the same.
+    """
+    return replace(
+        raw,
+        passages=tuple(
+            replace(each, annotations=tuple(_moved(a, partial(operator.add, each.offset)) for a in each.annotations))
+            for each in raw.passages
+        ),
+    )
 
 
 def detect_unit(raw: RawDocument) -> str:

@@ -156,6 +156,7 @@ class _Attempt(NamedTuple):
                 with _names_restored(files, ontology):
                     _reader(source.format)(files, source, into)
                 into.drop_repeated()
+                into.mark_called_obsolete()
                 if mappings:
                     sssom.read(mappings, into)
                 if source.branches and source.format in SUFFIXES:

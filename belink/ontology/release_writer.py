@@ -61,6 +61,7 @@ SCHEMA: dict[str, dict[str, str]] = {
 
 Rows = dict[str, list[tuple[Any, ...]]]
 SPILL = Path(tempfile.gettempdir()) / f"belink-spill-{uuid.uuid4().hex}"  # made and removed by DuckDB where needed
+_CALLED_OBSOLETE = r"^\s*obsolete(\.|:|_|\s)"
 _BOOLEAN = ("obsolete", "own", "repaired")
 
 
@@ -218,6 +219,16 @@ class ReleaseWriter:
             if table != "rejection":
                 self.sql(f"DELETE FROM {table} WHERE {next(iter(columns))} NOT IN (SELECT id FROM kept)")  # noqa: S608
         self.sql("DROP TABLE kept")
+
+    def mark_called_obsolete(self) -> None:
+        """Make concepts obsolete whose label says so and whose entry does not; each counts as repaired."""
+        called = "NOT obsolete AND regexp_matches(label, $pattern, 'i')"
+        pattern, reason = _CALLED_OBSOLETE, "its label says that it is obsolete, its entry does not; taken as obsolete"
+        self.sql(
+            f"INSERT INTO rejection SELECT NULL, id || ' ' || label, $reason, true FROM concept WHERE {called}",  # noqa: S608
+            {"pattern": pattern, "reason": reason},
+        )
+        self.sql(f"UPDATE concept SET obsolete = true WHERE {called}", {"pattern": pattern})  # noqa: S608
 
     def counts(self) -> dict[str, Any]:
         """Return concepts, own, obsolete, names, rejected, repaired, rows (of all tables), by_prefix."""

@@ -13,7 +13,7 @@ import numpy as np
 from belink.records import Mention
 from belink.retrieval.name_table import SCOPES
 from belink.text.formulas import formula_names
-from belink.text.normalise import normalise
+from belink.text.normalise import normalise, unescape
 from belink.text.short_forms import is_code
 from belink.text.variants import bracket_variants, class_variants, kind_variants, name_variants, to_acid, to_american
 from belink.waiting import go_on
@@ -44,7 +44,7 @@ def queries_of(mention: Mention) -> list[Query]:
     """Return the queries of a mention without repetition: its long form first, where it has one, then its text."""
     go_on()
     queries: dict[str, Query] = {}
-    long_form, text = normalise(mention.long_form), normalise(mention.text)
+    long_form, text = normalise(unescape(mention.long_form)), normalise(unescape(mention.text))
     for key, is_short in ((long_form, False), (text, bool(long_form))):
         weight = _SHORT_FORM_WEIGHT if is_short else 1.0
         # Names that resemble a code ("SM-5887") mean something else; but where there is nothing better to look up,

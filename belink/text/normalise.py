@@ -5,6 +5,7 @@ tell concepts apart (digits, the signs of enantiomers, word order). Plurals and 
 spellings to :mod:`belink.text.variants`.
 """
 
+import html
 import re
 import unicodedata
 from collections.abc import Callable
@@ -36,6 +37,7 @@ _FOLD: dict[int, str | None] = {
 }  # fmt: skip
 
 # (+)-x and (-)-x are two substances; 1,2- and 1.5 are numbers. These marks stay, all others become blanks.
+_REFERENCE = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});", re.IGNORECASE)
 _SIGN = re.compile(r"\(([+\-])\)")
 _POSSESSIVE = re.compile(r"'s\b|s'(?=\s)|'")
 _SEPARATOR = re.compile(r"(?<!\d)[.,:](?!\d)|(?<!\d)[.,:](?=\d)|(?<=\d)[.,:](?!\d)|[\s_\-/;()\[\]{}\"?!|]+")
@@ -65,9 +67,12 @@ def normalise(text: str) -> str:
 def aligned_words(text: str) -> list[tuple[str, int, int]]:
     """Return the words of ``normalise(text)``, each with the span of ``text`` that it stands for (end exclusive).
 
+    Character references, which texts from web pages keep ("Sj&ouml;gren", "type&nbsp;2"), are read as their characters.
+
     Joined by blanks they are ``normalise(text)``, so a name that matches them can be shown in the text.
     """
     characters = _Aligned(text)
+    characters.substitute(_REFERENCE, lambda m: _fold_all(html.unescape(m[0])))
     characters.substitute(_SIGN, lambda m: " plus " if m[1] == "+" else " minus ")
     characters.substitute(_POSSESSIVE, lambda m: "s" if m[0] == "s'" else "")
     characters.substitute(_SEPARATOR, lambda m: " ")
@@ -112,6 +117,15 @@ class _Aligned:
         pieces.append(self.folded[position:])
         self.folded = "".join(pieces)
         self.starts, self.ends = starts + self.starts[position:], ends + self.ends[position:]
+
+
+def unescape(text: str) -> str:
+    """Return ``text`` with character references ("&ouml;", "&#246;") read as their characters."""
+    return _REFERENCE.sub(lambda m: html.unescape(m[0]), text) if "&" in text else text
+
+
+def _fold_all(characters: str) -> str:
+    return "".join(map(_fold_character, characters))
 
 
 def _fold_character(character: str) -> str:

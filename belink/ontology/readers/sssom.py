@@ -6,7 +6,7 @@ those set-wise, and the package brings pandas, linkml and rdflib for the rest.
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from belink.errors import SourceError
@@ -29,6 +29,18 @@ _NEEDED = ("subject_id", "predicate_id", "object_id")
 _MODIFIER = "predicate_modifier"
 _NOTHING = "sssom:NoTermFound"
 _CURIE = r"[A-Za-z_][A-Za-z0-9_.\-]*:[^\s/][^\s]*"
+_DECLARED = re.compile(
+    r"""^#\s+["']?(?P<prefix>[A-Za-z][\w.\-]*)["']?:\s+["']?(?P<address>https?://[^\s"']+)""", re.MULTILINE
+)
+_OBO_ADDRESS = re.compile(r"https?://purl\.obolibrary\.org/obo/([A-Za-z][A-Za-z0-9]*)_([A-Za-z0-9.\-]+)")
+_BUILT_IN = {  # prefixes that SSSOM lets a file leave out
+    "owl": "http://www.w3.org/2002/07/owl#",
+    "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+    "rdfs": "http://www.w3.org/2000/01/rdf-schema#",
+    "semapv": "https://w3id.org/semapv/vocab/",
+    "skos": "http://www.w3.org/2004/02/skos/core#",
+    "sssom": "https://w3id.org/sssom/",
+}
 _HEAD = 1 << 20  # bytes that hold the comments and the header
 _FILE = re.compile(r".*\.sssom\.tsv(\.gz)?", re.IGNORECASE)
 
@@ -87,7 +99,7 @@ def _stage(path: Path, into: ReleaseWriter, scratch: Path) -> None:
 
 def _add(path: Path, into: ReleaseWriter) -> None:
     nothing = {"nothing": _NOTHING}
-    _standardise_ids(into)
+    _standardise_ids(into, _curie_map(path))
     into.sql("DELETE FROM mapping WHERE negated OR subject = $nothing OR object = $nothing", nothing)
     into.sql(
         """
@@ -140,18 +152,40 @@ def _add(path: Path, into: ReleaseWriter) -> None:
     )
 
 
-def _standardise_ids(into: ReleaseWriter) -> None:
-    """Bring ids of the release that are written as addresses or in another case to the release's own form."""
+def _curie_map(path: Path) -> dict[str, str]:
+    """Return prefix → beginning of an address, as the comments before the table declare them."""
+    with open_source(path) as stream:
+        comments = stream.read(_HEAD).decode("utf-8-sig", "replace")
+    return {match["prefix"]: match["address"] for match in _DECLARED.finditer(comments)}
+
+
+def _contracted(identifier: str, curie_map: Mapping[str, str]) -> str:
+    """Return an address as a CURIE by the file's own map, or by the rule of OBO addresses; anything else unchanged."""
+    address, prefix = max(
+        ((begin, prefix) for prefix, begin in curie_map.items() if identifier.startswith(begin)), default=("", "")
+    )
+    if address:
+        return f"{prefix}:{identifier[len(address) :]}"
+    obo = _OBO_ADDRESS.fullmatch(identifier)
+    return f"{obo[1]}:{obo[2]}" if obo else identifier
+
+
+def _standardise_ids(into: ReleaseWriter, curie_map: Mapping[str, str]) -> None:
+    """Bring ids and predicates that are written as addresses to CURIEs, and ids of the release to its own form."""
+    curie_map = {**_BUILT_IN, **curie_map}
     prefixes = [prefix for (prefix,) in into.sql("SELECT prefix FROM concept GROUP BY prefix ORDER BY count(*) DESC")]
     others = into.sql(
-        "SELECT subject FROM mapping UNION SELECT object FROM mapping EXCEPT SELECT id FROM concept ORDER BY ALL"
+        "SELECT subject FROM mapping UNION SELECT object FROM mapping UNION SELECT predicate FROM mapping "
+        "EXCEPT SELECT id FROM concept ORDER BY ALL"
     )
-    changed = {other: curie for (other,) in others if (curie := standardise(other, prefixes)) != other}
-    for column in ("subject", "object") if changed else ():
+    standard = {other: standardise(other, prefixes) for (other,) in others}
+    curies = {other: curie if curie != other else _contracted(other, curie_map) for other, curie in standard.items()}
+    changed = {other: curie for other, curie in curies.items() if curie != other}
+    for column in ("subject", "object", "predicate") if changed else ():
         into.sql(
             f"""
             UPDATE mapping SET {column} = curie
             FROM (SELECT unnest($others) AS other, unnest($curies) AS curie) WHERE {column} = other
-            """,  # noqa: S608  the two names above
+            """,  # noqa: S608  the names above
             {"others": list(changed), "curies": list(changed.values())},
         )

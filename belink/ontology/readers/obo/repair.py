@@ -51,6 +51,7 @@ _PLAIN = re.compile(r"[^\\{!]+")
 # A key holds neither blank nor comma, so that it can begin in one place only: otherwise time grows exponentially.
 _MODIFIERS = re.compile(rf"\{{\s*(?:[^\s,={{}}]+\s*=\s*{_QUOTED}[\s,]*)*\}}\s*(?:!.*)?\Z")
 # An identifier with blanks in it, up to its description, modifiers or comment.
+_IN_BRACKETS = re.compile(r"[^\s:()]+ \(([A-Za-z][\w.\-]*:[^\s()]+)\)")  # "xref (ILX:0770149)", as CL once had it
 _WITH_BLANKS = re.compile(r'(?:\\.|[^\\\s]|\s+(?![\s!{"]))*')
 _URL = re.compile(r"(?:https?|ftp)://(?:[A-Za-z0-9:/?#@!$&'()*+,;=._~\-]|%[0-9A-Fa-f]{2}|[^\x00-\xa0])*")
 _BARE_QUOTE = re.compile(r'\\.|"')
@@ -219,7 +220,11 @@ class _Term:
             if tag in ("xref", "subset", "namespace", "id"):
                 whole = _WITH_BLANKS.match(value)
                 raw, rest = unescape(whole[0] if whole else value).strip(), ""
-                self._repaired("expected one identifier, found white space in it; taken whole")
+                if tag == "xref" and (inner := _IN_BRACKETS.fullmatch(raw)):
+                    raw = inner[1]
+                    self._repaired("expected one identifier, found one in brackets; the one in brackets is taken")
+                else:
+                    self._repaired("expected one identifier, found white space in it; taken whole")
             elif ":" in rest:
                 self._rejected("expected one identifier, found more")
                 return None
