@@ -88,6 +88,7 @@ NIL = (
     Feature(name="nil.found.best_lexical", of_found=True),
     Feature(name="nil.found.best_dense", of_found=True),
     Feature(name="nil.found.n_options", of_found=True),
+    Feature(name="nil.found.has_long_form", scaled=False, sign=-1, of_found=True),
     Feature(name="nil.found.n_annotated", sign=-1, of_found=True),
     Feature(name="nil.found.n_not_annotated", sign=1, of_found=True),
 )
@@ -168,7 +169,8 @@ def nil(mention: Mention, candidates: Sequence[Candidate]) -> dict[str, float]:
 
     A mention that a name finder found may be no mention at all, which a marked one is not: ``nil.is_found`` is 1 or 0.
     So what its list says counts by weights of its own, ``nil.found.…``, which are 0 for marked mentions. Names that
-    training text holds without annotating them are often false: ``n_annotated`` and ``n_not_annotated`` are log(1 + n).
+    training text holds without annotating them are often false, and short forms that the text defines seldom:
+    ``n_annotated`` and ``n_not_annotated`` are log(1 + n), ``has_long_form`` is 1 or 0.
     """
     if not candidates:
         return {feature.name: float(feature.name == "nil.bias") for feature in NIL}
@@ -181,6 +183,7 @@ def nil(mention: Mention, candidates: Sequence[Candidate]) -> dict[str, float]:
         "nil.is_found": float(mention.found),
         "nil.is_found_and_annotated": float(mention.found and is_annotated),
         **{f"nil.found.{name}": mention.found * value for name, value in of_list.items()},
+        "nil.found.has_long_form": float(mention.found and mention.long_form != ""),
         "nil.found.n_annotated": mention.found * float(np.log1p(mention.n_annotated)),
         "nil.found.n_not_annotated": mention.found * float(np.log1p(n_not_annotated)),
     }

@@ -238,7 +238,8 @@ def _nil_caution(questions: "Sequence[Question]", final: "Probabilities") -> flo
     thousand: an improbable concept that happens to be right must not silence NIL for all. Found mentions need none.
     """
     marked = [(q, p) for q, p in zip(questions, final, strict=True) if not q.made_nil and not q.mention.found]
-    affordable = _NIL_COSTS * sum(not q.mention.nil for q, _ in marked)
+    # A share of few mentions is less than one answer, which no fit can tell from none.
+    affordable = max(1.0, _NIL_COSTS * sum(not q.mention.nil for q, _ in marked))
     best = [(_log(p[-1]) - _log(p[:-1].max()), float(p[:-1].max())) for _, p in marked]
     costs = 0.0
     for lead, probability in sorted(best, reverse=True):

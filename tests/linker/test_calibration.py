@@ -377,18 +377,18 @@ def test_nil_is_made_less_likely_for_marked_mentions_alone():
 
 
 def test_one_odd_mention_does_not_silence_nil():
-    """Of 120 marked mentions one has a concept that its list makes very improbable; NIL would take it."""
-    questions = [
-        Question(
-            mention=Mention(text=f"m{i}", nil=i % 2 == 0, gold=() if i % 2 == 0 else ("X:0",), document=f"d{i}"),
-            candidates=(candidate(0, 0.1 if i % 2 == 0 else 0.9), candidate(1, 0.05)),
-            answer=2 if i % 2 == 0 else 0,
-        )
-        for i in range(240)
-    ]
-    odd = replace(questions[0], mention=Mention(text="odd", gold=("X:0",), document="odd"), answer=0)
+    """Of 240 marked mentions one has a concept that its list makes very improbable; NIL would take it."""
+    questions = []
+    for i in range(240):
+        is_nil = i % 2 == 0
+        mention = Mention(text=f"m{i}", nil=is_nil, gold=() if is_nil else ("X:0",), document=f"d{i}")
+        options = (candidate(0, 0.1 + i / 2000 if is_nil else 0.9), candidate(1, 0.05))
+        questions.append(Question(mention=mention, candidates=options, answer=2 if is_nil else 0))
+    odd_options = (candidate(0, 0.02), candidate(1, 0.01))
+    odd = Question(mention=Mention(text="odd", gold=("X:0",), document="odd"), candidates=odd_options, answer=0)
     fitted = fitting.fit([*questions, odd], None)
-    assert fitted.choice(fitted.probabilities(None, MENTION, questions[0].candidates)) == 2
+    answers = [fitted.choice(fitted.probabilities(None, MENTION, q.candidates)) for q in questions if q.mention.nil]
+    assert answers == [2] * 120
 
 
 def test_the_bound_comes_from_links_of_found_mentions_that_did_not_fit_them():
@@ -412,6 +412,19 @@ def test_a_text_that_training_annotates_is_less_often_a_false_mention():
     assert (named["known"]["nil.is_found"], named["new"]["nil.is_found"]) == (1.0, 1.0)
     assert named["known"]["nil.is_found_and_annotated"] == 1.0 > named["new"]["nil.is_found_and_annotated"]
     assert not any(features.nil(MENTION, [known])[name] for name in ("nil.is_found", "nil.is_found_and_annotated"))
+
+
+def test_what_is_known_of_a_found_name_counts_for_found_mentions_alone():
+    options = [candidate(0, 0.9, exact=True), candidate(1, 0.4)]
+    found = Mention(text="AN", long_form="anemia", found=True, n_occurrences=4, n_annotated=1)
+    named = features.nil(found, options)
+    assert named["nil.found.n_annotated"] == pytest.approx(math.log(2))
+    assert named["nil.found.n_not_annotated"] == pytest.approx(math.log(4))
+    assert named["nil.found.has_long_form"] == 1
+    assert named["nil.found.best_score"] == named["nil.best_score"] == 0.9
+    marked = features.nil(replace(found, found=False), options)
+    assert not any(value for name, value in marked.items() if name.startswith("nil.found."))
+    assert features.nil(replace(found, long_form=""), options)["nil.found.has_long_form"] == 0
 
 
 def test_taking_concepts_away_does_not_teach_how_often_nil_occurs():
