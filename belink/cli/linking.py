@@ -77,7 +77,7 @@ def search(settings: Settings, query: str, linker: str | None, limit: int, json_
 
 
 @click.command()
-@click.argument("linker", metavar="LINKER[@ALIAS]")
+@click.argument("linkers", metavar="LINKER[@ALIAS]...", nargs=-1, required=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="The port to listen on.")
 @click.option(
@@ -112,7 +112,7 @@ def search(settings: Settings, query: str, linker: str | None, limit: int, json_
 @click.pass_obj
 def serve(
     settings: Settings,
-    linker: str,
+    linkers: tuple[str, ...],
     host: str,
     port: int,
     queue: int,
@@ -123,9 +123,9 @@ def serve(
     hosts: tuple[str, ...],
     wait: bool,
 ) -> None:
-    """Serve a linker over HTTP, with a page at /.
+    """Serve linkers over HTTP, with a page at /. Several answer as one.
 
-    When the alias moves, the service switches. Where BELINK_SERVE_TOKEN is set, requests must carry that token.
+    When an alias moves, the service switches. Where BELINK_SERVE_TOKEN is set, requests must carry that token.
     """
     try:
         from belink.serve import application
@@ -141,8 +141,8 @@ def serve(
         origins=cors,
         hosts=(host, *hosts),
     )
-    echo(f"http://{host}:{port}/ serves {linker} once its weights are loaded", err=True)
-    application.run(settings, linker, host=host, port=port, limits=limits, every=every, wait=wait)
+    echo(f"http://{host}:{port}/ serves {', '.join(linkers)} once the weights are loaded", err=True)
+    application.run(settings, linkers, host=host, port=port, limits=limits, every=every, wait=wait)
 
 
 @click.group()

@@ -10,7 +10,7 @@ Questions for the model go through the batcher's one thread; releases are read i
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,7 +25,9 @@ from pydantic import BaseModel
 from starlette.staticfiles import StaticFiles
 
 from belink import declarations
-from belink.errors import BelinkError, ReleaseError
+from belink.errors import BelinkError, RegistryError, ReleaseError
+from belink.linker.group import LinkerGroup
+from belink.linker.linker import Linker
 from belink.registry import history
 from belink.serve import answers, schemas
 from belink.serve.batching import Batcher, Closed, Overloaded
@@ -70,11 +72,12 @@ class Limits:
 
 
 class Service:
-    """What the routes share: the follower, the batcher and the counters."""
+    """What the routes share: the followers, one a linker, the batcher and the counters."""
 
-    def __init__(self, settings: Settings, follower: Follower, limits: Limits, metrics: Metrics) -> None:
-        self.settings, self.follower, self.metrics = settings, follower, metrics
-        self.batcher = Batcher(lambda: follower.linker, waiting=limits.queue, linked=metrics.linked)
+    def __init__(self, settings: Settings, followers: Sequence[Follower], limits: Limits, metrics: Metrics) -> None:
+        self.settings, self.followers, self.metrics = settings, tuple(followers), metrics
+        self._group: LinkerGroup | None = None
+        self.batcher = Batcher(lambda: self.linker, waiting=limits.queue, linked=metrics.linked)
         self._slow = ThreadPoolExecutor(2, "belink-history")
 
     async def run_slow(self, function: Callable[..., T], *arguments: Any) -> T:
@@ -84,22 +87,51 @@ class Service:
     def close(self) -> None:
         """End the threads."""
         self.batcher.close()
-        self.follower.stop()
+        for follower in self.followers:
+            follower.stop()
         self._slow.shutdown(wait=False, cancel_futures=True)
 
-    def served(self) -> Served:
-        """Return the version that answers now.
+    @property
+    def linker(self) -> Linker | LinkerGroup | None:
+        """What answers now: the linker, or several as one; ``None`` until all are loaded."""
+        linkers = tuple(linker for follower in self.followers if (linker := follower.linker) is not None)
+        if len(linkers) < len(self.followers):
+            return None
+        if len(linkers) == 1:
+            return linkers[0]
+        group = self._group
+        if group is None or group.linkers != linkers:  # requests of one batch share the same object
+            self._group = group = LinkerGroup(linkers)
+        return group
 
-        :raises Closed: none is loaded yet.
+    def served(self) -> list[Served]:
+        """Return the version of each linker that answers now.
+
+        :raises Closed: one is not loaded yet.
         """
-        if self.follower.current is None:
+        served = [follower.current for follower in self.followers if follower.current is not None]
+        if len(served) < len(self.followers):
             raise Closed("no champion is loaded yet")
-        return self.follower.current
+        return served
+
+    def name(self, linker: str | None) -> str:
+        """Return the name of the linker that a request asks about, the first where it names none.
+
+        :raises HTTPException: 404 for one that is not served here.
+        """
+        names = [follower.name for follower in self.followers]
+        if linker is not None and linker not in names:
+            raise HTTPException(404, f"{linker[:100]}: expected one of {', '.join(names)}")
+        return linker or names[0]
 
 
-def application(settings: Settings, follower: Follower, limits: Limits, metrics: Metrics) -> FastAPI:
-    """Return the service over what ``follower`` serves; its threads stop with the application."""
-    service = Service(settings, follower, limits, metrics)
+def application(settings: Settings, followers: Sequence[Follower], limits: Limits, metrics: Metrics) -> FastAPI:
+    """Return the service over what ``followers`` serve; its threads stop with the application.
+
+    :param followers: one a linker; several answer as one, see :class:`belink.linker.group.LinkerGroup`.
+    """
+    service = Service(settings, followers, limits, metrics)
+    served = ", ".join(f"{follower.name}@{follower.alias}" for follower in followers)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -108,7 +140,7 @@ def application(settings: Settings, follower: Follower, limits: Limits, metrics:
 
     app = FastAPI(
         title="belink",
-        summary=f"Links mentions in biomedical text to concepts: {follower.name}@{follower.alias}",
+        summary=f"Links mentions in biomedical text to concepts: {served}",
         version=_version(),
         lifespan=lifespan,
         default_response_class=_Json,
@@ -175,31 +207,19 @@ def _concepts(app: FastAPI, service: Service) -> None:
     def concept(id: str) -> Response:
         """Describe a concept: label, synonyms, parents, definition, and the successors of an obsolete one."""
         served = service.served()
-        described = answers.concept_answer(id, served.releases, served.linker.lineage)
-        if described is None:
-            raise HTTPException(404, f"{id[:100]}: no concept of {served.linker.lineage['releases']}")
-        return _json(described)
+        for each in served:
+            if (described := answers.concept_answer(id, each.releases, each.linker.lineage)) is not None:
+                return _json(described)
+        releases = ", ".join(each.linker.lineage["releases"] for each in served)
+        raise HTTPException(404, f"{id[:100]}: no concept of {releases}")
 
 
 def _operations(app: FastAPI, service: Service) -> None:
-    follower = service.follower
-
     @app.get("/lineage", responses=_PROBLEMS)
     async def lineage() -> dict[str, Any]:
-        """Say which version answers, and what it is made from."""
-        served = service.served()
-        declared = served.linker.declaration
-        return {
-            "linker": follower.name,
-            "alias": follower.alias,
-            "version": served.version,
-            "since": served.since,
-            "title": declared.title,
-            "min_probability": served.linker.bound(),
-            "abstention": None if (chosen := served.linker.calibration.abstention) is None else chosen.to_dict(),
-            "releases": {release.ontology: release.version for release in served.releases},
-            "lineage": served.linker.lineage,
-        }
+        """Say which versions answer, and what they are made from; the only linker's also at the top."""
+        linkers = [_lineage(*each) for each in zip(service.followers, service.served(), strict=True)]
+        return {**(linkers[0] if len(linkers) == 1 else {}), "linkers": linkers}
 
     @app.get("/health")
     async def health() -> dict[str, str]:
@@ -208,27 +228,20 @@ def _operations(app: FastAPI, service: Service) -> None:
 
     @app.get("/ready", responses={503: {"description": "No linker answers yet."}})
     async def ready(request: Request) -> JSONResponse:
-        """Say whether a linker is loaded and, to callers with the token, which one and why not a newer one."""
-        current, refused = follower.current, follower.refused
-        if not request.scope[TRUSTED]:
-            return JSONResponse({"ready": current is not None}, status_code=200 if current else 503)
-        document = {
-            "ready": current is not None,
-            "linker": follower.name,
-            "alias": follower.alias,
-            "version": current.version if current else None,
-            "since": current.since if current else None,
-            "refused": None
-            if refused is None
-            else {"version": refused.version, "reason": refused.reason, "at": refused.at, "attempts": refused.attempts},
-            "registry": follower.unreachable or "ok",
-        }
-        return JSONResponse(document, status_code=200 if current else 503)
+        """Say whether each linker is loaded and, to callers with the token, which version and why not a newer one."""
+        linkers = [_readiness(follower) for follower in service.followers]
+        document: dict[str, Any] = {"ready": all(linker["ready"] for linker in linkers)}
+        if request.scope[TRUSTED]:
+            document = {**(linkers[0] if len(linkers) == 1 else document), "linkers": linkers}
+        return JSONResponse(document, status_code=200 if document["ready"] else 503)
 
     @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def metrics() -> Response:
         """Return counters in the text format of Prometheus."""
-        page = service.metrics.page(follower.current, follower.refused is not None, service.batcher.depth)
+        followers = service.followers
+        served = [follower.current for follower in followers if follower.current is not None]
+        refused = any(follower.refused is not None for follower in followers)
+        page = service.metrics.page(served, refused, service.batcher.depth)
         return Response(page, media_type="text/plain; version=0.0.4")
 
     @app.get("/", include_in_schema=False)
@@ -236,22 +249,58 @@ def _operations(app: FastAPI, service: Service) -> None:
         return FileResponse(WEB / "index.html")
 
 
-def _history(app: FastAPI, service: Service) -> None:
-    settings, name = service.settings, service.follower.name
+def _lineage(follower: Follower, served: Served) -> dict[str, Any]:
+    declared = served.linker.declaration
+    return {
+        "linker": follower.name,
+        "alias": follower.alias,
+        "version": served.version,
+        "since": served.since,
+        "title": declared.title,
+        "type": declared.type,
+        "min_probability": served.linker.bound(),
+        "abstention": None if (chosen := served.linker.calibration.abstention) is None else chosen.to_dict(),
+        "releases": {release.ontology: release.version for release in served.releases},
+        "lineage": served.linker.lineage,
+    }
 
-    @app.get("/history", responses=_PROBLEMS)
-    async def history_of_versions() -> dict[str, Any]:
-        """List the linker's versions with their gates, newest first, and the releases of its ontologies."""
+
+def _readiness(follower: Follower) -> dict[str, Any]:
+    current, refused = follower.current, follower.refused
+    return {
+        "ready": current is not None,
+        "linker": follower.name,
+        "alias": follower.alias,
+        "version": current.version if current else None,
+        "since": current.since if current else None,
+        "refused": None
+        if refused is None
+        else {"version": refused.version, "reason": refused.reason, "at": refused.at, "attempts": refused.attempts},
+        "registry": follower.unreachable or "ok",
+    }
+
+
+_LINKER = Annotated[str | None, Query(max_length=200, description="One of the linkers served; the first if left out.")]
+
+
+def _history(app: FastAPI, service: Service) -> None:
+    settings = service.settings
+
+    @app.get("/history", responses={**_PROBLEMS, 404: {"model": schemas.Problem}})
+    async def history_of_versions(linker: _LINKER = None) -> dict[str, Any]:
+        """List a linker's versions with their gates, newest first, and the releases of its ontologies."""
+        name = service.name(linker)
         return {
             "linker": name,
+            "linkers": [follower.name for follower in service.followers],
             "versions": await service.run_slow(history.versions, settings, name),
             "releases": await service.run_slow(history.known_releases, settings, name),
         }
 
     @app.get("/diff", responses={**_PROBLEMS, 404: {"model": schemas.Problem}})
-    async def diff(ontology: _NAME, old: _NAME, new: _NAME) -> dict[str, Any]:
-        """Compare two releases of one of the linker's ontologies."""
-        return await service.run_slow(history.compared, settings, name, ontology, old, new)
+    async def diff(ontology: _NAME, old: _NAME, new: _NAME, linker: _LINKER = None) -> dict[str, Any]:
+        """Compare two releases of one of a linker's ontologies."""
+        return await service.run_slow(history.compared, settings, service.name(linker), ontology, old, new)
 
 
 def _errors(app: FastAPI) -> None:
@@ -306,7 +355,7 @@ def _version() -> str:
 
 def run(
     settings: Settings,
-    linker: str,
+    linkers: Sequence[str],
     *,
     host: str,
     port: int,
@@ -314,22 +363,37 @@ def run(
     every: float = 5.0,
     wait: bool = False,
 ) -> None:
-    """Serve ``LINKER[@ALIAS]`` until the process is told to stop.
+    """Serve each ``LINKER[@ALIAS]`` until the process is told to stop; several answer as one.
 
     :param every: seconds between two looks at the registry.
     :param wait: start without a champion, and serve the first one there is.
-    :raises BelinkError: there is no such linker, and ``wait`` is false.
+    :raises BelinkError: there is no such linker, and ``wait`` is false; or one is named twice.
     """
     import uvicorn
 
-    name, _, alias = linker.partition("@")
-    if name.endswith(".toml"):
-        name = declarations.load_linker(name).name
     metrics = Metrics()
-    follower = Follower(settings, name, alias or "champion", every=every, happened=metrics.happened)
-    follower.start(wait=wait)
-    app = application(settings, follower, limits, metrics)
+    followers = follow(settings, linkers, metrics, every=every)
+    for follower in followers:
+        follower.start(wait=wait)
+    app = application(settings, followers, limits, metrics)
     uvicorn.Server(configuration(app, host, port)).run()
+
+
+def follow(settings: Settings, linkers: Sequence[str], metrics: Metrics, *, every: float) -> list[Follower]:
+    """Return a follower of each ``LINKER[@ALIAS]``, not started yet.
+
+    :raises RegistryError: a linker is named twice.
+    """
+    followers = []
+    for linker in linkers:
+        name, _, alias = linker.partition("@")
+        if name.endswith(".toml"):
+            name = declarations.load_linker(name).name
+        followers.append(Follower(settings, name, alias or "champion", every=every, happened=metrics.happened))
+    names = [follower.name for follower in followers]
+    if len(set(names)) < len(names):
+        raise RegistryError(f"expected each linker once, found {', '.join(names)}")
+    return followers
 
 
 def configuration(app: FastAPI, host: str, port: int) -> "uvicorn.Config":

@@ -52,12 +52,12 @@ class Metrics:
         """Count one event of following the alias."""
         self._following.labels(event).inc()
 
-    def page(self, served: Served | None, refused: bool, depth: int) -> bytes:
+    def page(self, served: Sequence[Served], refused: bool, depth: int) -> bytes:
         """The text that Prometheus reads."""
         self._champion.clear()
-        if served is not None:
-            lineage = served.linker.lineage
-            self._champion.labels(lineage["linker"], served.version, lineage["releases"]).set(1)
+        for each in served:
+            lineage = each.linker.lineage
+            self._champion.labels(lineage["linker"], each.version, lineage["releases"]).set(1)
         self._refused.set(int(refused))
         self._depth.set(depth)
         return generate_latest(self.registry)

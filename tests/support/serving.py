@@ -17,7 +17,7 @@ from belink.linker import bundle
 from belink.records import Concept, GateResult
 from belink.registry import aliases
 from belink.registry.store import RunRecord
-from belink.serve.application import Limits, application, configuration
+from belink.serve.application import Limits, application, configuration, follow
 from belink.serve.following import Follower
 from belink.serve.metrics import Metrics
 from belink.settings import Settings
@@ -136,22 +136,22 @@ class Server:
 
 
 @contextmanager
-def serving(here: Settings, linker: str, *, every: float = 0.2, wait: bool = False, **limits: Any) -> Iterator[Server]:
-    """The service of ``linker`` in this process, on a port of its own."""
+def serving(here: Settings, *linkers: str, every: float = 0.2, wait: bool = False, **limits: Any) -> Iterator[Server]:
+    """The service of ``linkers`` in this process, on a port of its own."""
     import uvicorn
 
-    name, _, alias = linker.partition("@")
     metrics = Metrics()
-    follower = Follower(here, name, alias or "champion", every=every, happened=metrics.happened)
-    follower.start(wait=wait)
-    app = application(here, follower, Limits(**limits), metrics)
+    followers = follow(here, linkers, metrics, every=every)
+    for follower in followers:
+        follower.start(wait=wait)
+    app = application(here, followers, Limits(**limits), metrics)
     server = uvicorn.Server(configuration(app, "127.0.0.1", 0))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     until(lambda: server.started)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        yield Server(url=f"http://127.0.0.1:{port}", follower=follower, metrics=metrics)
+        yield Server(url=f"http://127.0.0.1:{port}", follower=followers[0], metrics=metrics)
     finally:
         server.should_exit = True
         thread.join(timeout=20)
