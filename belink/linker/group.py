@@ -89,6 +89,11 @@ class LinkerGroup:
                 answers[i] = link if before is None or _rank(link) > _rank(before) else before
         return [link for link in answers if link is not None]
 
+    def abstain(self, link: Link, min_probability: float | None = None) -> Link:
+        """Return ``link``, or NIL in its place where its concept is less probable than its linker's bound."""
+        by_name = {linker.declaration.name: linker for linker in self.linkers}
+        return by_name[link.linker].abstain(link, min_probability)
+
     def _asked(self, mention: Mention) -> Sequence[Linker]:
         if mention.linker:
             return [linker for linker in self.linkers if linker.declaration.name == mention.linker]

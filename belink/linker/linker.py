@@ -140,6 +140,12 @@ class Linker:
         chosen = self.calibration.abstention
         return chosen.bound if found and chosen is not None else 0.0
 
+    def abstain(self, link: Link, min_probability: float | None = None) -> Link:
+        """Return ``link``, or NIL in its place where its concept is less probable than :meth:`bound`."""
+        if link.candidate is None or link.probability >= self.bound(link.mention.found, min_probability):
+            return link
+        return replace(link, candidate=None, probability=link.nil_probability)
+
     def link_documents(
         self, documents: Sequence[Document], *, min_probability: float | None = None
     ) -> list[tuple[Document, list[Link]]]:

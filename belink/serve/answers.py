@@ -1,6 +1,7 @@
 """Requests to documents, and links to answers: from the shapes of ``schemas`` to belink's records and back."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pydantic import BaseModel
 
@@ -68,7 +69,8 @@ def _document(item: Marked) -> Document:
     sentences = tuple(split(item.text))
     starts = [start for start, _ in sentences]
     mentions = tuple(
-        make_mention(item.id, item.text, span.start, span.end, sentences, starts) for span in item.mentions or ()
+        replace(make_mention(item.id, item.text, span.start, span.end, sentences, starts), type=span.type)
+        for span in item.mentions or ()
     )
     return Document(id=item.id, text=item.text, sentences=sentences, mentions=mentions)
 

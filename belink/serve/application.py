@@ -10,8 +10,8 @@ Questions for the model go through the batcher's one thread; releases are read i
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,15 +26,13 @@ from starlette.staticfiles import StaticFiles
 
 from belink import declarations
 from belink.errors import BelinkError, RegistryError, ReleaseError
-from belink.linker.group import LinkerGroup
-from belink.linker.linker import Linker
-from belink.registry import history
-from belink.serve import answers, schemas
-from belink.serve.batching import Batcher, Closed, Overloaded
+from belink.serve import answers, operations, schemas
+from belink.serve.batching import Closed, Overloaded
 from belink.serve.connections import Connection
-from belink.serve.following import Follower, Served
-from belink.serve.guard import TRUSTED, Guard
+from belink.serve.following import Follower
+from belink.serve.guard import Guard
 from belink.serve.metrics import Metrics
+from belink.serve.service import PROBLEMS, Service
 from belink.settings import Settings
 from belink.text.control import visible_json
 
@@ -44,19 +42,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 WEB = Path(__file__).parent / "web"
 _NAME = Annotated[str, Query(min_length=1, max_length=200)]
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": schemas.Problem, "description": description}
-    for status, description in {
-        400: "The body is not JSON.",
-        401: "The token is missing or wrong.",
-        415: "The Content-Type is not JSON.",
-        421: "The Host header names another server.",
-        413: "The body is too large, or its answer would be.",
-        500: "The service failed.",
-        503: "Too many requests are open, or no linker is loaded; Retry-After says when to ask again.",
-        504: "Not answered within the time limit.",
-    }.items()
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,66 +56,12 @@ class Limits:
     hosts: tuple[str, ...] = ()  # names, besides loopback's, by which it may be asked without a token; "*" for any
 
 
-class Service:
-    """What the routes share: the followers, one a linker, the batcher and the counters."""
-
-    def __init__(self, settings: Settings, followers: Sequence[Follower], limits: Limits, metrics: Metrics) -> None:
-        self.settings, self.followers, self.metrics = settings, tuple(followers), metrics
-        self._group: LinkerGroup | None = None
-        self.batcher = Batcher(lambda: self.linker, waiting=limits.queue, linked=metrics.linked)
-        self._slow = ThreadPoolExecutor(2, "belink-history")
-
-    async def run_slow(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Return what ``function`` returns, run on one of two separate threads, where it delays no other request."""
-        return await asyncio.get_running_loop().run_in_executor(self._slow, function, *arguments)
-
-    def close(self) -> None:
-        """End the threads."""
-        self.batcher.close()
-        for follower in self.followers:
-            follower.stop()
-        self._slow.shutdown(wait=False, cancel_futures=True)
-
-    @property
-    def linker(self) -> Linker | LinkerGroup | None:
-        """What answers now: the linker, or several as one; ``None`` until all are loaded."""
-        linkers = tuple(linker for follower in self.followers if (linker := follower.linker) is not None)
-        if len(linkers) < len(self.followers):
-            return None
-        if len(linkers) == 1:
-            return linkers[0]
-        group = self._group
-        if group is None or group.linkers != linkers:  # requests of one batch share the same object
-            self._group = group = LinkerGroup(linkers)
-        return group
-
-    def served(self) -> list[Served]:
-        """Return the version of each linker that answers now.
-
-        :raises Closed: one is not loaded yet.
-        """
-        served = [follower.current for follower in self.followers if follower.current is not None]
-        if len(served) < len(self.followers):
-            raise Closed("no champion is loaded yet")
-        return served
-
-    def name(self, linker: str | None) -> str:
-        """Return the name of the linker that a request asks about, the first where it names none.
-
-        :raises HTTPException: 404 for one that is not served here.
-        """
-        names = [follower.name for follower in self.followers]
-        if linker is not None and linker not in names:
-            raise HTTPException(404, f"{linker[:100]}: expected one of {', '.join(names)}")
-        return linker or names[0]
-
-
 def application(settings: Settings, followers: Sequence[Follower], limits: Limits, metrics: Metrics) -> FastAPI:
     """Return the service over what ``followers`` serve; its threads stop with the application.
 
     :param followers: one a linker; several answer as one, see :class:`belink.linker.group.LinkerGroup`.
     """
-    service = Service(settings, followers, limits, metrics)
+    service = Service(settings, followers, limits.queue, metrics)
     served = ", ".join(f"{follower.name}@{follower.alias}" for follower in followers)
 
     @asynccontextmanager
@@ -149,8 +80,12 @@ def application(settings: Settings, followers: Sequence[Follower], limits: Limit
     )
     _links(app, service)
     _concepts(app, service)
-    _operations(app, service)
-    _history(app, service)
+    operations.add(app, service)
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(WEB / "index.html")
+
     app.mount("/web", StaticFiles(directory=WEB), name="web")
     _errors(app)
     app.add_middleware(
@@ -172,7 +107,7 @@ def application(settings: Settings, followers: Sequence[Follower], limits: Limit
 
 
 def _links(app: FastAPI, service: Service) -> None:
-    @app.post("/link", response_model=schemas.Answer, responses=_PROBLEMS, dependencies=[Depends(_require_json)])
+    @app.post("/link", response_model=schemas.Answer, responses=PROBLEMS, dependencies=[Depends(_require_json)])
     async def link(body: schemas.Text | schemas.Documents | schemas.BiocCollection) -> Response:
         """Link a text or documents; one version answers the whole request."""
         documents = await asyncio.to_thread(answers.request_documents, body)
@@ -180,7 +115,7 @@ def _links(app: FastAPI, service: Service) -> None:
         linked = await _answer(service.batcher.link(documents, bound))
         return _json(answers.answer(body, linked.documents, linked.linker.lineage))
 
-    @app.get("/search", response_model=schemas.SearchAnswer, responses=_PROBLEMS)
+    @app.get("/search", response_model=schemas.SearchAnswer, responses=PROBLEMS)
     async def search(q: _NAME, limit: Annotated[int, Query(ge=1, le=100)] = 10) -> Response:
         """Find concepts by name or id; an obsolete id gives its successors."""
         result = await _answer(
@@ -203,7 +138,7 @@ def _require_json(request: Request) -> None:
 def _concepts(app: FastAPI, service: Service) -> None:
     missing: dict[int | str, dict[str, Any]] = {404: {"model": schemas.Problem, "description": "No release has it."}}
 
-    @app.get("/concepts/{id:path}", response_model=schemas.ConceptAnswer, responses={**_PROBLEMS, **missing})
+    @app.get("/concepts/{id:path}", response_model=schemas.ConceptAnswer, responses={**PROBLEMS, **missing})
     def concept(id: str) -> Response:
         """Describe a concept: label, synonyms, parents, definition, and the successors of an obsolete one."""
         served = service.served()
@@ -212,95 +147,6 @@ def _concepts(app: FastAPI, service: Service) -> None:
                 return _json(described)
         releases = ", ".join(each.linker.lineage["releases"] for each in served)
         raise HTTPException(404, f"{id[:100]}: no concept of {releases}")
-
-
-def _operations(app: FastAPI, service: Service) -> None:
-    @app.get("/lineage", responses=_PROBLEMS)
-    async def lineage() -> dict[str, Any]:
-        """Say which versions answer, and what they are made from; the only linker's also at the top."""
-        linkers = [_lineage(*each) for each in zip(service.followers, service.served(), strict=True)]
-        return {**(linkers[0] if len(linkers) == 1 else {}), "linkers": linkers}
-
-    @app.get("/health")
-    async def health() -> dict[str, str]:
-        """Say that the process lives."""
-        return {"status": "ok"}
-
-    @app.get("/ready", responses={503: {"description": "No linker answers yet."}})
-    async def ready(request: Request) -> JSONResponse:
-        """Say whether each linker is loaded and, to callers with the token, which version and why not a newer one."""
-        linkers = [_readiness(follower) for follower in service.followers]
-        document: dict[str, Any] = {"ready": all(linker["ready"] for linker in linkers)}
-        if request.scope[TRUSTED]:
-            document = {**(linkers[0] if len(linkers) == 1 else document), "linkers": linkers}
-        return JSONResponse(document, status_code=200 if document["ready"] else 503)
-
-    @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-    async def metrics() -> Response:
-        """Return counters in the text format of Prometheus."""
-        followers = service.followers
-        served = [follower.current for follower in followers if follower.current is not None]
-        refused = any(follower.refused is not None for follower in followers)
-        page = service.metrics.page(served, refused, service.batcher.depth)
-        return Response(page, media_type="text/plain; version=0.0.4")
-
-    @app.get("/", include_in_schema=False)
-    async def page() -> FileResponse:
-        return FileResponse(WEB / "index.html")
-
-
-def _lineage(follower: Follower, served: Served) -> dict[str, Any]:
-    declared = served.linker.declaration
-    return {
-        "linker": follower.name,
-        "alias": follower.alias,
-        "version": served.version,
-        "since": served.since,
-        "title": declared.title,
-        "type": declared.type,
-        "min_probability": served.linker.bound(),
-        "abstention": None if (chosen := served.linker.calibration.abstention) is None else chosen.to_dict(),
-        "releases": {release.ontology: release.version for release in served.releases},
-        "lineage": served.linker.lineage,
-    }
-
-
-def _readiness(follower: Follower) -> dict[str, Any]:
-    current, refused = follower.current, follower.refused
-    return {
-        "ready": current is not None,
-        "linker": follower.name,
-        "alias": follower.alias,
-        "version": current.version if current else None,
-        "since": current.since if current else None,
-        "refused": None
-        if refused is None
-        else {"version": refused.version, "reason": refused.reason, "at": refused.at, "attempts": refused.attempts},
-        "registry": follower.unreachable or "ok",
-    }
-
-
-_LINKER = Annotated[str | None, Query(max_length=200, description="One of the linkers served; the first if left out.")]
-
-
-def _history(app: FastAPI, service: Service) -> None:
-    settings = service.settings
-
-    @app.get("/history", responses={**_PROBLEMS, 404: {"model": schemas.Problem}})
-    async def history_of_versions(linker: _LINKER = None) -> dict[str, Any]:
-        """List a linker's versions with their gates, newest first, and the releases of its ontologies."""
-        name = service.name(linker)
-        return {
-            "linker": name,
-            "linkers": [follower.name for follower in service.followers],
-            "versions": await service.run_slow(history.versions, settings, name),
-            "releases": await service.run_slow(history.known_releases, settings, name),
-        }
-
-    @app.get("/diff", responses={**_PROBLEMS, 404: {"model": schemas.Problem}})
-    async def diff(ontology: _NAME, old: _NAME, new: _NAME, linker: _LINKER = None) -> dict[str, Any]:
-        """Compare two releases of one of a linker's ontologies."""
-        return await service.run_slow(history.compared, settings, service.name(linker), ontology, old, new)
 
 
 def _errors(app: FastAPI) -> None:

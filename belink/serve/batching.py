@@ -11,9 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from belink.linker.group import LinkerGroup
 from belink.linker.linker import Linker
 from belink.records import Document, Link, Mention
 from belink.serve.schemas import MOST_MENTIONS, TooLarge
@@ -43,7 +44,7 @@ class Linked:
     """The answer to a request for links, all made by one linker."""
 
     documents: list[tuple[Document, list[Link]]]
-    linker: Linker
+    linker: Linker | LinkerGroup
 
 
 @dataclass(kw_only=True, eq=False)
@@ -51,7 +52,7 @@ class _Open:
     """A request that is being linked."""
 
     future: "Future[Linked]"
-    linker: Linker
+    linker: Linker | LinkerGroup
     min_probability: float | None  # the caller's bound
     documents: list[Document]
     mentions: list[Mention] = field(default_factory=list)
@@ -67,7 +68,7 @@ class _Waiting:
     future: "Future[Any]"
     documents: tuple[Document, ...] = ()
     min_probability: float | None = None
-    question: Callable[[Linker], Any] | None = None  # instead of documents
+    question: Callable[[Linker | LinkerGroup], Any] | None = None  # instead of documents
 
 
 class Batcher:
@@ -75,7 +76,7 @@ class Batcher:
 
     def __init__(
         self,
-        current: Callable[[], Linker | None],
+        current: Callable[[], Linker | LinkerGroup | None],
         *,
         waiting: int,
         linked: Callable[[Sequence[Link], float], None] = lambda links, seconds: None,
@@ -109,7 +110,7 @@ class Batcher:
         """
         return self._submit(_Waiting(future=Future(), documents=tuple(documents), min_probability=min_probability))
 
-    def ask(self, question: Callable[[Linker], T]) -> "Future[T]":
+    def ask(self, question: Callable[[Linker | LinkerGroup], T]) -> "Future[T]":
         """Return a future of what ``question`` returns, called with the current linker on the linking thread.
 
         :raises Overloaded: too many requests are open.
@@ -232,25 +233,14 @@ class Batcher:
         seconds = time.perf_counter() - started
         self._seconds += 0.1 * (seconds / len(taken) - self._seconds)
         for request, n in taken:
-            request_links = [_bounded(next(links), request) for _ in range(n)]
+            request_links = [request.linker.abstain(next(links), request.min_probability) for _ in range(n)]
             request.links += request_links
             self._linked(request_links, seconds * n / len(mentions))
 
 
-def _bounded(link: Link, request: _Open) -> Link:
-    return abstain(link, request.linker.bound(link.mention.found, request.min_probability))
-
-
-def abstain(link: Link, bound: float) -> Link:
-    """Return ``link``, or NIL in its place where its concept is less probable than ``bound``."""
-    if link.candidate is None or link.probability >= bound:
-        return link
-    return replace(link, candidate=None, probability=link.nil_probability)
-
-
 def _answer(request: _Open) -> Linked:
     links = iter(request.links)
-    return Linked(
-        documents=[(document, [next(links) for _ in document.mentions]) for document in request.documents],
-        linker=request.linker,
-    )
+    linked = [(document, [next(links) for _ in document.mentions]) for document in request.documents]
+    if isinstance(request.linker, LinkerGroup):
+        linked = [request.linker.settle(*each) for each in linked]
+    return Linked(documents=linked, linker=request.linker)

@@ -67,6 +67,7 @@ class Span(BaseModel):
 
     start: int = Field(ge=0)
     end: int = Field(gt=0)
+    type: str = Field(default="", max_length=200, description="Of several linkers, those of this type are asked.")
 
 
 class Text(RequestSettings):
@@ -182,6 +183,8 @@ class LinkedMention(BaseModel):
     label: str | None
     ontology: str | None
     release: str | None
+    type: str = Field(description="What its concepts are, as the linker declares it; else as the mention was marked.")
+    linker: str = Field(description="The linker that answered.")
     probability: Probability = Field(description="Of this answer: of NIL where id is null.")
     nil_probability: Probability
     decided_by: str

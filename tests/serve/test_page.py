@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -11,7 +12,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from belink.linker.abstention import Abstention
 from belink.registry import aliases
 from tests.support import small
-from tests.support.serving import EVIL, Made, Server, serving
+from tests.support.made_releases import concept
+from tests.support.serving import EVIL, Made, Server, register_concepts, serving
 
 CHROMIUM = shutil.which("chromium")
 expect.set_options(timeout=60_000)
@@ -269,3 +271,42 @@ def luminance(colour: str) -> float:
 def contrast(one: str, other: str) -> float:
     low, high = sorted((luminance(one), luminance(other)))
     return (high + 0.05) / (low + 0.05)
+
+
+@pytest.fixture
+def several(browser: Browser, served_home: Made, server: Server, tmp_path: Path) -> Iterator[Page]:
+    """The page of two linkers."""
+    drugs = (concept(1, "heparin"), concept(2, "aspirin"))
+    register_concepts(served_home, tmp_path, "cures", "Chemical", *drugs)
+    with serving(served_home.here, "page", "cures") as running:
+        context = browser.new_context()
+        opened = context.new_page()
+        opened.goto(running.url)
+        expect(opened.locator("#serving")).to_contain_text("; ")
+        yield opened
+        context.close()
+
+
+def test_of_several_linkers_types_are_coloured_and_can_be_hidden(several: Page, server: Server) -> None:
+    (label, *_) = names(server)
+    several.fill("#text", f"Heparin and aspirin for {label}.")
+    several.keyboard.press("Control+Enter")
+    expect(several.locator(".mention")).to_have_count(3)
+    several.locator("#threshold").fill("0")
+    colours = [mention.get_attribute("class") for mention in several.locator(".mention").all()]
+    assert colours[0] == colours[1]
+    kinds = several.locator("#legend button")
+    chemicals = kinds.filter(has_text="Chemical")
+    expect(chemicals).to_have_text("Chemical 2")
+    if kinds.count() > 1:  # the tiny model may answer NIL for the disease
+        assert colours[2] != colours[0]
+    chemicals.click()
+    expect(chemicals).to_have_attribute("aria-pressed", "false")
+    expect(several.locator(".mention.off")).to_have_count(2)
+    chemicals.click()
+    expect(several.locator(".mention.off")).to_have_count(0)
+    several.locator(".mention").first.click()
+    expect(several.locator("#panel-content .tag")).to_have_text("Chemical")
+    several.click("#tab-history")
+    several.select_option("#history-linker", "cures")
+    expect(several.locator("#releases")).to_contain_text("cures-terms")

@@ -79,11 +79,13 @@ def made(folder: Path, models: dict[str, str], database: Path) -> Made:
     return Made(here=here, parts=parts)
 
 
-def register_concepts(served: Made, folder: Path, linker: str, kind: str, *concepts: Concept) -> str:
+def register_concepts(
+    served: Made, folder: Path, linker: str, kind: str, *concepts: Concept, release: str = "2025-01-01"
+) -> str:
     """Register and promote a linker of a few concepts, whose type is ``kind``, with the encoder of ``served``."""
     folder.mkdir(parents=True, exist_ok=True)
     encoder = served.parts[small.RELEASES[0]].linker.encoder.model
-    (folder / f"{linker}-terms.obo").write_text(made_releases.obo(*concepts), encoding="utf-8")
+    (folder / f"{linker}-terms.obo").write_text(made_releases.obo(*concepts, version=release), encoding="utf-8")
     (folder / f"{linker}-terms.toml").write_text(
         'title = "Terms"\nformat = "obo"\nprefixes = ["X"]\nlicence = "CC0"\n', encoding="utf-8"
     )
@@ -102,11 +104,11 @@ def register_concepts(served: Made, folder: Path, linker: str, kind: str, *conce
     )
     run = refresh.start(served.here, str(folder / f"{linker}.toml"))
     ((name, source),) = run.ontologies.items()
-    release = {name: ontology.ingest(source, ontology.fetch(source, [folder / f"{linker}-terms.obo"])).path}
-    index = refresh.build_index(run, release, None).path
-    decision = retrain.decide(run, release, None, {})
-    calibration = calibrate.calibrate(run, release, index, decision, None)
-    parts = promotion.draft(run, release, index, decision, calibration).parts
+    releases = {name: ontology.ingest(source, ontology.fetch(source, [folder / f"{linker}-terms.obo"])).path}
+    index = refresh.build_index(run, releases, None).path
+    decision = retrain.decide(run, releases, None, {})
+    calibration = calibrate.calibrate(run, releases, index, decision, None)
+    parts = promotion.draft(run, releases, index, decision, calibration).parts
     measured = {"challenger": {"metrics": {"accuracy_at_1": {"value": 1.0}}}, "champion": None}
     gate = GateResult(name="min_accuracy_at_1", value=1.0, bound=0.5, passed=True)
     parts = replace(parts, evaluation=measured, gates=[gate])

@@ -11,6 +11,7 @@ const COLOURS = 6;
 const ALSO = 5; // synonyms shown
 let shown = null; // { text, answer, chosen }
 let running = null; // what a newer request aborts
+const hidden = new Set(); // kinds that the reader has switched off
 const concepts = new Map(); // id → what the release says of it, for one version
 
 export function start() {
@@ -101,13 +102,11 @@ async function link(text) {
   }
 }
 
-function ontologies() {
-  const named = new Set();
-  for (const found of shown.answer.links) {
-    if (found.ontology) named.add(found.ontology);
-    for (const option of found.candidates) named.add(option.ontology);
-  }
-  return [...named].sort();
+/** What a link is coloured and counted by: the type of its concept, or its ontology where none is declared. */
+const kind = (found) => found.type || found.ontology || found.linker;
+
+function kinds() {
+  return [...new Set(shown.answer.links.filter((found) => found.id !== null).map(kind))].sort();
 }
 
 /**
@@ -139,22 +138,23 @@ function draw() {
 
 function state(found) {
   if (found.id === null) return "nil";
+  if (hidden.has(kind(found))) return "off";
   return found.probability >= Number(byId("threshold").value) ? "kept" : "below";
 }
 
-/** Colour each mention by ontology, or show it as NIL or as below the threshold. */
+/** Colour each mention by its kind, or show it as NIL or as below the threshold. */
 function marks() {
   const bound = Number(byId("threshold").value);
   byId("threshold-value").textContent = percent(bound);
-  const known = ontologies();
-  const counts = { kept: new Map(), nil: 0, below: 0 };
+  const known = kinds();
+  const counts = { kept: new Map(), nil: 0, below: 0, off: 0 };
   for (const button of byId("reading").querySelectorAll(".mention")) {
     const index = Number(button.dataset.mention);
     const found = shown.answer.links[index];
     const now = state(found);
-    if (now === "kept") counts.kept.set(found.ontology, (counts.kept.get(found.ontology) ?? 0) + 1);
+    if (now === "kept") counts.kept.set(kind(found), (counts.kept.get(kind(found)) ?? 0) + 1);
     else counts[now] += 1;
-    const colour = now === "kept" ? `o${known.indexOf(found.ontology) % COLOURS}` : now;
+    const colour = now === "kept" ? `o${known.indexOf(kind(found)) % COLOURS}` : now;
     button.className = `mention ${colour}`;
     button.setAttribute("aria-pressed", String(shown.chosen === index));
     const said = now === "nil" ? "NIL: no concept" : `${found.label || found.id}${now === "below" ? ", below the threshold" : ""}`;
@@ -166,10 +166,25 @@ function marks() {
   byId("kept").textContent = total ? `${kept} of ${total} kept` : "No mention was found.";
   const entry = (css, words) => make("li", {}, make("span", { class: `swatch ${css}` }), words);
   byId("legend").replaceChildren(
-    ...[...counts.kept].map(([name, n]) => entry(`o${known.indexOf(name) % COLOURS}`, `${name} ${n}`)),
+    ...known.map((name, index) => filter(name, `o${index % COLOURS}`, counts.kept.get(name) ?? 0, known.length > 1)),
     ...(counts.nil ? [entry("nil", `NIL ${counts.nil}`)] : []),
     ...(counts.below ? [entry("below", `below the threshold ${counts.below}`)] : []),
   );
+}
+
+/** An entry of the legend; of several, each switches its kind off and on. */
+function filter(name, css, n, several) {
+  const off = hidden.has(name);
+  const content = [make("span", { class: `swatch ${off ? "off" : css}` }), `${name} ${off ? "hidden" : n}`];
+  if (!several) return make("li", {}, content);
+  return make("li", {}, make("button", { type: "button", class: "plain filter", "aria-pressed": String(!off),
+    title: off ? `Show ${name}` : `Hide ${name}`,
+    onclick: () => {
+      if (off) hidden.delete(name);
+      else hidden.add(name);
+      marks();
+      [...byId("legend").querySelectorAll("button")].find((each) => each.textContent.startsWith(`${name} `))?.focus();
+    } }, content));
 }
 
 function press(event, index) {
@@ -221,7 +236,7 @@ function panel(found) {
       make("h3", {}, nil ? "NIL" : found.label || found.id),
       make("span", { class: "number", title: "calibrated probability of this answer" }, percent(found.probability))),
     nil ? make("p", { class: "quiet" }, "Most probably no concept of these ontologies.")
-      : make("p", { class: "id" }, found.id),
+      : make("p", { class: "id" }, found.id, found.type ? make("span", { class: "tag" }, found.type) : ""),
   ];
   if (!nil) {
     const chosen = found.candidates.find((option) => option.id === found.id);

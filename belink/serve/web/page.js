@@ -16,10 +16,14 @@ function view(name) {
 async function serving() {
   try {
     const found = await ask("lineage");
-    const releases = Object.entries(found.releases).map(([name, version]) => `${name} ${version}`).join(", ");
-    byId("serving").textContent = `${found.title} · ${releases} · version ${found.version}`;
-    document.title = `belink: ${found.title}`;
-    if (byId("threshold").value === "0") byId("threshold").value = found.min_probability;
+    byId("serving").textContent = found.linkers.map((linker) => {
+      const releases = Object.entries(linker.releases).map(([name, version]) => `${name} ${version}`).join(", ");
+      return `${linker.title} · ${releases} · version ${linker.version}`;
+    }).join("; ");
+    document.title = `belink: ${found.linkers.map((linker) => linker.title).join(", ")}`;
+    // Several linkers have a bound each; the lowest hides nothing that one of them keeps.
+    const bound = Math.min(...found.linkers.map((linker) => linker.min_probability));
+    if (byId("threshold").value === "0") byId("threshold").value = bound;
     return true;
   } catch (error) {
     notice(error.message);

@@ -6,18 +6,28 @@ let known = null;
 
 export async function show() {
   try {
-    known = await ask("history");
+    const linker = byId("history-linker").value;
+    known = await ask("history", linker ? { query: { linker } } : {});
     notice("");
   } catch (error) {
     notice(error.message);
     return;
   }
+  linkers();
   versions();
   releases();
   choices();
 }
 
+/** The choice of a linker, where several are served. */
+function linkers() {
+  byId("history-linkers").hidden = known.linkers.length < 2;
+  byId("history-linker").replaceChildren(...known.linkers.map((name) =>
+    make("option", { value: name, selected: name === known.linker }, name)));
+}
+
 export function start() {
+  byId("history-linker").addEventListener("change", show);
   byId("diff-ontology").addEventListener("change", versionChoices);
   byId("compare").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -131,7 +141,7 @@ async function compare() {
   const [ontology, old, latest] = ["diff-ontology", "diff-old", "diff-new"].map((id) => byId(id).value);
   byId("diff").replaceChildren(make("p", { class: "quiet" }, "Comparing …"));
   try {
-    const found = await ask("diff", { query: { ontology, old, new: latest } });
+    const found = await ask("diff", { query: { ontology, old, new: latest, linker: known.linker } });
     const words = (change) => change.replaceAll("_", " ");
     const examples = CHANGES.filter((change) => found.examples[change]?.length).map((change) => {
       const first = found.examples[change];
