@@ -210,7 +210,7 @@ _CONTROLS = "red\x1b[31m \x9b31m \u202eABC\u2066 \x07\x7f\r"
 
 def test_control_characters_reach_no_terminal(capsys: pytest.CaptureFixture) -> None:
     link = {"document": "", "text": _CONTROLS, "id": "X:1", "label": _CONTROLS, "probability": 1.0}
-    answer = {"links": [{**link, "ontology": "x", "release": _CONTROLS}]}
+    answer = {"links": [{**link, "ontology": "x", "release": _CONTROLS, "linker": "x"}]}
     console.show_answer(answer, False, show.linked)
     console.show_answer(answer, True, show.linked)
     console.echo(_CONTROLS)
