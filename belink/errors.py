@@ -19,7 +19,15 @@ class BelinkError(Exception):
 
 
 class DeclarationError(BelinkError):
-    """A source or linker declaration (TOML) that cannot be used as it stands."""
+    """A source or linker declaration (TOML) that cannot be used as it stands.
+
+    :param mistakes: in it, each with the line to write. The message holds all of them in one line; the command line
+        prints them one below the other.
+    """
+
+    def __init__(self, message: str, mistakes: Sequence[str] = ()) -> None:
+        super().__init__(f"{message}{'; '.join(mistakes)}")
+        self.listed = "\n  ".join([" ".join(each.split()) for each in (message, *mistakes)])
 
 
 class SourceError(BelinkError):

@@ -107,7 +107,8 @@ def test_all_mistakes_are_told_at_once_each_with_the_line_to_write(tmp_path: Pat
     path.write_text('titel = "Mine"\nformat = "obo"\nprefixes = "PO"\n[gates]\nmax_shrinkage = 3\nmax_cyclc = 2\n')
     with pytest.raises(DeclarationError) as refused:
         load_source(str(path))
-    head, *mistakes = str(refused.value).splitlines()
+    assert "\n" not in str(refused.value)
+    head, *mistakes = refused.value.listed.splitlines()
     assert head == f"{path}: 6 mistakes:"
     for told, line in [
         ("title: expected a value, found none", 'title = "Plant Ontology"'),

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from belink.errors import BelinkError, GateRefused
+from belink.errors import BelinkError, DeclarationError, GateRefused
 from belink.text.control import visible, visible_json
 
 ERROR, REFUSED = 1, 3
@@ -28,6 +28,9 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except GateRefused as error:
             message, code = f"refused: {error}", REFUSED
+            _release_frames(error)
+        except DeclarationError as error:  # may have several mistakes to tell
+            message, code = f"error: {error.listed}", ERROR
             _release_frames(error)
         except BelinkError as error:
             message, code = f"error: {error}", ERROR

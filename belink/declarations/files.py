@@ -168,7 +168,7 @@ def _validated(path: Path, model: type[Model], table: dict[str, Any]) -> Model:
         return declaration
     if len(mistakes) == 1:
         raise DeclarationError(f"{path}: {mistakes[0]}") from reason
-    raise DeclarationError(f"{path}: {len(mistakes)} mistakes:\n  " + "\n  ".join(mistakes)) from reason
+    raise DeclarationError(f"{path}: {len(mistakes)} mistakes: ", mistakes) from reason
 
 
 def without_removed(section: str, stored: dict[str, Any]) -> dict[str, Any]:
