@@ -202,10 +202,10 @@ def _ask_person(run: steps.RefreshRun, version: str, gates: list[GateResult]) ->
 @task(retries=3, retry_delay_seconds=exponential_backoff(backoff_factor=5), cache_policy=NO_CACHE)
 def announce(event: str, resource: str, payload: dict[str, Any]) -> UUID:
     """Tell the Prefect server of an event, and come back once it has it; ``emit_event`` only promises to try."""
-    told = Event(event=event, resource=Resource({"prefect.resource.id": resource}), payload=payload)
+    message = Event(event=event, resource=Resource({"prefect.resource.id": resource}), payload=payload)
     with get_client(sync_client=True) as client:
-        client.request("POST", "/events", json=[told.model_dump(mode="json")])
-    return told.id
+        client.request("POST", "/events", json=[message.model_dump(mode="json")])
+    return message.id
 
 
 def _settings(home: str | None) -> Settings:

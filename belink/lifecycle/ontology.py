@@ -65,10 +65,10 @@ def run_of(
     settings: Settings, source: SourceConfig, linkers: Sequence[LinkerConfig] = (), version: str | None = None
 ) -> OntologyRun:
     """Return the run for an ontology whose declaration is loaded already; as :func:`start`."""
-    asked = version
-    if asked is None and source.edition:
-        asked = datetime.now(UTC).strftime(source.edition)
-    return OntologyRun(settings=settings, source=source, linkers=tuple(linkers), version=asked, named=version)
+    edition = version
+    if edition is None and source.edition:
+        edition = datetime.now(UTC).strftime(source.edition)
+    return OntologyRun(settings=settings, source=source, linkers=tuple(linkers), version=edition, named=version)
 
 
 def resource(ontology: str) -> str:

@@ -305,10 +305,11 @@ def _check_index(folder: Path, manifest: Mapping[str, Any]) -> None:
                 f"{folder}: the index was built from {name} {_identity(built_from.get(name))}, "
                 f"the bundle holds {_identity(recorded)}; refresh again"
             )
-    for what in ("names", "concepts", "dimension"):
-        if index[what] != manifest["index"][what]:
+    for figure in ("names", "concepts", "dimension"):
+        if index[figure] != manifest["index"][figure]:
             raise BundleError(
-                f"{folder}: the index should have {manifest['index'][what]} {what}, found {index[what]}; refresh again"
+                f"{folder}: the index should have {manifest['index'][figure]} {figure}, found {index[figure]}; "
+                "refresh again"
             )
     if index["encoder"] != manifest["encoder"]["fingerprint"]:
         raise BundleError(

@@ -65,12 +65,12 @@ class LinkerGroup:
         """
         if document.mentions:
             return self.linkers[0].prepare(document)
-        found = [
+        mentions = [
             replace(mention, linker=linker.declaration.name)
             for linker in self.linkers
             for mention in linker.prepare(document).mentions
         ]
-        return replace(document, mentions=tuple(sorted(found, key=lambda mention: (mention.start, mention.end))))
+        return replace(document, mentions=tuple(sorted(mentions, key=lambda mention: (mention.start, mention.end))))
 
     def link(self, mentions: Sequence[Mention], *, min_probability: float | None = None) -> list[Link]:
         """Return one link a mention, in order.
@@ -116,10 +116,10 @@ class LinkerGroup:
         Concepts whose name is the query come first, then one of each linker in turn: scores of two linkers do not
         compare.
         """
-        found = [linker.look_up(query, limit) for linker in self.linkers]
-        interleaved = _interleave([candidates for candidates, _ in found])
+        answers = [linker.look_up(query, limit) for linker in self.linkers]
+        interleaved = _interleave([candidates for candidates, _ in answers])
         candidates = sorted(interleaved, key=lambda candidate: not candidate.exact)  # sorted() keeps the turns
-        return candidates[:limit], list(dict.fromkeys(note for _, notes in found for note in notes))
+        return candidates[:limit], list(dict.fromkeys(note for _, notes in answers for note in notes))
 
     def concept(self, concept_id: str) -> Concept | None:
         """Return what the first linker that knows a concept says of it; ``None`` for an unknown id."""

@@ -103,7 +103,7 @@ class Reranker:
         """
         if len(mentions) != len(candidates):
             raise ValueError(f"expected one list of candidates a mention, found {len(candidates)} for {len(mentions)}")
-        asked: list[tuple[int, list[int]]] = []  # (which mention, its options in the order shown)
+        shown_orders: list[tuple[int, list[int]]] = []  # (which mention, its options in the order shown)
         questions: list[tuple[int, ...]] = []
         for i, (mention, options) in enumerate(zip(mentions, candidates, strict=True)):
             go_on()
@@ -112,13 +112,13 @@ class Reranker:
                     f"{mention.text!r}: expected at most {len(self.form.letter_ids) - 1} options, found {len(options)}"
                 )
             for order in _orders(len(options), self.config.orders):
-                asked.append((i, order))
+                shown_orders.append((i, order))
                 questions.append(tuple(self.form.tokens(mention, [options[j] for j in order])))
         scored = self._score(questions)
         answers = [np.zeros(len(options) + 1, dtype=np.float32) for options in candidates]
         times = np.zeros(len(mentions))
-        for (i, order), of_letters in zip(asked, scored, strict=True):
-            shown = of_letters[: len(order) + 1]
+        for (i, order), letters in zip(shown_orders, scored, strict=True):
+            shown = letters[: len(order) + 1]
             if self.config.orders > 1:
                 shown = shown - np.logaddexp.reduce(shown)
             answers[i][[*order, len(order)]] += shown

@@ -122,15 +122,15 @@ class TokenClassifier:
         """One float32 (n_tokens, n_labels) a window, each row summing to 1."""
         import torch
 
-        found: list[np.ndarray] = []
+        probabilities: list[np.ndarray] = []
         for at in range(0, len(rows), _BATCH):
             go_on()
             batch = self._tokenizer.pad({"input_ids": list(rows[at : at + _BATCH])}, return_tensors="pt")
             with torch.inference_mode():
                 logits = self._model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
             scores = torch.softmax(logits.float(), -1).cpu().numpy()
-            found += [row[: len(ids)] for row, ids in zip(scores, rows[at : at + _BATCH], strict=True)]
-        return found
+            probabilities += [row[: len(ids)] for row, ids in zip(scores, rows[at : at + _BATCH], strict=True)]
+        return probabilities
 
     def _joined(self, text: str, tokens: dict[Span, tuple[int, int, float]]) -> Iterator[_Word]:
         """Tokens → words; one that continues a word only makes it longer."""

@@ -116,13 +116,13 @@ def encode(model: "SentenceTransformer", texts: Sequence[str], batch_size: int =
     distinct: dict[str, int] = {}
     rows = [distinct.setdefault(text, len(distinct)) for text in texts]
     vectors = np.empty((len(distinct), model.get_embedding_dimension() or 0), np.float32)
-    asked = _by_length(model, list(distinct))
-    batches: Iterable[int] = range(0, len(asked), batch_size)
-    if len(asked) >= _TRACKED_FROM:
-        batches = progress.track(batches, what="encoding", total=-(-len(asked) // batch_size), unit="batches")
+    ordered = _by_length(model, list(distinct))
+    batches: Iterable[int] = range(0, len(ordered), batch_size)
+    if len(ordered) >= _TRACKED_FROM:
+        batches = progress.track(batches, what="encoding", total=-(-len(ordered) // batch_size), unit="batches")
     for start in batches:
         go_on()
-        batch = asked[start : start + batch_size]
+        batch = ordered[start : start + batch_size]
         with _autocast(model.device):
             vectors[[distinct[text] for text in batch]] = model.encode(
                 batch,

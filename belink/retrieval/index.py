@@ -137,8 +137,8 @@ def _about(
 
 
 def _report(path: Path, manifest: dict[str, Any], started: float) -> IndexReport:
-    told = {key: manifest[key] for key in ("names", "encoded", "reused", "recall_at_10")}
-    return IndexReport(path=path, seconds=round(time.monotonic() - started, 3), **told)
+    figures = {key: manifest[key] for key in ("names", "encoded", "reused", "recall_at_10")}
+    return IndexReport(path=path, seconds=round(time.monotonic() - started, 3), **figures)
 
 
 def _lender(previous: Path | None, about: dict[str, Any]) -> "Index | None":
@@ -271,7 +271,7 @@ class Index:
         row = self.table.concept_row(concept_id)
         if row < 0:
             raise KeyError(concept_id)
-        (concept,) = self.table.concepts(np.array([row]))
+        concept = {name: column[0] for name, column in self.table.concepts(np.array([row])).items()}
         return Candidate(**concept, name=concept["label"], scope="label", score=1.0)  # type: ignore[arg-type]
 
     def names(self) -> Iterator[str]:

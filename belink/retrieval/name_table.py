@@ -108,11 +108,11 @@ def _owners(releases: Sequence[OfRelease], ids: "pa.ChunkedArray") -> "pa.Table"
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    known = ids.combine_chunks()
-    pieces = [_rows([], [], [], known, 0)]
+    id_column = ids.combine_chunks()
+    pieces = [_rows([], [], [], id_column, 0)]
     for batch in (batch for release in releases for batch in release.names):
         scopes = pc.index_in(batch["scope"].cast(pa.string()), pa.array(SCOPES))
-        pieces.append(_rows(batch["concept_id"], scopes, batch["text"], known, 0))
+        pieces.append(_rows(batch["concept_id"], scopes, batch["text"], id_column, 0))
     return pa.concat_tables(pieces)
 
 
@@ -150,9 +150,9 @@ def _lists(names: "pa.Array | pa.ChunkedArray") -> Iterator[list[str]]:
 
 def _by_letters(names: Iterable[list[str]]) -> tuple[np.ndarray, np.ndarray]:
     """uint64 (n,), the hashes of names without their blanks, ascending; int32 (n,), the rows of those names."""
-    found = np.concatenate([np.empty(0, np.uint64), *(hashes([n.replace(" ", "") for n in some]) for some in names)])
-    order = np.argsort(found, kind="stable")
-    return found[order], order.astype(np.int32)
+    hashed = np.concatenate([np.empty(0, np.uint64), *(hashes([n.replace(" ", "") for n in some]) for some in names)])
+    order = np.argsort(hashed, kind="stable")
+    return hashed[order], order.astype(np.int32)
 
 
 def _write(path: Path, table: "pa.Table") -> None:
@@ -296,12 +296,12 @@ class NameTable:
         if not other.n_names or not self.n_names:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         at = np.minimum(np.searchsorted(other._hashes, self._hashes), other.n_names - 1)
-        here = np.flatnonzero(other._hashes[at] == self._hashes)
+        own_rows = np.flatnonzero(other._hashes[at] == self._hashes)
         # Of names whose hashes collide the first is compared; should it be the other one, a vector is made again.
-        same = pc.equal(self._names.take(_row_array(here)), other._names.take(_row_array(at[here]))).to_numpy(
+        same = pc.equal(self._names.take(_row_array(own_rows)), other._names.take(_row_array(at[own_rows]))).to_numpy(
             zero_copy_only=False
         )
-        return here[same], at[here][same]
+        return own_rows[same], at[own_rows][same]
 
     def owners(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Two int64 (m,): positions in ``rows``, ascending, and the owner rows of the names there."""
@@ -328,7 +328,6 @@ class NameTable:
         row: int = pc.index(self._concepts["id"], _text_scalar(concept_id)).as_py()
         return row
 
-    def concepts(self, rows: np.ndarray) -> list[dict[str, str]]:
-        """id, label ("" where there is none), ontology and release of the concepts in ``rows``."""
-        columns = {name: column.take(_row_array(rows)).to_pylist() for name, column in self._concepts.items()}
-        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    def concepts(self, rows: np.ndarray) -> dict[str, list[str]]:
+        """``id``, ``label`` ("" where there is none), ``ontology`` and ``release`` of ``rows``, each as a column."""
+        return {name: column.take(_row_array(rows)).to_pylist() for name, column in self._concepts.items()}

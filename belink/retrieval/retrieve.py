@@ -15,7 +15,7 @@ each other than like ontologies. On held-out mentions that occur nowhere in trai
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from belink.retrieval.queries import QueryBatch
 if TYPE_CHECKING:
     import scipy.sparse as sp
 
+Record = TypeVar("Record", Candidate, Evidence)
 _BATCH = 1_024  # mentions whose names are scored at a time; bounds the memory
 # What separates equal names of several concepts: the label comes before a synonym, a loose synonym last.
 _SCOPE_PENALTY = np.array([0.0, 0.001, 0.002, 0.002, 0.002, 0.001], np.float32)  # as SCOPES
@@ -248,23 +249,23 @@ def _candidates(
 ) -> list[list[Candidate]]:
     """The ranked concepts as records."""
     table, row = index.table, concepts.name
-    about = table.concepts(table.owner_concept[concepts.owner].astype(np.int64))
-    texts = table.owner_texts(concepts.owner)
-    scopes = [SCOPES[scope] for scope in table.owner_scope[concepts.owner]]
-    scores = {
-        "exact": concepts.exact,
-        "lexical": names.lexical[row],
-        "dense": names.dense[row],
-        "score": concepts.score,
-    }
     described = {"apposition_score": concepts.apposition_score, **described}
+    fields: dict[str, list[Any]] = {
+        **table.concepts(table.owner_concept[concepts.owner].astype(np.int64)),
+        "name": table.owner_texts(concepts.owner),
+        "scope": [SCOPES[scope] for scope in table.owner_scope[concepts.owner].tolist()],
+        "exact": concepts.exact.tolist(),
+        "lexical": names.lexical[row].tolist(),
+        "dense": names.dense[row].tolist(),
+        "score": concepts.score.tolist(),
+        "evidence": _records(Evidence, {name: values.tolist() for name, values in described.items()}),
+    }
     results: list[list[Candidate]] = [[] for _ in range(n_mentions)]
-    columns = (concepts.mention.tolist(), about, texts, scopes, _records(scores), _records(described))
-    for mention, concept, name, scope, scored, known in zip(*columns, strict=True):
-        results[mention].append(Candidate(**concept, name=name, scope=scope, **scored, evidence=Evidence(**known)))
+    for mention, candidate in zip(concepts.mention.tolist(), _records(Candidate, fields), strict=True):
+        results[mention].append(candidate)
     return results
 
 
-def _records(columns: dict[str, np.ndarray]) -> list[dict[str, Any]]:
-    """Columns → one dictionary a row."""
-    return [dict(zip(columns, row, strict=True)) for row in zip(*(c.tolist() for c in columns.values()), strict=True)]
+def _records(kind: type[Record], fields: dict[str, list[Any]]) -> list[Record]:
+    """Columns → one record a row."""
+    return [kind(**dict(zip(fields, values, strict=True))) for values in zip(*fields.values(), strict=True)]

@@ -2,43 +2,37 @@
 
 import asyncio
 import logging
-import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from belink import settings
 from belink.errors import DeclarationError, GateRefused, RegistryError, ReleaseError, SourceError
 from belink.flows import deployed
 from belink.flows.deployed import OntologyRefresh, Promotion, Retraining
 from belink.flows.pipeline import fetch
 from belink.lifecycle import ontology
 from belink.registry import aliases as registry
+from belink.settings import Settings
 from tests.support import small
 
 FIRST, SECOND = small.RELEASES
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _prefect(prefect_server: Path) -> Iterator[None]:
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+pytestmark = pytest.mark.usefixtures("prefect")
 
 
 class Team:
     """A home, and the flows of the small linker in it."""
 
-    def __init__(self, folder: Path, models: dict[str, str], database: Path, more: str = "") -> None:
+    def __init__(
+        self, folder: Path, models: dict[str, str], make_home: Callable[[Path], Settings], more: str = ""
+    ) -> None:
         self.folder = folder
-        self.here = settings.load(folder / "home")
-        self.here.home.mkdir(parents=True)
-        (self.here.home / "mlflow.db").write_bytes(database.read_bytes())
+        self.here = make_home(folder)
         self.toml = str(small.linker(folder, models, more=more))
 
     def ingest(self, version: str, **cut: float) -> dict[str, Any]:
@@ -59,14 +53,14 @@ class Team:
 
 
 @pytest.fixture
-def team(tmp_path: Path, models: dict[str, str], empty_registry: Path) -> Team:
-    return Team(tmp_path, models, empty_registry)
+def team(tmp_path: Path, models: dict[str, str], make_home: Callable[[Path], Settings]) -> Team:
+    return Team(tmp_path, models, make_home)
 
 
 @pytest.fixture
-def asking(tmp_path: Path, models: dict[str, str], empty_registry: Path) -> Team:
+def asking(tmp_path: Path, models: dict[str, str], make_home: Callable[[Path], Settings]) -> Team:
     """A linker that asks for a person's approval; nobody answering for four seconds is an answer."""
-    return Team(tmp_path, models, empty_registry, more=f"[approval]\nrequired = true\nhours = {4 / 3600}")
+    return Team(tmp_path, models, make_home, more=f"[approval]\nrequired = true\nhours = {4 / 3600}")
 
 
 def events(name: str, resource: str, at_least: int = 1) -> list[dict[str, Any]]:
@@ -183,8 +177,10 @@ def answer_the_next_pause(approve: bool, answered: list[str]) -> None:
 
 
 @pytest.mark.parametrize("approve", [True, False])
-def test_a_person_says_yes_or_no(tmp_path: Path, models: dict[str, str], empty_registry: Path, approve: bool) -> None:
-    team = Team(tmp_path, models, empty_registry, more="[approval]\nrequired = true\nhours = 0.05")
+def test_a_person_says_yes_or_no(
+    tmp_path: Path, models: dict[str, str], make_home: Callable[[Path], Settings], approve: bool
+) -> None:
+    team = Team(tmp_path, models, make_home, more="[approval]\nrequired = true\nhours = 0.05")
     team.ingest(FIRST)
     team.retrain()
     answered: list[str] = []

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,23 +33,16 @@ from tests.support import small
 FIRST, SECOND = small.RELEASES
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _prefect(prefect_server: Path) -> Iterator[None]:
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
+pytestmark = pytest.mark.usefixtures("prefect")
 
 
 class Bench:
     """A home, and refreshes of the small linker in it."""
 
-    def __init__(self, folder: Path, models: dict[str, str], database: Path) -> None:
+    def __init__(self, folder: Path, models: dict[str, str], make_home: Callable[[Path], Settings]) -> None:
         self.folder = folder
         self.models = models
-        self.here = settings.load(folder / "home")
-        self.here.home.mkdir(parents=True)
-        (self.here.home / "mlflow.db").write_bytes(database.read_bytes())
+        self.here = make_home(folder)
         self.toml = small.linker(folder, models)
 
     def refresh(self, version: str, retrain: str = "auto", **cut: float) -> dict[str, Any]:
@@ -61,16 +54,19 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, models: dict[str, str], empty_registry: Path) -> Bench:
-    return Bench(tmp_path, models, empty_registry)
+def bench(tmp_path: Path, models: dict[str, str], make_home: Callable[[Path], Settings]) -> Bench:
+    return Bench(tmp_path, models, make_home)
 
 
 @pytest.fixture(scope="module")
 def told(
-    tmp_path_factory: pytest.TempPathFactory, models: dict[str, str], empty_registry: Path, prefect_server: Path
+    tmp_path_factory: pytest.TempPathFactory,
+    models: dict[str, str],
+    make_home: Callable[[Path], Settings],
+    prefect_server: Path,
 ) -> tuple[Bench, list[dict[str, Any]]]:
     """The story that most tests read: a first release, a second one, the second again."""
-    bench = Bench(tmp_path_factory.mktemp("told"), models, empty_registry)
+    bench = Bench(tmp_path_factory.mktemp("told"), models, make_home)
     bench.declare(more="[adaptation]\nsteps = 4\nbatch_size = 16\nlearning_rate = 1e-3")
     return bench, [bench.refresh(FIRST), bench.refresh(SECOND), bench.refresh(SECOND)]
 

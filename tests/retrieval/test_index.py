@@ -59,7 +59,7 @@ def concept_ids(opened: Index, name: str) -> list[str]:
     rows = opened.table.find([name])
     _, owners = opened.table.owners(rows[rows >= 0])
     owners = owners[np.argsort(opened.table.owner_scope[owners], kind="stable")]
-    return [concept["id"] for concept in opened.table.concepts(opened.table.owner_concept[owners])]
+    return opened.table.concepts(opened.table.owner_concept[owners])["id"]
 
 
 def vectors_by_name(opened: Index) -> dict[str, bytes]:

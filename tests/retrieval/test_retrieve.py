@@ -344,7 +344,7 @@ def test_how_readily_a_kind_of_id_is_meant(tmp_path: Path, encoder: Encoder) -> 
     declared = LinkerConfig(name="x", title="X", ontologies=("x",))
     meant = [("rash of childhood", "X:D1")] * 5 + [("german measles", "X:D3"), ("swollen face", "X:D2"), ("x", "X:C1")]
     table = Index.load(build_index([path], declared, encoder, tmp_path / "index", precedents=meant).path).table
-    kinds = dict(zip((of["id"] for of in table.concepts(np.arange(7))), table.id_kind_log_rates, strict=True))
+    kinds = dict(zip(table.concepts(np.arange(7))["id"], table.id_kind_log_rates, strict=True))
     assert kinds["X:D1"] == kinds["X:D2"] == kinds["X:D3"] == 0.0, "three texts for three concepts are the most"
     assert kinds["X:C1"] == kinds["X:C3"] == pytest.approx(np.log(2 / 3) - np.log(4 / 3)), "distinct texts, and one"
     assert kinds["X:7"] == pytest.approx(np.log(1 / 1) - np.log(4 / 3))

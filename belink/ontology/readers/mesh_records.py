@@ -131,13 +131,13 @@ class Record:
 
     def scopes(self) -> dict[str, Scope]:
         """Return the relation of each MeSH concept of the record to the preferred one; unrelated ones are left out."""
-        found: dict[str, Scope] = {self.preferred: "exact"}
+        scopes: dict[str, Scope] = {self.preferred: "exact"}
         for relation, first, second in self.relations:
             if second == self.preferred:
                 first, second, relation = second, first, _INVERSE.get(relation, relation)
             if first == self.preferred:
-                found.setdefault(second, _SCOPES.get(relation, "related"))
-        return found
+                scopes.setdefault(second, _SCOPES.get(relation, "related"))
+        return scopes
 
 
 def _record(element: etree._Element, kind: str) -> Record:
