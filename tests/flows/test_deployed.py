@@ -77,7 +77,7 @@ def events(name: str, resource: str, at_least: int = 1) -> list[dict[str, Any]]:
     return [event["payload"] for event in found]
 
 
-def test_a_new_release_is_told_once_and_an_unchanged_one_never(team: Team) -> None:
+def test_a_new_release_is_announced_once_and_an_unchanged_one_never(team: Team) -> None:
     before = len(events("ontology.refreshed", f"belink.ontology.{small.ONTOLOGY}", at_least=0))
     assert team.ingest(FIRST)["announced"]
     assert not team.ingest(FIRST)["announced"]
@@ -87,7 +87,9 @@ def test_a_new_release_is_told_once_and_an_unchanged_one_never(team: Team) -> No
     assert {payload["version"] for payload in told} == {FIRST, SECOND}
 
 
-def test_news_that_a_killed_run_did_not_tell_is_told_by_the_next(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_release_that_a_killed_run_did_not_announce_is_announced_by_the_next(
+    team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(ontology, "remember", lambda *_: 1 / 0)  # dies between telling and remembering
         with pytest.raises(ZeroDivisionError):
@@ -95,7 +97,7 @@ def test_news_that_a_killed_run_did_not_tell_is_told_by_the_next(team: Team, mon
     assert team.ingest(FIRST)["announced"]
 
 
-def test_half_a_release_is_refused_with_its_report_and_not_told(team: Team) -> None:
+def test_half_a_release_is_refused_with_its_report_and_not_announced(team: Team) -> None:
     from prefect.client.orchestration import get_client
 
     team.ingest(FIRST)
@@ -194,7 +196,7 @@ def test_a_person_says_yes_or_no(
     assert outcome["gates"][-1]["detail"] == "by the head of the laboratory"
 
 
-def test_what_a_crashed_run_left_is_swept_by_its_hook(team: Team) -> None:
+def test_a_hook_removes_what_a_crashed_run_left(team: Team) -> None:
     from prefect.client.schemas.objects import FlowRun
 
     left = [

@@ -60,7 +60,7 @@ def test_every_linker_is_retrained_when_one_of_its_own_ontologies_was_refreshed(
 
 
 @pytest.mark.heavy
-def test_linkers_of_ones_own_are_deployed_with_their_ontologies_alone(tmp_path: Path, models: dict[str, str]) -> None:
+def test_a_users_linker_is_deployed_with_its_own_ontologies_alone(tmp_path: Path, models: dict[str, str]) -> None:
     toml = str(small.linker(tmp_path, models))
     wanted = Wanted(linkers=[toml], infrastructure="docker", image="registry/belink:1", share_restricted=["small"])
     assert set(by_entrypoint("refresh_ontology", wanted)) == {small.ONTOLOGY}
@@ -175,7 +175,7 @@ def test_deploying_twice_leaves_what_deploying_once_did(prefect_server: Path, mo
 
 
 @pytest.mark.heavy
-def test_what_crashed_is_asked_for_again_until_it_has_crashed_too_often(tmp_path: Path) -> None:
+def test_a_crashed_run_is_scheduled_again_a_bounded_number_of_times(tmp_path: Path) -> None:
     server = PrefectServer(tmp_path)
     server.start()
     try:

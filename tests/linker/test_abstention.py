@@ -50,7 +50,7 @@ def test_on_a_handful_of_links_nothing_is_measured_and_nothing_is_bounded() -> N
     assert not answer.is_reached
 
 
-def test_what_is_not_reached_is_said_aloud() -> None:
+def test_a_precision_that_is_not_reached_is_reported() -> None:
     probabilities = np.linspace(0.5, 1, 100)
     reached = choose_bound(probabilities, list(probabilities > 0.7), 0.95)
     assert str(reached).startswith("raw text: with links from probability 0.6")

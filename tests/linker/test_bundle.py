@@ -172,7 +172,7 @@ def test_names_normalised_by_another_version_are_refused(made: Path, monkeypatch
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"format": 1}', '{"format": 99, "kind": "bundle"}', "[]"])
-def test_what_is_no_bundle_is_said_in_one_line(tmp_path: Path, content: str) -> None:
+def test_an_invalid_bundle_is_refused_in_one_line(tmp_path: Path, content: str) -> None:
     (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(BundleError) as raised:
         bundle.check(tmp_path)

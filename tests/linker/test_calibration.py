@@ -102,7 +102,7 @@ def test_no_calibration_learns_that_a_match_speaks_against_an_option():
     assert max(weights[name] for name in ("numbers_lost", "numbers_added", "words_lost", "words_added")) <= 0.0
 
 
-def test_a_text_counts_once_in_a_document_however_often_it_stands_there():
+def test_a_text_counts_once_in_a_document_however_often_it_occurs():
     def question(i: int, right: int, document: str, text: str) -> Question:
         options = (candidate(0, 0.9), replace(candidate(1, 0.8), evidence=Evidence(n_annotations=40)))
         mention = Mention(text=text, gold=(f"X:{right}",), document=document)
@@ -151,7 +151,7 @@ def test_evidence_does_not_depend_on_the_order_of_the_options():
         ("x", "", "\u03b2-thalassaemia", "", (0, 1, 0, 1, 2)),
     ],
 )
-def test_words_tell_apart_what_cosines_blur(mention, long_form, name, label, expected):
+def test_names_with_similar_cosines_differ_in_their_words(mention, long_form, name, label, expected):
     asked = Mention(text=mention, long_form=long_form)
     named = features.options(asked, [Candidate(id="X:1", label=label, name=name, ontology="x", release="1")])
     words = ("same_words", "numbers_lost", "numbers_added", "words_lost", "words_added")
@@ -184,7 +184,7 @@ def test_a_handful_of_questions_leaves_the_order_of_retrieval(n: int):
 
 
 @pytest.mark.heavy
-def test_a_model_that_knows_more_is_listened_to_and_one_that_knows_nothing_is_not():
+def test_a_model_weighs_as_much_as_it_knows():
     questions, logits = world(1500, model_knows=2.0)
     knowing = fitting.fit(questions, logits).report
     assert knowing["accuracy"] > knowing["accuracy_retrieval"] + 0.1
@@ -197,7 +197,7 @@ def test_a_model_that_knows_more_is_listened_to_and_one_that_knows_nothing_is_no
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("scale", [0.2, 1.0, 8.0])
-def test_probabilities_are_calibrated_however_loud_the_model_is(scale: float):
+def test_probabilities_are_calibrated_whatever_the_scale_of_the_logits(scale: float):
     questions, logits = world(2500, model_knows=1.5)
     fitted = fitting.fit(questions, [scale * of for of in logits])
     assert fitted.report["ece"] < 0.035
@@ -237,7 +237,7 @@ def test_the_same_mention_never_judges_itself():
 
 
 @pytest.mark.heavy
-def test_what_is_settled_costs_no_accuracy_on_the_questions_it_was_chosen_on():
+def test_settled_questions_lose_no_accuracy_on_the_questions_that_set_the_bound():
     for seed in range(5):
         report = fitting.fit(*world(600, model_knows=1.5, seed=seed)).report
         assert report["accuracy"] >= report["accuracy_fitted"]
@@ -414,7 +414,7 @@ def test_a_text_that_training_annotates_is_less_often_a_false_mention():
     assert not any(features.nil(MENTION, [known])[name] for name in ("nil.is_found", "nil.is_found_and_annotated"))
 
 
-def test_what_is_known_of_a_found_name_counts_for_found_mentions_alone():
+def test_counts_of_a_found_name_are_a_feature_of_found_mentions_alone():
     options = [candidate(0, 0.9, exact=True), candidate(1, 0.4)]
     found = Mention(text="AN", long_form="anemia", found=True, n_occurrences=4, n_annotated=1)
     named = features.nil(found, options)

@@ -122,7 +122,7 @@ def test_a_tokenizer_whose_letters_are_several_tokens_is_refused(tmp_path: Path)
         prompts.form(PreTrainedTokenizerFast(tokenizer_object=wordless), RerankerConfig(options=3))
 
 
-def test_what_exceeds_the_token_bound_gives_up_the_sentence_then_names_and_keeps_the_mention(tokenizer):
+def test_a_question_over_the_token_bound_drops_the_sentence_then_names_but_never_the_mention(tokenizer):
     options = [candidate("hereditary breast and ovarian cancer syndrome " * 3, "x" * 90) for _ in range(6)]
     asked = mention("DM", SENTENCE)
     whole = prompts.form(tokenizer, RerankerConfig(max_length=5000)).tokens(asked, options)

@@ -81,7 +81,7 @@ def test_long_re_ranking_says_how_far_it_is(base_model, caplog, monkeypatch):
     assert "re-ranking: 4 of 4 questions" in caplog.text  # a mention without candidates asks none
 
 
-def test_what_is_padded_on_the_right_does_not_reach_the_answer(base_model):
+def test_padding_on_the_right_does_not_change_logits(base_model):
     import torch
 
     reranker = load(base_model)
@@ -151,7 +151,7 @@ def test_batches_stay_within_the_padded_tokens(lengths, tokens, expected):
     assert [list(batch) for batch in rerank.batches(lengths, tokens)] == expected
 
 
-def test_the_fingerprint_tells_apart_what_answers_differently(base_model):
+def test_rerankers_that_answer_differently_have_other_fingerprints(base_model):
     same = load(base_model).fingerprint
     assert load(base_model, batch_tokens=77).fingerprint == same
     assert load(base_model, sentence=False).fingerprint != same

@@ -37,7 +37,7 @@ def found(finder: TokenClassifier, text: str) -> list[tuple[str, str]]:
     return [(m.text, m.type) for m in mentions]
 
 
-def test_what_the_model_marks_is_found_with_its_type_and_sentence(folder: Path) -> None:
+def test_a_span_that_the_model_marks_becomes_a_mention_with_type_and_sentence(folder: Path) -> None:
     text = "He had AAAA and BBBB. Then 😀 AAAA returned."
     assert found(tagger(folder), text) == [("AAAA", "Disease"), ("BBBB", "Drug"), ("AAAA", "Disease")]
     first, *_, last = tagger(folder).find(text)

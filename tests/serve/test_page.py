@@ -106,7 +106,7 @@ def test_a_mention_shows_its_candidates_its_concept_and_its_release(page: Page, 
         panel.locator(".more", has_text=parents[0]["label"] or parents[0]["id"]).wait_for()
 
 
-def test_what_the_text_sets_beside_a_mention_is_told(page: Page, server: Server) -> None:
+def test_appositions_are_shown(page: Page, server: Server) -> None:
     one, other, _ = names(server)
     ask(page, f"A {one} ({other}) was seen.")
     page.locator(".mention", has_text=one).first.click()

@@ -83,7 +83,7 @@ def test_documents_keep_their_order_and_their_mentions(server: Server) -> None:
     assert all(len(m["candidates"]) <= 1 for m in answer["documents"][0]["links"])
 
 
-def test_what_the_document_sets_beside_a_mention_is_told(server: Server) -> None:
+def test_appositions_are_in_the_answer(server: Server) -> None:
     text = "Regional ileitis (Crohn disease) is here; ileitis is not."
     marked = [{"start": 0, "end": 16}, {"start": 18, "end": 31}, {"start": 42, "end": 49}]
     (answered,) = server.post(documents=[{"text": text, "mentions": marked}]).json()["documents"]
@@ -158,14 +158,14 @@ def test_the_bound_that_the_refresh_chose_holds_for_found_mentions_alone(server:
         ({}, "required"),
     ],
 )
-def test_what_does_not_fit_is_said_to_be_so(server: Server, body: dict, says: str) -> None:
+def test_an_invalid_request_is_refused_with_its_fault(server: Server, body: dict, says: str) -> None:
     answer = httpx.post(f"{server.url}/link", content=json.dumps(body), headers={"content-type": "application/json"})
     assert answer.status_code == 422
     assert says.lower() in answer.text.lower()
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 100_000, b'{"text": NaN}', b""])
-def test_what_is_no_json_is_refused(server: Server, content: bytes) -> None:
+def test_a_body_that_is_not_json_is_refused(server: Server, content: bytes) -> None:
     answer = httpx.post(f"{server.url}/link", content=content, headers={"content-type": "application/json"})
     assert answer.status_code in (400, 422)
     assert answer.json()["detail"]
@@ -212,7 +212,7 @@ def test_an_unknown_concept_is_not_found(server: Server, id: str) -> None:
     assert answer.status_code in (404, 307)
 
 
-def test_operations_tell_what_is_served(server: Server, served_home: Made) -> None:
+def test_operations_name_the_served_version(server: Server, served_home: Made) -> None:
     assert server.get("/health").json() == {"status": "ok"}
     ready = server.get("/ready").json()
     assert (ready["ready"], ready["version"], ready["refused"], ready["registry"]) == (True, "2", None, "ok")

@@ -22,7 +22,7 @@ def also(text: str, *marked: str) -> dict[str, tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("text", ["dacarbazine (DTIC), then", "dacarbazine [DTIC; 5 mg], then", "dacarbazine(DTIC)"])
-def test_each_of_two_is_the_others_name_wherever_they_stand(text: str) -> None:
+def test_an_apposition_holds_both_ways(text: str) -> None:
     text = f"DTIC first; {text} DTIC again and Dacarbazine."
     found = expand(document(text, "dacarbazine", "DTIC", "Dacarbazine")).mentions
     assert {(m.text, m.appositions) for m in found} == {

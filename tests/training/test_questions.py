@@ -279,7 +279,7 @@ def test_of_several_gold_concepts_training_shows_one():
         assert question.candidates[question.answer].id == "X:0"
 
 
-def test_what_a_finder_finds_in_held_out_text_is_asked_and_is_nil_where_no_annotation_has_its_span():
+def test_a_found_mention_becomes_a_question_and_is_nil_without_an_annotation_of_its_span():
     text = "lung pain, heart failure and liver ache"
     annotated = (
         Mention(text="lung pain", start=0, end=9, gold=("X:7",), document="d"),
