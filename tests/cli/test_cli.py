@@ -224,7 +224,7 @@ def test_control_characters_reach_no_terminal(capsys: pytest.CaptureFixture) -> 
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:
-    assert doctest.testmod(control) == (0, 2)
+    assert doctest.testmod(control) == (0, 3)
 
 
 def test_search(run: Run, story: list[Ran]) -> None:
