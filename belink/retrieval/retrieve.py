@@ -35,9 +35,8 @@ Record = TypeVar("Record", Candidate, Evidence)
 _BATCH = 1_024  # mentions whose names are scored at a time; bounds the memory
 # What separates equal names of several concepts: the label comes before a synonym, a loose synonym last.
 _SCOPE_PENALTY = np.array([0.0, 0.001, 0.002, 0.002, 0.002, 0.001], np.float32)  # as SCOPES
-_MIN_AGREEMENT = (
-    0.3  # trigram cosine of a long form and a concept's name, from which on its short form may stand for it
-)
+# Trigram cosine of a long form and a name of the concept, from which on its short form may stand for the concept.
+_MIN_AGREEMENT = 0.3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,8 +152,8 @@ def _propose(
         pairs.append((np.repeat(resembling, [len(rows) for rows in lists]), np.concatenate(lists)))
     if config.dense and len(resembling):
         rows, _ = index.vectors.search(vectors.dense[resembling], config.dense)
-        which, column = np.nonzero(rows >= 0)
-        pairs.append((resembling[which], rows[which, column]))
+        query, rank = np.nonzero(rows >= 0)  # FAISS fills a list that is too short with -1
+        pairs.append((resembling[query], rows[query, rank]))
     n_names = index.table.n_names
     numbered = np.unique(np.concatenate([text * n_names + row.astype(np.int64) for text, row in pairs]))
     text, row = np.divmod(numbered, n_names)

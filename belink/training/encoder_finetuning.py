@@ -66,7 +66,7 @@ class ConceptNames:
                 names.setdefault(concept, {})[key] = None
         distinct = dict.fromkeys((normalise(text), concept) for text, concept in precedents if concept in names)
         return cls(
-            of_concept={concept: tuple(of_one) for concept, of_one in names.items()},
+            of_concept={concept: tuple(its_names) for concept, its_names in names.items()},
             precedents=tuple((text, concept) for text, concept in distinct if text),
         )
 
@@ -211,8 +211,8 @@ def dense_recall(model: Any, names: ConceptNames, mentions: Sequence[Mention]) -
     if not queries:
         return None
     pool = _recall_pool(names, {g for _, gold in queries for g in gold})
-    owner = np.repeat(np.arange(len(pool)), [len(of_one) for of_one in pool.values()])
-    vectors = encode.encode(model, [name for of_one in pool.values() for name in of_one])
+    owner = np.repeat(np.arange(len(pool)), [len(its_names) for its_names in pool.values()])
+    vectors = encode.encode(model, [name for its_names in pool.values() for name in its_names])
     ordered = sorted(queries)
     cosines = encode.encode(model, [text for text, _ in ordered]) @ vectors.T  # (queries, names)
     starts = np.searchsorted(owner, np.arange(len(pool)))

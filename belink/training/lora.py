@@ -263,8 +263,8 @@ def _plan_batches(lengths: Sequence[int], training: "declarations.TrainingConfig
     batches: list[list[int]] = []
     for start in range(0, len(order), block_size):
         block = sorted(order[start : start + block_size], key=lambda i: lengths[i])
-        of_block = [block[i : i + training.batch_size] for i in range(0, len(block), training.batch_size)]
-        batches += [of_block[i] for i in rng.permutation(len(of_block))]
+        block_batches = [block[i : i + training.batch_size] for i in range(0, len(block), training.batch_size)]
+        batches += [block_batches[i] for i in rng.permutation(len(block_batches))]
     return batches
 
 
