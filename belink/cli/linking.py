@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from belink.cli.console import echo, log_to_stderr, show_answer
-from belink.cli.options import Probability, as_json, linkers_option
+from belink.cli.options import Probability, Words, as_json, linkers_option
 from belink.settings import Settings
 
 
 @click.command()
-@click.argument("text", required=False)
+@click.argument("text", type=Words(), required=False)
 @click.option(
     "--input",
     "input_",
@@ -61,7 +61,7 @@ def link(
 
 
 @click.command()
-@click.argument("query")
+@click.argument("query", type=Words())
 @linkers_option
 @click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True, help="Concepts to list.")
 @as_json

@@ -1,6 +1,7 @@
 """Options and types that several commands share."""
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,19 @@ linkers_option = click.option(
     help="Registered linkers, separated by commas. May be left out where there is only one.",
 )
 existing = click.Path(exists=True, path_type=Path)
+
+
+class Words(click.ParamType):
+    """A text of the command line. Bytes in it that are not UTF-8 are read as Windows-1252, as in a file."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        written = os.fsencode(str(value))
+        try:
+            return written.decode("utf-8")
+        except UnicodeDecodeError:
+            return written.decode("cp1252", "replace")
 
 
 class Probability(click.FloatRange):

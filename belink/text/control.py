@@ -5,8 +5,8 @@ Names of concepts come from files that anybody may have written.
 
 import re
 
-# C0 without tab and line feed, DEL, C1, and the marks that change the direction of text.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# C0 without tab and line feed, DEL, C1, the marks that change the direction of text, and what no encoding can write.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
