@@ -17,7 +17,7 @@ linkers_option = click.option(
 existing = click.Path(exists=True, path_type=Path)
 
 
-class Words(click.ParamType):
+class Words(click.types.StringParamType):
     """A text of the command line. Bytes in it that are not UTF-8 are read as Windows-1252, as in a file."""
 
     name = "text"
