@@ -154,7 +154,7 @@ def test_what_a_question_must_win_is_calibrated_for_without_training_again(
     index = steps.build_index(run, releases, current, decision.encoder).path
     with mock.patch.object(fitting, "fit", wraps=fitting.fit) as fit:
         calibrate.calibrate(run, releases, index, decision, current)
-    assert [call.kwargs for call in fit.call_args_list] == [{"min_gain": 0.5}]
+    assert [call.kwargs for call in fit.call_args_list] == [{"min_gain": 0.5, "precision": 0.9}]
 
 
 def test_damage_on_the_disk_never_goes_into_the_next_champion(
@@ -221,9 +221,12 @@ def test_the_bundle_carries_the_encoder_that_was_adapted_for_the_first_release(
 
 
 def test_status_names_the_release_in_use(told: tuple[Bench, list[dict[str, Any]]]) -> None:
-    bench, _ = told
+    bench, answers = told
     (linker,) = aliases.status(bench.here)["linkers"]
     assert linker["releases"] == {small.ONTOLOGY: SECOND}
+    promoted = next(answer for answer in answers if answer["version"] == "2")
+    assert promoted["abstention"]["declared"] == 0.9
+    assert linker["abstention"] == promoted["abstention"]
     # The third refresh found the second release again.
     last = linker["last_refresh"]
     assert (last["outcome"], last["version"], last["failed_gates"]) == ("unchanged", "2", [])
