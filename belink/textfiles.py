@@ -5,6 +5,7 @@ decoded text are offsets into the file as given.
 """
 
 import codecs
+import errno
 import gzip
 import logging
 import re
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 
 def is_gzip(path: Path) -> bool:
     """Return whether the content of ``path`` is gzip, whatever its name is."""
-    with path.open("rb") as stream:
+    with _seekable(path) as stream:
         return stream.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
 
 
@@ -55,6 +56,8 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
 @contextmanager
 def _seekable(path: Path) -> Iterator[BinaryIO]:
     if path != STANDARD_INPUT:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise OSError(errno.EINVAL, "no regular file; pass a pipe as standard input", str(path))
         with path.open("rb") as stream:
             yield stream
         return

@@ -182,8 +182,8 @@ class _Attempt(NamedTuple):
         if self.version or self.source.version in ("header", "last-modified"):
             return self.version
         for path in self.files:
-            if match := re.search(self.source.version, path.name):
-                return match[1]
+            if version := release.first_group(self.source.version, path.name):
+                return version
         raise SourceError(
             f"{self._named()}: expected a version in the name ({self.source.version}), found none; give --version"
         )

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from belink import artefacts
-from belink.errors import BelinkError, ReleaseError
+from belink.errors import BelinkError, ReleaseError, first_line
 from belink.ontology.release_writer import ReleaseWriter, configuration
 from belink.records import Concept, Name, Rejection, Scope
 from belink.settings import Settings
@@ -122,6 +122,26 @@ def attached(folders: Mapping[str, Path], memory: str = "6GiB") -> "Iterator[duc
         yield connection
     finally:
         connection.close()
+
+
+def first_group(pattern: str, text: str) -> str | None:
+    """Return the first group of the first match of ``pattern`` in ``text``; ``None`` for no match.
+
+    Declared patterns may come from anybody: DuckDB's engine (RE2) takes time linear in ``text`` for each of them.
+
+    :raises ReleaseError: the pattern needs what a linear engine does not have.
+    """
+    import duckdb
+
+    try:
+        with duckdb.connect() as connection:
+            query = "SELECT regexp_extract($text, $pattern, 1) WHERE regexp_matches($text, $pattern)"
+            row = connection.execute(query, {"text": text, "pattern": pattern}).fetchone()
+    except duckdb.Error as error:
+        raise ReleaseError(
+            f"version: expected a pattern without references back or around, found {pattern!r} ({first_line(error)})"
+        ) from error
+    return None if row is None else str(row[0])
 
 
 def shared_concepts(folders: Mapping[str, Path], prefixes: Sequence[str] = ()) -> list[dict[str, Any]]:

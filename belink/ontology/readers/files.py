@@ -52,6 +52,7 @@ def fingerprint(files: Sequence[Path], format: Format) -> Fingerprint:
                 inside = [inner for inner in inside if pattern.fullmatch(inner.name)]
             named.extend((inner.relative_to(path).as_posix(), inner) for inner in inside)
         else:
+            check_regular(path)
             named.append((path.name, path))
     if not named:
         raise SourceError("expected at least one file to read, found none; give another --file")
@@ -96,6 +97,12 @@ def _is_obo_edition(files: list[Path], format: Format) -> bool:
     return False
 
 
+def check_regular(path: Path) -> None:
+    """:raises SourceError: ``path`` is a device or a pipe, which could be read for ever."""
+    if path.exists() and not path.is_file():
+        raise SourceError(f"{path}: expected a regular file, found a device or a pipe; write it to a file first")
+
+
 def sniff(path: Path) -> Format:
     """Return the format of a file by its content: obo, owl, obograph, mesh, umls or taxdump.
 
@@ -109,6 +116,7 @@ def sniff(path: Path) -> Format:
         raise SourceError(
             f"{path}: expected a file, or a folder with MRCONSO.RRF or names.dmp, found neither; give another --file"
         )
+    check_regular(path)
     if zipfile.is_zipfile(path):
         # is_zipfile only looks at the end of a file, so opening can still fail.
         with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
