@@ -10,7 +10,8 @@ from belink.linker import prompts
 from belink.linker import reranker as rerank
 from belink.linker.reranker import Reranker
 from belink.records import Candidate, Mention
-from belink.weights import ResolvedModel
+from belink.weights import ResolvedModel, resolve
+from tests.support.tiny import tiny_causal_lm
 
 pytestmark = pytest.mark.usefixtures("float32")
 
@@ -44,11 +45,20 @@ def load(base_model: ResolvedModel, **config: object) -> Reranker:
     return Reranker.load(base_model, None, RerankerConfig.model_validate({"orders": 1, **config}), device="cpu")
 
 
+@pytest.fixture(scope="module")
+def qwen3(tmp_path_factory: pytest.TempPathFactory) -> ResolvedModel:
+    """The architecture of Qwen3, which normalises queries and keys and has wider heads than Llama."""
+    folder = tmp_path_factory.mktemp("qwen3")
+    return resolve(f"path:{tiny_causal_lm(folder / 'model', architecture='Qwen3')}", folder)
+
+
 @pytest.mark.parametrize("format", ["letter-last", "letter-first"])
-def test_letters_have_the_logits_that_the_whole_model_gives_them(base_model, format):
+@pytest.mark.parametrize("architecture", ["base_model", "qwen3"])
+def test_letters_have_the_logits_that_the_whole_model_gives_them(request, architecture, format):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    base_model = request.getfixturevalue(architecture)
     reranker = load(base_model, format=format)
     whole = AutoModelForCausalLM.from_pretrained(base_model.path, dtype=torch.float32).eval()
     tokenizer = AutoTokenizer.from_pretrained(base_model.path)
@@ -193,7 +203,11 @@ def adapter(base_model: ResolvedModel, folder: Path, seed: int) -> Path:
     return folder
 
 
-def test_adapters_of_one_base_hold_what_they_do_not_change_once_and_answer_the_same(base_model, tmp_path: Path):
+@pytest.mark.parametrize("architecture", ["base_model", "qwen3"])
+def test_adapters_of_one_base_hold_what_they_do_not_change_once_and_answer_the_same(
+    request, architecture, tmp_path: Path
+):
+    base_model = request.getfixturevalue(architecture)
     config = RerankerConfig(orders=1)
     folders = [adapter(base_model, tmp_path / str(seed), seed) for seed in (1, 2)]
     alone = []

@@ -39,10 +39,13 @@ def tiny_encoder(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def tiny_causal_lm(folder: Path, seed: int = 0, vocabulary: int = 400) -> Path:
-    """A two-layer Llama of 32 dimensions; "A" to "Z" are one token each, with a space before and without."""
+def tiny_causal_lm(folder: Path, seed: int = 0, vocabulary: int = 400, *, architecture: str = "Llama") -> Path:
+    """A two-layer Llama of 32 dimensions; "A" to "Z" are one token each, with a space before and without.
+
+    :param architecture: another that transformers has, such as "Qwen3".
+    """
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    import transformers
 
     tokenizer = _tokenizer(
         vocabulary=vocabulary, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|im_end|>"
@@ -52,7 +55,7 @@ def tiny_causal_lm(folder: Path, seed: int = 0, vocabulary: int = 400) -> Path:
         "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
     )
     torch.manual_seed(seed)
-    config = LlamaConfig(
+    config = getattr(transformers, f"{architecture}Config")(
         vocab_size=len(tokenizer),
         hidden_size=32,
         num_hidden_layers=2,
@@ -65,7 +68,7 @@ def tiny_causal_lm(folder: Path, seed: int = 0, vocabulary: int = 400) -> Path:
         pad_token_id=tokenizer.pad_token_id,
         tie_word_embeddings=True,
     )
-    LlamaForCausalLM(config).eval().save_pretrained(folder)
+    getattr(transformers, f"{architecture}ForCausalLM")(config).eval().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

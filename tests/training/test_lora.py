@@ -18,7 +18,8 @@ from belink.errors import DeclarationError, ModelError
 from belink.linker.reranker import Reranker
 from belink.records import Candidate, Mention, Question
 from belink.training import checkpoints, lora
-from belink.weights import ResolvedModel
+from belink.weights import ResolvedModel, resolve
+from tests.support.tiny import tiny_causal_lm
 
 pytestmark = [pytest.mark.heavy, pytest.mark.usefixtures("float32")]
 
@@ -62,6 +63,17 @@ def test_training_lowers_the_loss_and_reports_its_history(trained):
     assert [step for step, _ in trained.history] == [10, 20, 30, 40, 50, 60]
     assert trained.seconds > 0
     assert trained.resumed_at == 0
+
+
+def test_the_architecture_of_qwen3_learns_the_same(tmp_path):
+    folder = tiny_causal_lm(tmp_path / "qwen3", architecture="Qwen3")
+    qwen3, questions = resolve(f"path:{folder}", tmp_path), make_questions(40, right=1)
+    config = CONFIG.model_copy(update={"format": "letter-first"})
+    training = TRAINING.model_copy(update={"epochs": 6.0, "gradient_checkpointing": True})
+    report = lora.train(questions, qwen3, training, config, tmp_path / "adapter", device="cpu")
+    assert report.loss < 0.9 * report.first_loss
+    answers = ask(Reranker.load(qwen3, report.path, config, device="cpu"), questions)
+    assert np.mean([answer.argmax() == 1 for answer in answers]) > 0.8
 
 
 def test_the_adapter_folder_matches_its_manifest_and_names_no_local_path(trained, base_model):
