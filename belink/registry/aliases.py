@@ -2,7 +2,8 @@
 
 One registered model a linker, one version a bundle, and three aliases: ``champion`` is what consumers follow,
 ``challenger`` the version that was judged last, ``previous`` where a rollback goes. Versions never change; moving
-``champion`` is the one switching write. Aliases of MLflow know no compare-and-set, so a lock in it makes one.
+``champion`` is the one switching write. MLflow has no compare-and-set for aliases, so a lock in its database protects
+the move.
 """
 
 import json
@@ -58,6 +59,8 @@ def register(settings: Settings, folder: Path, record: RunRecord) -> str:
     store = Store(settings)
     with one_line(f"{linker}: MLflow did not take the bundle"):
         version = store.version_of_bundle(linker, key)
+        # The registry may hold this bundle under a version whose files are damaged. That version is left, and a new one
+        # is made.
         if version is not None and _is_sound(store, linker, version):
             return version
         tags = {
@@ -84,6 +87,7 @@ def settle(
     :param unmeasured: the names of the gates that too few mentions were left for.
     """
     store = Store(settings)
+    # The tags come before the alias: whoever follows `challenger` then finds a version whose outcome is known.
     with one_line(f"{linker}: version {version} could not be tagged"):
         tags = {_OUTCOME: outcome, _FAILED: ", ".join(failed), _UNMEASURED: ", ".join(unmeasured)}
         store.tag_version(linker, version, tags)
@@ -150,9 +154,12 @@ def promote(settings: Settings, linker: str, version: str, *, expect: str | None
                 f"{linker}: expected version {expect} as champion, found {current}; somebody moved it meanwhile, "
                 "refresh again"
             )
+        # Without this, a second promotion of the champion would point `previous` at the champion itself.
         if current == version:
             return {"linker": linker, "champion": version, "previous": before.get(PREVIOUS)}
         store.tag_version(linker, version, {_WITHDRAWN: None, _PROMOTED: _now()})
+        # `previous` moves first. A process that is killed in between leaves both aliases on one version, which a
+        # rollback refuses, and the promotion can be repeated.
         if current is not None:
             store.set_alias(linker, PREVIOUS, current)
         store.set_alias(linker, CHAMPION, version)
@@ -199,11 +206,13 @@ def bundle_path(settings: Settings, linker: str, name: str = CHAMPION) -> tuple[
     """
     version = version_of(settings, linker, name)
     with _database(settings) as file:
+        # The database answers without an import of MLflow, which costs two seconds of CPU.
         address = file.location(linker, version) if file is not None else None
     if address is not None and (local := local_folder(address)) is not None:
         return bundles.bundle_in(settings, local, f"{linker} version {version}"), version
     store = Store(settings)
     with one_line(f"{linker}: the bundle of version {version} cannot be found"):
+        # A version that somebody registered without belink's tag has no key; the download is named "unknown" then.
         key = store.version(linker, version).bundle or "unknown"
         local = local_folder(store.address(linker, version))
         if local is not None:
@@ -219,6 +228,7 @@ def version_of(settings: Settings, linker: str, name: str) -> str:
     if not may_hold_anything(settings):
         raise _nothing_registered(linker, name, {})
     current = aliases(settings, linker)
+    # A name of digits alone is always read as a version, also where an alias is spelled like that.
     version = name if name.isdigit() else current.get(name)
     if version is None:
         raise _nothing_registered(linker, name, current)
@@ -243,6 +253,7 @@ def check_sharing(settings: Settings, linker: LinkerConfig, restricted: Sequence
 def _is_elsewhere(address: str) -> bool:
     """Whether what is stored at ``address`` leaves this machine and the folders it mounts."""
     scheme = urlsplit(address).scheme.partition("+")[0]
+    # A database holds metadata only: its bundles lie in the home, see `store.connection.setup`.
     return scheme not in ("", "file", "sqlite", "postgresql", "mysql", "mssql")
 
 
@@ -253,10 +264,12 @@ def restricted_releases(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
 
 
 def note_refresh(settings: Settings, outcome: Mapping[str, Any]) -> None:
-    """Write on the linker how its last refresh ended, for ``belink status``; a linker without version has no place.
+    """Write on the linker how its last refresh ended, for ``belink status``; not for one without a registered version.
 
     :param outcome: ``RefreshOutcome.to_dict()``.
     """
+    # A refresh that a gate on releases refused can end before the first version. The note must not create a database
+    # then.
     if not may_hold_anything(settings):
         return
     failed = [gate["name"] for gate in outcome["gates"] if not gate["passed"]]
@@ -319,6 +332,8 @@ def _shown(settings: Settings, linker: StoredLinker, version_tags: _VersionTags)
         "built_from": {
             name: tags[f"belink.{name}"] for name in ("index", "adapter", "bundle") if f"belink.{name}" in tags
         },
+        # `latest` is the release that was made last. Its version need not be the higher one: somebody may have read an
+        # older edition.
         "newer": {name: path.name for name, path in latest.items() if path is not None and path.name != used[name]},
         "unmeasured_gates": [name for name in tags.get(_UNMEASURED, "").split(", ") if name],
         "abstention": None if (chosen := _abstention(tags)) is None else chosen.to_dict(),

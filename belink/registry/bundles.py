@@ -39,6 +39,7 @@ def storable(settings: Settings, folder: Path, manifest: Mapping[str, Any], stor
         artefacts.adopt(folder, local)
     reference = {"uri": address, "sha256": artefacts.sha256(folder / artefacts.MANIFEST), "size": size}
     with tempfile.TemporaryDirectory() as temporary:
+        # MLflow stores a folder under its base name. The key as the name lets `history` find the files of either form.
         named = Path(temporary) / str(manifest["key"])
         named.mkdir()
         (named / REFERENCE).write_text(json.dumps(reference, indent=1) + "\n", encoding="utf-8")
@@ -56,6 +57,7 @@ def resolve(settings: Settings, folder: Path) -> Path:
     path = referenced_folder(settings, address) or _fetch_referenced(settings, address, sha256)
     if not artefacts.exists(path):
         raise BundleError(f"{without_password(address)}: expected a bundle, found none; was it moved? Roll back")
+    # The manifest holds the sha256 of every other file, so this one sum covers the bundle. `Linker` checks the files.
     if artefacts.sha256(path / artefacts.MANIFEST) != sha256:
         raise BundleError(
             f"{without_password(address)}: expected the bundle whose manifest has sha256 {sha256[:16]}…, found "
@@ -81,6 +83,7 @@ def referenced_folder(settings: Settings, address: str) -> Path | None:
     folder = local_folder(address)
     if folder is None:
         return None
+    # The last two parts of an address are linker and key, see `storable`.
     own = settings.home / "referenced" / folder.parent.name / folder.name
     return own if artefacts.exists(own) else folder
 
@@ -115,6 +118,7 @@ def bundle_in(settings: Settings, model: Path, what: str) -> Path:
 
 def _stored_in(model: Path, what: str) -> Path:
     """Return the folder in a logged model that holds the bundle, or the reference to it."""
+    # `artifacts/` is where MLflow's pyfunc flavour puts the `artifacts` of `log_model`.
     folders = sorted(
         path.parent for path in (model / "artifacts").glob("*/*.json") if path.name in (artefacts.MANIFEST, REFERENCE)
     )
@@ -129,6 +133,8 @@ def fetch(settings: Settings, linker: str, version: str, key: str) -> Path:
     if artefacts.exists(target):
         return target
     with artefacts.build(target) as folder:
+        # The download lies inside the unfinished artefact, so a killed fetch is cleaned up with it, and the renames
+        # below stay on one file system.
         model = folder / "download"
         download_model(settings, f"models:/{linker}/{version}", model)
         found = bundle_in(settings, model, f"{linker} version {version}")

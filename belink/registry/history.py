@@ -187,6 +187,8 @@ def compared(settings: Settings, linker: str, ontology: str, old: str, new: str)
     :raises ReleaseError: one of them is not here.
     """
     folders = [release_folder(settings, linker, ontology, version) for version in (old, new)]
+    # Without the lock, two requests for the same pair would both compute it: `lru_cache` does not wait for a first
+    # caller.
     with _comparing:
         return _compared(*folders)
 

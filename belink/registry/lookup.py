@@ -1,7 +1,7 @@
 """Read-only answers from a home's own MLflow database, without importing MLflow.
 
 Linking asks the registry one question: which folder does ``sample@champion`` stand for? ``belink status`` asks for tags
-as well. MLflow's client takes two seconds of CPU to be imported for that, the database five milliseconds. Every other
+as well. Importing MLflow's client costs two seconds of CPU; reading the database costs five milliseconds. Every other
 store (a server, PostgreSQL), and a SQLite file whose schema is not the one below, is asked through MLflow
 (``aliases``).
 """
@@ -52,6 +52,8 @@ class Lookup:
     def location(self, linker: str, version: str) -> str | None:
         """Return the address of a version's files; ``None`` where there is no such version."""
         query = (
+            # MLflow's own client uses `storage_location` where there is one: `source` may be a `models:/` URI, which is
+            # no folder.
             "SELECT coalesce(nullif(storage_location, ''), source) FROM model_versions "
             "WHERE name = ? AND version = ? AND workspace = ? AND current_stage != ?"
         )

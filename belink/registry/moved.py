@@ -26,11 +26,12 @@ log = logging.getLogger(__name__)
 
 
 def put_right(settings: Settings) -> bool:
-    """Rewrite the addresses in the database of a home that was moved or copied; whether there was anything to do.
+    """Rewrite the addresses in the database of a home that was moved or copied; return whether any was rewritten.
 
     :raises RegistryError: the database cannot be written.
     """
     database = settings.home / "mlflow.db"
+    # Only the home's own database is rewritten. Other homes may use any other, and its addresses may be right for them.
     if settings.tracking_uri != f"sqlite:///{database}" or not database.is_file():
         return False
     artifacts = settings.home / "artifacts"
@@ -39,8 +40,12 @@ def put_right(settings: Settings) -> bool:
         return False
     try:
         with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
+            # This takes the write lock at once. A second process that read the same old address then finds nothing left
+            # to rewrite.
             connection.execute("BEGIN IMMEDIATE")
             for table, column in _ADDRESSES:
+                # `substr` and not LIKE: addresses may hold `%` and `_`, which are wildcards there, and LIKE ignores
+                # case.
                 connection.execute(
                     f"UPDATE {table} SET {column} = ? || substr({column}, ?) "  # noqa: S608 (names of this module)
                     f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
@@ -70,6 +75,7 @@ def own_copy(tracking_uri: str, folder: Path) -> tuple[Settings, Path]:
     settings = load(home, tracking_uri)
     if folder.is_relative_to(home):
         return settings, folder
+    # Folders above the original home may be named "artifacts" too, so every such part is tried.
     rests = (Path(*folder.parts[at + 1 :]) for at, part in enumerate(folder.parts) if part == "artifacts")
     own = next((path for rest in rests if (path := home / "artifacts" / rest).is_dir() and rest.parts), None)
     if own is None:

@@ -64,6 +64,7 @@ def _bundle_folder(reference: str | Path) -> Path | None:
         return None
     if artefacts.exists(path) or (path / bundles.REFERENCE).is_file():
         return path
+    # A plain word is the name of a linker; a `Path`, or a string with a slash, can only mean a folder.
     if isinstance(reference, Path) or len(path.parts) > 1:
         found = "a folder without manifest.json" if path.is_dir() else "nothing"
         raise RegistryError(f"{reference}: expected the folder of a bundle, found {found}")
@@ -102,6 +103,7 @@ def open_linker(settings: Settings, name: str | None) -> Linker:
 def _open_one(settings: Settings, name: str) -> Linker:
     plain, _, alias = name.partition("@")
     if plain.endswith(".toml"):
+        # The file's name and the linker's name can differ; only the declaration knows the latter.
         plain = declarations.load_linker(plain).name
     path, version = aliases.bundle_path(settings, plain, alias or aliases.CHAMPION)
     return Linker(path, settings.cache, model_version=version)

@@ -37,6 +37,7 @@ def load_bundle(folder: str) -> Predict:
 
 def _answer(linker: Linker, request: Mapping[str, Any], number: str) -> dict[str, Any]:
     text = str(request["text"])
+    # The request number serves as the document id: the records need one, and the answer does not show it.
     mentions = tuple(
         Mention(text=text[span["start"] : span["end"]], start=span["start"], end=span["end"], document=number)
         for span in request.get("mentions") or ()

@@ -1,4 +1,4 @@
-"""The registered versions of a linker, all of them, and how one is forgotten; ``aliases`` says which one counts."""
+"""All registered versions of a linker, and the removal of one; ``aliases`` says which one counts."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,4 +64,5 @@ def forget(settings: Settings, linker: str, number: str) -> None:
                 raise RegistryError(f"{linker} version {number}: expected no alias on it, found {', '.join(named)}")
             run_id = store.version(linker, number).run_id
             store.delete_version(linker, number)
+        # The run goes last: a kill in between leaves files that no version names, and never a version without files.
         store.drop_run(run_id)

@@ -54,6 +54,7 @@ def setup(settings: Settings) -> "MlflowClient":
     database = sqlite_file(uri)
     if database is not None and not database.exists():
         with locked(settings, "registry"):
+            # Another process may have made the database while this one waited for the lock.
             if not database.exists():
                 create_database(database)
     with one_line(f"{without_password(uri)}: the MLflow store cannot be used"):
@@ -90,11 +91,13 @@ def create_database(database: Path) -> None:
     from mlflow.store.db import utils
 
     database.parent.mkdir(parents=True, exist_ok=True)
+    # The caller holds the lock `registry`, so these files belong to a process that died.
     for left in database.parent.glob(f".tmp-{database.name}-*"):
         left.unlink()
     with artefacts.atomic_write(database) as aside:
         engine = utils.create_sqlalchemy_engine_with_retry(f"sqlite:///{aside}")  # type: ignore[no-untyped-call]
         utils._initialize_tables(engine)  # type: ignore[no-untyped-call]
+        # SQLite keeps the file open otherwise, and the file is moved next.
         engine.dispose()
 
 
@@ -107,6 +110,7 @@ def may_hold_anything(settings: Settings) -> bool:
 def local_folder(address: str) -> Path | None:
     """Return the folder that an artifact's address names on this machine, there or not; ``None`` for one elsewhere."""
     parsed = urlparse(address)
+    # MLflow writes both plain paths and percent-encoded `file:` URIs.
     if parsed.scheme not in ("", "file"):
         return None
     return Path(unquote(parsed.path))

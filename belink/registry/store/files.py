@@ -12,6 +12,7 @@ def download_model(settings: Settings, uri: str, folder: Path) -> None:
     import mlflow
 
     with pointed_at(settings):
+        # MLflow's own downloads understand `models:/` URIs; an artifact repository, as in `download`, does not.
         mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder))
 
 
@@ -38,6 +39,7 @@ def upload(settings: Settings, folder: Path, address: str) -> None:
     with pointed_at(settings), one_line(f"{without_password(address)}: the bundle could not be stored"):
         store = get_artifact_repository(address)
         manifest = folder / artefacts.MANIFEST
+        # `log_artifacts` sends a folder in no promised order, so the files are sent one by one.
         for path in sorted(path for path in folder.rglob("*") if path.is_file() and path != manifest):
             below = str(path.parent.relative_to(folder))
             store.log_artifact(str(path), None if below == "." else below)  # type: ignore[no-untyped-call]

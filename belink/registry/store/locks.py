@@ -22,12 +22,14 @@ log = logging.getLogger(__name__)
 def locked_everywhere(settings: Settings, client: "MlflowClient", name: str) -> Iterator[None]:
     """Keep out whoever asks for the same lock, in this home or with the same registry anywhere else.
 
-    MLflow has no lock, but of two that make a model of one name, one is refused. A holder that dies leaves it behind:
-    whoever has seen the same one for ``LEASE`` seconds, by a clock that cannot be set, takes it away.
+    The lock is a registered model: MLflow refuses a second one of the same name. A holder that dies leaves it behind.
+    A waiter that has seen the same lock for ``LEASE`` seconds, by its monotonic clock, removes it.
     """
     lock = f"{name}.lock"
     with locked(settings, name):
         seen, since = None, time.monotonic()
+        # The lock's age is measured from when this process first saw it. Clocks of two machines can differ by more than
+        # `LEASE`.
         while (made := _made_lock(client, lock)) is not None:
             if made != seen:
                 seen, since = made, time.monotonic()
@@ -49,6 +51,8 @@ def _made_lock(client: "MlflowClient", lock: str) -> int | None:
     made: int | None = 0
     with _unless_gone():  # MLflow, too, looks for what it refuses to make again
         try:
+            # The tag keeps locks out of lists of linkers. The name is unique in MLflow's database, which makes creation
+            # atomic.
             client.create_registered_model(lock, tags={KIND: "lock"})
             made = None
         except MlflowException as error:

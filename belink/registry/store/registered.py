@@ -39,7 +39,7 @@ class StoredVersion:
 
 
 class Store:
-    """An open MLflow store. Reading and writing one fact a call; what counts as champion is said in ``aliases``."""
+    """An open MLflow store; each method reads or writes one fact. ``aliases`` decides which version is champion."""
 
     def __init__(self, settings: Settings) -> None:
         """Open the store at ``settings.tracking_uri``; a local one is made where there is none.
@@ -64,6 +64,7 @@ class Store:
         )
 
     def _models(self) -> Iterator[Any]:
+        # MLflow returns 100 models a page by default.
         token = None
         while True:
             page = self._client.search_registered_models(filter_string=f"tags.`{KIND}` = 'linker'", page_token=token)
@@ -105,6 +106,7 @@ class Store:
         try:
             return _version(self._client.get_model_version(linker, number))
         except MlflowException as error:
+            # MLflow reports a version that is not a number as an invalid parameter.
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise
             numbers = sorted((each.number for each in self.versions(linker)), key=int)
@@ -114,6 +116,7 @@ class Store:
     def version_of_bundle(self, linker: str, key: str) -> str | None:
         """Return the newest version that holds the bundle ``key``; ``None`` where there is none."""
         versions = self._client.search_model_versions(f"name = '{linker}' AND tags.`{BUNDLE}` = '{key}'")
+        # Versions are numbers stored as text: as text, "9" is larger than "10".
         return str(max(int(version.version) for version in versions)) if versions else None
 
     def address(self, linker: str, number: str) -> str:
@@ -133,7 +136,8 @@ class Store:
                 self._client.set_model_version_tag(linker, number, name, value)
 
     def tag_linker(self, linker: str, name: str, value: str) -> None:
-        """Write a tag on a linker; one that was never registered has no place for it."""
+        """Write a tag on a linker; does nothing for one that was never registered."""
+        # MLflow raises an error for a model that is not there, and would tag somebody else's model of that name.
         if any(model.name == linker for model in self._models()):
             self._client.set_registered_model_tag(linker, name, value)
 
@@ -151,6 +155,8 @@ class Store:
         :raises RegistryError: the name is taken by a model that is no linker.
         """
         with pointed_at(self.settings):
+            # This order survives a kill: a run without a version is dropped by the next attempt, and nobody sees it
+            # meanwhile.
             ensure_model(self._client, linker)
             drop_unfinished(self._client, self.settings, linker, str(manifest["key"]))
             with stored as folder:

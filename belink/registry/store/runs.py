@@ -53,13 +53,16 @@ def log_bundle(
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")  # advice for authors of models, not for those who refresh one
+        # 6,000 characters are the most that MLflow takes of a parameter (`MAX_PARAM_VAL_LENGTH`).
         mlflow.log_params({name: str(value)[:6000] for name, value in record.params.items()})
         for name, content in record.reports.items():
             mlflow.log_text(content, name)
         logged = mlflow.pyfunc.log_model(
             name=linker,
+            # A path instead of an object is MLflow's "models from code": the file is stored, and nothing is pickled.
             python_model=str(Path(__file__).parents[1] / "pyfunc_model.py"),
             artifacts={"bundle": str(stored)},
+            # Without this list, MLflow runs the model in a second process to infer what it imports.
             pip_requirements=[f"belink=={manifest['belink']}", f"mlflow=={mlflow.__version__}"],
             metadata={"lineage": dict(manifest["lineage"])},
             params={name: str(manifest["lineage"][name]) for name in ("index", "adapter", "bundle")},
@@ -67,6 +70,7 @@ def log_bundle(
         # Of the model, and so of the run too: MLflow's page compares models by these.
         mlflow.log_metrics(dict(record.metrics), model_id=logged.model_id)
         for name, (source, sha256) in record.datasets.items():
+            # A digest in MLflow has at most 36 characters; the tag below holds the whole sha256.
             dataset = MetaDataset(resolve_dataset_source(source), name=name, digest=sha256[:36])  # type: ignore[abstract]
             model = LoggedModelInput(model_id=logged.model_id)
             mlflow.log_input(dataset, context="refresh", tags={"sha256": sha256}, model=model)
@@ -76,6 +80,7 @@ def log_bundle(
 def drop_unfinished(client: "MlflowClient", settings: Settings, linker: str, key: str) -> None:
     """Remove what a killed registration of the same bundle, by this home, left in the store."""
     experiment = _experiment(client)
+    # Another home may be registering the same bundle at this moment, so only runs of this home count.
     mine = f"tags.`{BUNDLE}` = '{key}' AND tags.`{HOME}` = '{_here(settings)}'"
     for run in client.search_runs([experiment], mine):
         if client.search_model_versions(f"name = '{linker}' AND run_id = '{run.info.run_id}'"):
@@ -94,6 +99,7 @@ def drop_run(client: "MlflowClient", settings: Settings, run_id: str) -> None:
     client.delete_run(run_id)
     for folder in folders:
         if folder is not None and folder.resolve().is_relative_to(settings.home.resolve()):
+            # Both addresses end in `artifacts`; the folder above belongs to the run or model alone.
             shutil.rmtree(folder.parent, ignore_errors=True)
 
 
@@ -105,6 +111,7 @@ def ensure_model(client: "MlflowClient", linker: str) -> None:
     from mlflow.exceptions import MlflowException
 
     try:
+        # Creating and handling the refusal leaves no gap; a look first would leave one for another process.
         client.create_registered_model(linker, tags={KIND: "linker"})
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
@@ -126,4 +133,5 @@ def _experiment(client: "MlflowClient") -> str:
 def _here(settings: Settings) -> str:
     import socket
 
+    # The value stands between single quotes in a filter, which MLflow gives no way to escape.
     return f"{socket.gethostname()}:{settings.home}".replace("'", "")
