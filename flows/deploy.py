@@ -34,6 +34,7 @@ def deploy(wanted: Wanted) -> dict[str, Any]:
             "expected the address of a Prefect server in PREFECT_API_URL, found none; prefect server start runs one, "
             "a temporary server keeps no deployment"
         )
+    # Prefect's client is slow to import; a missing address is reported without it.
     import httpx
     from prefect.client.orchestration import get_client
     from prefect.exceptions import PrefectException
@@ -42,6 +43,7 @@ def deploy(wanted: Wanted) -> dict[str, Any]:
     automations = _automations()
     try:
         with get_client(sync_client=True) as client:
+            # Pools come first: a deployment names its pool, and Prefect refuses one that does not exist.
             for name, limit in POOLS.items():
                 _pool(client, name, wanted.infrastructure, limit)
             _deployments(wanted)
@@ -88,6 +90,7 @@ def _pool(client: "SyncPrefectClient", name: str, kind: Infrastructure, limit: i
             f"work pool {name}: expected one of the kind {kind}, found {there.type}; "
             f"prefect work-pool delete {name}, then deploy again"
         )
+    # Only the limit is brought to what is declared: an operator may have edited the rest of the pool.
     client.update_work_pool(name, WorkPoolUpdate(concurrency_limit=limit))
 
 
@@ -97,6 +100,7 @@ def _deployments(wanted: Wanted) -> None:
         Path(folder, "prefect.yaml").write_text(prefect_yaml(wanted), encoding="utf-8")
         command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)  # noqa: S603 (nothing of it is input)
+    # Prefect prints errors to either stream; the last lines hold the cause.
     if done.returncode:
         output = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         raise ServerError(f"prefect deploy: {' '.join(output[-3:])[:500] or 'failed without a word'}")
@@ -134,18 +138,22 @@ def _automations() -> "list[AutomationCore]":
 
 def _crash_without(*, name: str, after: str, expected: str, seconds: int, message: str) -> dict[str, Any]:
     """Return an automation: a run with the event ``after``, and not ``expected`` within ``seconds``, has crashed."""
+    # A run that ends also stops sending `expected`. Without these events every finished run would count as crashed.
     ended = [f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")]
     return {
         "name": name,
         "description": message,
         "trigger": {
             "type": "event",
+            # Proactive: the automation fires when nothing of `expect` follows `after` within the time. See Prefect's
+            # docs, "Automations".
             "posture": "Proactive",
             "threshold": 1,
             "within": seconds,
             "after": [f"prefect.flow-run.{after}"],
             "expect": [f"prefect.flow-run.{expected}", *ended],
             "match": {"prefect.resource.id": ["prefect.flow-run.*"]},
+            # One count for each run; otherwise the heartbeat of one run would vouch for all.
             "for_each": ["prefect.resource.id"],
         },
         "actions": [{"type": "change-flow-run-state", "state": "CRASHED", "message": message}],
@@ -154,6 +162,7 @@ def _crash_without(*, name: str, after: str, expected: str, seconds: int, messag
 
 def _start_again() -> dict[str, Any]:
     """Return an automation: a refresh or retraining that crashed is asked for again, with one restart more."""
+    # Prefect renders this Jinja template with the crashed run. A template gives text, so the kind `json` parses it.
     parameters = "flow_run.parameters['request']"
     request = f"{{{{ dict({parameters}, restarts={parameters}.get('restarts', 0) + 1) | tojson }}}}"
     return {
@@ -174,6 +183,7 @@ def _start_again() -> dict[str, Any]:
         "actions": [
             {
                 "type": "run-deployment",
+                # The deployment of the run that crashed, whichever that is.
                 "source": "inferred",
                 "schedule_after": AGAIN_AFTER,
                 "parameters": {
@@ -191,6 +201,7 @@ def _automation(client: "SyncPrefectClient", core: "AutomationCore") -> None:
         client.create_automation(core)
     for first in there[:1]:
         client.update_automation(first.id, core)
+    # Prefect does not keep names of automations unique. Two of them would start a crashed run twice.
     for duplicate in there[1:]:
         client.delete_automation(duplicate.id)
 

@@ -38,6 +38,7 @@ from belink.settings import Settings
 AWAITS_APPROVAL = "linker.awaits-approval"
 RESTARTS = 2  # runs in the place of one that crashed; what always crashes needs a person, not a third
 
+# Not cached by Prefect, for the reason that `pipeline` gives.
 compare = task(name="compare", cache_policy=NO_CACHE)(ontology.compare)
 reopen = task(name="reopen", cache_policy=NO_CACHE)(promotion.reopen)
 settle = task(name="settle", cache_policy=NO_CACHE)(promotion.settle)
@@ -98,6 +99,7 @@ def sweep(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     Prefect calls hooks by these very names.
     """
     request = dict(flow_run.parameters["request"])
+    # A hook gets the raw parameters of the run, as Prefect's server stores them.
     settings = _settings(request.get("home"))
     if "ontology" in request:
         ontology.sweep(ontology.start(settings, request["ontology"]))
@@ -129,6 +131,7 @@ def refresh_ontology(request: OntologyRefresh) -> State[dict[str, Any]]:
     try:
         release = ingest(run, files, accept=request.accept)
     except GateRefused as error:
+        # The gates are published before the error goes on, so that the page of a failed run shows which one refused.
         gates = [GateResult(**gate) for gate in error.gates]  # type: ignore[arg-type]
         publish(f"release-gates-{name}", promotion.gate_report(gates))
         raise
@@ -138,6 +141,7 @@ def refresh_ontology(request: OntologyRefresh) -> State[dict[str, Any]]:
         publish(f"diff-{name}", diff.markdown())
     news = ontology.unannounced(run, release.path)
     if news is not None:
+        # Told first and remembered second: a kill in between tells it twice, and `retrain` then finds nothing to do.
         announce(ontology.REFRESHED, ontology.resource(name), news)
         ontology.remember(run, news)
     answer = {"ontology": name, "version": release.version, "release": str(release.path), "announced": news is not None}
@@ -153,9 +157,11 @@ def retrain(request: Retraining) -> State[RefreshOutcome]:
     with steps.exclusive(run):
         champion = steps.read_champion(run)
         releases = steps.newest_releases(run)
+        # Each ontology of a linker announces its own release. One retraining takes them all; those after it end here.
         if champion is not None and steps.is_made_of(run, releases, champion):
             return ended(steps.report_unchanged(run, champion))
         outcome = challenge_champion(run, releases, champion)
+    # The question is a run of its own: this one would hold the GPU pool's only place until somebody answers.
     if promotion.awaits_approval(outcome):
         payload = {"linker": request.linker, "version": outcome.version}
         announce(AWAITS_APPROVAL, f"belink.linker.{run.linker.name}", payload)
@@ -168,6 +174,7 @@ def evaluate_and_promote(request: Promotion) -> State[RefreshOutcome]:
     run = steps.start(_settings(request.home), request.linker)
     champion = steps.read_champion(run)
     version = aliases.version_of(run.settings, run.linker.name, request.version)
+    # Compared with itself a champion passes every gate, and `previous` has nothing to move to.
     if champion is not None and champion.version == version:
         return ended(steps.report_unchanged(run, champion))
     challenger = reopen(run, version)
@@ -181,6 +188,7 @@ def evaluate_and_promote(request: Promotion) -> State[RefreshOutcome]:
 
 def _ask_person(run: steps.RefreshRun, version: str, gates: list[GateResult]) -> GateResult | None:
     """Return a person's answer on a version; ``None`` if a gate has refused it already."""
+    # Nobody is asked about a version that cannot become champion anyway.
     if not all(gate.passed for gate in gates):
         return None
     hours = run.linker.approval.hours
@@ -213,6 +221,7 @@ def _settings(home: str | None) -> Settings:
 
     Prefect hands them on (PREFECT_LOGGING_EXTRA_LOGGERS), but leaves the logger's level at that of warnings.
     """
+    # A level that somebody has set, such as by the command line, stays.
     log = logging.getLogger("belink")
     if log.level == logging.NOTSET:
         log.setLevel(logging.INFO)

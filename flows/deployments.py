@@ -40,6 +40,7 @@ def prefect_yaml(wanted: Wanted) -> str:
     """Return the text of ``prefect.yaml`` for ``wanted``."""
     import yaml
 
+    # An empty `pull` keeps Prefect from cloning a repository: flows are imported from the installed package.
     document = {"name": "belink", "pull": [], "deployments": deployments(wanted)}
     return HEADER + yaml.safe_dump(document, sort_keys=False, width=120, allow_unicode=True)
 
@@ -65,6 +66,7 @@ def _check_names(linkers: dict[str, LinkerConfig]) -> None:
     """
     first: dict[str, str] = {}
     for given, linker in linkers.items():
+        # `setdefault` keeps the first file that gave this name, for the message.
         if first.setdefault(linker.name, given) != given:
             raise DeclarationError(
                 f"expected linkers of different names, found {first[linker.name]} and {given}, both named "
@@ -82,6 +84,7 @@ def shipped(folder: Path) -> list[str]:
 
 
 def _refresh(name: str, source: SourceConfig, linkers: dict[str, LinkerConfig], wanted: Wanted) -> dict[str, Any]:
+    # Corpora of every linker that is made of this ontology: the gate refuses a release that loses concepts they use.
     watched = [given for given, linker in linkers.items() if name in linker.ontologies and linker.corpora]
     return {
         "name": source.name,
@@ -89,6 +92,7 @@ def _refresh(name: str, source: SourceConfig, linkers: dict[str, LinkerConfig], 
         "entrypoint": "belink.flows.deployed.refresh_ontology",
         "parameters": {"request": {"ontology": name, **({"linkers": watched} if watched else {})}},
         "schedules": _schedules(source.schedule),
+        # A second refresh would fetch the same release, so it is dropped.
         "concurrency_limit": {"limit": 1, "collision_strategy": "CANCEL_NEW"},
         "tags": ["belink", "refresh"],
         "work_pool": _work_pool(CPU, wanted),
@@ -106,6 +110,7 @@ def _retraining(name: str, linker: LinkerConfig, wanted: Wanted) -> dict[str, An
         "entrypoint": "belink.flows.deployed.retrain",
         "parameters": {"request": request},
         "schedules": _schedules(linker.schedule),
+        # A second retraining waits: it was started by the event of a release that the running one may not have seen.
         "concurrency_limit": {"limit": 1, "collision_strategy": "ENQUEUE"},
         "tags": ["belink", "retrain"],
         "triggers": [
@@ -121,6 +126,7 @@ def _retraining(name: str, linker: LinkerConfig, wanted: Wanted) -> dict[str, An
 
 
 def _promotion(wanted: Wanted) -> dict[str, Any]:
+    # Four braces in an f-string make two: Prefect fills the template from the event that starts the run.
     parameters = {name: f"{{{{ event.payload.{name} }}}}" for name in ("linker", "version")}
     return {
         "name": "belink",
@@ -152,6 +158,7 @@ def _work_pool(name: str, wanted: Wanted) -> dict[str, Any]:
         "PREFECT_LOGGING_EXTRA_LOGGERS": "belink",  # the run's page shows belink's own lines too
     }
     variables: dict[str, Any] = {"env": environment}
+    # The job template of process pools has no variable `image`.
     if wanted.infrastructure != "process":
         variables["image"] = wanted.image
     return {"name": name, "job_variables": variables}

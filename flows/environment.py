@@ -1,7 +1,7 @@
-"""What Prefect is told before it is imported, and how the temporary server of a killed run is ended.
+"""Prefect's settings, made before it is imported, and the end of temporary servers that killed runs left behind.
 
-Without ``PREFECT_API_URL`` a flow brings a temporary server of its own, as a child process. Prefect ends it with the
-process; one that is killed cannot. So the home remembers each server, in ``prefect/servers/``: its process and the one
+Without ``PREFECT_API_URL`` a flow starts a temporary server as a child process. Prefect ends it when the process exits,
+but not when the process is killed. So the home records each server in ``prefect/servers/``: its process and the one
 that started it, each by id and start time. The next run in the home ends those whose starter is gone.
 """
 
@@ -27,8 +27,10 @@ def prepared(home: Path) -> Iterator[None]:
 
     What the user has set in the environment stays.
     """
+    # They work on the same SQLite database as the server that this run may start.
     end_abandoned_servers(home)
     for name, value in _variables(home).items():
+        # Through the environment, because Prefect reads its settings at import and the server is a child process.
         os.environ.setdefault(name, value)
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
@@ -51,12 +53,14 @@ def end_abandoned_servers(home: Path) -> list[int]:
         except (OSError, ValueError, KeyError, TypeError):
             path.unlink(missing_ok=True)  # another run was first, or the disk was full
             continue
+        # The starter lives, so its server is in use.
         if starter is not None:
             continue
         if server is not None:
             log.info("ending the temporary Prefect server %d of a run that was killed", server.pid)
             server.terminate()
             abandoned.append(server)
+        # The record goes before the wait below, so that a second run does not end the same server again.
         path.unlink(missing_ok=True)
     _, alive = psutil.wait_procs(abandoned, timeout=_GRACE)
     for process in alive:
@@ -65,11 +69,12 @@ def end_abandoned_servers(home: Path) -> list[int]:
 
 
 def is_without_server(error: Exception) -> bool:
-    """Whether a flow failed for want of its Prefect server, and not for anything of ours."""
+    """Whether a flow failed because its Prefect server did not answer, and not by an error of belink."""
     import httpx
     from prefect.exceptions import PrefectException
 
     # What our own code asks of the network it reports as errors of its own.
+    # Prefect raises a plain RuntimeError with this text when its temporary server does not answer.
     return isinstance(error, httpx.HTTPError | PrefectException) or "Failed to reach API" in str(error)
 
 
@@ -97,11 +102,13 @@ def _remember_server(home: Path) -> None:
     """Write a record of the temporary server that Prefect may start in this process, as soon as it is started."""
     from prefect.settings import PREFECT_API_URL
 
+    # With an address, Prefect starts no server of its own.
     if PREFECT_API_URL.value():
         return
     from prefect.server.api.server import SubprocessASGIServer
 
     server: Any = SubprocessASGIServer()  # the one of this process, which Prefect asks for too
+    # Prefect offers no hook at the start of its server, so its private method is replaced on this one object.
     launch = type(server)._run_uvicorn_command
 
     def launch_and_remember() -> Any:
@@ -126,6 +133,7 @@ def _process(identity: dict[str, float]) -> Any:
     import psutil
 
     try:
+        # Process ids are reused after a restart, hence the start time. A zombie has ended but was not waited for.
         process = psutil.Process(int(identity["pid"]))
         same = abs(process.create_time() - float(identity["started"])) < _SAME_START
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None

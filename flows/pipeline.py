@@ -36,6 +36,8 @@ def can_heal(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool
     return not isinstance(state.data, DeclarationError)
 
 
+# Prefect's default cache policy hashes all inputs of a task. Every step has its own cache already, keyed by content, so
+# none uses Prefect's.
 fetch = task(  # the one task that is retried
     name="fetch",
     retries=3,
@@ -109,9 +111,11 @@ def challenge_champion(run: RefreshRun, releases: dict[str, Path], champion: Cha
     for name, diff in diffs.items():
         publish(f"diff-{name}", diff.markdown())
     decision = finetune_encoder(run, releases, decide(run, releases, champion, diffs))
+    # After the fine-tuning: the vectors come from the encoder that this refresh decided on.
     index = build_index(run, releases, champion, decision.encoder)
     publish(f"index-{run.linker.name}", promotion.index_report(index))
 
+    # After the index: training questions are built from the candidates that retrieval finds.
     if decision.train:
         train(run, releases, index.path, decision.encoder)
     calibration = calibrate(run, releases, index.path, decision, champion)
@@ -121,6 +125,7 @@ def challenge_champion(run: RefreshRun, releases: dict[str, Path], champion: Cha
     publish(f"gates-{run.linker.name}", promotion.gate_report(gates))
 
     bundle = assemble(run, challenger, evaluation, gates, diffs)
+    # A refused challenger is registered too: it can be looked at, and promoted by hand.
     version = register(run, bundle, index, evaluation, gates)
     outcome: RefreshOutcome = promote(run, version, champion, releases, index, decision, gates)
     return outcome

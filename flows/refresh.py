@@ -40,6 +40,7 @@ def run(
         if steps.may_be_unchanged(run) and (outcome := steps.find_changes(run, given).outcome) is not None:
             return outcome
 
+    # The lock is free again here, because the flow takes it itself and a file lock is not re-entrant across objects.
     from belink.flows import environment
 
     with environment.prepared(settings.home):
@@ -47,6 +48,7 @@ def run(
 
         request = RefreshRequest(
             linker=linker,
+            # Prefect stores parameters as JSON, which has no paths.
             files={name: [str(path.absolute()) for path in paths] for name, paths in given.items()},
             versions=dict(versions or {}),
             accept=accept,
