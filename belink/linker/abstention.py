@@ -39,12 +39,12 @@ class Abstention:
         return f"PRECISION {self.declared:.2f} IN RAW TEXT IS NOT REACHED by any bound; nearest {figures}"
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON; :meth:`from_dict` reads it."""
+        """Return the bound as JSON writes it; :meth:`from_dict` reads it."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any] | None) -> "Abstention | None":
-        """What :meth:`to_dict` wrote; ``None`` for a linker from before bounds were chosen."""
+        """Return what :meth:`to_dict` wrote; ``None`` for a linker from before bounds were chosen."""
         return None if stored is None else cls(**stored)
 
 
@@ -67,7 +67,10 @@ def choose_bound(
     bounds = np.arange(_STEPS + 1) / _STEPS
     n_kept = np.array([(probability >= bound).sum() for bound in bounds])
     n_right = np.array([is_right[probability >= bound].sum() for bound in bounds])
+    # Precision is not monotone in the bound, so every bound is tried. -1 excludes those that keep too few links.
     precision = np.where(n_kept >= MIN_LINKS, n_right / np.maximum(n_kept, 1), -1.0)
+    # Where no bound reaches the declared precision, the highest precision takes its place. ``argmax`` returns the least
+    # such bound.
     reached = precision >= min(declared, float(precision.max()))
     chosen = int(np.argmax(reached))
     return Abstention(

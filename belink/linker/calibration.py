@@ -53,10 +53,13 @@ class Calibration:
         """
         if logits is not None and len(logits) != len(candidates) + 1:
             raise ValueError(f"expected {len(candidates) + 1} logits for the options and NIL, found {len(logits)}")
+        # NIL is the only option of an empty list, whatever the weights say.
         if not candidates:
             return np.ones(1)
+        # A calibration fitted without the re-ranker has no weights for logits, so they are ignored.
         if self.with_model is None:
             logits = None
+        # The columns of the re-ranker stand last in ``features.ALL``, so the first scales are those of ``alone``.
         weights = np.array(self.alone if logits is None or self.with_model is None else self.with_model)
         design = features.design(mention, candidates, logits)
         return softmax(design / np.array(self.scales[: len(weights)]) @ weights)
@@ -73,15 +76,20 @@ class Calibration:
         return int(np.argmax(probabilities))
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON, with the features' names, so that another version's weights are not mistaken for these."""
+        """Return the calibration as JSON writes it.
+
+        The features' names are part of it, so that another version's weights are not mistaken for these.
+        """
         return {**rules(), **asdict(self)}
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> "Calibration":
-        """The calibration that :meth:`to_dict` wrote.
+        """Return the calibration that :meth:`to_dict` wrote.
 
         :raises BundleError: it was fitted to other features.
         """
+        # Weights of an earlier version stay usable where only features were added: a weight of 0 leaves each of those
+        # out.
         missing = _missing_features(stored)
         if missing is None:
             raise BundleError(
@@ -100,7 +108,7 @@ class Calibration:
 
 
 def rules() -> dict[str, Any]:
-    """What weights are fitted to; others need another fit."""
+    """Return the version and the features that weights are fitted to; another version or feature needs another fit."""
     return {"version": VERSION, "features": [feature.key for feature in features.ALL]}
 
 
@@ -110,7 +118,7 @@ def follows(stored: dict[str, Any]) -> bool:
 
 
 def _missing_features(stored: dict[str, Any]) -> tuple[str, ...] | None:
-    """The features that a stored calibration lacks; ``None`` for one that this version cannot read."""
+    """Return the features that a stored calibration lacks; ``None`` for one that this version cannot read."""
     if follows(stored):
         return ()
     missing = _ADDED_SINCE.get(stored.get("version", 0))
@@ -119,10 +127,11 @@ def _missing_features(stored: dict[str, Any]) -> tuple[str, ...] | None:
 
 
 def _with_missing(values: Sequence[float], missing: Sequence[str], value: float) -> tuple[float, ...]:
-    """``values``, which are in the order of features, with ``value`` at each feature that is ``missing``."""
+    """Return ``values``, one a feature in order, with ``value`` put in at each feature that is ``missing``."""
     complete = list(values)
     for position, feature in enumerate(features.ALL):
         if feature.name in missing:
+            # Features are visited in order, so every earlier position is already filled when this one is inserted.
             complete.insert(position, value)
     return tuple(complete)
 

@@ -32,16 +32,19 @@ def weighted_calibration_errors(probabilities: Floats, right: Floats, weights: F
     :param probabilities: (n,) stated, 0 to 1.
     :param right: (n,) 1 for right answers, 0 for wrong ones.
     """
+    # A stable sort puts ties into the same bins in every run.
     order = np.argsort(probabilities, kind="stable")
     gaps = (probabilities - right)[order]
     weights = weights[:, order]
     flat_bins = equal_mass_bins(weights) + N_BINS * np.arange(len(weights))[:, None]
+    # One ``bincount`` serves all resamples: row b has the bins b * N_BINS to (b + 1) * N_BINS - 1.
     by_bin = np.bincount(flat_bins.ravel(), (weights * gaps).ravel(), minlength=N_BINS * len(weights))
     return np.asarray(np.abs(by_bin.reshape(-1, N_BINS)).sum(axis=1) / weights.sum(axis=1), dtype=np.float64)
 
 
 def equal_mass_bins(weights: Floats) -> npt.NDArray[np.intp]:
     """Return the bin (b, n) of each item, for ``weights`` (b, n) of items by rising probability."""
+    # An item belongs to the bin in which the middle of its mass lies.
     middle = np.cumsum(weights, axis=1) - weights / 2
     share = middle / weights.sum(axis=1, keepdims=True)
     return np.asarray(np.minimum(share * N_BINS, N_BINS - 1), dtype=np.intp)

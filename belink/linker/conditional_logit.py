@@ -41,11 +41,13 @@ def fit(
     lengths = np.array([len(design) for design in designs])
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     counts = np.asarray(question_weights, dtype=float) if len(question_weights) else np.ones(len(designs))
+    # The utilities of the right rows enter the loss linearly, so their sum over the questions is computed once.
     observed = counts @ stacked[starts + np.asarray(answers)]
     row_counts = np.repeat(counts, lengths)
 
     def loss(weights: "NDArray[np.float64]") -> "tuple[float, NDArray[np.float64]]":
         utility = stacked @ weights
+        # The largest utility of each question is subtracted before ``exp``, which would overflow on large ones.
         top = np.maximum.reduceat(utility, starts)
         odds = np.exp(utility - np.repeat(top, lengths))
         total = np.add.reduceat(odds, starts)
@@ -54,6 +56,7 @@ def fit(
         expected = stacked.T @ (row_counts * odds / np.repeat(total, lengths))
         return float(value), expected - observed + penalty * distance
 
+    # L-BFGS-B takes such bounds directly. The loss is convex, so the start decides only the number of iterations.
     bounds = [(0 if sign > 0 else None, 0 if sign < 0 else None) for sign in signs] or None
     start = np.array(centre, dtype=float)
     result = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500})

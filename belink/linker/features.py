@@ -103,6 +103,7 @@ RERANKER = (
 RETRIEVAL = (*OPTION, *NIL)
 ALL = (*RETRIEVAL, *RERANKER)
 
+# "type ii" and "type 2" are the same number.
 _ROMAN = dict(zip("i ii iii iv v vi vii viii ix x xi xii".split(), map(str, range(1, 13)), strict=True))
 # Words that come and go between names of one concept.
 _LOOSE_WORDS = frozenset("of the and in with due to by a an on or as for disease disorder syndrome type".split())
@@ -122,6 +123,8 @@ def design(
     features = RETRIEVAL if logits is None else ALL
     rows = np.zeros((len(candidates) + 1, len(features)))
     for column, feature in enumerate(features):
+        # NIL is one more option of the conditional logit. It shares no column with concepts, so its weights are its
+        # own.
         rows[slice(-1) if is_of_option(feature) else -1, column] = columns[feature.name]
     return rows
 
@@ -144,6 +147,7 @@ def options(mention: Mention, candidates: Sequence[Candidate]) -> "dict[str, NDA
     if not candidates:
         return {feature.name: np.zeros(0) for feature in OPTION}
     score = np.array([candidate.score for candidate in candidates])
+    # A stable sort keeps retrieval's order among equal scores.
     order = np.argsort(-score, kind="stable")
     best = np.arange(len(score)) == order[0]
     rank = np.empty(len(order))
@@ -156,6 +160,7 @@ def options(mention: Mention, candidates: Sequence[Candidate]) -> "dict[str, NDA
         "lead": np.where(best, _lead(score), 0.0),
         "is_best_and_new": best * (1.0 - evidence["is_annotated"]),
         "exact": exact,
+        # Two exact matches are an ambiguous name, so neither of them gets the large weight of a sole one.
         "sole_exact": exact * (exact.sum() == 1),
         "lexical": np.array([candidate.lexical for candidate in candidates]),
         "dense": np.array([candidate.dense for candidate in candidates]),
@@ -190,7 +195,7 @@ def nil(mention: Mention, candidates: Sequence[Candidate]) -> dict[str, float]:
 
 
 def _of_list(candidates: Sequence[Candidate]) -> dict[str, float]:
-    """What the list of options says of a right one being among them."""
+    """Return numbers that say whether a right option is in the list: its scores, exact matches and length."""
     score = np.array([candidate.score for candidate in candidates])
     return {
         "best_score": float(score.max()),
@@ -204,12 +209,13 @@ def _of_list(candidates: Sequence[Candidate]) -> dict[str, float]:
 
 def _of_reranker(logits: "NDArray[np.float32]") -> "dict[str, NDArray[np.float64] | float]":
     log_probability = np.asarray(logits, dtype=float)
+    # Logits have an arbitrary zero in each forward pass. Log-probabilities compare between questions.
     log_probability = log_probability - np.logaddexp.reduce(log_probability)
     return {"option_log_probability": log_probability[:-1], "nil_log_probability": float(log_probability[-1])}
 
 
 def _of_evidence(candidates: Sequence[Candidate]) -> "dict[str, NDArray[np.float64]]":
-    """Features of the concepts' names and annotations."""
+    """Return the features of the concepts' names and annotations, float64 (n,) each."""
     evidence = [candidate.evidence for candidate in candidates]
     n_annotations = np.array([each.n_annotations for each in evidence], dtype=float)
     return {
@@ -226,7 +232,8 @@ def _of_evidence(candidates: Sequence[Candidate]) -> "dict[str, NDArray[np.float
 
 
 def _lead(score: "NDArray[np.float64]") -> float:
-    """How far the best stands before the second."""
+    """Return the difference between the best score and the second."""
+    # A sole option leads by its whole score, as if the second one had a score of 0.
     if len(score) < 2:
         return float(score.max())
     second, best = np.partition(score, -2)[-2:]
@@ -244,6 +251,7 @@ class _Words(NamedTuple):
 def _words(text: str) -> _Words:
     words = to_american(normalise(text)).replace(",", " ").split()
     distinct = frozenset(_ROMAN.get(word, _singular(word)) for word in words)
+    # Single letters tell concepts apart as digits do: "hepatitis B" and "hepatitis C".
     numbers = frozenset(word for word in distinct if len(word) == 1 or any(map(str.isdigit, word)))
     return _Words(numbers, distinct - _LOOSE_WORDS)
 
@@ -253,14 +261,16 @@ def _singular(word: str) -> str:
 
 
 def _of_words(mention: Mention, candidates: Sequence[Candidate]) -> "dict[str, NDArray[np.float64]]":
-    """Features that compare the words of the mention with those of each option."""
+    """Return the features that compare the words of the mention with those of each option, float64 (n,) each."""
+    # The long form is compared as well: an abbreviation rarely shares a word with the names of its concept.
     word_sets = [_words(text) for text in {mention.text, mention.long_form or mention.text}]
     rows = [_compare_words(word_sets, candidate) for candidate in candidates]
     return {name: np.array([row[name] for row in rows], dtype=float) for name in rows[0]}
 
 
 def _compare_words(asked: Sequence[_Words], candidate: Candidate) -> dict[str, int]:
-    """The smallest differences over all pairs of the mention's texts with the option's name and label."""
+    """Return the smallest differences over all pairs of the mention's texts with the option's name and label."""
+    # The label is compared as well, since any of the concept's names may be the one that matched.
     pairs = [(words, _words(name)) for name in {candidate.name, candidate.label or candidate.name} for words in asked]
     return {
         "same_words": any(words.content == offered.content for words, offered in pairs),

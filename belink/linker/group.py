@@ -3,8 +3,8 @@
     text → mentions that each linker's names find → each linker's own links → one link a span (settle)
 
 A :class:`LinkerGroup` has the methods of :class:`belink.linker.linker.Linker` that consumers call. Each link says which
-linker it comes from, and of what type its concept is. Models that linkers share are held in memory once, see
-:mod:`belink.linker.shared_models`.
+linker it comes from, and of what type its concept is. Linkers that use the same model hold it in memory once,
+see :mod:`belink.linker.reranker`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -58,11 +58,12 @@ class LinkerGroup:
         return [self.settle(document, [next(links) for _ in document.mentions]) for document in prepared]
 
     def prepare(self, document: Document) -> Document:
-        """``document`` with its mentions and their abbreviations spelled out.
+        """Return ``document`` with its mentions and their abbreviations spelled out.
 
         Mentions that it marks are asked of every linker. Where it marks none, each linker looks for its own names, so
         that a span may stand several times, once for each linker; :meth:`settle` chooses among their answers.
         """
+        # Preparing a marked document depends on its text alone, so any linker gives the same.
         if document.mentions:
             return self.linkers[0].prepare(document)
         mentions = [
@@ -86,6 +87,7 @@ class LinkerGroup:
             links = linker.link([mentions[i] for i in positions], min_probability=min_probability)
             for i, link in zip(positions, links, strict=True):
                 before = answers[i]
+                # Only a better answer replaces another, so of equal ones that of the preferred linker stays.
                 answers[i] = link if before is None or _rank(link) > _rank(before) else before
         return [link for link in answers if link is not None]
 
@@ -97,6 +99,7 @@ class LinkerGroup:
     def _asked(self, mention: Mention) -> Sequence[Linker]:
         if mention.linker:
             return [linker for linker in self.linkers if linker.declaration.name == mention.linker]
+        # Corpora write types in any case: "Disease", "DISEASE".
         kind = mention.type.casefold()
         declaring = [linker for linker in self.linkers if kind and linker.declaration.type.casefold() == kind]
         return declaring or self.linkers
@@ -135,6 +138,7 @@ def settle(links: Sequence[Link], *, nested: bool = False) -> list[Link]:
     """
     covering: dict[int, list[Mention]] = {}  # kept mentions by the offsets that they cover
     kept = set()
+    # Best first, as non-maximum suppression does: a mention can only lose against one that is already kept.
     for i in sorted(range(len(links)), key=lambda i: _settling_rank(links[i]), reverse=True):
         mention = links[i].mention
         offsets = range(mention.start, mention.end)

@@ -49,6 +49,7 @@ class Linker:
         self.cache = cache
         self.declaration = read_stored_linker(path / bundle.LINKER)
         self.index = Index.load(path / "index")
+        # Calibration and index are small or mapped from disk; everything with model weights is a cached property below.
         self.calibration = Calibration.from_dict(json.loads((path / "calibration.json").read_text("utf-8")))
         self.lineage: dict[str, str] = {**manifest["lineage"], "model_version": model_version}
 
@@ -103,6 +104,7 @@ class Linker:
         :param min_probability: a concept less probable than this, 0 to 1, is answered as NIL; ``None`` takes
             :meth:`bound`.
         """
+        # A mention has the same probabilities wherever it stands, unless the language model reads its sentence.
         keys = [self._answer_key(mention) for mention in mentions]
         distinct = dict(zip(keys, mentions, strict=True))  # equal questions of a batch are answered once
         representatives = list(distinct.values())
@@ -133,6 +135,7 @@ class Linker:
         :param found: whether belink found the mention, rather than the caller marked it.
         :param min_probability: the caller's, if any.
         """
+        # 0 is a bound, too: it asks for every link.
         if min_probability is not None:
             return min_probability
         if self.declaration.min_probability is not None:
@@ -160,6 +163,7 @@ class Linker:
         :param min_probability: see :meth:`link`.
         """
         marked = [self.prepare(document) for document in documents]
+        # The mentions of all documents go into one call, so that the encoder and the re-ranker get full batches.
         links = iter(self.link([m for d in marked for m in d.mentions], min_probability=min_probability))
         return [(document, [next(links) for _ in document.mentions]) for document in marked]
 
@@ -175,7 +179,7 @@ class Linker:
         return links
 
     def prepare(self, document: Document) -> Document:
-        """``document`` with mentions (found, where it marks none) and their abbreviations spelled out."""
+        """Return ``document`` with mentions (found, where it marks none) and their abbreviations spelled out."""
         if not document.mentions:
             mentions = tuple(
                 replace(mention, document=document.id, found=True) for mention in self.detector.find(document.text)
@@ -214,10 +218,14 @@ class Linker:
             if ids != (identifier,):
                 was = f"{identifier} ({concept.label})" if concept and concept.label else identifier
                 notes = [f"{was} is not used any more in {release.ontology} {release.version}"]
+            # An obsolete concept without a replacement may still name alternatives. They are shown, but no id is ever
+            # replaced by one.
             if not ids and concept and concept.consider:
                 notes.append(f"consider {', '.join(concept.consider)}")
                 ids = concept.consider
             return [self.index.candidate(id) for id in ids if id in self.index], notes
+        # Ids of every release are tried before cross-references: an ontology's own id must not be read as another's
+        # reference.
         for release in self._releases():
             if ids := release.with_xref(query):
                 notes = [f"{query} is a cross-reference in {release.ontology} {release.version}"]
@@ -248,6 +256,7 @@ class Linker:
         self, mentions: Sequence[Mention], candidates: Sequence[Sequence[Candidate]]
     ) -> tuple[list[np.ndarray], list[str]]:
         """Return each mention's probabilities, float64 (n_options + 1,) summing to 1, NIL last, and what decided it."""
+        # The calibration is fitted to lists of this length, also where the re-ranker is skipped.
         n_options = self.declaration.reranker.options
         options = [list(group[:n_options]) for group in candidates]
         questions = list(zip(mentions, options, strict=True))
@@ -264,7 +273,7 @@ class Linker:
         return results, [_decided_by(group, i in logits) for i, group in enumerate(options)]
 
     def _answer_key(self, mention: Mention) -> tuple[object, ...]:
-        """What the answer depends on; the sentence only where the language model reads it."""
+        """Return all that the answer depends on; the sentence only where the language model reads it."""
         shown = mention.sentence if self.declaration.reranker.sentence else ""
         counts = (mention.n_occurrences, mention.n_annotated)
         return (mention.text, mention.long_form, mention.appositions, mention.found, *counts, shown)
@@ -279,6 +288,7 @@ class Linker:
         bound: float,
     ) -> Link:
         nil = float(probabilities[-1])
+        # A stable sort keeps retrieval's order among equally probable options.
         order = np.argsort(-probabilities[:-1], kind="stable")
         answer = self.calibration.choice(probabilities)
         # There may be more candidates than options; NIL stands after the options.

@@ -73,12 +73,13 @@ class Lexicon:
     counts: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # folded name → occurrences, those annotated
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the lexicon as JSON writes it; :meth:`from_dict` reads it."""
         counts = {name: list(self.counts[name]) for name in sorted(self.counts)}
         return {"extra": sorted(self.extra), "stop": sorted(self.stop), "counts": counts}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> "Lexicon":
-        """The lexicon that :meth:`to_dict` wrote; one from before names were counted has no counts."""
+        """Return the lexicon that :meth:`to_dict` wrote; one from before names were counted has no counts."""
         counts = {name: (int(n), int(n_annotated)) for name, (n, n_annotated) in stored.get("counts", {}).items()}
         return cls(extra=frozenset(stored["extra"]), stop=frozenset(stored["stop"]), counts=counts)
 
@@ -108,10 +109,15 @@ class NameFinder:
         self._counts = counts
         self._known = frozenset(names)
         self._words = frozenset(word for name in names for word in name.split(" "))
+        # A short word that ends several longer names ("abdominal pain", "chest pain") is itself a term, not a chance
+        # homonym.
         ends = Counter(name.rpartition(" ")[2] for name in names if " " in name)
         self._heads = frozenset(word for word, count in ends.items() if count >= _HEAD_OF and 3 < len(word) <= _SHORT)
         self._automaton = ahocorasick_rs.AhoCorasick(
-            list(map(_pattern, names)), matchkind=ahocorasick_rs.MatchKind.LeftmostLongest, store_patterns=False
+            # ``store_patterns=False`` keeps no second copy of the names; the built list gives the name of a match.
+            list(map(_pattern, names)),
+            matchkind=ahocorasick_rs.MatchKind.LeftmostLongest,
+            store_patterns=False,
         )
 
     @classmethod
@@ -158,6 +164,7 @@ class NameFinder:
         stop = {fold(name) for name in lexicon.stop}
         why = {fold(name): _why_left_out(name, fold(name), stop, _SHORTEST) for name in names}
         every = NameFinder(sorted(why))
+        # Overlapping matches need the standard match kind, hence a second automaton.
         automaton = ahocorasick_rs.AhoCorasick(list(map(_pattern, every._names)), store_patterns=False)
         starts = [start for start, _ in split(text)]
         words, lines = find_words(text, every._is_word), _Lines(text)
@@ -187,6 +194,7 @@ class NameFinder:
 
     def _spans(self, text: str, starts: Sequence[int], definitions: Definitions) -> list[Span]:
         """Return the spans of names, and of short forms where they stand for a name."""
+        # One text repeats its abbreviations, so each long form is looked up once.
         names, others = list[Span](), set[Span]()
         denotes = functools.cache(self._denotes)
         for start, end, short in definitions.occurrences(text):
@@ -221,6 +229,7 @@ class NameFinder:
     def _denotes(self, long_form: str) -> bool:
         """Whether a long form is a name or ends in one: "levodopa-induced dyskinesia"."""
         words = fold(normalise(long_form)).split(" ")
+        # The head of an English noun phrase stands last, so what a long form ends with says what kind of thing it is.
         endings = (" ".join(words[at:]) for at in range(len(words)))
         return any(name in self._known and (" " in name or len(name) >= _SHORT) for name in endings)
 
@@ -256,6 +265,7 @@ def learn(names: Iterable[str], documents: Sequence[Document]) -> Lexicon:
     linker is measured on.
     """
     names = set(names)
+    # The text of a discontinuous mention does not stand in the document as it is, so no automaton could find it.
     texts = (normalise(m.text) for document in documents for m in document.mentions if not m.spans)
     extra = frozenset(texts) - names
     finder = NameFinder.build(names, Lexicon(extra=extra))
@@ -328,6 +338,7 @@ def _haystack(text: str, words: Sequence[tuple[str, int, int]], starts: Sequence
         go_on()
         now = bisect.bisect_right(starts, start)
         if now != sentence or _APART.search(text, before, start):
+            # No pattern contains a line feed, so no match can include one.
             pieces.append(_BREAK)
             length += len(_BREAK)
         sentence, before = now, end

@@ -53,6 +53,7 @@ class Form:
                 tokens = self._encode(_text(mention, candidates, self.config, sentence, characters))
                 if len(tokens) <= self.config.max_length:
                     return tokens
+        # The end is kept, because the letters' logits are read at the last token.
         return tokens[-self.config.max_length :]
 
     def _encode(self, text: str) -> list[int]:
@@ -94,16 +95,18 @@ def question(
 
 
 def form(tokenizer: Any, config: "declarations.RerankerConfig") -> Form:
-    """The way to ask a model that has this tokenizer.
+    """Return how questions are put to a model that has this tokenizer.
 
     ``letter-first`` goes through the chat template where the tokenizer has one; ``letter-last`` is plain text, which
     is what induction needs.
 
     :raises ModelError: the tokenizer does not write each letter as one token of its own after the question.
     """
+    # Base models have no chat template. They get the question as plain text in either format.
     chat = config.format == "letter-first" and bool(getattr(tokenizer, "chat_template", None))
     mention = Mention(text="heart attack")
     options = [Candidate(id="", label="", name=name, ontology="", release="") for name in ("heart", "attack")]
+    # Tokens depend on what precedes them, so the letters are tried at the end of a real question.
     probe = question(mention, options, config.format)
     wanted = letters(config.options + 1)
     # Most tokenizers write " A" after "=" or ":" as one token, but a chat template ends with a new line.
@@ -120,11 +123,15 @@ def form(tokenizer: Any, config: "declarations.RerankerConfig") -> Form:
 def _letter_id(tokenizer: Any, probe: str, letter: str, chat: bool) -> int | None:
     before = _encode(tokenizer, probe, chat)
     if chat:
+        # The template writes the special tokens itself. Without ``add_special_tokens=False`` they would stand there
+        # twice.
         after = tokenizer(_templated(tokenizer, probe) + letter, add_special_tokens=False)["input_ids"]
     else:
         after = tokenizer(probe + letter)["input_ids"]
         if after and after[-1] == getattr(tokenizer, "eos_token_id", None):
             after = after[:-1]
+    # A letter that merges with the token before it changes that token, and then its logit would be read at the wrong
+    # place.
     return int(after[-1]) if len(after) == len(before) + 1 and after[:-1] == before else None
 
 
@@ -138,6 +145,8 @@ def _encode(tokenizer: Any, text: str, chat: bool) -> list[int]:
 
 def _templated(tokenizer: Any, text: str) -> str:
     turn = [{"role": "user", "content": text}]
+    # Qwen3's template leaves room for reasoning unless ``enable_thinking`` is false. Other templates ignore the
+    # argument.
     templated: str = tokenizer.apply_chat_template(
         turn, tokenize=False, add_generation_prompt=True, enable_thinking=False
     )
@@ -166,21 +175,24 @@ def _shown(mention: Mention, characters: int) -> str:
 
 
 def _cut(text: str, characters: int) -> str:
-    """``text`` on one line; what is too long loses its middle, because names differ at both ends."""
+    """Return ``text`` on one line; what is too long loses its middle, because names differ at both ends."""
     text = " ".join(text.split())
     if len(text) <= characters:
         return text
+    # One character is left for the ellipsis. The beginning, which usually tells more, gets two thirds.
     head = (characters - 1) * 2 // 3
     return f"{text[:head]}…{text[len(text) - (characters - 1 - head) :]}"
 
 
 def _context(mention: Mention, words: int) -> str:
-    """At most ``words`` words of the sentence (the mention's own besides), as many before the mention as after."""
+    """Return at most ``words`` words of the sentence, as many before the mention as after, and the mention itself."""
     start = mention.start - mention.sentence_start
     end = mention.end - mention.sentence_start
+    # A mention built by hand may have a sentence but no offsets in it. Then the sentence's beginning is shown.
     if not 0 <= start <= end <= len(mention.sentence):
         start = end = 0
     before, after = mention.sentence[:start].split(), mention.sentence[end:].split()
+    # Words that one side lacks are given to the other.
     left = min(len(before), max(words // 2, words - len(after)))
     right = min(len(after), words - left)
     # The blanks around the mention are kept as they are: "(DM)" must not become "( DM )".

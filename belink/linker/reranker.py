@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LOADING = Lock()
+# Weak references let a model go with the last linker that uses it.
 _LOADED: "WeakValueDictionary[tuple[Any, ...], Any]" = WeakValueDictionary()
 """Models by base, adapter, letters, device and precision. Linkers that use the same one hold it in memory once."""
 
@@ -80,12 +81,16 @@ class Reranker:
         torch_device, dtype = choose_device(device)
         form = prompts.form(load_tokenizer(base), config)
         key = (base.sha256, fingerprint["adapter"], form.letter_ids, str(torch_device), str(dtype))
+        # Two threads of a server that load at once would otherwise hold the model twice.
         with _LOADING:
             model = _LOADED.get(key)
             if model is None:
                 model = load_model(base, form)
                 if adapter is not None:
+                    # A merged adapter costs nothing per question. It is merged before the cast, so that the sum is
+                    # rounded once.
                     model = _merge(model, adapter)
+                # ``eval`` turns dropout off. Weights without gradients keep nothing for a backward pass.
                 model = cast(model.eval().requires_grad_(False), dtype).to(torch_device)
                 _share_weights(model, [other for other_key, other in _LOADED.items() if other_key[0] == base.sha256])
                 _LOADED[key] = model
@@ -96,8 +101,8 @@ class Reranker:
     ) -> "list[NDArray[np.float32]]":
         """Return a float32 array (n_options + 1,) a mention, "None of the above" last; only differences mean anything.
 
-        Options are shown in the order given. A mention without candidates gets ``[0.0]``. Where
-        ``config.orders`` is above 1, the mean of the log-probabilities over that many orders of the options.
+        Options are shown in the order given. Where ``config.orders`` is above 1, the array is the mean of the
+        log-probabilities over that many orders of the options. A mention without candidates gets ``[0.0]``.
 
         :raises ValueError: more candidates than the letters allow, or lists of different lengths.
         """
@@ -119,6 +124,7 @@ class Reranker:
         times = np.zeros(len(mentions))
         for (i, order), letters in zip(shown_orders, scored, strict=True):
             shown = letters[: len(order) + 1]
+            # Logits of two passes have no common zero, so only log-probabilities can be averaged.
             if self.config.orders > 1:
                 shown = shown - np.logaddexp.reduce(shown)
             answers[i][[*order, len(order)]] += shown
@@ -129,6 +135,7 @@ class Reranker:
         """Return all letters' logits at each question's last token; equal questions share a forward pass."""
         import torch
 
+        # Mentions that differ only in what the question does not show give equal questions.
         distinct = list(dict.fromkeys(questions))
         distinct.sort(key=len, reverse=True)  # the longest batch first, so that too little memory shows at once
         letters_of: dict[tuple[int, ...], NDArray[np.float32]] = {}
@@ -181,7 +188,7 @@ def load_model(base: "ResolvedModel", form: prompts.Form) -> Any:
 
 
 def with_letters(model: Any, form: prompts.Form) -> Any:
-    """``model`` with its output layer cut to the letters of ``form``."""
+    """Return ``model``, changed in place, with its output layer cut to the letters of ``form``."""
     import torch
 
     whole = model.get_output_embeddings()
@@ -191,7 +198,9 @@ def with_letters(model: Any, form: prompts.Form) -> Any:
         head.weight.copy_(whole.weight[rows])
         if head.bias is not None:
             head.bias.copy_(whole.bias[rows])
+    # Hidden states are often bfloat16, and a linear layer refuses inputs of another dtype than its own.
     head.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
+    # Otherwise transformers would tie the head to the input embeddings again, which have a row for each token.
     model.config.tie_word_embeddings = False
     model.set_output_embeddings(head)
     return model
@@ -201,6 +210,7 @@ def cast(model: Any, dtype: "torch.dtype") -> Any:
     """Convert ``model`` to ``dtype``, but for the letters' rows, which stay in float32."""
     import torch
 
+    # ``Module.to`` converts every parameter, so the head is converted back after it.
     head = model.get_output_embeddings()
     model.to(dtype)
     head.to(torch.float32)
@@ -208,7 +218,7 @@ def cast(model: Any, dtype: "torch.dtype") -> Any:
 
 
 def pad(rows: "Sequence[Sequence[int]]") -> "tuple[torch.Tensor, torch.Tensor]":
-    """Token ids (n, longest), padded on the right with 0, and the position (n,) of each row's last token."""
+    """Return token ids, int64 (n, longest), padded on the right with 0, and the position (n,) of each last token."""
     import torch
 
     ids = torch.zeros((len(rows), max(len(row) for row in rows)), dtype=torch.long)
@@ -218,7 +228,10 @@ def pad(rows: "Sequence[Sequence[int]]") -> "tuple[torch.Tensor, torch.Tensor]":
 
 
 def batches(lengths: Sequence[int], tokens: int) -> Iterator[range]:
-    """Runs of neighbours whose padded size stays within ``tokens``; one alone may exceed it. Sort by length before."""
+    """Yield runs of neighbours whose padded size stays within ``tokens``; a single one may exceed it.
+
+    :param lengths: tokens of each question, sorted, so that neighbours need little padding.
+    """
     start = 0
     longest = 0
     for i, length in enumerate(lengths):
@@ -236,6 +249,8 @@ def question_settings(config: "declarations.RerankerConfig") -> dict[str, Any]:
 
 
 def _fingerprint_settings(config: "declarations.RerankerConfig") -> dict[str, Any]:
+    # ``max_length`` and ``orders`` change logits but not what an adapter learned, so they stand only in the
+    # fingerprint.
     return config.model_dump(include={"format", "sentence", "sentence_words", "max_length", "orders"})
 
 
@@ -244,6 +259,7 @@ def _orders(n: int, n_orders: int) -> list[list[int]]:
     if n == 0:
         return []
     given = list(range(n))
+    # The reversed order comes second, so with two orders, the default, the first option also stands last.
     rotated = [given[step:] + given[:step] for step in range(1, n)]
     distinct = dict.fromkeys(tuple(order) for order in [given, given[::-1], *rotated])
     return [list(order) for order in list(distinct)[:n_orders]]
@@ -278,6 +294,7 @@ def _merge(model: Any, adapter: Path) -> Any:
     import torch
     from peft import PeftModel
 
+    # Merging in bfloat16 can round the adapter's small changes away. In float32, 3 billion parameters take 12 GB.
     if sum(p.numel() for p in model.parameters()) <= _MERGED_EXACTLY:
         model = model.to(torch.float32)
     with models.hide_progress_bars():
@@ -290,6 +307,7 @@ def _share_weights(model: Any, others: Sequence[Any]) -> None:
 
     for name, parameter in model.named_parameters():
         for theirs in (dict(other.named_parameters()).get(name) for other in others):
+            # Equal numbers in another precision or on another device cannot share memory.
             if theirs is None or (theirs.dtype, theirs.device) != (parameter.dtype, parameter.device):
                 continue
             if torch.equal(theirs, parameter):

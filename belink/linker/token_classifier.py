@@ -48,6 +48,7 @@ class TokenClassifier:
     def __init__(self, model: Any, tokenizer: Any, config: DetectorConfig) -> None:
         self._model, self._tokenizer, self._config = model, tokenizer, config
         self._labels = {int(number): str(label) for number, label in model.config.id2label.items()}
+        # transformers gives a tokenizer of unknown length a ``model_max_length`` of 10 to the 30th.
         longest = min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", 512))
         self._length = max(2, min(config.max_length, longest))
 
@@ -68,6 +69,8 @@ class TokenClassifier:
                 f"{resolved.reference}: expected a token-classification model, found {first}; name another one"
             ) from error
         architectures = model.config.architectures or []
+        # ``AutoModelForTokenClassification`` loads any encoder and gives it a random head. Only fast tokenizers have
+        # offsets.
         if not any(name.endswith("ForTokenClassification") for name in architectures) or not tokenizer.is_fast:
             raise ModelError(
                 f"{resolved.reference}: expected a token classifier with a fast tokenizer, found "
@@ -92,9 +95,10 @@ class TokenClassifier:
         return mentions
 
     def _words(self, text: str) -> list[_Word]:
-        """The words of ``text`` as the tokenizer cuts it, each with its label."""
+        """Return the words of ``text`` as the tokenizer cuts it, each with its label."""
         if not text.strip():
             return []
+        # ``stride`` is the overlap of two windows in transformers, not the step between them.
         windows = self._tokenizer(
             text,
             truncation=True,
@@ -110,16 +114,20 @@ class TokenClassifier:
             for at, (start, end) in enumerate(offsets):
                 first = words[at] is not None and (at == 0 or words[at] != words[at - 1])
                 start += len(text[start:end]) - len(text[start:end].lstrip())  # byte-level tokens keep the blank
+                # Special tokens belong to no word, and some tokens hold nothing but a blank.
                 if start == end or words[at] is None:
                     continue
+                # Such models are mostly trained with labels on first tokens alone. Their labels of other tokens mean
+                # nothing.
                 label = int(scores[at].argmax()) if first else -1
+                # A token near the end of a window lacks context on one side, and a window may begin within a word.
                 inside = min(at, len(offsets) - at)
                 if inside > best.get((start, end), (-1, 0, 0.0))[0]:
                     best[start, end] = (inside, label, float(scores[at].max()))
         return list(self._joined(text, best))
 
     def _probabilities(self, rows: Sequence[Sequence[int]]) -> list[np.ndarray]:
-        """One float32 (n_tokens, n_labels) a window, each row summing to 1."""
+        """Return a float32 array (n_tokens, n_labels) for each window, each row summing to 1."""
         import torch
 
         probabilities: list[np.ndarray] = []
@@ -133,7 +141,11 @@ class TokenClassifier:
         return probabilities
 
     def _joined(self, text: str, tokens: dict[Span, tuple[int, int, float]]) -> Iterator[_Word]:
-        """Tokens → words; one that continues a word only makes it longer."""
+        """Yield the words of ``tokens``; a token that continues a word only makes it longer.
+
+        :param tokens: offsets → distance from the window's end, number of the label (-1 for later tokens of a word),
+            and score, 0 to 1.
+        """
         word: _Word | None = None
         for (start, end), (_, label, score) in sorted(tokens.items()):
             if label < 0 and word is not None and word.end == start:
@@ -148,7 +160,7 @@ class TokenClassifier:
 
 
 class CombinedFinder:
-    """The mentions of several finders; of overlapping ones the longest."""
+    """Finds the mentions of several finders; of overlapping ones the longest."""
 
     def __init__(self, finders: Sequence[MentionFinder]) -> None:
         self._finders = finders
@@ -163,6 +175,7 @@ def longest(mentions: Sequence[Mention]) -> list[Mention]:
     """Return the ``mentions`` that no longer one overlaps, in order; of equally long ones the first given stays."""
     taken: list[Mention] = []  # in order, so that only the neighbours can overlap
     starts: list[int] = []
+    # Longest first: ``start - end`` is the negative length.
     for mention in sorted(mentions, key=lambda m: m.start - m.end):
         at = bisect.bisect_right(starts, mention.start)
         if (at and taken[at - 1].end > mention.start) or (at < len(taken) and taken[at].start < mention.end):
@@ -173,16 +186,18 @@ def longest(mentions: Sequence[Mention]) -> list[Mention]:
 
 
 def _parts(label: str) -> tuple[str, str]:
-    """``B-Disease`` → B, Disease; ``Disease`` → I, Disease; ``O`` → O and nothing."""
+    """Return position and type of a label: ``B-Disease`` is B, Disease; ``Disease`` is I, Disease; ``O`` is O, ""."""
     if label == "O":
         return "O", ""
     prefix, dash, kind = label.partition("-")
+    # Some models have labels without a prefix, and a type such as "cell-line" has a hyphen of its own.
     return (prefix, kind) if dash and prefix in "BIOESLU" and prefix else ("I", label)
 
 
 def _entities(words: Sequence[_Word]) -> Iterator[tuple[int, int, str, float]]:
-    """(start, end, type, mean score) of each run of words of one entity."""
+    """Yield start, end, type and mean score of each run of words of one entity."""
     run: list[_Word] = []
+    # The last word is a sentinel that closes the last run.
     for word in [*words, _Word(0, 0, "", "O", 0.0)]:
         goes_on = run and word.label == run[-1].label and word.part not in _BEGINS and run[-1].part not in _ENDS
         if run and not goes_on:
