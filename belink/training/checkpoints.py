@@ -32,13 +32,16 @@ def trainer_arguments(work: Path, steps: int, config: Any, device: "torch.device
         "lr_scheduler_type": "linear",
         "max_grad_norm": 1.0,
         "seed": config.seed,
+        # The Trainer takes an accelerator by itself; only ``use_cpu`` keeps it on the CPU.
         "use_cpu": device.type == "cpu",
         "logging_steps": min(_LOG_EVERY, steps),
         "logging_nan_inf_filter": False,  # by default a loss of NaN is reported as the mean so far
         "save_steps": config.checkpoint_every,
+        # Two checkpoints, since a killed run may leave the newest incomplete.
         "save_total_limit": 2,
         "report_to": "none",
         "disable_tqdm": True,
+        # torch warns about pinned memory on a machine without a GPU.
         "dataloader_pin_memory": False,
     }
 
@@ -87,6 +90,7 @@ def prepare_work(work: Path, identity: str) -> Path:
     if not same_run:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
+        # The identity is written before the first checkpoint, so no checkpoint ever lies beside another run's identity.
         state.write_text(json.dumps({"identity": identity}), "utf-8")
     return work
 
@@ -136,6 +140,7 @@ def training_clock(work: Path, first_step: int, steps: int, what: str = "trainin
             return before + time.monotonic() - self.started
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            # Training begins here; loading a checkpoint before it does not count.
             self.started = time.monotonic()
             next(self.progress, None)
 
@@ -147,6 +152,7 @@ def training_clock(work: Path, first_step: int, steps: int, what: str = "trainin
                 check_loss(float(logs["loss"]), state.global_step, work)
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            # The seconds belong to a checkpoint: steps after it are lost with a killed run, and so is their time.
             seconds_at[str(state.global_step)] = self.seconds()
             file.write_text(json.dumps(seconds_at), "utf-8")
 
@@ -176,6 +182,7 @@ def quiet_transformers() -> Iterator[None]:
     """Silence transformers' log lines below errors within the block; progress is shown by :func:`training_clock`."""
     from transformers.utils import logging
 
+    # transformers keeps a verbosity of its own, which it sets on its root logger.
     transformers_log: Any = logging  # the module has no type hints
     level = transformers_log.get_verbosity()
     transformers_log.set_verbosity_error()

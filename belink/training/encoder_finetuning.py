@@ -105,13 +105,16 @@ def finetune(
     :raises DeclarationError: too few names; see :func:`plan_batches`.
     :raises ModelError: ``base`` is no encoder, or training diverged.
     """
+    # The manifest is written last, so a folder that has one is complete.
     if artefacts.exists(target):
         return read_report(target)
+    # All batches are fixed before the first step, so a continued run sees what an uninterrupted one would have seen.
     batches = plan_batches(names, config)
     identity = artefacts.key([base.sha256, encoder.model_dump(mode="json"), config.model_dump(mode="json"), batches])
     work = checkpoints.prepare_work(target.with_name(f".work-{target.name}"), identity)
     model = encode.load_model(base.path, encoder)
     device, dtype = choose_device()
+    # Measured before training, which changes the model in place.
     before = dense_recall(model, names, mentions)
     outcome = _run(model, batches, config, work, device, str(dtype) == "torch.bfloat16")
     after = dense_recall(model, names, mentions)
@@ -154,6 +157,8 @@ def plan_batches(names: ConceptNames, config: "declarations.AdaptationConfig") -
             "set adaptation.steps = 0"
         )
     drawn_concepts = _draw_concepts(names, concepts, rng)
+    # ``iter(int, 1)`` never ends, because ``int()`` is never 1. The list is dealt out anew each time that it is
+    # through.
     drawn_precedents = (names.precedents[i] for _ in iter(int, 1) for i in rng.permutation(len(names.precedents)))
     # A batch has no concept twice, so few annotated concepts cannot fill their share of it.
     n_annotated = len({concept for _, concept in names.precedents})
@@ -169,7 +174,9 @@ def plan_batches(names: ConceptNames, config: "declarations.AdaptationConfig") -
             first, second = rng.choice(len(names_of_concept), 2, replace=False)
             pairs.append((concept, (names_of_concept[first], names_of_concept[second])))
         block = _deal(pairs, config.batch_size)
+        # The batches of a block are sorted by length. In that order the model would see all short names first.
         batches += [block[i] for i in rng.permutation(len(block))]
+    # The last block has more batches than are left to do.
     return batches[: config.steps]
 
 
@@ -187,6 +194,7 @@ def _deal(pairs: list[tuple[str, Pair]], size: int) -> list[list[Pair]]:
     A pair is left out if every batch with room already has its concept.
     """
     batches: list[dict[str, Pair]] = [{} for _ in range(_BLOCK)]
+    # Shortest first, and each into the first batch with room, so a batch holds pairs of like length.
     for concept, pair in sorted(pairs, key=lambda of: max(map(len, of[1]))):
         for batch in batches:
             if len(batch) < size and concept not in batch:
@@ -213,9 +221,11 @@ def dense_recall(model: Any, names: ConceptNames, mentions: Sequence[Mention]) -
     pool = _recall_pool(names, {g for _, gold in queries for g in gold})
     owner = np.repeat(np.arange(len(pool)), [len(its_names) for its_names in pool.values()])
     vectors = encode.encode(model, [name for its_names in pool.values() for name in its_names])
+    # Sets of strings have another order in every process.
     ordered = sorted(queries)
     cosines = encode.encode(model, [text for text, _ in ordered]) @ vectors.T  # (queries, names)
     starts = np.searchsorted(owner, np.arange(len(pool)))
+    # ``reduceat`` gives a wrong value for an empty segment, but every concept of the pool has a name.
     by_concept = np.maximum.reduceat(cosines, starts, axis=1)  # (queries, concepts)
     nearest = np.argsort(-by_concept, axis=1, kind="stable")[:, :_K]
     ids = list(pool)
@@ -228,6 +238,7 @@ def _recall_pool(names: ConceptNames, gold: set[str]) -> dict[str, tuple[str, ..
     pool = {concept: names.of_concept[concept] for concept in sorted(gold & names.of_concept.keys())}
     others = sorted(names.of_concept.keys() - gold)
     room = _POOL
+    # A fixed seed gives the same pool before and after training, so the two recalls compare.
     for i in np.random.default_rng(0).permutation(len(others)):
         if (room := room - len(names.of_concept[others[i]])) < 0:
             break
@@ -262,6 +273,7 @@ def _run(
         work, checkpoints.checkpoint_step(checkpoint), steps, what="fine-tuning the encoder"
     )
     pairs = [pair for batch in batches for pair in batch]
+    # The limit is stored with the model, so it is put back before the model is saved.
     max_length, model.max_seq_length = model.max_seq_length, _MAX_LENGTH
     with checkpoints.quiet_transformers():
         trainer = _planned_trainer(batches)(
@@ -271,6 +283,7 @@ def _run(
             loss=MultipleNegativesRankingLoss(
                 model,
                 scale=1 / config.temperature,
+                # Both names of a pair are names, so each is searched with the other, with a softmax for each direction.
                 directions=("query_to_doc", "doc_to_query"),
                 partition_mode="per_direction",
             ),
@@ -298,6 +311,7 @@ def _planned_trainer(batches: Sequence[Sequence[Pair]]) -> Any:
 
         def __iter__(self) -> Iterator[list[int]]:
             ends = np.cumsum([len(batch) for batch in batches]).tolist()
+            # The data set holds the batches one after the other, so each is a run of neighbouring rows.
             return (list(range(end - len(batch), end)) for end, batch in zip(ends, batches, strict=True))
 
     class PlannedTrainer(SentenceTransformerTrainer):

@@ -93,6 +93,7 @@ def footprint(linker: "LinkerConfig", cache: Path, device: str | None = None) ->
     outside, layer = _measure_saved(config, form, linker, chosen, dtype)
     layer_input = reranker.max_length * shape.hidden * dtype.itemsize
     per_question = _Saved(outside=outside, layer=layer, layer_input=layer_input, layers=shape.layers)
+    # The letters' rows are kept in float32, 4 bytes a number; see ``reranker.cast``.
     weights = shape.parameters * dtype.itemsize + 4 * shape.hidden * len(form.letter_ids)
     adapter, available = shape.trained * _BYTES_TRAINED, _available(chosen)
     activations = training.batch_size * per_question.question(training.gradient_checkpointing)
@@ -139,6 +140,7 @@ def _shape(config: Any, training: "TrainingConfig") -> _Shape:
     with torch.device("meta"):
         model = _model_of(config)
         head = model.get_output_embeddings().weight
+        # ``parameters`` lists a tied tensor once, as the input embeddings, which stay; only an untied head is cut.
         tied = head is model.get_input_embeddings().weight
         parameters = sum(p.numel() for p in model.parameters()) - (0 if tied else head.numel())
         with_adapter = add_adapter(model, training)
@@ -147,6 +149,7 @@ def _shape(config: Any, training: "TrainingConfig") -> _Shape:
     return _Shape(
         parameters=parameters,
         trained=sum(trained.values()),
+        # The backward pass ends at the lowest layer with an adapter, so layers below it save nothing.
         layers=config.num_hidden_layers - min(adapted_layers, default=0),
         hidden=head.shape[1],
     )
@@ -164,13 +167,17 @@ def _measure_saved(
     for layers in (1, 2):
         small = copy.deepcopy(config)
         small.num_hidden_layers = layers
+        # Models that mix kinds of attention list one kind for each layer, and transformers checks the length of the
+        # list.
         if getattr(small, "layer_types", None):
             small.layer_types = small.layer_types[:layers]
         # Only the letters of the vocabulary are looked up, and autograd saves nothing of it.
         small.vocab_size, small.pad_token_id = max(form.letter_ids) + 1, None
         model = add_adapter(rerank.cast(rerank.with_letters(_model_of(small), form), dtype), all_layers)
+        # ``train`` turns dropout on, whose masks are saved, too.
         by_depth.append(saved_bytes(model.to(device).train(), question))
     one, two = by_depth
+    # One layer gives outside + layer, two give outside + 2 layers. Solved for both.
     return max(2 * one - two, 0), two - one
 
 
@@ -195,6 +202,7 @@ def saved_bytes(model: Any, questions: "torch.Tensor") -> int:
     import torch
 
     own = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers())}
+    # Several saved tensors can be views of one storage, so storages are counted, by address.
     sizes: dict[int, int] = {}  # by address
 
     def keep(tensor: "torch.Tensor") -> "torch.Tensor":

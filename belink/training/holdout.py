@@ -13,5 +13,6 @@ def is_held_out(concept_id: str, normalised_name: str, share: float) -> bool:
 
 def uniform(*parts: str) -> float:
     """Return a number in [0, 1) that depends on ``parts`` alone and is uniform over them."""
+    # Python's ``hash`` is salted in every process. The separator keeps ("ab", "c") apart from ("a", "bc").
     digest = blake2b("\0".join(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64

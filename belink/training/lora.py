@@ -138,15 +138,19 @@ def add_adapter(model: Any, training: "declarations.TrainingConfig") -> Any:
 
     head = model.get_output_embeddings()
     linear = {n for n, part in model.named_modules() if isinstance(part, torch.nn.Linear) and part is not head}
+    # The dot in front lets the pattern match a name that begins with "layers".
     layers = {name: int(match[1]) for name in linear if (match := LAYER.search(f".{name}"))}
     if training.lora_layers and layers:
         lowest = max(layers.values()) + 1 - training.lora_layers
+        # Linear parts outside of any numbered layer get no adapter either.
         linear = {name for name in linear if layers.get(name, -1) >= lowest}
+    # PEFT would fail with a message about target modules that names no remedy.
     if not linear:
         raise ModelError(
             f"{model.config.model_type}: expected linear layers, which an adapter is trained for, found"
             " none; declare another reranker.model"
         )
+    # LoRA's matrix A is random, so the seed is set before the adapter is made.
     torch.manual_seed(training.seed)
     config = LoraConfig(
         r=training.lora_rank,
@@ -176,7 +180,10 @@ def _run(
         warmup_steps=math.ceil(steps * _WARMUP),
         weight_decay=0.0,
         gradient_checkpointing=training.gradient_checkpointing,
+        # The reentrant variant needs inputs that require a gradient, which a frozen embedding does not give.
         gradient_checkpointing_kwargs={"use_reentrant": False} if training.gradient_checkpointing else None,
+        # An item is a list of questions without columns, so the Trainer must not match names with the model's
+        # arguments.
         remove_unused_columns=False,
     )
     checkpoint = checkpoints.newest_checkpoint(work)
@@ -191,8 +198,10 @@ def _run(
     )
     trainer.remove_callback(PrinterCallback)
     with checkpoints.quiet_transformers():
+        # On resuming, the Trainer skips as many batches as the checkpoint has seen, so their order must be the same.
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     checkpoints.check_weights(model, work)
+    # Finite weights can still give an infinite loss, and the history has only means of several steps.
     checkpoints.check_loss(trainer.loss_of(model, [examples[i] for i in batches[0]]), steps, work)
     history = checkpoints.loss_history(trainer)
     tail = [loss for _, loss in history[-max(1, len(history) // 10) :]]
@@ -220,6 +229,7 @@ def _letter_trainer(n_batches: int) -> Any:
             rows = torch.arange(len(logits), device=logits.device)
             letters = logits[rows, inputs["last"]]  # (batch, n_letters of the model)
             offered = torch.arange(letters.shape[-1], device=letters.device) < inputs["n_letters"][:, None]
+            # A question may offer fewer options than the model has letters. Unused letters must not take probability.
             letters = letters.masked_fill(~offered, -torch.inf)
             loss = cross_entropy(letters, inputs["answer"])
             return (loss, letters) if return_outputs else loss
@@ -230,6 +240,7 @@ def _letter_trainer(n_batches: int) -> Any:
                 return float(self.compute_loss(model.eval(), inputs))
 
         def _get_train_sampler(self, *_: Any, **__: Any) -> Any:
+            # The Trainer's own sampler would shuffle the planned batches.
             return torch.utils.data.SequentialSampler(range(n_batches))
 
     return LetterTrainer
@@ -238,6 +249,7 @@ def _letter_trainer(n_batches: int) -> Any:
 def _collate(items: "list[list[_Example]]") -> "dict[str, torch.Tensor]":
     import torch
 
+    # The data loader's batch is always one item, and that is a whole batch of questions.
     (batch,) = items
     ids, last = rerank.pad([example.tokens for example in batch])
     return {
@@ -258,6 +270,7 @@ def _plan_batches(lengths: Sequence[int], training: "declarations.TrainingConfig
     order: list[int] = []
     while len(order) < n_examples:
         order += rng.permutation(len(lengths)).tolist()
+    # ``epochs`` may be a fraction, so the last pass over the questions may be a part of one.
     order = order[: max(n_examples, 1)]
     block_size = training.batch_size * _BLOCK
     batches: list[list[int]] = []
@@ -275,6 +288,7 @@ def _retrieval_loss(questions: "Sequence[Question]") -> float:
     betray its answer by how it was made, such as a hidden name that its concept's neighbourhood lacks.
     """
     designs = [features.design(question.mention, question.candidates) for question in questions]
+    # The floor keeps a constant feature, such as the bias, from a division by zero.
     scales = np.maximum(np.concatenate(designs).std(axis=0), 1e-3)
     designs = [design / scales for design in designs]
     answers = [question.answer for question in questions]
@@ -296,7 +310,10 @@ def _identity(
 
 def _save(model: Any, folder: Path, base: "ResolvedModel") -> None:
     """Write the adapter; its configuration names the base model by reference, not by a path on this machine."""
+    # With "auto", PEFT looks up the base model's configuration, on the Hub if need be, to see whether embeddings were
+    # resized.
     model.save_pretrained(str(folder), save_embedding_layers=False)
+    # PEFT writes a model card in which nothing is filled in.
     (folder / "README.md").unlink(missing_ok=True)
     file = folder / "adapter_config.json"
     config = json.loads(file.read_text("utf-8"))

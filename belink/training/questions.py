@@ -49,6 +49,7 @@ def ontology_questions(
     rng = np.random.default_rng(training.seed)
     hidden_names = _draw(names, n * _SPARE, training.held_out, held_out=False, rng=rng)
     questions: list[Question] = []
+    # Retrieval is the slow part. In chunks it stops as soon as there are enough questions.
     for chunk in _chunks(hidden_names, max(n, 256)):
         candidates_of = retrieve([hidden.mention for hidden in chunk], hide_own_name=True)
         for hidden, candidates in zip(chunk, candidates_of, strict=True):
@@ -76,6 +77,7 @@ def held_out_questions(
     for hidden, candidates in zip(hidden_names, candidates_of, strict=True):
         (gold,) = hidden.mention.gold
         questions.append(as_retrieved(hidden.mention, candidates, options))
+        # A hash rather than a generator decides, so that the next release asks the same names again.
         if uniform("nil", gold, normalise(hidden.mention.text)) < training.nil_share:
             questions.append(_without_gold(hidden.mention, candidates, options))
     return [question for question in questions if question.candidates]
@@ -108,9 +110,11 @@ def corpus_questions(
             mentions += [mention for mention in document.mentions if mention.gold or mention.nil]
     if not held_out:
         shuffled = (mentions[i] for i in rng.permutation(len(mentions)))
+        # The dictionary keeps the last of several, which after shuffling is a random one.
         mentions = list({(normalise(m.long_form or m.text), m.gold): m for m in shuffled}.values())
     if limit is not None and len(mentions) > limit:
         mentions = [mentions[i] for i in sorted(rng.permutation(len(mentions))[:limit])]
+    # The index holds training mentions as names of their concepts, so each would otherwise find itself.
     candidates_of = retrieve(mentions, hide_precedent=not held_out)
     if held_out:
         questions = []
@@ -193,6 +197,7 @@ def _draw(
         synonyms = names.filter(pc.field("scope") != "label")
     hidden_names: list[_HiddenName] = []
     order = _hash_order(synonyms) if rng is None else rng.permutation(synonyms.num_rows)
+    # One name in 1 / share is held out, so that many more are looked at to find ``n``.
     step = max(4 * n, 1000) if not held_out else max(int(4 * n / max(share, 1e-3)), 1000)
     for start in range(0, len(order), step):
         part = synonyms.take(pa.array(order[start : start + step]))
@@ -227,6 +232,7 @@ def _ambiguous(names: "pa.Table", part: "pa.Table") -> set[str]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    # Arrow lower-cases millions of names at once. ``normalise`` would take a Python call for each.
     lowered = pa.table({"text": pc.utf8_lower(names["text"]), "concept_id": names["concept_id"]})
     lowered = lowered.filter(pc.is_in(lowered["text"], pc.unique(pc.utf8_lower(part["text"]))))
     counts = lowered.group_by("text").aggregate([("concept_id", "count_distinct")])
@@ -244,6 +250,7 @@ def _other_name(concept: str, hidden: str, names: list[tuple[str, str]], share: 
     label = next((text for text, scope in names if scope == "label"), "")
     if hidden in ("", normalise(label)):
         return None
+    # The label is never held out: every option shows it anyway.
     if label:
         return Candidate(id=concept, label=label, name=label, ontology="", release="", scope="label")
     for text, _ in names:
@@ -275,7 +282,9 @@ def _training_question(
     mention = hidden.mention
     right = next((c for c in candidates if c.id in mention.gold), None)
     wrong = [c for c in candidates if c.id not in mention.gold]
+    # Retrieval finds fewer concepts for some mentions, so training shows lists of different lengths.
     n_shown = int(rng.integers(min(training.min_options, options), options + 1))
+    # Both numbers are always drawn, so that what becomes of one question does not change those after it.
     nil, insert = rng.random(2)
     if mention.nil or nil < training.nil_share:
         right = None

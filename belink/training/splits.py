@@ -98,6 +98,8 @@ def calibration_questions(
                 training=training,
                 options=options,
                 held_out=True,
+                # Evaluation takes ``share`` of what is held out. The same number is drawn here, and what is left after
+                # it calibrates.
                 limit=round(config.corpus_items / config.share),
             )
             if find is not None:
@@ -135,6 +137,7 @@ def evaluation_items(linker: LinkerConfig, folders: Sequence[Path], data: Path |
     corpora give the same items; the next release gives mostly the same.
     """
     training, config = linker.training, linker.evaluation
+    # Questions without a concept are made below, as items that say which candidates to remove.
     without_nil = training.model_copy(update={"nil_share": 0.0})
     items = [
         item for corpus in linker.corpora if corpus.use != "train" for item in _of_corpus(linker, corpus, folders, data)
@@ -212,12 +215,14 @@ def corpus_documents(corpus: CorpusConfig, folders: Sequence[Path], data: Path |
     A replaced id becomes its successors. A mention whose ids are all gone counts as unannotated.
     """
     path = declarations.corpus_file(corpus, data)
+    # The modification time is part of the key, so a corpus that changes is read again.
     return list(_documents(path, path.stat().st_mtime_ns, tuple(folders)))
 
 
 @lru_cache(maxsize=4)  # a refresh reads the same documents to train, to calibrate and to evaluate
 def _documents(path: Path, changed: int, folders: tuple[Path, ...]) -> tuple[Document, ...]:
     documents = list(files.read_corpus(path))
+    # Ids are migrated once for all documents, because each release is opened for it.
     current = successors(documents, folders)
     return tuple(
         abbreviations.expand(replace(document, mentions=tuple(migrate_gold(document.mentions, current)[0])))
@@ -232,6 +237,7 @@ def _document_items(mention: Mention, source: str, nil_share: float) -> list[Eva
 
 def _name_items(mention: Mention, nil_share: float) -> list[EvaluationItem]:
     item = EvaluationItem(mention=mention, source=NAMES, hide_own_name=True)
+    # The hash takes the name alone, so that a change of its concept's id does not change the item.
     return [item, _without_concept(item)] if uniform("nil", normalise(mention.text)) < nil_share else [item]
 
 
@@ -252,4 +258,5 @@ def _is_evaluated(mention: Mention, config: EvaluationConfig) -> bool:
 
     What is evaluated on at one share is so at every larger one.
     """
+    # A salt of its own makes this draw independent of the one that held the document out.
     return uniform("examines", mention.document or normalise(mention.text)) < config.share
