@@ -37,6 +37,7 @@ def assemble(raw: RawDocument, report: CorpusReport, *, keep_source: bool = Fals
     starts = [start for start, _ in spans]
     mentions: list[Mention] = []
     placed = [(a, shift) for passage, shift in zip(raw.passages, shifts, strict=True) for a in passage.annotations]
+    # Annotations of the document as a whole count from its beginning, so no passage moves them.
     for annotation, shift in [*placed, *((a, 0) for a in raw.annotations)]:
         spans_given = tuple((start + shift, end + shift) for start, end in annotation.spans)
         try:
@@ -73,16 +74,19 @@ def fit(text: str, spans: Spans, words: str) -> Spans:
     if not spans or any(start >= end or start < -DRIFT for start, end in spans):
         raise Misfit("no location with a length")
     bare = _bare(words)
+    # The nearest place wins: a short word may stand several times within the drift.
     for shift in sorted(range(-DRIFT, DRIFT + 1), key=abs) if bare else (0,):
         moved = tuple((start + shift, end + shift) for start, end in spans)
         if moved[0][0] < 0 or moved[-1][1] > len(text):
             continue
         joined = _bare("".join(text[start:end] for start, end in moved))
         cover = _bare(text[moved[0][0] : moved[-1][1]])
+        # Files repeat a discontinuous mention either as its pieces or as the whole stretch from first to last.
         if joined and (not bare or bare in (joined, cover)):
             return _trimmed(text, moved)
     if spans[0][0] >= 0 and spans[-1][1] <= len(text):
         actual = " ".join(text[start:end] for start, end in spans)
+        # Tried only after the exact words nearby, which are better evidence.
         if _is_respelled(actual, words):
             return _trimmed(text, spans)
     if len(spans) == 1 and bare:  # the length may be what is wrong
@@ -103,6 +107,7 @@ def _is_respelled(actual: str, words: str) -> bool:
         return True
     pairs = list(zip(actual.lower(), words.lower(), strict=False))
     n_same = sum(a == b and a.isalnum() for a, b in pairs)
+    # Only letters beyond ASCII and marks may differ. Two other words of the same length are no respelling.
     is_like = all(a == b or not (a.isascii() and a.isalnum()) for a, b in pairs)
     return len(actual) == len(words) and is_like and 2 * n_same >= len(pairs)
 

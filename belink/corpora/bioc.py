@@ -46,8 +46,12 @@ def read_xml(stream: BinaryIO, default_prefix: str) -> Iterator[RawDocument]:
         if event == "end" and element.tag == "document":
             collection = {tag: root.findtext(tag) or "" for tag in COLLECTION_KEYS}
             yield _document({**_from_xml(element), COLLECTION: collection}, default_prefix)
+            # lxml keeps every element that it has read in the tree. Without this a large collection would fill the
+            # memory.
             element.clear()
             parent = element.getparent()
+            # Source, date and key of the collection go with the first document, which is the one that carries them to a
+            # writer.
             while parent is not None and parent[0] is not element:
                 del parent[0]
 
@@ -60,6 +64,8 @@ def read_json(stream: BinaryIO, default_prefix: str) -> Iterator[RawDocument]:
     import ijson
 
     try:
+        # The file is parsed twice. The first pass finds at which depth a document lies, which differs between the three
+        # layouts.
         depth = next((depth for depth, event, value in _events(stream) if (event, value) == ("map_key", "passages")), 0)
         if not depth:
             raise Unreadable('expected BioC JSON, found no document with "passages"')
@@ -88,6 +94,7 @@ def _events(stream: BinaryIO) -> Iterator[tuple[int, str, Any]]:
     import ijson
 
     depth = 0
+    # ``multiple_values`` accepts one document a line. Without ``use_float`` ijson returns Decimals.
     for event, value in ijson.basic_parse(stream, multiple_values=True, use_float=True):
         depth += event.startswith("start_") - event.startswith("end_")
         if depth > _MAX_DEPTH:
@@ -102,6 +109,7 @@ def _from_xml(element: etree._Element) -> Node:
     if (identifier := element.get("id")) is not None:
         node["id"] = identifier
     for child in element.iterchildren("id", "offset", "text"):
+        # A text may hold elements such as ``<i>``, and ``child.text`` would end at the first of them.
         node[str(child.tag)] = "".join(str(part) for part in child.itertext())
     if element.tag == "annotation":
         node["locations"] = [dict(child.attrib) for child in element.iterchildren("location")]
@@ -145,12 +153,14 @@ def _passages(node: Node, default_prefix: str) -> Iterator[Passage]:
             offset = sentences[0][0]
             pieces, length = [], 0
             for at, words in sentences:
+                # Offsets of sentences may be wrong, so a gap between two of them is bounded.
                 blanks = max(0, min(at - offset - length, 1000))
                 pieces += [" " * blanks, words]
                 length += blanks + len(words)
             text = "".join(pieces)
         annotations = _annotations(passage, default_prefix)
         yield Passage(offset=offset, text=text, sentences=tuple(sentences), annotations=tuple(annotations))
+        # A passage without an offset begins one character after the one before it.
         end = offset + len(text) + 1
 
 
@@ -164,6 +174,7 @@ def _offset(node: Node, otherwise: int) -> int:
 def _annotations(node: Node, default_prefix: str) -> Iterator[Annotation]:
     for annotation in annotation_nodes(node):
         infons = _mapping(annotation.get("infons"))
+        # BioC names no key for the concept. The first of these that is there counts.
         key = next((key for key in ID_KEYS if key in infons), "")
         written = _string(infons.get(key))
         gold, nil = gold_ids(written, _PREFIX_OF_KEY.get(key, default_prefix)) if written else ((), False)

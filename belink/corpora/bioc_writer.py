@@ -40,6 +40,7 @@ def xml_head(collection: Mapping[str, str], infons: Mapping[str, str]) -> bytes:
         _child(head, tag, collection[tag])
     for key, value in infons.items():
         _child(head, "infon", value).set("key", key)
+    # lxml writes whole elements only. The end is cut off, so that documents can follow one at a time.
     opened = etree.tostring(head, encoding="unicode").removesuffix("</collection>")
     return f"<?xml version='1.0' encoding='UTF-8'?>\n{opened}\n".encode()
 
@@ -47,6 +48,7 @@ def xml_head(collection: Mapping[str, str], infons: Mapping[str, str]) -> bytes:
 def json_head(collection: Mapping[str, str], infons: Mapping[str, str]) -> bytes:
     """Return the beginning of a BioC JSON collection, up to its first document."""
     head = json.dumps({**collection, "infons": dict(infons)}, ensure_ascii=False)
+    # The closing brace is left off; the file ends with it.
     return f'{head[:-1]}, "documents": [\n'.encode()
 
 
@@ -70,6 +72,7 @@ def _fresh_node(document: Document, links: Links) -> Node:
     inside: list[list[Node]] = [[] for _ in document.sentences]
     outside: list[Node] = []
     for number, mention in enumerate(document.mentions):
+        # The second number of the pair makes a sentence that begins with the mention count as before it.
         at = bisect.bisect_right(document.sentences, (mention.start, len(document.text))) - 1
         held = at >= 0 and mention.start < document.sentences[at][1]
         (inside[at] if held else outside).append(_annotation_node(str(number), mention, links))
@@ -82,12 +85,15 @@ def _fresh_node(document: Document, links: Links) -> Node:
 
 
 def _as_it_came(document: Document, links: Links) -> Node:
+    # The caller's document must not change, so the copy is deep.
     node: Node = _without_lines(copy.deepcopy(dict(document.source or {})))
     node.pop(COLLECTION, None)
+    # The same steps as in reading, so that each annotation arrives at the offsets that its mention has.
     raw = read_node(node)
     unit = detect_unit(raw)
     in_points = in_code_points(raw, CorpusReport())
     text, shifts = lay_out(in_points.passages)
+    # Mentions that no annotation of the file accounts for were found by the linker, and are added at the end.
     missing = {(m.start, m.end, m.spans): links.get(m) for m in document.mentions}
     passages = [passage for passage in node.get("passages", ()) if isinstance(passage, dict)]
     for part, annotations, shift in (
@@ -98,6 +104,7 @@ def _as_it_came(document: Document, links: Links) -> Node:
             if (place := _place(text, annotation, shift)) in missing:
                 _add_link(annotation_node, missing.pop(place))
     ids = {each.get("id") for part in (*passages, node) for each in annotation_nodes(part)}
+    # Relations refer to annotations by id, so a new id must not be one that is there.
     fresh_ids = (identifier for number in itertools.count(1) if (identifier := f"B{number}") not in ids)
     starts = [passage.offset + shift for passage, shift in zip(in_points.passages, shifts, strict=True)]
     for mention in document.mentions:
@@ -107,6 +114,7 @@ def _as_it_came(document: Document, links: Links) -> Node:
 
             def location(span: tuple[int, int], number: int = number, offset: int = given.offset) -> dict[str, int]:
                 local = span[0] - starts[number]
+                # A new annotation counts in the unit of the file's own offsets.
                 before = length_in(unit, in_points.passages[number].text[:local])
                 return {"offset": offset + before, "length": length_in(unit, text[span[0] : span[1]])}
 
@@ -139,6 +147,7 @@ def _add_link(node: Node, link: Link | None) -> None:
     if link is None:
         return
     infons = node.setdefault("infons", {})
+    # The reader takes the first key that is there, so that one is kept as the gold id.
     if (key := next((key for key in ID_KEYS if key in infons), "")) and infons[key]:
         infons["gold_id"] = infons[key]
     infons.update(_link_infons(link))

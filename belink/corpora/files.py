@@ -45,10 +45,12 @@ def read_documents(path: Path) -> Iterator[Document]:
     :raises CorpusError: the file is missing, empty, or no text.
     """
     with _plain_errors(path), textfiles.open_bytes(path) as stream:
+        # Parquet is tested first, because it is the one binary format and no text can be decoded from it.
         is_table = stream.read(len(parquet.MAGIC)) == parquet.MAGIC
         stream.seek(0)
         if is_table:
             yield from parquet.read_documents(path, stream)
+        # Only here is the source kept: links are written back into the document that they come from.
         elif (format := _sniff(stream, path)) is not None:
             yield from _assembled(format, stream, path, "", CorpusReport(), keep_source=True)
         else:

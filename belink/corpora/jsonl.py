@@ -22,6 +22,7 @@ def read(stream: BinaryIO, default_prefix: str) -> Iterator[RawDocument]:
     :param default_prefix: put before concept ids that have none.
     :raises ValueError: a line that is not such a document, named by its number.
     """
+    # ``readline`` with a bound returns an overlong line in parts, and the first of them is then no JSON.
     for number, line in enumerate(iter(lambda: stream.readline(_MAX_LINE), b""), 1):
         text = line.decode("utf-8").strip()
         if not text:
@@ -39,6 +40,7 @@ def _document(node: dict[str, Any], line: int, default_prefix: str) -> RawDocume
     text = clean(node["text"])
     try:
         spans = [_span(pair) for pair in node.get("sentences") or []]
+    # Unusable sentences are no fault of the mentions: sentences are then split by rule.
     except (TypeError, ValueError):
         spans = []
     mentions = node.get("mentions")
@@ -50,6 +52,7 @@ def _document(node: dict[str, Any], line: int, default_prefix: str) -> RawDocume
     passage = Passage(
         offset=0,
         text=text,
+        # A negative start would count from the end of the text.
         sentences=tuple((start, text[max(0, start) : end]) for start, end in spans),
         annotations=tuple(annotations),
     )
@@ -73,6 +76,7 @@ def _annotation(node: dict[str, Any], line: int, default_prefix: str) -> Annotat
         spans=spans,
         text=clean(words) if isinstance(words, str) else "",
         gold=tuple(dict.fromkeys(gold)),
+        # Ids that all say "no concept", such as ["-"], are an annotation as NIL. An empty list alone is none.
         nil=not gold and (node.get("nil") is True or bool(ids)),
         type=clean(kind) if isinstance(kind, str) else "",
         line=line,

@@ -37,6 +37,7 @@ def output_format(path: Path) -> OutputFormat:
 
     :raises CorpusError: the suffix stands for none.
     """
+    # ``Path.suffix`` of "links.json.gz" is ".gz".
     suffix = Path(path.name.removesuffix(".gz")).suffix.casefold()
     if suffix not in _SUFFIXES or (suffix == ".parquet" and path.name.endswith(".gz")):
         raise CorpusError(
@@ -75,6 +76,7 @@ def write_links(linked: Linked, path: Path, lineage: Mapping[str, str]) -> tuple
     with textfiles.write_whole(path) as stream:
         stream.write(before)
         for document, links in itertools.chain([first] if first else [], pairs):
+            # JSON allows no comma after the last document, so a comma stands before each but the first.
             stream.write((between if n_documents else b"") + _document(chosen, document, links, lineage))
             n_documents += 1
             n_links += len(links)
@@ -104,6 +106,7 @@ def _document(chosen: OutputFormat, document: Document, links: Sequence[Link], l
             origin = link.lineage or lineage  # of several linkers, each link has its own
             rows.append([*(_cell(node[name]) for name in _COLUMNS), *(origin.get(k, "") for k in parquet.LINEAGE)])
         return _rows(chosen, rows)
+    # Mentions are equal only if their offsets are, too, so two of one text do not collide.
     by_mention = {link.mention: link for link in links}
     if chosen == "bioc-xml":
         return bioc_writer.xml_document(document, by_mention)

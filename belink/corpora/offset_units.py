@@ -19,6 +19,7 @@ Measure = Callable[[str], int]  # units of one character
 
 CODE_POINTS = "code points"
 _UNITS: dict[str, Measure] = {
+    # Characters beyond the basic plane take two units, a surrogate pair.
     "UTF-16 units": lambda character: 1 + (character > "\uffff"),
     "UTF-8 bytes": lambda character: len(character.encode("utf-8", "replace")),
 }
@@ -29,6 +30,7 @@ def in_code_points(raw: RawDocument, report: CorpusReport) -> RawDocument:
     converted, reason = raw, ""
     if (unit := detect_unit(raw)) != CODE_POINTS:
         converted, reason = _converted(raw, _UNITS[unit]), f"offsets count {unit}; converted to code points"
+    # Kept only where more words fit, so that it cannot undo what the unit has mended.
     if _may_count_in_passages(raw) and (n_fitting := _count_fitting(converted)) < sum(1 for _ in _with_words(raw)):
         moved = _from_passages(raw)
         if _count_fitting(moved) > n_fitting:
@@ -58,12 +60,14 @@ def _from_passages(raw: RawDocument) -> RawDocument:
 
 def detect_unit(raw: RawDocument) -> str:
     """Return the unit that the offsets of a document count, by its annotated words."""
+    # In ASCII all three units agree.
     if all(passage.text.isascii() for passage in raw.passages):
         return CODE_POINTS
     best, n_best = CODE_POINTS, _count_fitting(raw)
     if n_best == sum(1 for _ in _with_words(raw)):
         return CODE_POINTS
     for unit, measure in _UNITS.items():
+        # Strictly more, so that code points win a tie.
         if (n_fitting := _count_fitting(_converted(raw, measure))) > n_best:
             best, n_best = unit, n_fitting
     return best
@@ -137,6 +141,7 @@ def _to_code_points(position: int, *, start: int, offset: int, sums: list[int]) 
     :param sums: units up to the end of each of its characters.
     """
     local = position - start
+    # A position inside a character becomes that character's beginning.
     inside = bisect.bisect_right(sums, local) if local >= 0 else local
     return offset + inside + max(0, local - (sums[-1] if sums else 0))
 

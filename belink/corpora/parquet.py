@@ -32,6 +32,7 @@ def read_documents(path: Path, stream: BinaryIO | None = None) -> Iterator[Docum
             if "text" not in columns:
                 names = ", ".join(file.schema_arrow.names) or "none"
                 raise CorpusError(f"{path}: expected a column text, found {names}; rename the one that holds it")
+            # Numbers run over all batches, so ids are unique in the file.
             number = 0
             for batch in file.iter_batches(batch_size=ROWS, columns=columns):
                 for row in batch.to_pylist():
@@ -104,6 +105,7 @@ def write_links(
                 node, origin = link_json(link, n_candidates=0), link.lineage or lineage
                 cells = {**{name: node[name] for name in of_link}, **{name: origin.get(name, "") for name in LINEAGE}}
                 rows.append({**cells, "document": document})
+            # Rows are written in groups, so that memory does not grow with the table.
             if len(rows) >= ROWS:
                 writer.write_table(pa.Table.from_pylist(rows, schema=schema))
                 n_links, rows = n_links + len(rows), []

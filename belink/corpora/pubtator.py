@@ -45,6 +45,7 @@ def read(stream: BinaryIO, default_prefix: str) -> Iterator[RawDocument]:
             if current:
                 current.n_blank += 1
         elif text is not None:
+            # A second title begins a document even where the id stays the same.
             if current and (text[1] != current.id or (text[2] == "t" and current.passages)):
                 yield current.document()
                 current = None
@@ -81,6 +82,7 @@ class _Block:
     def add_passage(self, text: str) -> None:
         self.n_blank = 0
         last = self.passages[-1] if self.passages else None
+        # The line end between title and abstract counts as one character, as NCBI's own offsets have it.
         self.passages.append(Passage(offset=last.offset + len(last.text) + 1 if last else 0, text=text))
 
     def add_line(self, line: str, number: int, default_prefix: str) -> None:
@@ -93,6 +95,7 @@ class _Block:
             return
         self.n_lines += 1
         cells = line.split("\t")
+        # A mention has its start in the second cell, a relation the name of its type.
         if _RELATION.fullmatch(line) and not cells[1].isdigit():
             return
         if cells[0] != self.id and len(cells) > 1:
@@ -113,6 +116,7 @@ def document_block(document: Document, links: dict[Mention, Link]) -> bytes:
 
     :param links: of some of its mentions; their ids take the place of the mentions' own.
     """
+    # The first line takes the place of a title. One line end is one character, so offsets stay valid.
     title, _, abstract = document.text.partition("\n")
     identifier = re.sub(r"[|\t\r\n]", " ", document.id)[:200] or "-"
     lines = [f"{identifier}|t|{_flat(title)}", f"{identifier}|a|{_flat(abstract)}"]
@@ -141,6 +145,7 @@ def _annotation(cells: list[str], line: str, number: int, default_prefix: str) -
         return Annotation(spans=(), text=line[:200], line=number, fault=fault)
     kind = cells[4] if len(cells) > 4 else ""
     identifiers = cells[5].strip() if len(cells) > 5 else ""
+    # A corpus mixes types, and the default prefix holds only for those without a vocabulary of their own.
     prefix = _PREFIX_OF_TYPE.get(kind.casefold(), default_prefix)
     gold, nil = gold_ids(identifiers, prefix) if identifiers else ((), False)
     return Annotation(spans=((start, end),), text=cells[3], gold=gold, nil=nil, type=kind, line=number)

@@ -81,8 +81,10 @@ def gold_ids(written: str, default_prefix: str) -> tuple[tuple[str, ...], bool]:
     ids: list[str] = []
     for part in _SEPARATORS.split(written):
         identifier = part.strip()
+        # Corpora write NIL with a prefix as well: "MESH:-1".
         if identifier.rpartition(":")[2].strip().casefold() in _NIL:
             continue
+        # "MESH_D003920" and an address name the same id; other ids pass unchanged.
         if default_prefix and ("_" in identifier or "/" in identifier):
             identifier = standardise(identifier, (default_prefix,))
         if ":" not in identifier and default_prefix:
@@ -97,8 +99,10 @@ def whole_number(value: object) -> int:
 
     :raises ValueError: it is not a whole number of at most 12 digits.
     """
+    # ``bool`` is a subclass of ``int`` in Python.
     if isinstance(value, int) and not isinstance(value, bool):
         number = value
+    # The bound comes before ``int``, whose time grows with the square of the number of digits.
     elif isinstance(value, str) and len(value.strip()) <= 12:
         number = int(value)
     else:
@@ -137,6 +141,7 @@ def laid_out_length(passages: Sequence[Passage]) -> int:
 def _gap(passage: Passage, length: int) -> int:
     """Return the number of blanks between the text so far, of ``length``, and ``passage``."""
     gap = passage.offset - length
+    # Offsets that overlap the text before, or leave a huge gap, are mistakes. One blank then separates the passages.
     if not passage.text or not 0 <= gap <= _MAX_GAP:
         return 1 if length and passage.text else 0
     return gap
