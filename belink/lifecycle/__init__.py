@@ -1,7 +1,7 @@
 """The steps of a refresh as functions of declarations and paths; flows call them in order.
 
-In go a linker's declaration and a home. Out come artefacts named by what they depend on, a registered version, and a
-``RefreshOutcome``. Read ``refresh`` first: it has the order of the steps. ``ontology`` takes an ontology to a release,
-``retrain`` and ``calibrate`` train and fit, ``promotion`` compares and decides, ``dependencies`` says what each result
-depends on. ``cleaning`` removes what nothing needs.
+The input is a linker's declaration and a home. The results are artefacts named by what they depend on, a registered
+version, and a ``RefreshOutcome``. Read ``refresh`` first: it has the order of the steps. ``ontology`` takes an
+ontology to a release, ``retrain`` and ``calibrate`` train and fit, ``promotion`` compares and decides,
+``dependencies`` says what each result depends on. ``cleaning`` removes what nothing needs.
 """

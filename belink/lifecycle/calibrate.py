@@ -36,15 +36,18 @@ def calibrate(
             run.linker,
             list(releases.values()),
             run.settings.data,
+            # This must be the encoder that made the index; cosines of two encoders cannot be compared.
             retriever(run, index, decision.encoder),
             _finder(run, releases, index),
         )
+        # A linker without an adapter is calibrated on retrieval's features alone.
         logits = None
         if adapter is not None:
             reranker = Reranker.load(base_model(run), adapter, run.linker.reranker)
             logits = reranker.logits([q.mention for q in questions], [q.candidates for q in questions])
         fitted = fitting.fit(questions, logits, min_gain=run.linker.reranker.min_gain, precision=run.linker.precision)
         if (abstention := fitted.abstention) is not None:
+            # Not an error: the linker works, but the share of right links may be below the declared precision.
             level = logging.INFO if abstention.is_reached else logging.WARNING
             log.log(level, "%s: %s", run.linker.name, abstention)
         (folder / bundle.CALIBRATION).write_text(json.dumps(fitted.to_dict(), indent=1) + "\n", encoding="utf-8")
@@ -69,6 +72,7 @@ def _finder(run: RefreshRun, releases: Mapping[str, Path], index: Path) -> "Call
 
     def find(document: Document) -> Document:
         mentions = finder.find(document.text, document=document.id, sentences=document.sentences)
+        # Linking raw text marks its mentions like this too, and the calibration has features of found mentions alone.
         found = tuple(replace(mention, found=True) for mention in mentions)
         return abbreviations.expand(replace(document, mentions=found))
 
@@ -80,12 +84,14 @@ def kept_calibration(run: RefreshRun, decision: Decision, champion: Champion | N
     from belink.linker import calibration
 
     champion = sound(champion)
+    # What is saved is the language model's run over every question; without an adapter there is none.
     if champion is None or decision.train or decision.adapter is None:
         return None
     if champion.manifest["adapter"] != decision.adapter.name:
         return None
     before = read_stored_linker(champion.path / bundle.LINKER)
     fitted = json.loads((champion.path / bundle.CALIBRATION).read_text(encoding="utf-8"))
+    # The index is not compared: an adapter that is kept keeps its calibration from one release to the next.
     same_questions = dependencies.calibration_content(before) == dependencies.calibration_content(run.linker)
     if not same_questions or not calibration.follows(fitted):
         return None

@@ -1,8 +1,8 @@
 """``belink gc``: name what no alias and no keep rule needs, and remove it if asked to.
 
-Kept are the versions that an alias names (any alias: give one to keep a version) and the newest few of each linker, all
-that those versions are made of, the newest releases of each ontology, and the newest of everything that the next
-refresh borrows from. What a refresh holds at this moment is left alone.
+These stay: versions that an alias names (any alias: give one to keep a version), the newest few versions of each
+linker, all that those versions are made of, the newest releases of each ontology, and the newest of each kind of
+artefact, since the next refresh reuses parts of it. Linkers and ontologies that are being refreshed are left alone.
 """
 
 import logging
@@ -24,12 +24,13 @@ log = logging.getLogger(__name__)
 
 BORROWED = (*BUILT, "referenced")
 ABANDONED = 7 * 24 * 3600.0  # seconds
+# How the answer names one artefact of a folder, where that is not the folder's name without its "s".
 _CALLED = {"indices": "index", "fetched": "fetched bundle", "referenced": "referenced bundle"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Removal:
-    """One thing that nothing needs."""
+    """A version, an artefact or scratch files that nothing needs."""
 
     what: str  # version, release, index, …
     path: str  # a folder, or LINKER version N
@@ -48,22 +49,28 @@ class Needed:
 
 
 def clean(settings: Settings, *, keep: int = 3, remove: bool = False) -> dict[str, Any]:
-    """Return what nothing needs: ``remove`` (path, size, reason), ``freed`` bytes, ``done``, ``busy`` linkers.
+    """Return what nothing needs: ``remove`` (what, path, why, bytes), ``freed`` bytes, ``done``, ``busy``, ``keep``.
+
+    ``bytes`` are those of an item's files; ``freed`` counts what the disk gets back, without shared hard links.
+    ``busy`` are the linkers and ontologies that are being refreshed, which are left alone.
 
     :param keep: how many of the newest versions of a linker, and releases of an ontology, stay in any case.
     :param remove: remove it; False only names it.
     :raises RegistryError: the registry knows no linker, but bundles lie here: it is not the one they are in.
     """
+    # With the wrong registry every bundle here would look unused, and all of them would be removed.
     if not aliases.linkers(settings) and any(settings.bundles.glob("*/[!.]*")):
         raise RegistryError(
             f"{without_password(settings.tracking_uri)}: expected the registry of the bundles in {settings.bundles}, "
             "found one without a linker; set MLFLOW_TRACKING_URI to theirs, or let belink refresh finish what it began"
         )
+    # The locks are held to the end, so no refresh begins between the search and the removal.
     with ExitStack() as locks:
         busy = [name for name in _linkers(settings) if not locks.enter_context(_idle(settings, f"refresh-{name}"))]
         busy_ontologies = [
             name for name in _below(settings.releases) if not locks.enter_context(_idle(settings, f"ingest-{name}"))
         ]
+        # A list and not an iterator: every size is read before the first file goes.
         removals = list(_find(settings, keep, busy, busy_ontologies))
         freed = _freed(path for each in removals for path in each.folders)
         if remove:
@@ -76,12 +83,14 @@ def clean(settings: Settings, *, keep: int = 3, remove: bool = False) -> dict[st
 
 
 def _find(settings: Settings, keep: int, busy: list[str], busy_ontologies: list[str]) -> Iterator[Removal]:
+    # Versions come before everything else, because they fill `needed`, which the later steps read.
     needed = Needed()
     for linker in aliases.linkers(settings):
         for rank, each in enumerate(versions.registered(settings, linker)):
             if each.aliases or rank < keep or linker in busy:
                 _need(settings, needed, linker, each)
                 continue
+            # In a registry that several homes share, the files may lie in another home, which cleans up for itself.
             folders = (each.folder,) if each.folder and each.folder.is_relative_to(settings.home) else ()
             yield Removal(
                 what="version",
@@ -101,11 +110,13 @@ def _find(settings: Settings, keep: int, busy: list[str], busy_ontologies: list[
 
 def _need(settings: Settings, needed: Needed, linker: str, version: versions.Version) -> None:
     """Note what a version that stays is made of, if its manifest can be read without a download."""
+    # The name of a fetched bundle's folder, as `registry.bundles.fetch` makes it.
     named = f"{version.number}-{version.key}"
     needed.keys["bundles"].add(version.key)
     needed.keys["referenced"].add(version.key)
     needed.keys["fetched"].add(named)
     copies = (settings.bundles / linker / version.key, settings.home / "fetched" / linker / named)
+    # Any local copy will do for its manifest: copies of one bundle are equal.
     folder = next((copy for copy in copies if artefacts.exists(copy)), None)
     try:
         folder = folder or versions.bundle_here(settings, linker, version)
@@ -129,6 +140,8 @@ def _scratch(settings: Settings, busy: Collection[str]) -> Iterator[Removal]:
                 yield _folder("scratch", path, "left by a build that did not end")
         for path in sorted(folder.glob("*/.work-*")):
             done = artefacts.exists(path.with_name(path.name.removeprefix(".work-")))
+            # The time of the newest file counts: writing into a folder below does not change the time of the folder
+            # itself.
             old = time.time() - max((file.stat().st_mtime for file in [path, *_files(path)]), default=0) > ABANDONED
             if (done or old) and path.parent.name not in busy:
                 yield _folder("scratch", path, "what it led to is there" if done else "untouched for a week")
@@ -144,6 +157,7 @@ def _releases(settings: Settings, needed: Needed, keep: int, busy: list[str]) ->
     for ontology in _below(settings.quarantine):
         refused = sorted(
             (path for path in (settings.quarantine / ontology).glob("[!.]*") if artefacts.exists(path)),
+            # By the time of refusal, since a refused release may bear any version.
             key=lambda path: path.stat().st_mtime_ns,
         )
         for path in refused[:-keep]:
@@ -154,6 +168,7 @@ def _artefacts(folder: Path, kind: str, needed: set[str]) -> Iterator[Removal]:
     """Yield the artefacts of a kind that no version needs, but for the newest: the next refresh reuses parts of it."""
     complete = sorted(
         (path for path in folder.glob("[!.]*") if artefacts.exists(path)),
+        # The manifest is written last, so its time is when the artefact was complete.
         key=lambda path: (path / artefacts.MANIFEST).stat().st_mtime_ns,
     )
     for path in complete[:-1]:
@@ -170,6 +185,7 @@ def _remove(settings: Settings, removal: Removal) -> None:
         versions.forget(settings, *removal.version)
         return
     for folder in removal.folders:
+        # A killed `artefacts.atomic_write` leaves a file, a killed build a folder.
         if folder.is_dir():
             artefacts.remove(folder)
         else:
@@ -178,6 +194,7 @@ def _remove(settings: Settings, removal: Removal) -> None:
 
 def _freed(folders: Iterable[Path]) -> int:
     """Return the bytes that the disk gets back: those of files all of whose hard links go."""
+    # `artefacts.adopt` makes hard links, so a file often has several names, of which only some are removed.
     names: dict[tuple[int, int], int] = {}
     sizes: dict[tuple[int, int], tuple[int, int]] = {}
     for folder in folders:
@@ -214,6 +231,7 @@ def _idle(settings: Settings, lock: str) -> Iterator[bool]:
 
     settings.locks.mkdir(parents=True, exist_ok=True)
     try:
+        # Zero seconds: a linker that is being refreshed is skipped, and not waited for.
         with FileLock(settings.locks / f"{lock}.lock", timeout=0):
             yield True
     except Timeout:

@@ -84,6 +84,7 @@ LEXICON_NOT_CONTENT = {
     "training": "of the re-ranker; but what is held out is held out from everything",
     "evaluation": "chooses what is measured",
 }
+# Gates count here, because a change of them calls for a new verdict although nothing is built anew.
 INPUTS_NOT_CONTENT = {
     **{name: ADMINISTRATIVE[name] for name in ("title", "schedule", "retrain", "approval", "storage")},
 }
@@ -104,6 +105,7 @@ def encoder_key(
         joined=_JOINED,
         retired=RETIRED_ADAPTATION,
     )
+    # The names and the nesting of a key's content are part of it. Changing either builds everything anew in every home.
     return artefacts.key(
         {
             **content.pop("training"),
@@ -148,6 +150,7 @@ def calibration_content(linker: LinkerConfig) -> dict[str, Any]:
     content = artefacts.content(
         linker,
         CALIBRATION_NOT_CONTENT,
+        # The detector counts by these two alone: they decide which mentions of raw text are calibrated on.
         but=["training.held_out", "training.nil_share", "detector.learn", "detector.model"],
         joined={
             **_JOINED,
@@ -171,6 +174,7 @@ def calibration_key(linker: LinkerConfig, index: str, adapter: str | None, corpo
 def lexicon_key(linker: LinkerConfig, index: str, corpora: Mapping[str, str]) -> str:
     """Return the key of what the corpora that train teach about the names of an index, given by its key."""
     content = artefacts.content(linker, LEXICON_NOT_CONTENT, but=["training.held_out"])
+    # Unlike `_corpora`, this form states the use of every corpus. Keys of stored lexicons have it, so it stays.
     uses = {corpus.pop("name"): list(corpus.values()) for corpus in content.pop("corpora")}
     return artefacts.key(
         {
@@ -213,6 +217,7 @@ def _corpora(content: Mapping[str, Any], sha256: Mapping[str, str]) -> dict[str,
     rest = {
         corpus["name"]: {key: value for key, value in corpus.items() if key != "name"} for corpus in content["corpora"]
     }
+    # A corpus with the default use has no rest, and keeps the plain form that keys made before `use` existed have.
     return {name: [sha256[name], rest[name]] if rest[name] else sha256[name] for name in rest}
 
 
@@ -220,6 +225,7 @@ def _releases(releases: Mapping[str, Path]) -> dict[str, list[str]]:
     """Return what each release was read from and how: the same in every home, unlike the bytes of its database."""
     manifests = {name: artefacts.read_manifest(path) for name, path in releases.items()}
     return {
+        # The sum of the unpacked content, where the manifest has one: packing a file anew with gzip changes its bytes.
         name: [manifest.get("content_sha256", manifest["sha256"]), manifest.get("reading", "")]
         for name, manifest in manifests.items()
     }

@@ -66,13 +66,14 @@ def run_of(
 ) -> OntologyRun:
     """Return the run for an ontology whose declaration is loaded already; as :func:`start`."""
     edition = version
+    # `edition` is a date pattern, such as "%Y" for MeSH. UTC makes every machine ask for the same one.
     if edition is None and source.edition:
         edition = datetime.now(UTC).strftime(source.edition)
     return OntologyRun(settings=settings, source=source, linkers=tuple(linkers), version=edition, named=version)
 
 
 def resource(ontology: str) -> str:
-    """The name under which Prefect knows an ontology."""
+    """Return the id of an ontology's resource in Prefect's events."""
     return f"belink.ontology.{ontology}"
 
 
@@ -107,6 +108,7 @@ def ingest(run: OntologyRun, files: SourceFiles, *, accept: bool = False) -> ing
         run.source,
         files.paths,
         run.settings,
+        # A version that a person gave goes before the server's, and both before what the file says of itself.
         run.named or files.version,
         refuse=not accept,
         corpus_ids=_watched_ids(run),
@@ -119,6 +121,7 @@ def compare(run: OntologyRun, release: Path) -> "Diff | None":
 
     news = _last_news(run)
     before = releases.release_path(run.settings, run.source.name, news["version"]) if news else None
+    # The release announced last may have been removed by `belink gc`.
     if before is None or before == release or not artefacts.exists(before):
         return None
     return diff(before, release)
@@ -130,6 +133,7 @@ def unannounced(run: OntologyRun, release: Path) -> dict[str, Any] | None:
     news = {
         "ontology": run.source.name,
         "version": manifest["version"],
+        # With the sum in it, a release that was made anew under the same version is news too.
         "sha256": manifest["sha256"],
         "concepts": manifest["counts"]["concepts"],
     }
@@ -155,6 +159,7 @@ def _news_file(run: OntologyRun) -> Path:
 def _last_news(run: OntologyRun) -> dict[str, Any]:
     try:
         news = manifests.read_object(_news_file(run))
+        # Raises for a version that cannot be the name of a folder, as a damaged file may hold one.
         releases.release_path(run.settings, run.source.name, str(news["version"]))
     except (FileNotFoundError, BelinkError):
         return {}  # none yet, or unreadable: the same news twice does no harm

@@ -90,12 +90,13 @@ def _detector(run: RefreshRun) -> bundle.ModelReference | None:
 def evaluate(run: RefreshRun, challenger: Challenger, champion: Champion | None) -> Path:
     """Return a folder with both linkers' answers to the same questions, and their figures.
 
-    ``challenger.jsonl`` and ``champion.jsonl`` hold the answers, ``evaluation.json`` the figures of both. One that is
-    there already, of the same two linkers and the same questions, is kept.
+    ``challenger.jsonl`` and ``champion.jsonl`` hold the answers, ``evaluation.json`` the figures of both. An existing
+    evaluation of the same two linkers on the same questions is kept.
     """
     folders, champion = [challenger.path / "releases" / name for name in challenger.parts.releases], sound(champion)
     items = splits.evaluation_items(run.linker, folders, run.settings.data)
     bundles = {"challenger": challenger.path, **({"champion": champion.path} if champion else {})}
+    # The items are part of the key: another sample of a corpus is another evaluation.
     key = artefacts.key(
         {"bundles": {who: path.name for who, path in bundles.items()}, "items": [asdict(item) for item in items]}
     )
@@ -157,11 +158,7 @@ def register(run: RefreshRun, folder: Path, index: "IndexReport", evaluation: Pa
             "adapter": manifest["adapter"],
             "index": manifest["index"]["key"],
         },
-        metrics={
-            **_figures(json.loads(figures)),
-            "index_names": index.names,
-            "index_recall_at_10": index.recall_at_10,
-        },
+        metrics={**_figures(json.loads(figures)), "index_names": index.names, "index_recall_at_10": index.recall_at_10},
         reports={
             **{f"diff-{name}": text for name, text in diffs.items()},
             "model_card.md": card,
@@ -214,6 +211,7 @@ def promote(
 
     :raises RegistryError: the champion is not the one that the challenger was compared with.
     """
+    # `register` gives a bundle that it holds already its old version, so a repeated refresh ends here.
     if champion is not None and champion.version == version:
         outcome = RefreshOutcome(
             linker=run.linker.name, outcome="unchanged", version=version, champion=version, gates=gates
@@ -241,6 +239,7 @@ def reopen(run: RefreshRun, version: str) -> Challenger:
     """
     folder, _ = aliases.bundle_path(run.settings, run.linker.name, version)
     manifest = bundle.check(folder)
+    # Only what `evaluate` and `judge` read: the bundle itself stays as it is.
     parts = bundle.Parts(
         linker=run.linker,
         releases={name: folder / "releases" / name for name in manifest["releases"]},
@@ -259,14 +258,13 @@ def settle(
     gates: Sequence[GateResult],
     approval: GateResult | None = None,
 ) -> RefreshOutcome:
-    """Return the outcome: ``champion`` moves to ``version`` if every gate passed.
+    """Return the outcome: ``champion`` moves to ``version`` if every gate passed and, if declared, a person agrees.
 
-    A linker may ask for a person's approval as well.
-
-    :param approval: what the person said; ``None``: nobody was asked yet.
+    :param approval: what the person said; ``None`` if nobody was asked yet.
     :raises RegistryError: the champion is not the one that the challenger was compared with.
     """
     name, settings = run.linker.name, run.settings
+    # Without this, a refresh of unchanged sources would undo a rollback: the gates pass as they did before.
     if aliases.is_withdrawn(settings, name, version):
         detail = f"version {version} was rolled back; belink promote {name} {version} takes it all the same"
         gates = [*gates, GateResult(name=NOT_WITHDRAWN, value=1.0, bound=0.0, passed=False, detail=detail)]
@@ -275,9 +273,11 @@ def settle(
         gates = [*gates, approval or approval_gate(False, nobody)]
     refused = failed_gates(list(gates))
     verdict: Verdict = "rejected" if refused else "promoted"
+    # The verdict comes first. A process that is killed here leaves the old champion, and the next refresh promotes.
     aliases.settle(settings, name, version, verdict, refused, [gate.name for gate in gates if not gate.measured])
     now = champion.version if champion else None
     if not refused:
+        # `expect` refuses where somebody moved the alias during the evaluation.
         now = aliases.promote(settings, name, version, expect=now)["champion"]
     outcome = RefreshOutcome(
         linker=name,

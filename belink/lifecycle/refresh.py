@@ -36,17 +36,7 @@ if TYPE_CHECKING:
     from belink.training.questions import Retrieve
 
 # The folders of a home that hold, by linker, what a refresh builds; a new kind of artefact is added here.
-BUILT = (
-    "encoders",
-    "indices",
-    "adapters",
-    "calibrations",
-    "lexicons",
-    "drafts",
-    "evaluations",
-    "bundles",
-    "fetched",
-)
+BUILT = ("encoders", "indices", "adapters", "calibrations", "lexicons", "drafts", "evaluations", "bundles", "fetched")
 MOST_SHARED = 20  # concepts of several ontologies that an outcome lists
 RetrainRule = Literal["auto", "always", "never"]
 Fetch = Callable[[OntologyRun, Sequence[Path]], SourceFiles]
@@ -152,6 +142,7 @@ def exclusive(run: RefreshRun) -> Iterator[None]:
     run.settings.locks.mkdir(parents=True, exist_ok=True)
     lock = FileLock(run.settings.locks / f"refresh-{run.linker.name}.lock")
     try:
+        # A refresh can take hours, so a second one fails at once instead of waiting.
         lock.acquire(blocking=False)
     except Timeout as error:
         raise RegistryError(
@@ -176,6 +167,7 @@ def read_champion(run: RefreshRun) -> Champion | None:
     path, manifest = Path(), {}
     try:
         path, _ = aliases.bundle_path(run.settings, run.linker.name, version)
+        # The manifest is kept where only the rules differ: `is_whole` then lets a refresh reuse the parts.
         manifest = bundle.check_parts(path)  # every byte: what is reused of it goes into the next champion
         bundle.check_rules(path, manifest)
         return Champion(version=version, path=path, manifest=manifest)
@@ -195,7 +187,7 @@ def whole(champion: Champion | None) -> Champion | None:
 
 
 def may_be_unchanged(run: RefreshRun) -> bool:
-    """Whether the sources are worth a look before anything is started: there is a champion that may be kept."""
+    """Whether to look at the sources before Prefect is started: there is a champion that may be kept."""
     return run.retrain != "always" and aliases.champion(run.settings, run.linker.name) is not None
 
 
@@ -218,6 +210,7 @@ def is_unchanged(run: RefreshRun, files: Mapping[str, SourceFiles], champion: Ch
     if run.retrain == "always" or champion.fault:
         return False
     for name, each in run.ontologies.items():
+        # A version that a person names becomes the release's, but the sha256 of the files does not tell.
         if each.named and each.named != champion.manifest["releases"].get(name, {}).get("version"):
             return False
     sha256 = {name: each.sha256 for name, each in files.items()}
@@ -262,6 +255,7 @@ def compare(champion: Champion | None, releases: Mapping[str, Path]) -> "dict[st
     champion = whole(champion)
     if champion is None:
         return {}
+    # By the bytes of the database and not by version: a release can be read anew under the same version.
     before = {name: champion.path / "releases" / name for name in releases}
     return {
         name: diff(before[name], path)
@@ -282,6 +276,7 @@ def build_index(
 
     folder, champion = run.settings.indices / run.linker.name, whole(champion)
     encoder = load_encoder(run, encoder_folder)
+    # Vectors of another encoder cannot be reused, so an older index of this encoder goes before a newer one.
     previous = newest(folder, encoder=encoder.fingerprint) or (champion.path / bundle.INDEX if champion else None)
     folders = list(releases.values())
     precedents = splits.precedents(run.linker, folders, run.settings.data)
@@ -369,6 +364,7 @@ def load_encoder(run: RefreshRun, folder: Path | None = None) -> "Encoder":
     return _encoder(run.linker.encoder, folder or run.settings.cache, folder is not None)
 
 
+# One is enough: after fine-tuning, all steps of a refresh use a single encoder.
 @lru_cache(maxsize=1)
 def _encoder(config: "EncoderConfig", folder: Path, adapted: bool) -> "Encoder":
     from belink.retrieval.encoder import Encoder

@@ -52,10 +52,11 @@ class Decision:
 def decide(
     run: RefreshRun, releases: Mapping[str, Path], champion: Champion | None, diffs: Mapping[str, "Diff"]
 ) -> Decision:
-    """Return what the declared rules say of a new adapter."""
+    """Return whether an adapter is trained, by the linker's declared rules and ``run.retrain``."""
     adapter, encoder = adapter_folder(run, releases), encoder_folder(run, releases)
     if not _has_training_data(run.linker):
         return Decision(train=False, reason="nothing is declared to train on", encoder=encoder)
+    # This holds for `always` too: the key covers all that training depends on, so it would make the same artefact.
     if artefacts.is_reusable(adapter) and (encoder is None or artefacts.is_reusable(encoder)):
         reason = "it was trained on these very releases before"
         return Decision(train=False, reason=reason, adapter=adapter, encoder=encoder)
@@ -64,6 +65,7 @@ def decide(
         return kept or Decision(train=False, reason=f"training was ruled out, and {why_not}")
     if kept is None:
         return Decision(train=True, reason=why_not, adapter=adapter, encoder=encoder)
+    # `diffs` begin at the champion. The drift it records covers the releases between the training and the champion.
     drift, bound = kept.drift + _share_changed(releases, diffs), run.linker.retrain.names_changed
     reason = f"{drift:.1%} of the names changed since it was trained, {bound:.0%} may"
     if run.retrain == "always":
@@ -81,6 +83,7 @@ def finetune_encoder(run: RefreshRun, releases: Mapping[str, Path], decision: De
     from belink.weights import resolve
 
     linker, folders, data = run.linker, list(releases.values()), run.settings.data
+    # A fine-tuning that did not help is kept as well, with its report. Otherwise every refresh would repeat it.
     if artefacts.is_reusable(decision.encoder):
         report = encoder_finetuning.read_report(decision.encoder)
     else:
@@ -98,10 +101,11 @@ def finetune_encoder(run: RefreshRun, releases: Mapping[str, Path], decision: De
 
 
 def train(run: RefreshRun, releases: Mapping[str, Path], index: Path, encoder: Path | None = None) -> "TrainReport":
-    """Return the adapter trained on the names of ``releases`` and on the corpora; one that is there is kept."""
+    """Return the adapter trained on the names of ``releases`` and on the corpora; an existing one is kept."""
     from belink.training import lora
 
     linker, adapter, questions = run.linker, adapter_folder(run, releases), []
+    # Questions are costly to make. `lora.train` does not read them where the adapter is there.
     if not artefacts.is_reusable(adapter):
         retrieve = retriever(run, index, encoder)
         questions = splits.training_questions(linker, list(releases.values()), run.settings.data, retrieve)
@@ -119,6 +123,7 @@ def train_newest(settings: Settings, linker: str) -> "TrainReport":
             f"{run.linker.name}: expected something to train on, found training.questions = 0 and no corpora; declare "
             "either (belink new writes a declaration to start from), or refresh without training"
         )
+    # The champion is only read for vectors to reuse; the decision to train is the user's.
     releases, champion = newest_releases(run), read_champion(run)
     decision = Decision(train=True, reason="", encoder=encoder_folder(run, releases))
     decision = finetune_encoder(run, releases, decision)
@@ -167,7 +172,10 @@ def _has_training_data(linker: LinkerConfig) -> bool:
 
 
 def _keep(run: RefreshRun, champion: Champion | None) -> tuple[Decision | None, str]:
-    """Return the champion's adapter, if it can be asked at all, and what speaks against keeping it, if anything."""
+    """Return the decision that keeps the champion's adapter, and why not to keep it (``""``: no reason).
+
+    The decision is ``None`` if the adapter cannot be used at all.
+    """
     from belink.linker import prompts, reranker
 
     if champion is None:
@@ -179,13 +187,16 @@ def _keep(run: RefreshRun, champion: Champion | None) -> tuple[Decision | None, 
         return None, "the champion has none"
     source = champion.path / bundle.ADAPTER
     manifest, linker = artefacts.read_manifest(source), run.linker
+    # The adapter's weights fit this base model and this form of question only, so no rule may keep it for others.
     trained_for = (manifest["base"]["sha256"], manifest["prompts"], manifest["asking"])
     if trained_for != (base_model(run).sha256, prompts.VERSION, reranker.question_settings(linker.reranker)):
         return None, "the champion's belongs to another base model or another form of question"
+    # The home gets a name of its own for the files: `belink gc` may remove the champion's bundle one day.
     adapter = artefacts.adopt(source, run.settings.adapters / linker.name / key)
     encoder = None
     if encoder_key := champion.manifest["encoder"].get("adapted"):
         folder = run.settings.home / "encoders" / linker.name / encoder_key
+        # Encoder and adapter are kept together: training questions come from candidates that this encoder found.
         encoder = artefacts.adopt(champion.path / bundle.ENCODER, folder)
     made = champion.manifest["inputs"].get("adapter", {})
     kept = Decision(
@@ -219,4 +230,5 @@ def _why_not_kept(run: RefreshRun, champion: Champion, training: Mapping[str, An
 def _share_changed(releases: Mapping[str, Path], diffs: Mapping[str, "Diff"]) -> float:
     """Return the share of names that came, went or moved, of all names."""
     names: int = sum(artefacts.read_manifest(path)["counts"]["names"] for path in releases.values())
+    # A renamed concept counts twice, as one name gone and one added. `max` is for releases without names.
     return sum(diff.names_added + diff.names_removed for diff in diffs.values()) / max(names, 1)
