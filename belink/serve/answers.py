@@ -39,6 +39,7 @@ def request_documents(body: Text | Documents | BiocCollection) -> tuple[Document
         return (Document(id="", text=body.text),)
     if isinstance(body, Documents):
         return tuple(_document(document) for document in body.documents)
+    # The readers of files take plain JSON, so one reader serves files and requests.
     read = [bioc.read_node(document.model_dump()) for document in body.documents]
     _refuse_large(read)
     return tuple(assemble(raw, CorpusReport(), keep_source=True) for raw in read)
@@ -54,6 +55,7 @@ def _refuse_large(read: Sequence[RawDocument]) -> None:
         raise TooLarge(
             f"expected passages of at most {LONGEST_TEXT:,} characters, found {length:,}; send less at a time"
         )
+    # BioC allows annotations of a passage and of the whole document.
     annotations = [a for raw in read for passage in raw.passages for a in passage.annotations]
     annotations += [a for raw in read for a in raw.annotations]
     spans = [end - start for annotation in annotations for start, end in annotation.spans]
@@ -67,6 +69,7 @@ def _refuse_large(read: Sequence[RawDocument]) -> None:
 def _document(item: Marked) -> Document:
     """Return ``item`` with the sentence of each mention, which the model is shown."""
     sentences = tuple(split(item.text))
+    # Computed once for a document: each mention finds its sentence by bisection.
     starts = [start for start, _ in sentences]
     mentions = tuple(
         replace(make_mention(item.id, item.text, span.start, span.end, sentences, starts), type=span.type)
@@ -80,11 +83,16 @@ def answer(
     linked: Sequence[tuple[Document, Sequence[Link]]],
     lineage: dict[str, str],
 ) -> BaseModel:
-    """Return the answer in the form of the question."""
+    """Return the answer in the form of the request.
+
+    :param linked: each document of the request, in order, with its links.
+    :param lineage: what the linker is made of, see ``Linker.lineage``.
+    """
     if isinstance(body, BiocCollection):
         nodes = [
             bioc_writer.document_node(document, {link.mention: link for link in links}) for document, links in linked
         ]
+        # What a client sent besides the documents comes back, as tools that read BioC expect.
         extra = body.model_extra or {}
         source, date, key = (str(extra.get(name) or "") for name in ("source", "date", "key"))
         infons = {**{name: str(value) for name, value in dict(extra.get("infons") or {}).items()}, **lineage}
@@ -114,6 +122,7 @@ def search_answer(
 def concept_answer(concept_id: str, releases: Sequence[Release], lineage: dict[str, str]) -> ConceptAnswer | None:
     """Return what the first release that holds ``concept_id`` says of it; ``None`` where none does."""
     for release in releases:
+        # Each release knows its own spellings of a prefix, so the id is brought to its standard form by each in turn.
         concept_id = release.standard_id(concept_id)
         concept, ids = release.concept(concept_id), release.successor(concept_id)
         if concept is None and not ids:

@@ -67,6 +67,7 @@ def application(settings: Settings, followers: Sequence[Follower], limits: Limit
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        # uvicorn gets here once open requests are answered, or after `timeout_graceful_shutdown`.
         service.close()
 
     app = FastAPI(
@@ -96,6 +97,8 @@ def application(settings: Settings, followers: Sequence[Follower], limits: Limit
         hosts=limits.hosts,
         observe=metrics.request,
     )
+    # Starlette runs the middleware that was added last first. Preflights carry no token, so CORS must answer them
+    # before `Guard` refuses them.
     if limits.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -110,7 +113,9 @@ def _links(app: FastAPI, service: Service) -> None:
     @app.post("/link", response_model=schemas.Answer, responses=PROBLEMS, dependencies=[Depends(_require_json)])
     async def link(body: schemas.Text | schemas.Documents | schemas.BiocCollection) -> Response:
         """Link a text or documents; one version answers the whole request."""
+        # Splitting a large text takes longer than the event loop may be blocked.
         documents = await asyncio.to_thread(answers.request_documents, body)
+        # A BioC collection has no place for belink's settings.
         bound = None if isinstance(body, schemas.BiocCollection) else body.min_probability
         linked = await _answer(service.batcher.link(documents, bound))
         return _json(answers.answer(body, linked.documents, linked.linker.lineage))
@@ -138,6 +143,7 @@ def _require_json(request: Request) -> None:
 def _concepts(app: FastAPI, service: Service) -> None:
     missing: dict[int | str, dict[str, Any]] = {404: {"model": schemas.Problem, "description": "No release has it."}}
 
+    # `path`, because an id may hold slashes. A plain `def`: FastAPI runs it on a thread, where DuckDB may block.
     @app.get("/concepts/{id:path}", response_model=schemas.ConceptAnswer, responses={**PROBLEMS, **missing})
     def concept(id: str) -> Response:
         """Describe a concept: label, synonyms, parents, definition, and the successors of an obsolete one."""
@@ -174,6 +180,7 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(BelinkError)
     async def no_registry(_: Request, error: BelinkError) -> JSONResponse:
+        # The error itself may name paths and addresses of this machine, which are none of a caller's business.
         return JSONResponse({"detail": "the registry does not answer"}, 503, {"Retry-After": "5"})
 
 
@@ -220,6 +227,7 @@ def run(
     metrics = Metrics()
     followers = follow(settings, linkers, metrics, every=every)
     for follower in followers:
+        # Before the port is opened: a service that cannot load its linker ends here with an error.
         follower.start(wait=wait)
     app = application(settings, followers, limits, metrics)
     uvicorn.Server(configuration(app, host, port)).run()
@@ -237,6 +245,7 @@ def follow(settings: Settings, linkers: Sequence[str], metrics: Metrics, *, ever
             name = declarations.load_linker(name).name
         followers.append(Follower(settings, name, alias or "champion", every=every, happened=metrics.happened))
     names = [follower.name for follower in followers]
+    # A group tells its linkers apart by name.
     if len(set(names)) < len(names):
         raise RegistryError(f"expected each linker once, found {', '.join(names)}")
     return followers

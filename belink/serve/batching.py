@@ -89,6 +89,8 @@ class Batcher:
         """
         self._current, self._linked, self._limit = current, linked, waiting
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        # A semaphore beside the queue: a place is taken until the answer, and not only until the request leaves the
+        # queue.
         self._places = threading.Semaphore(waiting)
         self._open: list[_Open] = []
         self._closed = False
@@ -100,7 +102,7 @@ class Batcher:
 
     @property
     def depth(self) -> int:
-        """How many requests are waiting or being linked."""
+        """The number of requests that are waiting or being linked."""
         return self._count
 
     def link(self, documents: Sequence[Document], min_probability: float | None = None) -> "Future[Linked]":
@@ -121,12 +123,14 @@ class Batcher:
         """Stop the thread; open requests fail with :class:`Closed`."""
         self._closed = True
         self._queue.put(None)
+        # The thread is a daemon: one that hangs in a model does not keep the process from ending.
         self._thread.join(timeout=10)
 
     def _submit(self, waiting: _Waiting) -> "Future[Any]":
         if self._closed:
             raise Closed("the service is stopping")
         if not self._places.acquire(blocking=False):
+            # The time that a full queue takes at the present speed, at least a second and at most a minute.
             raise Overloaded(retry_after=min(60, 1 + int(self._limit * self._seconds)))
         with self._counting:
             self._count += 1
@@ -135,6 +139,8 @@ class Batcher:
 
     def _done(self, future: "Future[Any]", result: Any = None, error: BaseException | None = None) -> None:
         """Complete ``future``, unless it was cancelled, and free its place in the queue."""
+        # After this call nobody can cancel the future any more. Without it, a cancellation at this moment would make
+        # `set_result` raise.
         if future.set_running_or_notify_cancel():
             future.set_exception(error) if error is not None else future.set_result(result)
         with self._counting:
@@ -155,6 +161,7 @@ class Batcher:
         for request in self._open:
             self._done(request.future, error=error)
         self._open.clear()
+        # An error of one round fails what is open; requests that still wait in the queue are untouched by it.
         while self._closed and not self._queue.empty():
             if (waiting := self._queue.get()) is not None:
                 self._done(waiting.future, error=error)
@@ -164,6 +171,7 @@ class Batcher:
         until = time.monotonic() + _ADMIT_SECONDS
         while len(self._open) < _SLICE and not (self._open and time.monotonic() > until):
             try:
+                # Blocking only while nothing is open; `close` puts `None` into the queue to end the wait.
                 waiting = self._queue.get(block=not self._open)
             except queue.Empty:
                 return
@@ -187,6 +195,7 @@ class Batcher:
             with waited_for(lambda: not waiting.future.cancelled()):
                 request.documents += map(linker.prepare, waiting.documents)
             request.mentions = [mention for document in request.documents for mention in document.mentions]
+            # Checked again here: how many mentions a text without marks has is known only now.
             if len(request.mentions) > MOST_MENTIONS:
                 raise TooLarge(
                     f"expected at most {MOST_MENTIONS:,} mentions, found {len(request.mentions):,}; send less at a time"
@@ -202,6 +211,7 @@ class Batcher:
             self._open.remove(request)
             self._done(request.future)
         if self._open:
+            # One slice goes through one linker. During a swap, the requests of the older one are answered first.
             batch = [request for request in self._open if request.linker is self._open[0].linker]
             share = max(1, _SLICE // len(batch))
             self._link_slice([(request, min(share, request.n_left)) for request in batch])
@@ -217,6 +227,7 @@ class Batcher:
         started = time.perf_counter()
         try:
             with waited_for(lambda: not all(request.future.cancelled() for request, _ in taken)):
+                # Without a bound, because requests of one slice may set different ones. Each bound is applied below.
                 links = iter(taken[0][0].linker.link(mentions, min_probability=0.0))
         except Abandoned:
             return  # the requests are cancelled: the next round takes them off the list
@@ -231,6 +242,7 @@ class Batcher:
             self._done(request.future, error=error)
             return
         seconds = time.perf_counter() - started
+        # An exponential moving average, of which the newest slice is a tenth.
         self._seconds += 0.1 * (seconds / len(taken) - self._seconds)
         for request, n in taken:
             request_links = [request.linker.abstain(next(links), request.min_probability) for _ in range(n)]
@@ -241,6 +253,7 @@ class Batcher:
 def _answer(request: _Open) -> Linked:
     links = iter(request.links)
     linked = [(document, [next(links) for _ in document.mentions]) for document in request.documents]
+    # Overlapping answers of several linkers are settled for a whole document, so only once all its slices are done.
     if isinstance(request.linker, LinkerGroup):
         linked = [request.linker.settle(*each) for each in linked]
     return Linked(documents=linked, linker=request.linker)

@@ -1,7 +1,7 @@
-"""Which version answers: the one that the alias names, after it was loaded beside the old one and checked.
+"""Follow an alias: the version that it names is loaded beside the old one, checked, and then answers.
 
-A version that cannot be used is refused and reported, and the one before goes on answering; so it does while the
-registry is away. What both versions share (the encoder, an adapter that was kept) is held in memory once.
+A version that cannot be used is refused and reported, and the old one goes on answering. It also does so while the
+registry cannot be reached. What both versions share (the encoder, an adapter that was kept) is held in memory once.
 """
 
 import logging
@@ -64,11 +64,14 @@ def _check(linker: Linker, open_releases: tuple[Release, ...]) -> None:
 
     :raises BundleError: a sound linker would give another answer.
     """
+    # Any name will do for this check.
     row = linker.index.table.n_names // 2
     (name,) = linker.index.table.names(np.array([row]))
     (cosine,) = linker.index.vectors.cosines(linker.encoder.encode([name]), np.array([0]), np.array([row]))
+    # Written with `not`, so that NaN is refused too.
     if not cosine > _SAME_VECTOR:
         raise BundleError(f"{linker.path}: expected the encoder that made its vectors, found another; refresh again")
+    # 16 is the length of "The patient has ".
     mention = Mention(text=name, sentence=f"The patient has {name}.", sentence_start=0, start=16, end=16 + len(name))
     (candidates,) = linker.candidates([mention])
     if not any(candidate.exact for candidate in candidates):
@@ -83,6 +86,7 @@ def _check(linker: Linker, open_releases: tuple[Release, ...]) -> None:
         raise BundleError(f"{linker.path}: expected probabilities that sum to 1, found others; refresh again")
     if not any(release.concept(candidates[0].id) for release in open_releases):
         raise BundleError(f"{linker.path}: expected {candidates[0].id} in its releases, found none; refresh again")
+    # For its side effect: weights load lazily, and a fault must show here and not in the first request.
     linker.detector.find(f"A case of {name}.")
 
 
@@ -109,6 +113,7 @@ class Follower:
         self.refused: Refused | None = None
         self.unreachable = ""  # why the registry did not answer the last time; "" if it did
         self._settings, self._every, self._happened = settings, every, happened
+        # By `time.monotonic`; only read while a version is refused.
         self._next_try = 0.0
         self._stop = threading.Event()
         self._looking = threading.Lock()
@@ -125,6 +130,7 @@ class Follower:
         :param wait: start without a linker where there is no version yet.
         :raises BelinkError: there is nothing that can be served.
         """
+        # In the caller's thread, so that a service either has a linker when it opens its port or does not start.
         self.look()
         if self.current is None and self.alias == aliases.CHAMPION and self.refused is not None:
             self._fall_back()
@@ -157,6 +163,7 @@ class Follower:
                 if reason != before:
                     log.warning("%s: the registry does not answer: %s", self.name, reason)
                 return
+            # An alias that is gone leaves the current version in place: a service without answers helps nobody.
             if version is None or (self.current is not None and version == self.current.version):
                 self.refused = None
                 return
@@ -170,6 +177,7 @@ class Follower:
         return aliases.aliases(self._settings, self.name).get(self.alias)
 
     def _take_over(self, version: str) -> None:
+        # Another version under the alias is tried at once; only the same one waits.
         again = self.refused is not None and self.refused.version == version
         now = time.monotonic()
         if again and now < self._next_try:
@@ -184,6 +192,7 @@ class Follower:
             log.error("%s: version %s is refused: %s", self.name, version, self.refused.reason)
             return
         before = self.current.version if self.current else "none"
+        # The version before is not closed: requests that were admitted under it still link with it.
         self.current, self.refused = served, None
         self._happened("swapped")
         log.info("%s: version %s answers now, %s before", self.name, version, before)

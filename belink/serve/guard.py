@@ -65,6 +65,7 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request; pass on anything else."""
+        # Startup and shutdown ("lifespan") have neither headers nor a body.
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
@@ -80,6 +81,7 @@ class Guard:
         try:
             await self._limited(scope, receive, sending)
         except TimeoutError:
+            # Once the head of an answer is sent, its status cannot change; the connection just ends.
             if not status:
                 await refuse(sending, 504, f"not answered within {self._seconds:g} s; send less at a time")
         except Exception:  # a handler did not expect it: the caller learns no details
@@ -87,20 +89,24 @@ class Guard:
             if not status:
                 await refuse(sending, 500, "the service failed; its log says why")
         finally:
+            # Any word may stand as a method, and each would make a new time series in Prometheus.
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self._observe(_route(scope), method, status, time.perf_counter() - started)
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
         if not self._is_ours(host):
+            # 421 Misdirected Request, RFC 9110 section 15.5.20.
             await refuse(send, 421, f"expected this service's name as Host, found {host[:100]!r}; belink serve "
                          "--allow-host NAME admits another")  # fmt: skip
             return
+        # Open paths get here without a token. `/ready` says more to a caller that has one.
         scope[TRUSTED] = self._bears_token(scope)
         if not self._may_enter(scope):
             await refuse(send, 401, "expected Authorization: Bearer with this service's token, found none or another",
                          [(b"www-authenticate", b"Bearer")])  # fmt: skip
             return
+        # The body is read whole before FastAPI sees the request, so the limits on size and time hold for all routes.
         async with asyncio.timeout(self._seconds):
             body = await self._body(scope, receive)
             if body is None:
@@ -111,6 +117,7 @@ class Guard:
             async def replay() -> Message:
                 nonlocal replayed
                 if replayed:
+                    # The second message is `http.disconnect`, by which Starlette notices that a client has gone.
                     return await receive()
                 replayed = True
                 return {"type": "http.request", "body": body, "more_body": False}
@@ -124,12 +131,14 @@ class Guard:
     def _is_ours(self, host: str) -> bool:
         """Return whether ``host``, a Host header, names this service.
 
-        A page of elsewhere whose name is made to lead here (DNS rebinding) sends that name. It cannot be an address,
-        and it has no token.
+        This stops DNS rebinding: a foreign web page whose host name is made to resolve to this machine. Its requests
+        carry that name as Host, never an address, and no token.
         """
         if self._token is not None or not host or "*" in self._hosts:
             return True
         try:
+            # `urlsplit` takes off the port and the brackets of an IPv6 address. "localhost." with a dot is the same
+            # name.
             name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
         except ValueError:
             return False
@@ -140,10 +149,13 @@ class Guard:
         if self._token is None:
             return True
         authorization = dict(scope["headers"]).get(b"authorization", b"")
+        # The time of this comparison does not depend on how much is right. Bytes, since `compare_digest` refuses
+        # strings beyond ASCII.
         return hmac.compare_digest(authorization, b"Bearer " + self._token.encode())
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
         """Return the whole body; ``None`` as soon as it proves too large."""
+        # A declared length is refused before anything is read. The count below catches a false or missing one.
         declared = dict(scope["headers"]).get(b"content-length", b"0")
         if declared.isdigit() and (len(declared) > 18 or int(declared) > self._max_bytes):  # int() refuses 4,300 digits
             return None

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from belink.records import Link
 from belink.serve.following import Served
 
+# Up to the default time limit of a request. Prometheus's default buckets end at 10 seconds.
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -14,6 +15,7 @@ class Metrics:
     """Counters of one service."""
 
     def __init__(self) -> None:
+        # Not the library's global registry, which refuses the same counter twice when tests make several services.
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "belink_requests", "Requests answered.", ("path", "method", "status"), registry=self.registry
@@ -34,6 +36,7 @@ class Metrics:
         )
         self._refused = Gauge("belink_refused", "1 while the alias names a refused version.", registry=self.registry)
         self._depth = Gauge("belink_open_requests", "Requests waiting or being linked.", registry=self.registry)
+        # A series that starts at 0 lets `rate()` see the first event.
         for event in ("swapped", "refused", "unreachable"):
             self._following.labels(event)
 
@@ -53,7 +56,12 @@ class Metrics:
         self._following.labels(event).inc()
 
     def page(self, served: Sequence[Served], refused: bool, depth: int) -> bytes:
-        """The text that Prometheus reads."""
+        """Return all metrics in the text format of Prometheus.
+
+        :param refused: whether an alias names a refused version.
+        :param depth: requests that are waiting or being linked.
+        """
+        # Labels of a version that no longer answers would stay at 1 otherwise.
         self._champion.clear()
         for each in served:
             lineage = each.linker.lineage

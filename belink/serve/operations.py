@@ -34,6 +34,7 @@ def add(app: FastAPI, service: Service) -> None:
     async def ready(request: Request) -> JSONResponse:
         """Say whether each linker is loaded and, to callers with the token, which version and why not a newer one."""
         linkers = [_readiness(follower) for follower in service.followers]
+        # Without the token only this: reasons of a refusal may hold paths.
         document: dict[str, Any] = {"ready": all(linker["ready"] for linker in linkers)}
         if request.scope[TRUSTED]:
             document = {**(linkers[0] if len(linkers) == 1 else document), "linkers": linkers}
@@ -90,6 +91,7 @@ def _history(app: FastAPI, service: Service) -> None:
         return {
             "linker": name,
             "linkers": [follower.name for follower in service.followers],
+            # A registry on a server is asked several times for each version.
             "versions": await service.run_slow(history.versions, settings, name),
             "releases": await service.run_slow(history.known_releases, settings, name),
         }

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
-MOST_MENTIONS = 10_000  # a request: an answer is some hundred times as long as its question
+MOST_MENTIONS = 10_000  # of a request: an answer is some hundred times as long as its question
 LONGEST_MENTION = 1_000  # characters; every mention is a copy of its text
 LONGEST_TEXT = 4 << 20  # characters that the passages of a request may make: offsets ask for blanks between them
 
@@ -24,9 +24,9 @@ class TooLarge(Exception):
 
 
 def _writable(text: str) -> str:
-    """``text``, which is Unicode: JSON can spell halves of characters, which no encoding can write.
+    """Return ``text`` unchanged if UTF-8 can encode it: JSON can spell lone surrogates, which UTF-8 cannot.
 
-    :raises ValueError: it holds such a half.
+    :raises ValueError: it holds a lone surrogate.
     """
     try:
         text.encode()
@@ -37,6 +37,7 @@ def _writable(text: str) -> str:
 
 def _is_deeper(node: Any, levels: int) -> bool:
     """Return whether ``node`` has more than ``levels`` levels of lists and objects."""
+    # Recursion ends at `levels`, so a deeply nested body cannot exhaust the stack here.
     if not isinstance(node, list | dict):
         return False
     inner = node.values() if isinstance(node, dict) else node
@@ -90,6 +91,7 @@ class Marked(BaseModel):
     @model_validator(mode="after")
     def _mentions_lie_in_the_text(self) -> "Marked":
         for span in self.mentions or ():
+            # Python counts code points, as the API does. JavaScript clients count UTF-16 units and must convert.
             if not span.start < span.end <= len(self.text):
                 raise ValueError(
                     f"expected mentions inside the text of {len(self.text)} code points, start before end; "
@@ -119,6 +121,7 @@ class BiocPassage(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="allow")
 
+    # The same limit as for offsets in files, see `corpora.raw`.
     offset: int = Field(default=0, ge=0, lt=10**12)
     text: str = ""
     sentences: list[dict[str, Any]] = []

@@ -38,10 +38,11 @@ class Service:
         self.settings, self.followers, self.metrics = settings, tuple(followers), metrics
         self._group: LinkerGroup | None = None
         self.batcher = Batcher(lambda: self.linker, waiting=queue, linked=metrics.linked)
+        # Not asyncio's own pool: slow questions to the registry would take the threads that `to_thread` needs.
         self._slow = ThreadPoolExecutor(2, "belink-history")
 
     async def run_slow(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Return what ``function`` returns, run on one of two separate threads, where it delays no other request."""
+        """Return what ``function`` returns; it runs on one of two separate threads and delays no other route."""
         return await asyncio.get_running_loop().run_in_executor(self._slow, function, *arguments)
 
     def close(self) -> None:
@@ -54,6 +55,7 @@ class Service:
     @property
     def linker(self) -> Linker | LinkerGroup | None:
         """What answers now: the linker, or several as one; ``None`` until all are loaded."""
+        # One answer for a group that is not complete would look like "no such concept".
         linkers = tuple(linker for follower in self.followers if (linker := follower.linker) is not None)
         if len(linkers) < len(self.followers):
             return None

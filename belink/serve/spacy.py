@@ -42,6 +42,7 @@ class Component:
             if len(batch) == batch_size:
                 yield from self._linked(batch)
                 batch = []
+        # The rest of the stream, with fewer documents than a batch.
         yield from self._linked(batch)
 
     def _linked(self, docs: Sequence[Doc]) -> Sequence[Doc]:
@@ -96,6 +97,7 @@ def _document(id: str, doc: Doc, entities: Sequence[Span]) -> Document:
             text=entity.text,
             start=entity.start_char,
             end=entity.end_char,
+            # `entity.sent` raises an error in a pipeline that sets no sentence boundaries.
             sentence=entity.sent.text if doc.has_annotation("SENT_START") else doc.text,
             sentence_start=entity.sent.start_char if doc.has_annotation("SENT_START") else 0,
             type=entity.label_,
@@ -107,12 +109,16 @@ def _document(id: str, doc: Doc, entities: Sequence[Span]) -> Document:
 
 
 def _set(doc: Doc, linked: Sequence[tuple[Span, Link]]) -> None:
+    # spaCy refuses to register an extension twice.
     if not Span.has_extension("belink"):
         Span.set_extension("belink", default=None)
     ids = {(entity.start, entity.end): link.id or NIL for entity, link in linked}
+    # `doc.ents` makes new spans at every access, so ids set on those would be lost. Assigning it stores them in the
+    # tokens.
     doc.ents = tuple(
         Span(doc, e.start, e.end, label=e.label, kb_id=ids.get((e.start, e.end), e.kb_id_), span_id=e.id)
         for e in doc.ents
     )
     for entity, link in linked:
+        # spaCy keeps extension values by character offsets, so every span of these offsets has it.
         doc[entity.start : entity.end]._.belink = link
