@@ -82,6 +82,21 @@ def compare(settings: Settings, ontology: str, old: str, new: str, *, examples: 
     return {"ontology": ontology, "old": old, "new": new, **change.to_dict(), "markdown": change.markdown()}
 
 
+def compare_terms(
+    settings: Settings, ontology: str, old: str, new: str, ids: Path, *, column: str | None = None
+) -> Answer:
+    """Return what changed between two releases about the ids that the file ``ids`` lists.
+
+    :param new: a version, or ``rejected``: the release that a gate refused last.
+    :param column: of ``ids``, where it is a CSV or TSV file.
+    """
+    from belink.ontology.term_changes import read_terms, term_changes
+
+    ontology = Path(ontology).stem if ontology.endswith(".toml") else ontology
+    paths = [_release(settings, ontology, version) for version in (old, new)]
+    return term_changes(paths[0], paths[1], read_terms(ids, paths, column)).to_dict()
+
+
 def _release(settings: Settings, ontology: str, version: str) -> Path:
     path = release.release_path(settings, ontology, version)
     if path in (releases := release.list_releases(settings, ontology)):

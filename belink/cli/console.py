@@ -18,6 +18,8 @@ from belink.text.control import visible, visible_json
 
 ERROR, REFUSED = 1, 3
 """Exit codes: something that the user can correct, and a gate that refused."""
+TOUCHED = REFUSED
+"""Exit code of ``belink diff --ids`` where a change touches one of the ids: a gate of the user's own."""
 
 
 class Commands(click.Group):

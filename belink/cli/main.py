@@ -1,8 +1,9 @@
 """``belink …``: each command opens what it names, calls one function and prints its answer.
 
-Exit codes: 0 done, 1 an error that the user can correct (one line says how), 2 wrong usage, 3 a gate refused. With
-``--json`` standard output holds exactly one JSON document; everything else goes to standard error. Imports of anything
-heavy stand inside the commands: ``belink --help`` answers in a tenth of a second.
+Exit codes: 0 done, 1 an error that the user can correct (one line says how), 2 wrong usage, 3 a gate refused or a
+change touches a listed id (``diff --ids``). With ``--json`` standard output holds exactly one JSON document; everything
+else goes to standard error. Imports of anything heavy stand inside the commands: ``belink --help`` answers in a tenth
+of a second.
 """
 
 import logging

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from belink.cli.console import show_answer
+from belink.cli.console import TOUCHED, show_answer
 from belink.cli.options import as_json, existing
 from belink.settings import Settings
 
@@ -65,16 +65,30 @@ def new(name: str, file: Path, folder: Path, json_: bool) -> None:
 @click.argument("ontology")
 @click.argument("old")
 @click.argument("new")
+@click.option("--ids", type=existing, help="Show only what touches the ids in this file: one a line, or CSV or TSV.")
+@click.option("--column", help="The column that holds ids, where --ids is a CSV or TSV file.")
 @as_json
-@click.pass_obj
-def diff(settings: Settings, ontology: str, old: str, new: str, json_: bool) -> None:
+@click.pass_context
+def diff(
+    ctx: click.Context, ontology: str, old: str, new: str, ids: Path | None, column: str | None, json_: bool
+) -> None:
     """Compare two releases of an ontology, given by version.
 
     "rejected" stands for the release that a gate refused last.
+
+    With --ids the exit code is 3 where a change touches one of the ids, else 0.
     """
     from belink.cli import commands, show
 
-    show_answer(commands.compare(settings, ontology, old, new), json_, show.diff)
+    if ids is None:
+        if column is not None:
+            raise click.UsageError("--column names a column of the file of --ids; give both")
+        show_answer(commands.compare(ctx.obj, ontology, old, new), json_, show.diff)
+        return
+    answer = commands.compare_terms(ctx.obj, ontology, old, new, ids, column=column)
+    show_answer(answer, json_, show.diff)
+    if answer["touched"]:
+        ctx.exit(TOUCHED)
 
 
 @click.command()

@@ -7,7 +7,8 @@ alternative id). Names are compared letter by letter, as pairs of concept and te
 newly a name of another concept.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,14 +106,7 @@ def diff(old: Path, new: Path, *, examples: int = 20) -> Diff:
     :param examples: how many of each change to list.
     :raises ReleaseError: one of them is no release, or they are of two ontologies.
     """
-    before, after = (_manifest(folder) for folder in (old, new))
-    if before["ontology"] != after["ontology"]:
-        raise ReleaseError(
-            f"expected releases of one ontology, found {before['ontology']} and {after['ontology']}; give two of one"
-        )
-    with release.compare(old, new) as connection:
-        for statement in _TABLES.split(";\n"):
-            connection.execute(statement)
+    with tables_of_changes(old, new) as (connection, before, after):
         counts = {change: _count(connection, change) for change in CHANGES}
         return Diff(
             ontology=after["ontology"],
@@ -122,6 +116,25 @@ def diff(old: Path, new: Path, *, examples: int = 20) -> Diff:
             live=(_count(connection, "before"), _count(connection, "after")),
             examples={change: _first(connection, change, examples) for change in CHANGES},
         )
+
+
+@contextmanager
+def tables_of_changes(
+    old: Path, new: Path
+) -> Iterator[tuple["duckdb.DuckDBPyConnection", dict[str, Any], dict[str, Any]]]:
+    """Yield a connection with one table for each of :data:`CHANGES`, and the manifests of both releases.
+
+    :raises ReleaseError: one of them is no release, or they are of two ontologies.
+    """
+    before, after = (_manifest(folder) for folder in (old, new))
+    if before["ontology"] != after["ontology"]:
+        raise ReleaseError(
+            f"expected releases of one ontology, found {before['ontology']} and {after['ontology']}; give two of one"
+        )
+    with release.compare(old, new) as connection:
+        for statement in _TABLES.split(";\n"):
+            connection.execute(statement)
+        yield connection, before, after
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def migrate(
     chain = chain_between(settings, ontology, old, new)
     content = _read(input)
     text = content.text
-    prefixes = {prefix for folder in chain for prefix in _prefixes(folder)}
+    prefixes = {prefix for folder in chain for prefix in prefixes_of(folder)}
     try:
         layout = layout_of(input, text[:4096])
         spans = id_spans(text, layout, prefixes, column)
@@ -231,7 +231,8 @@ def _reached(connection: "duckdb.DuckDBPyConnection") -> dict[str, _Ends]:
     return dict(ends)
 
 
-def _prefixes(folder: Path) -> list[str]:
+def prefixes_of(folder: Path) -> list[str]:
+    """Return the prefixes of the ids that the release at ``folder`` gives to its own concepts."""
     manifest = artefacts.read_manifest(folder)
     return manifest.get("prefixes") or list(manifest["counts"]["by_prefix"])
 

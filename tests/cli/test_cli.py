@@ -105,6 +105,22 @@ def test_ingest_and_diff(run: Run, files: list[Path]) -> None:
     assert found["added"] > 0
 
 
+def test_diff_of_listed_ids_answers_with_its_exit_code(run: Run, files: list[Path], tmp_path: Path) -> None:
+    for file in files:
+        run("ingest", small.ONTOLOGY, "--file", file, home="listed")
+    examples = run("diff", small.ONTOLOGY, FIRST, SECOND, "--json", home="listed").document["examples"]
+    relabelled = {row["id"] for row in examples["relabelled"]}
+    (listed := tmp_path / "ids.txt").write_text("\n".join(["# mine", *relabelled, "no:such"]))
+    ran = run("diff", small.ONTOLOGY, FIRST, SECOND, "--ids", listed, "--json", home="listed")
+    assert ran.code == 3
+    assert {row["id"] for row in ran.document["changes"]["relabelled"]} == relabelled
+    assert ran.document["unknown"] == ["no:such"]
+    same = run("diff", small.ONTOLOGY, FIRST, FIRST, "--ids", listed, home="listed")
+    assert same.code == 0
+    assert "No change touches these ids." in same.out
+    assert run("diff", small.ONTOLOGY, FIRST, SECOND, "--column", "id", home="listed").code == 2
+
+
 def test_refresh(story: list[Ran]) -> None:
     assert [ran.code for ran in story] == [0, 0], story[0].err
     for number, ran in enumerate(story, 1):
