@@ -25,6 +25,7 @@ def evaluate_raw_text(
     :param documents: with gold ids of the linker's releases.
     :param left_out: entity types that the linker does not link; found mentions that have their spans are left out.
     """
+    # Some corpora have mentions only, without the text around them; nothing can be found in those.
     documents = [document for document in documents if document.text.strip()]
     if not documents:
         return None
@@ -35,9 +36,12 @@ def evaluate_raw_text(
         n_gold += sum(bool(m.gold) and m.type not in left_out for m in document.mentions)
         for link in links:
             annotation = gold.get((link.start, link.end))
+            # Left out: spans of entity types that the linker does not link, and annotations that say neither a concept
+            # nor NIL.
             if annotation is None or (annotation.type not in left_out and (annotation.gold or annotation.nil)):
                 answers.append((link, frozenset(annotation.gold if annotation else ())))
     bound = linker.bound()
+    # The answer that the probability was stated for, before any bound turns it into NIL.
     right = [link.id in gold if link.id else not gold for link, gold in answers]
     return {
         "n_documents": len(documents),
@@ -54,6 +58,7 @@ def _link(linker: Linker, documents: Sequence[Document]) -> Iterable[tuple[Docum
     """Yield each document with the links in its text, its own mentions hidden and no bound set."""
     for start in range(0, len(documents), _BATCH):
         batch = documents[start : start + _BATCH]
+        # A document without mentions makes the linker find its own, as for raw text.
         hidden = [replace(document, mentions=()) for document in batch]
         for document, (_, links) in zip(batch, linker.link_documents(hidden, min_probability=0.0), strict=True):
             yield document, links
@@ -62,7 +67,12 @@ def _link(linker: Linker, documents: Sequence[Document]) -> Iterable[tuple[Docum
 def _figures(
     answers: Sequence[tuple[Link, frozenset[str]]], n_gold: int, bound: float
 ) -> Mapping[str, float | int | None]:
-    """Return precision, recall and F1 of the links, and precision and recall of NIL."""
+    """Return precision, recall and F1 of the links, and precision and recall of NIL.
+
+    :param answers: each link with the gold ids of its span; none for a span without annotation or with NIL.
+    :param n_gold: annotated mentions with a gold id, of the entity types that the linker links.
+    :param bound: links below this probability count as NIL.
+    """
     linked = [link.id in gold for link, gold in answers if link.id and link.probability >= bound]
     nil = [not gold for link, gold in answers if not link.id or link.probability < bound]
     n_nil = sum(not gold for _, gold in answers)
@@ -70,6 +80,7 @@ def _figures(
         "n_linked": len(linked),
         "precision": _share(sum(linked), len(linked)),
         "recall": _share(sum(linked), n_gold),
+        # 2·TP / (links + annotations) equals the harmonic mean of precision and recall.
         "f1": _share(2 * sum(linked), len(linked) + n_gold),
         "nil_precision": _share(sum(nil), len(nil)),
         "nil_recall": _share(sum(nil), n_nil),

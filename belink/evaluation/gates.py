@@ -30,6 +30,7 @@ from belink.errors import CorpusError
 from belink.evaluation.metrics import Comparison, Evaluation, Metric, ece_by_chance, paired_bootstrap
 from belink.records import GateResult
 
+# Floating-point error must not fail a value that equals its bound.
 _ROUNDING = 1e-9
 
 
@@ -57,6 +58,7 @@ def check_linker_gates(
         (challenger.n, _calibrated(declared.max_ece, challenger)),
         (recall.n, _reranking_helps(declared.reranking_helps, challenger)),
     ]
+    # An undeclared gate has no result.
     return [_enough(declared, result, n) for n, result in results if result is not None]
 
 
@@ -70,6 +72,7 @@ def _enough(declared: LinkerGates, result: GateResult, n: int | None) -> GateRes
 
     :param n: mentions that the number comes from; ``None`` if it comes from no mentions.
     """
+    # A gate without a number has failed already, and must not pass as "not measured".
     if n is None or n >= declared.min_mentions or result.value is None:
         return result
     detail = f"on {n} mentions; expected at least {declared.min_mentions} for the bound to mean anything"
@@ -88,6 +91,7 @@ def _not_below_champion(
         comparison = paired_bootstrap(challenger.predictions, champion.predictions)
     except CorpusError as error:
         return None, _without_number("not_below_champion", 0.0 - tolerated, str(error))
+    # With fewer mentions in common than not, the comparison would say little of either linker.
     if comparison.unmatched > comparison.n:
         detail = (
             f"expected answers to the same mentions, found {comparison.n} in common and {comparison.unmatched} that "
@@ -106,6 +110,7 @@ def _not_worse(name: str, comparison: Comparison, tolerated: float, detail: str)
     """Return a result that fails on a loss that is larger than tolerated and more than chance."""
     detail += f"; 95 % interval of the difference {comparison.low:+.4f} to {comparison.high:+.4f}"
     is_loss = comparison.difference < -tolerated - _ROUNDING
+    # The gate passes, but whoever reads its result should see that the loss was large.
     if is_loss and comparison.upper >= 0:
         detail += "; the loss is above what is tolerated, but chance explains it"
     return GateResult(
@@ -121,6 +126,7 @@ def _latency_ratio(bound: float | None, challenger: Evaluation, champion: Evalua
     if bound is None or champion is None:
         return None
     speed, champion_speed = (e.metrics["mentions_per_second"].value for e in (challenger, champion))
+    # Predictions from a file have no timing.
     if not speed or not champion_speed:
         return _without_number("latency_ratio", bound, "expected both to be timed, found no seconds")
     seconds, champion_seconds = 1 / speed, 1 / champion_speed
@@ -139,11 +145,14 @@ def _reranking_helps(tolerated: float | None, challenger: Evaluation) -> GateRes
     if not any(prediction.candidates for prediction in linkable):
         detail = "expected predictions with their candidates, found none"
         return _without_number("reranking_helps", 0.0 - tolerated, detail)
+    # The answer is the most probable candidate, also where the linker itself answered NIL.
     best = [
         replace(p, predicted=max(p.candidates, key=lambda option: option.probability).id if p.candidates else None)
         for p in linkable
     ]
+    # Without candidates there can be no tie, which strict accuracy would count as wrong.
     first = [replace(p, predicted=p.candidates[0].id if p.candidates else None, candidates=()) for p in linkable]
+    # `gold` is part of the key of a mention, so both lists match pair by pair.
     comparison = paired_bootstrap(best, first)
     detail = (
         f"{comparison.first:.4f} against retrieval's first candidate {comparison.second:.4f} "
@@ -154,6 +163,7 @@ def _reranking_helps(tolerated: float | None, challenger: Evaluation) -> GateRes
 
 def _calibrated(bound: float | None, challenger: Evaluation) -> GateResult | None:
     value = challenger.metrics["ece"].value
+    # `_at_most` handles both: an undeclared gate, and one without a number.
     if bound is None or value is None:
         return _at_most("ece", value, bound, "expected calibration error")
     chance = ece_by_chance(challenger.predictions)

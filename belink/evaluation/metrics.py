@@ -1,8 +1,8 @@
 """Compute the figures of a linker from its predictions, each with its n and a 95 % bootstrap interval.
 
-**Accuracy@1, strict**: the answer is one of the mention's gold ids, and no other id has the same probability: a tie is
-not knowledge. **Lenient**: any of the tied first ids is a gold id. A mention annotated as having no concept is right,
-both ways, if the answer is NIL. Accuracy counts every annotated mention; recall and MRR those with a gold id.
+**Accuracy@1, strict**: the answer is one of the mention's gold ids, and no wrong id has the same probability, since a
+tie is decided by chance. **Lenient**: any of the tied first ids is a gold id. A mention annotated as having no concept
+is right, both ways, if the answer is NIL. Accuracy counts every annotated mention; recall and MRR those with a gold id.
 
 **recall@k**: a gold id is among retrieval's first k concepts, before re-ranking. **MRR**: reciprocal rank of the first
 gold id by final probability. **ECE**: expected calibration error of the answer's probability; see
@@ -31,9 +31,11 @@ from belink.linker.calibration_error import N_BINS, Floats, equal_mass_bins, wei
 RESAMPLES = 1000
 SEED = 13
 DISTINCT_RULE = "each distinct pair of lower-cased text and gold ids once, at its first occurrence"
+# Bootstrap intervals from few units are too narrow.
 _MIN_DOCUMENTS = 20
 _CHUNK = 2_000_000  # mentions × resamples held in memory at once
 _COVERAGE_PERCENTS = (90, 95)
+# More than for single figures: a gate decides by this bound.
 _RESAMPLES_OF_COMPARISON = 2000
 _CHANCE_DRAWS = 400
 
@@ -52,7 +54,7 @@ class Metric:
 class Evaluation:
     """The figures of one set of predictions."""
 
-    n: int
+    n: int  # annotated mentions, without the items whose concept was removed
     n_documents: int
     resampled: Literal["documents", "mentions"]
     metrics: dict[str, Metric]  # of every annotated mention
@@ -86,6 +88,7 @@ def evaluate(
     :raises CorpusError: there are no predictions, or all are of items whose concept was removed.
     """
     with_removed = predictions
+    # How many of these items there are is a setting and says nothing about text, so only the NIL metrics count them.
     predictions = [prediction for prediction in with_removed if CONCEPT_REMOVED not in prediction.strata]
     if not predictions:
         raise CorpusError("expected annotated mentions to measure on, found none; does the corpus carry concept ids?")
@@ -94,12 +97,14 @@ def evaluate(
     nil_sample = _Sample(with_removed, resamples, seed)
     metrics |= {name: nil_sample.mean(*value) for name, value in _nil_shares(_columns(with_removed)).items()}
     metrics |= _probability_metrics(columns, sample)
+    # All of them were linked in these seconds, also those that the other metrics leave out.
     speed = len(with_removed) / seconds if seconds else None
     metrics["mentions_per_second"] = Metric(value=speed, n=len(predictions))
     distinct = distinct_predictions(predictions)
     distinct_columns, distinct_sample = _columns(distinct), _Sample(distinct, resamples, seed)
     return Evaluation(
         n=len(predictions),
+        # Mentions that are names of the ontology have no document.
         n_documents=len({prediction.document for prediction in predictions if prediction.document}),
         resampled=sample.unit,
         metrics=metrics,
@@ -164,6 +169,7 @@ def paired_bootstrap(
     pairs = [(one, others[key]) for key, one in keyed(first) if key in others]
     if not pairs:
         raise CorpusError("expected two sets of predictions on the same mentions, found none in common")
+    # Pairs are resampled as pairs, so what makes a mention hard for both linkers cancels out.
     right = np.array([[strictly_right(one), strictly_right(other)] for one, other in pairs], dtype=np.float64)
     difference = right[:, 0] - right[:, 1]
     sample = _Sample([one for one, _ in pairs], resamples, seed)
@@ -179,6 +185,7 @@ def paired_bootstrap(
         low=low,
         high=high,
         upper=upper,
+        # The + 1 keeps p above zero: Phipson & Smyth 2010, "Permutation P-values Should Never Be Zero".
         p=min(1.0, 2 * (n_rarer + 1) / (resamples + 1)),
     )
 
@@ -215,6 +222,7 @@ def risk_coverage(predictions: Sequence[Prediction]) -> tuple[Floats, Floats]:
     """Return (coverage, precision), each (n,) float64: answering the most probable mentions first, ties together."""
     columns = _columns(predictions)
     kept, right, is_last_of_tie = _cumulate(columns, np.ones((1, len(predictions))))
+    # Within a tie no bound on the probability separates the mentions, so only its end is a point of the curve.
     points = is_last_of_tie & (kept[0] > 0)
     return kept[0, points] / len(predictions), right[0, points] / kept[0, points]
 
@@ -231,6 +239,7 @@ def _columns(predictions: Sequence[Prediction]) -> dict[str, Floats]:
 def _row(prediction: Prediction) -> dict[str, float]:
     gold = set(prediction.gold)
     ids = [option.id for option in prediction.candidates]
+    # Retrieval's order; `final` below is the order after re-ranking.
     rank = next((rank for rank, identifier in enumerate(ids) if identifier in gold), np.inf)
     final = sorted(prediction.candidates, key=lambda option: -option.probability)
     reciprocal = next((1 / rank for rank, option in enumerate(final, 1) if option.id in gold), 0.0)
@@ -303,6 +312,7 @@ def _coverage_at(columns: Mapping[str, Floats], precision: float) -> Callable[[F
 
     def coverage(weights: Floats) -> Floats:
         kept, right, is_last_of_tie = _cumulate(columns, weights)
+        # The tolerance of 1e-9 lets a precision of exactly 90 % count as reached.
         enough = is_last_of_tie & (kept > 0) & (right >= precision * kept - 1e-9)
         return np.asarray(np.where(enough, kept, 0.0).max(axis=1) / weights.sum(axis=1), dtype=np.float64)
 
@@ -317,6 +327,7 @@ def _cumulate(columns: Mapping[str, Floats], weights: Floats) -> tuple[Floats, F
     order = np.argsort(-columns["probability"], kind="stable")
     probability = columns["probability"][order]
     is_last_of_tie = np.append(probability[1:] != probability[:-1], True)
+    # NIL answers have no mass here, but they stay in the total that coverage is a share of.
     weights = weights[:, order] * columns["answered"][order]
     return np.cumsum(weights, axis=1), np.cumsum(weights * columns["strict"][order], axis=1), is_last_of_tie
 
@@ -330,6 +341,7 @@ class _Sample:
     def __init__(self, predictions: Sequence[Prediction], resamples: int, seed: int) -> None:
         n_documents = len({prediction.document for prediction in predictions if prediction.document})
         self.unit: Literal["documents", "mentions"] = "documents" if n_documents >= _MIN_DOCUMENTS else "mentions"
+        # The integer is a unit of its own, for a mention without document or where mentions are resampled.
         units = [p.document if p.document and self.unit == "documents" else i for i, p in enumerate(predictions)]
         numbers = {unit: number for number, unit in enumerate(dict.fromkeys(units))}
         self._unit_of = np.array([numbers[unit] for unit in units], dtype=np.intp)  # (n,)
@@ -337,9 +349,11 @@ class _Sample:
 
     def means(self, values: Floats, mask: Floats) -> Floats:
         """Return (b,) the mean of ``values`` (n,) over ``mask`` (n,) in each resample; NaN if the mask is empty."""
+        # Values are summed by unit first. The product then costs resamples × units, not resamples × mentions.
         n_units = self._counts.shape[1]
         total = self._counts @ np.bincount(self._unit_of, values * mask, minlength=n_units)
         count = self._counts @ np.bincount(self._unit_of, mask, minlength=n_units)
+        # A resample may draw no mention of the mask. Its NaN is skipped by `nanquantile` in `_metric`.
         with np.errstate(invalid="ignore"):
             return np.asarray(total / count, dtype=np.float64)
 
@@ -353,6 +367,7 @@ class _Sample:
     def metric(self, statistic: Callable[[Floats], Floats], n: int) -> Metric:
         """Return the value and interval of ``statistic``, which maps weights (b, n) to (b,)."""
         value = float(statistic(np.ones((1, n)))[0])
+        # Weights by mention are large: 1,000 resamples of 100,000 mentions take 800 MB as float64.
         step = max(1, _CHUNK // n)
         parts = [
             statistic(self._counts[start : start + step][:, self._unit_of].astype(np.float64))
@@ -368,6 +383,7 @@ def _draw(n: int, resamples: int, seed: int) -> npt.NDArray[np.float32]:
     step = max(1, _CHUNK // n)
     for start in range(0, resamples, step):
         rows = min(step, resamples - start)
+        # Each row's numbers are shifted by n, so that one `bincount` counts all rows at once.
         drawn = rng.integers(0, n, size=(rows, n)) + n * np.arange(rows)[:, None]
         counts[start : start + rows] = np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n)
     return counts

@@ -60,6 +60,7 @@ def _strata(evaluation: Evaluation, palette: Palette) -> "Figure":
     if overall is not None:
         axes.axvline(overall, color=palette.faint, linewidth=1, zorder=0)
     labels = [f"{stratum}  (n = {metric.n:,})" for stratum, metric in reversed(rows)]
+    # A dollar sign in the name of a source would start a formula in Matplotlib.
     axes.set_yticks(range(len(rows)), labels, parse_math=False)
     lows = [metric.low for _, metric in rows if metric.low is not None]
     axes.set(xlim=(max(0.0, min(lows, default=0.0) - 0.05), 1.01), xlabel="accuracy@1, strict, with 95 % intervals")
@@ -70,6 +71,7 @@ def _coverage(evaluation: Evaluation, palette: Palette) -> "Figure":
     figure, axes = _empty(palette, 5.2, 4.2)
     coverage, precision = risk_coverage(evaluation.predictions)
     axes.plot(coverage, precision, color=palette.line, linewidth=1.6)
+    # The first 5 % of the points are left out: the precision of a few answers jumps between 0 and 1.
     low = max(0.0, min(float(precision[len(precision) // 20 :].min()), 0.85) - 0.03)
     axes.set(xlim=(0, 1.01), ylim=(low, 1.005), xlabel="share of mentions answered", ylabel="accuracy of the answers")
     for percent in (90, 95):
@@ -94,6 +96,7 @@ def _empty(palette: Palette, width: float, height: float) -> tuple["Figure", "Ax
 
     figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
     axes = figure.add_subplot()
+    # The page's own background shows through, whichever colour it has.
     figure.patch.set_alpha(0)
     axes.patch.set_alpha(0)
     for side, spine in axes.spines.items():

@@ -16,6 +16,7 @@ from belink.errors import CorpusError
 from belink.records import Candidate, Link, Mention
 from belink.text.normalise import normalise
 
+# Probabilities of equal concepts can differ in their last bits.
 _TIE = 1e-9
 CONCEPT_REMOVED = "concept taken away"  # stratum of items whose concept was removed, so that NIL is right; see splits
 STRATA = (
@@ -103,6 +104,7 @@ def strictly_right(prediction: Prediction) -> bool:
     """Whether the answer is right, and no equally probable answer is wrong."""
     if prediction.predicted is None:
         return not prediction.gold
+    # A tie with a wrong concept was decided by chance.
     return _first_ids(prediction) <= set(prediction.gold)
 
 
@@ -138,6 +140,7 @@ def keyed(predictions: Iterable[Prediction]) -> Iterator[tuple[tuple[object, ...
     """Yield each prediction with a key of its mention, equal in every run; repeated mentions are numbered."""
     counts: dict[tuple[object, ...], int] = {}
     for prediction in predictions:
+        # Names of the ontology have no document; the text, the gold ids and a count tell them apart.
         key = (prediction.document, prediction.start, prediction.end, prediction.text, prediction.gold)
         counts[key] = counts.get(key, 0) + 1
         yield (*key, counts[key]), prediction
@@ -145,6 +148,7 @@ def keyed(predictions: Iterable[Prediction]) -> Iterator[tuple[tuple[object, ...
 
 def _prediction(link: Link, candidates: Sequence[Candidate], seen: Seen) -> Prediction:
     mention = link.mention
+    # Retrieval returns more candidates than the re-ranker's options; the rest keeps probability 0.
     probability = {candidate.id: share for candidate, share in link.options}
     return Prediction(
         document=mention.document,
@@ -169,6 +173,7 @@ def _seen_stratum(subject: str, seen: bool) -> str:
 
 
 def _is_acronym(text: str) -> bool:
+    # "COPD" and "mRNA" are acronyms; "Type" and "McArdle" are not.
     capitals = sum(letter.isupper() for letter in text)
     return capitals > 1 and " " not in text and sum(letter.islower() for letter in text) < capitals
 
@@ -196,6 +201,7 @@ def _read(line: bytes, where: str) -> Prediction:
             candidates=tuple(_option(**option) for option in node.get("candidates", ())),
             strata=tuple(map(str, node.get("strata", ()))),
         )
+    # The file is a user's, and a line may hold any JSON, nested or numbers without bound.
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise CorpusError(
             f"{where}: expected a prediction, found {line[:60].decode(errors='replace').strip()!r} ({repr(error)[:80]})"

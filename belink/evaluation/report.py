@@ -1,6 +1,6 @@
 """Render an evaluation as one HTML page that needs no other file.
 
-Names, ids and mentions come from files of others: the template escapes every value, and the page allows no script.
+Names, ids and mentions are untrusted input: the template escapes every value, and the page allows no script.
 """
 
 import base64
@@ -74,6 +74,7 @@ def render_html(
     :param facts: what was evaluated and on what, shown below the title in this order.
     :param end_to_end: the figures from raw text; see :func:`belink.evaluation.end_to_end.evaluate_raw_text`.
     """
+    # The most confident errors come first; an improbable answer says itself that it may be wrong.
     errors = sorted((p for p in evaluation.predictions if not strictly_right(p)), key=lambda p: -p.probability)
     return render(
         "belink.evaluation",
@@ -107,10 +108,12 @@ def render_html(
 def write_page(path: Path, page: str) -> None:
     """Write ``page`` to ``path``, whole or not at all."""
     with artefacts.atomic_write(path) as aside:
+        # A lone surrogate in somebody's text must not cost the report.
         aside.write_text(page, encoding="utf-8", errors="replace")
 
 
 def _plots(evaluation: Evaluation) -> list[dict[str, object]]:
+    # Both are embedded, and CSS shows one: an image cannot read the colours of its page.
     light, dark = plots(evaluation, LIGHT), plots(evaluation, DARK)
     return [
         {
@@ -130,7 +133,7 @@ def _data_uri(png: bytes) -> str:
 
 
 def _gold_rank(prediction: Prediction) -> str:
-    """Return where retrieval had the gold concept; "–" for a mention without one."""
+    """Return the rank of the gold concept among retrieval's candidates, in words; "–" for a mention without one."""
     if not prediction.gold:
         return "–"
     ranks = [rank for rank, option in enumerate(prediction.candidates, 1) if option.id in prediction.gold]
@@ -158,6 +161,7 @@ def _raw_text(figures: Mapping[str, Any]) -> list[MetricText]:
     texts = []
     for name, key, total in _RAW_TEXT:
         for condition, group in groups:
+            # Counts of annotated and found mentions do not depend on the bound, so `unbounded` lacks them.
             n = group.get(total, figures.get(total))
             metric = Metric(value=group[key], low=None, high=None, n=n)
             texts.append(replace(_text(key, metric), name=f"{name}, {condition}"))

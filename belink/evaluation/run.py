@@ -35,10 +35,12 @@ _TURN = 32  # items that one linker answers before the next one has its turn
 def link_items(linker: Linker, items: Sequence[EvaluationItem]) -> tuple[list[Link], list[list[Candidate]], float]:
     """Return the linker's links, retrieval's candidates for each, and the seconds that both took.
 
-    As an item says, its name is hidden from retrieval, and its concepts are removed from the candidates.
+    Where an item asks for it, its name is hidden from retrieval or its concepts are removed from the candidates.
     """
     started = time.perf_counter()
+    # The shared empty list is safe: both passes together replace every position.
     candidates: list[list[Candidate]] = [[]] * len(items)
+    # Hiding is a setting of the whole retrieval call, hence two calls.
     for hide in (False, True):
         positions = [i for i, item in enumerate(items) if item.hide_own_name is hide]
         retrieved = linker.candidates([items[i].mention for i in positions], hide_own_name=hide)
@@ -55,6 +57,7 @@ def predict_in_turns(
 
     The linkers take turns of a few items each, so that other load on the machine slows them alike.
     """
+    # The first mentions would otherwise be timed with the loading of the weights.
     for linker in linkers.values():
         _warm_up(linker)
     predictions: dict[str, list[Prediction]] = {name: [] for name in linkers}
@@ -69,6 +72,7 @@ def predict_in_turns(
         for name, linker in linkers.items():
             links, candidates, took = link_items(linker, turn)
             seconds[name] += took
+            # `strata` above keeps to the items that have a prediction, so that both have the same length.
             for prediction, more in zip(predictions_from_links(links, candidates, seen), strata, strict=True):
                 predictions[name].append(replace(prediction, strata=(*prediction.strata, *more)))
     return {name: (predictions[name], seconds[name]) for name in linkers}
@@ -106,10 +110,12 @@ def evaluate_corpus(
     documents = list(files.read_corpus(corpus, default_prefix=_default_prefix(linker)))
     unknown = unknown_ids(documents, folders)
     left_out = _foreign_types(documents, unknown)
+    # An id whose successors are unknown stays as it is, and is missed.
     moved = {old: new for old, new in successors(documents, folders).items() if new}
     documents = [replace(d, mentions=tuple(migrate_gold(d.mentions, moved)[0])) for d in documents]
     items = _corpus_items(linker, documents, corpus.name, left_out)
     n_unknown, n_gold = _count_unknown(items, unknown)
+    # Half of the ids: a corpus of another ontology misses nearly all, an older release a few.
     if n_unknown * 2 > n_gold:
         log.warning(
             "%s: %d of %d gold ids are in none of the linker's releases, such as %s; are they of this ontology?",
@@ -139,12 +145,13 @@ def evaluate_corpus(
 
 
 def _foreign_types(documents: Iterable[Document], unknown: Container[str]) -> Counter[str]:
-    """Return the entity types with ids of which no release knows any, with their mentions; none where that is all."""
+    """Return entity type → mentions, for types of which no release knows a single id; empty if that is every type."""
     n_mentions, known_types = Counter[str](), set[str]()
     for mention in (mention for document in documents for mention in document.mentions if mention.gold):
         n_mentions[mention.type] += 1
         if not all(identifier in unknown for identifier in mention.gold):
             known_types.add(mention.type)
+    # If no type has a known id, the corpus is of another ontology: everything is measured and missed, which shows.
     return Counter({kind: n for kind, n in n_mentions.items() if known_types and kind and kind not in known_types})
 
 
@@ -179,6 +186,7 @@ def _seen(linker: Linker, folders: Sequence[Path], data: Path | None) -> Seen:
     """Return what the linker has seen in training, if its corpora are on this machine."""
     try:
         return seen_in_training(splits.training_mentions(linker.declaration, folders, data))
+    # A linker from elsewhere is measured without its training corpora; only the strata of seen mentions are left out.
     except BelinkError:
         return Seen()
 
