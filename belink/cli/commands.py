@@ -36,10 +36,12 @@ def ingest_ontology(
     from belink.ontology.download import fetch
     from belink.ontology.ingest import ingest
 
+    # Files alone are enough for a first look at an ontology. Its address can only come from a declaration.
     source = _source(ontology, bool(files))
     paths: Sequence[Path] = files
     if not files:
         download = fetch(source, settings, run_of(settings, source, version=version).version)
+        # The version that somebody gave goes before the one that the server names.
         paths, version = download.paths, version or download.version
     answer = dataclasses.asdict(ingest(source, paths, settings, version, refuse))
     path = answer.pop("path")
@@ -65,6 +67,7 @@ def _source(ontology: str, has_files: bool) -> SourceConfig:
     except DeclarationError:
         if not has_files or ontology.endswith(".toml"):
             raise
+        # "obo" stands for its family: OBO, OWL and OBO Graph JSON are told apart by content.
         return declarations.undeclared_source(ontology, "obo")
 
 
@@ -102,6 +105,7 @@ def _release(settings: Settings, ontology: str, version: str) -> Path:
     if path in (releases := release.list_releases(settings, ontology)):
         return path
     refused = list_refused(settings, ontology)
+    # The newest refused release comes first: `rejected` stands for that one.
     for folder in reversed(refused):
         if version in (REFUSED, folder.name):
             return folder
@@ -115,6 +119,7 @@ def migrate_file(
     """Move the ids in a file from one release to another."""
     from belink.ontology.migrate import migrate
 
+    # Both are looked up before the file is read, for an error that lists the versions there are.
     for version in (old, new):
         _release(settings, ontology, version)
     return dataclasses.asdict(migrate(ontology, old, new, input_, output, settings, column=column))
@@ -164,12 +169,14 @@ def link(
         output_format(output)  # refuses a name before anything is linked
     loaded = open_linkers(settings, linker, nested=nested)
     batches = [[Document(id="", text=text)]] if text is not None else _batches(_documents(input_))
+    # A generator: documents are linked and written batch by batch, so a large file never lies in memory whole.
     linked = (
         (document, links)
         for batch in batches
         for document, links in loaded.link_documents(batch, min_probability=min_probability)
     )
     if output is None:
+        # One JSON document or one table needs all links at once.
         pairs = list(linked)
         answer = {"links": [link_json(link) for _, links in pairs for link in links], "lineage": loaded.lineage}
         if explain and isinstance(loaded, Linker):

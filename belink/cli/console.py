@@ -1,7 +1,7 @@
 r"""What every command shares: errors as one line and an exit code, log lines, and the one way to print.
 
-Names of concepts come from files that anybody may have written. Control characters in them are shown as ``\x1b``: a
-terminal would obey them.
+Names of concepts come from files that anybody may have written. Control characters in them are shown as ``\x1b``,
+because a terminal would obey them.
 """
 
 import json
@@ -38,6 +38,7 @@ class Commands(click.Group):
             message, code = f"error: {error}", ERROR
             _release_frames(error)
         except OSError as error:
+            # An `OSError` that Python code has raised by itself is a fault of the program, and keeps its traceback.
             if error.filename is None and error.errno is None:
                 raise
             message, code = f"error: {error.filename or 'the system'}: {error.strerror or error}", ERROR
@@ -47,10 +48,15 @@ class Commands(click.Group):
 
 
 def _release_frames(error: BaseException) -> None:
-    """Drop what the frames of ``error`` hold: Prefect keeps the error to the end, when an open database complains."""
+    """Clear the local variables of the frames of ``error`` and of its causes.
+
+    Prefect keeps the error until the process exits, and with it an open database, which then prints a complaint.
+    """
     reason: BaseException | None = error
     while reason is not None:
+        # Frames hold local variables, and with them an open DuckDB connection.
         traceback.clear_frames(reason.__traceback__)
+        # Each error of the chain has a traceback of its own.
         reason = reason.__cause__ or reason.__context__
 
 
@@ -69,8 +75,10 @@ def log_to_stderr(level: int) -> None:
     handler.setFormatter(_VisibleFormatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"))
     for name in ("belink", "flows"):
         logger = logging.getLogger(name)
+        # Assigned and not added: a second call, as `serve` makes one, must not print each line twice.
         logger.handlers = [handler]
         logger.setLevel(level)
+        # Prefect gives the root logger a handler of its own, which would print the lines once more.
         logger.propagate = False
 
 
@@ -85,7 +93,7 @@ def echo(text: str, *, err: bool = False) -> None:
 
 
 def show_answer(answer: dict[str, Any], as_json: bool, text: Callable[[dict[str, Any]], str]) -> None:
-    """Print ``answer`` as JSON, or as the text that ``text`` makes of it."""
+    """Print ``answer`` to standard output: as one line of JSON, or as the text that ``text`` makes of it."""
     if as_json:
         click.echo(json_text(answer))
     else:

@@ -29,7 +29,7 @@ Say = Callable[[str], None]
 def run(settings: Settings, *, say: Say, declaration: str = LINKER) -> dict[str, Any]:
     """Refresh both releases, compare them, and link a paragraph; return all of it as one JSON document.
 
-    A release that the linker's champion has left behind is not built again: a second run says what there is.
+    A release older than the champion's is not built again, so a second run ends soon.
 
     :param say: called with each text that is shown on the way.
     :param declaration: of the linker; tests name one with tiny models.
@@ -42,11 +42,13 @@ def run(settings: Settings, *, say: Say, declaration: str = LINKER) -> dict[str,
     for number, version in enumerate(RELEASES, 1):
         say(f"\n[{number}/3] {ONTOLOGY} {version}: refresh the linker {LINKER}")
         current = _champion_release(aliases.status(settings))
+        # Versions of the sample are ISO dates, which sort as text.
         if current is not None and current > version:
             say(f"{LINKER}: already built from {ONTOLOGY} {current}")
             continue
         started = time.monotonic()
         files = {ONTOLOGY: [samples / f"{ONTOLOGY}-{version}.obo"]}
+        # Files instead of the declared address: the demonstration works without a network.
         outcome = refresh(settings, declaration, files, "auto").to_dict()
         outcome["seconds"] = round(time.monotonic() - started, 1)
         say(show.refreshed(outcome))
@@ -95,6 +97,7 @@ Everything lies in {home}; delete that folder to start again."""
 
 def _program(name: str) -> str:
     """Return how to call a program of this environment from the current folder."""
+    # A user may have called belink by its path, without activating the environment.
     path = Path(sys.executable).with_name(name)
     return name if shutil.which(name) == str(path) else str(_relative(path))
 

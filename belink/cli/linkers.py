@@ -46,6 +46,7 @@ def train(settings: Settings, linker: str, dry_run: bool, json_: bool) -> None:
         return
     answer = commands.training_footprint(settings, linker)
     show_answer(answer, json_, show.footprint)
+    # Exit code 1, so that a script can ask before it trains.
     if answer["advice"]:
         raise click.ClickException(show.too_large(answer))
 
@@ -99,6 +100,7 @@ def refresh(
     from belink.cli import commands, show
     from belink.flows.refresh import run
 
+    # On standard error, because standard output belongs to the outcome.
     if defaults := commands.linker_defaults(linker):
         echo(show.defaults(defaults), err=True)
     outcome = run(
@@ -106,11 +108,13 @@ def refresh(
         linker,
         _paths(_by_ontology(linker, files, "PATH")),
         retrain,
+        # As usual on a command line, the last of several values counts.
         versions={name: given[-1] for name, given in _by_ontology(linker, versions, "VERSION").items()},
         accept=accept,
         share_restricted=share_restricted,
     )
     show_answer(outcome.to_dict(), json_, show.refreshed)
+    # A refused challenger is a result and no error: it is shown in full, and the exit code tells scripts.
     if outcome.outcome == "rejected":
         sys.exit(REFUSED)
 
@@ -120,6 +124,7 @@ def _by_ontology(linker: str, given: tuple[str, ...], what: str) -> dict[str, li
     values: dict[str, list[str]] = {}
     for text in given:
         ontology, separator, value = text.partition("=")
+        # The commands are imported only where they are needed, since they load the declarations.
         if not separator:
             from belink.cli import commands
 
@@ -136,6 +141,7 @@ def _by_ontology(linker: str, given: tuple[str, ...], what: str) -> dict[str, li
 def _paths(files: dict[str, list[str]]) -> dict[str, list[Path]]:
     for ontology, paths in files.items():
         for path in paths:
+            # Click cannot check a path that stands behind `ONTOLOGY=`.
             if not Path(path).exists():
                 raise click.BadParameter(f"expected ONTOLOGY=PATH with an existing path, found '{ontology}={path}'")
     return {ontology: [Path(path) for path in paths] for ontology, paths in files.items()}
@@ -250,10 +256,12 @@ def deploy(
     from belink.cli import show
     from belink.flows.deployments import Wanted, prefect_yaml
 
+    # A deployment without an image would fail only when its first run starts.
     if pools != "process" and not image:
         raise click.UsageError(f"give --image: {pools} pools run flows in containers")
     request = Wanted(linkers=linkers, infrastructure=pools, image=image, share_restricted=share_restricted)
     if print_:
+        # Plain `click.echo`: this text goes into a file, and `echo` would replace control characters.
         click.echo(prefect_yaml(request), nl=False)
         return
     from belink.flows.deploy import deploy as run

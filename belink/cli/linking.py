@@ -50,6 +50,7 @@ def link(
     """Link the mentions in TEXT, or in a file, to concepts."""
     from belink.cli import commands, show
 
+    # Click has no options that exclude each other.
     if (text is None) == (input_ is None):
         raise click.UsageError("give either TEXT or --input")
     if explain and output is not None:
@@ -129,16 +130,20 @@ def serve(
     """
     try:
         from belink.serve import application
+    # FastAPI and uvicorn belong to the extra `serve`.
     except ModuleNotFoundError as error:
         raise click.ClickException(f"expected {error.name}, found none; pip install 'belink[serve]'") from error
 
+    # On a terminal, too: the log says when a version was swapped in or refused.
     log_to_stderr(logging.INFO)
     limits = application.Limits(
         queue=queue,
         max_bytes=max_bytes,
         seconds=timeout,
+        # From the environment: other users of the machine can read a command line.
         token=settings.serve_token,
         origins=cors,
+        # Whoever binds the service to a name wants to reach it by that name.
         hosts=(host, *hosts),
     )
     echo(f"http://{host}:{port}/ serves {', '.join(linkers)} once the weights are loaded", err=True)
@@ -171,6 +176,7 @@ def demo(settings: Settings, json_: bool) -> None:
     """Build a linker from two sample releases and link a paragraph."""
     from belink.cli.demo import run
 
+    # With --json the texts go to standard error, so that standard output holds one document.
     document = run(settings, say=lambda text: echo(text, err=json_))
     if json_:
         show_answer(document, json_, str)

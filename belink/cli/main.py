@@ -28,10 +28,12 @@ from belink.settings import load
 @click.pass_context
 def belink(ctx: click.Context, home: Path | None, verbose: bool) -> None:
     """Link mentions in biomedical text to ontology concepts, and keep that correct while the ontologies change."""
+    # Without a terminal (cron, CI) nobody sees progress bars, so the log has the lines.
     log_to_stderr(logging.INFO if verbose or not sys.stderr.isatty() else logging.WARNING)
     ctx.obj = load(home)
 
 
+# In the order of work: ontologies, linkers, linking.
 for command in [
     ontologies.new, ontologies.ingest, ontologies.diff, ontologies.migrate,
     linkers.index, linkers.train, linkers.refresh, linkers.evaluate,

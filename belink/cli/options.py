@@ -23,10 +23,12 @@ class Words(click.types.StringParamType):
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        # Python decodes arguments with `surrogateescape`; this gives back the bytes as they were typed.
         written = os.fsencode(str(value))
         try:
             return written.decode("utf-8")
         except UnicodeDecodeError:
+            # Five bytes have no character in Windows-1252.
             return written.decode("cp1252", "replace")
 
 
@@ -40,6 +42,7 @@ class Probability(click.FloatRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number = float(super().convert(value, param, ctx))
+        # Every comparison with NaN is false, so `FloatRange` lets it pass.
         if math.isnan(number):
             self.fail(f"expected a number from 0 to 1, found {value!r}", param, ctx)
         return number

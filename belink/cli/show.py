@@ -14,9 +14,9 @@ Answer = dict[str, Any]
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> str:
-    """Return a table as wide as the terminal allows, as plain text.
+    """Return a table as plain text, at most as wide as the terminal, or 120 columns without one.
 
-    :param header: a name that begins with ``#`` is a column of numbers, aligned right.
+    :param header: column names; one that begins with ``# `` is of numbers, aligned right and shown without the sign.
     """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -33,16 +33,19 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, title: str
     console = Console(width=None if sys.stdout.isatty() else _WIDTH, color_system=None, force_terminal=False)
     with console.capture() as captured:
         console.print(grid)
+    # Rich pads lines to the full width, which copies badly.
     return "\n".join(line.rstrip() for line in captured.get().splitlines()).strip("\n")
 
 
 def _lines(answer: Answer, *names: str) -> str:
+    # Empty values are left out, but 0 and False are shown: both say something.
     shown = [(name, answer[name]) for name in names if answer.get(name) not in (None, "", {}, [])]
     width = max((len(name) for name, _ in shown), default=0)
     return "\n".join(f"{name.replace('_', ' '):<{width}}  {_number(value)}" for name, value in shown)
 
 
 def _number(value: object) -> str:
+    # `bool` is a subclass of `int`, so it is asked for first.
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
@@ -204,6 +207,7 @@ def links(answers: Sequence[Answer]) -> str:
     """Return a table of links, one row a mention; with document and offsets where they come from a file."""
     if not answers:
         return "no mention found"
+    # A text from the command line is one document without an id.
     with_document = any(link["document"] for link in answers)
     with_linker = len({link["linker"] for link in answers}) > 1
     rows = [
@@ -243,6 +247,7 @@ def _unlinked(names: Sequence[Answer]) -> str:
         )
         for name in names
     ]
+    # Rows have one cell more where a document has an id.
     header = ("offsets", "name", "why it is not linked", "best concept")
     return table(("document", *header) if len(rows[0]) > len(header) else header, rows)
 
@@ -283,7 +288,7 @@ def status(answer: Answer) -> str:
 
 
 def _notes(linker: Answer) -> list[str]:
-    """Return what is known of a linker besides its champion, one line each."""
+    """Return what the table of ``status`` leaves out of a linker, one line each."""
     name, last = linker["name"], linker["last_refresh"]
     notes = []
     if linker["built_from"]:
