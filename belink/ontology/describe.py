@@ -80,6 +80,7 @@ def describe(name: str, path: Path) -> Description:
     :param name: of the ontology to be; ids of a table that have no prefix get it in capitals.
     :raises SourceError: the file is of no format that belink reads, or has no concept.
     """
+    # A table names no prefix, so one is made of the ontology's name. Other formats bring prefixes with their ids.
     format, columns, comment = _format(path)
     prefixes = (re.sub(r"[^A-Za-z0-9]+", "", name).upper() or "X",) if format == "table" else ()
     source = SourceConfig(
@@ -94,6 +95,7 @@ def describe(name: str, path: Path) -> Description:
     rule, done = _read(source, path)
     title, licence, ontology_id = _header(path, format)
     by_prefix = dict(sorted(done.counts["by_prefix"].items(), key=lambda item: (-item[1], item[0])))
+    # Ids without a colon belong to no prefix.
     by_prefix.pop("", None)
     short, url = _licence(licence)
     return Description(
@@ -126,6 +128,7 @@ def _format(path: Path) -> tuple[Format, dict[str, str], str | None]:
     columns: dict[str, str] = {}
     for key, pattern in _COLUMNS.items():
         for each in names:
+            # Each column serves one key at most, and the keys are tried in order: "id" first, then "label".
             if each not in columns.values() and re.fullmatch(pattern, each.strip(), re.IGNORECASE):
                 columns[key] = each
                 break
@@ -171,6 +174,7 @@ def _read(source: SourceConfig, path: Path) -> tuple[str, _Reading]:
             try:
                 return reading(rule)
             except SourceError as error:
+                # The words are those of ``ingest``: this one error means that the next rule is tried.
                 if "to name its version" not in str(error):
                     raise
         return reading("last-modified")
@@ -181,6 +185,7 @@ def _header(path: Path, format: Format) -> tuple[str, str, str]:
     if format not in SUFFIXES:
         return "", "", ""
     with plain_errors(path), textfiles.open_bytes(path) as stream:
+        # Beyond the header the same fields describe single terms.
         head = textfiles.glimpse(stream, _HEAD).partition(_END_OF_HEADER[format])[0]
     stated = []
     for pattern in _STATED[format]:

@@ -25,6 +25,9 @@ CHANGES = (
     "names_added", "names_removed", "names_moved",
 )  # fmt: skip
 
+# ``NOT IN`` is true of nothing once the list holds a NULL; no column of ids in a release may be NULL. ``UNION`` without
+# ``ALL`` leaves out rows that were reached before, so a cycle of replacements ends. Labels may be NULL, hence ``IS
+# DISTINCT FROM``.
 _TABLES = """
 CREATE TEMP TABLE before AS SELECT id, label FROM old.concept WHERE own AND NOT obsolete;
 CREATE TEMP TABLE after AS SELECT id, label FROM new.concept WHERE own AND NOT obsolete;
@@ -149,6 +152,7 @@ def _count(connection: "duckdb.DuckDBPyConnection", table: str) -> int:
 
 
 def _first(connection: "duckdb.DuckDBPyConnection", table: str, limit: int) -> list[dict[str, Any]]:
+    # ``ORDER BY ALL`` makes the examples the same in every run.
     cursor = connection.execute(f"SELECT * FROM {table} ORDER BY ALL LIMIT ?", [limit])  # noqa: S608
     names = [column[0] for column in cursor.description or ()]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

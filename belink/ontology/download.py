@@ -171,6 +171,7 @@ def _fetch_one(url: str, target: Path) -> tuple[Path, _State, bool]:
     # No compression in transit: ranges of an interrupted download count bytes of the file itself.
     headers = {"Accept-Encoding": "identity", "User-Agent": "belink"}
     try:
+        # A proxy of the environment could not reach a server on this machine.
         with httpx.Client(headers=headers, timeout=TIMEOUT, trust_env=not _is_loopback(url)) as client:
             return retrying(_attempt, client, url, target)
     except _Interrupted as error:
@@ -185,6 +186,7 @@ def _wait(call: "RetryCallState") -> float:
 
     error = call.outcome.exception() if call.outcome else None
     requested = error.wait if isinstance(error, _Interrupted) else 0.0
+    # Jitter keeps several machines that were turned away together from coming back together.
     growing = wait_exponential_jitter(initial=FIRST_WAIT, max=LONGEST_WAIT, jitter=FIRST_WAIT)
     return max(float(growing(call)), min(requested, LONGEST_WAIT))
 
@@ -196,6 +198,7 @@ def _attempt(client: "httpx.Client", url: str, target: Path) -> tuple[Path, _Sta
         if response.status_code == 304 and complete:
             _discard_part(target)
             return target, complete, True
+        # 416 answers a range that begins at or after the end of the file: the part belongs to another version.
         if response.status_code == 416:
             _discard_part(target)
             raise _Interrupted("a part that does not fit the file")
@@ -205,9 +208,12 @@ def _attempt(client: "httpx.Client", url: str, target: Path) -> tuple[Path, _Sta
         _receive(response, state, target)
     state = state._replace(sha256=artefacts.sha256(_part(target)), size=_part(target).stat().st_size)
     with _part(target).open("rb") as stream:
+        # A page for logging in, or of a firewall, comes with status 200.
         if _WEB_PAGE.match(stream.read(512)):
             _discard_part(target)
             raise SourceError(f"{url}: expected a file, found a web page; fetch it by hand and give --file")
+    # The file is moved before its state is written. Killed in between, the next run finds another sum and downloads
+    # again.
     os.replace(_part(target), target)
     _write(_state_path(target), state)
     _discard_part(target)
@@ -219,6 +225,7 @@ def _conditions(complete: _State | None, partial: _State | None, part: Path) -> 
     if partial:
         # Only a strong tag says that the bytes are the same.
         strong = partial.etag if partial.etag and not partial.etag.startswith("W/") else None
+        # RFC 9110, 13.1.5: a server sends the whole file, status 200, where ``If-Range`` does not match.
         return {"Range": f"bytes={part.stat().st_size}-", "If-Range": strong or str(partial.last_modified)}
     if complete and complete.etag:
         return {"If-None-Match": complete.etag}
@@ -244,6 +251,7 @@ def _response(client: "httpx.Client", url: str, headers: dict[str, str]) -> "Ite
                 if response.status_code not in _REDIRECT_STATUSES or "Location" not in response.headers:
                     yield response
                     return
+                # Redirects are followed by hand, because httpx would also follow one to an address without TLS.
                 onward = urljoin(address, response.headers["Location"])
             if urlsplit(onward).scheme != "https" and not (_is_loopback(onward) and _is_loopback(url)):
                 raise SourceError(
@@ -257,6 +265,7 @@ def _response(client: "httpx.Client", url: str, headers: dict[str, str]) -> "Ite
 
 def _retry_after(response: "httpx.Response") -> float:
     header = response.headers.get("Retry-After", "")
+    # The header may also be a date; then the growing wait alone counts.
     return float(header) if header.isdigit() else 0.0
 
 
@@ -269,6 +278,7 @@ def _receive(response: "httpx.Response", state: _State, target: Path) -> None:
     n_received = 0
     if response.status_code == 206:
         n_received = part.stat().st_size if part.exists() else 0
+        # A part that begins elsewhere would be appended at the wrong place.
         content_range = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
         if not content_range or int(content_range[1]) != n_received:
             _discard_part(target)
@@ -288,6 +298,7 @@ def _receive(response: "httpx.Response", state: _State, target: Path) -> None:
 def _written(response: "httpx.Response", out: BinaryIO) -> Iterator[None]:
     """Write the body as it arrives, so that an interruption loses nothing; yield once for every MiB."""
     n_unreported = 0
+    # Raw bytes: a file that is gzip itself must not be unpacked on the way.
     for chunk in response.iter_raw():
         out.write(chunk)
         n_unreported += len(chunk)
@@ -315,6 +326,7 @@ def _complete_state(url: str, target: Path) -> _State | None:
     state = _read(_state_path(target))
     if state is None or state.url != url or not target.is_file():
         return None
+    # The size is compared first; the sum of gigabytes takes seconds.
     whole = target.stat().st_size == state.size and artefacts.sha256(target) == state.sha256
     return state if whole else None
 
@@ -324,6 +336,7 @@ def _partial_state(url: str, target: Path) -> _State | None:
     state, part = _read(_state_path(_part(target))), _part(target)
     if state is None or state.url != url or not part.is_file() or not part.stat().st_size:
         return None
+    # A weak tag (W/) may stay the same for other bytes.
     strong = state.etag and not state.etag.startswith("W/")
     return state if strong or state.last_modified else None
 

@@ -81,6 +81,7 @@ def published_release(client: "httpx.Client", service: str, version: str | None)
     if not chosen:
         versions = ", ".join(each.version for each in offered[:10]) or "nothing"
         raise SourceError(f"{service}: expected the release {version or 'current'} of UMLS, found {versions}")
+    # The name comes from the network and becomes a path.
     if not _SAFE_NAME.fullmatch(chosen[0].file_name):
         raise SourceError(f"{service}: expected the name of a zip file, found {chosen[0].file_name[:200]!r}")
     return chosen[0]
@@ -106,6 +107,7 @@ def _answer(client: "httpx.Client", url: str, parameters: dict[str, str]) -> Any
 
 
 def _check(response: "httpx.Response", address: str) -> None:
+    # Only what may pass by itself is tried again.
     if response.status_code >= 500 or response.status_code in (408, 429):
         raise _Interrupted(f"status {response.status_code}")
     if response.status_code in (401, 403):
@@ -119,6 +121,7 @@ def _fetch(client: "httpx.Client", service: str, published: Published, api_key: 
 
     part = target.with_name(f"{target.name}.part")
     n_received = part.stat().st_size if part.exists() else 0
+    # Nothing is compared before continuing, so a wrong continuation shows only in the check of the zip file below.
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={n_received}-"} if n_received else {})}
     parameters = {"url": published.url, "apiKey": api_key}
     log.info("fetching %s from byte %d", published.url, n_received)
@@ -135,6 +138,7 @@ def _fetch(client: "httpx.Client", service: str, published: Published, api_key: 
                     out.write(chunk)
     except httpx.TransportError as error:
         raise _Interrupted(type(error).__name__) from None
+    # The directory of a zip file stands at its end, so one that is cut short is no zip file.
     if not zipfile.is_zipfile(part):
         part.unlink()
         raise SourceError(f"{published.file_name}: expected a zip file, found something else; check UTS_API_KEY")
@@ -144,6 +148,7 @@ def _fetch(client: "httpx.Client", service: str, published: Published, api_key: 
 @contextmanager
 def _redacted(secret: str) -> Iterator[None]:
     """Replace ``secret`` by ``***`` in everything that httpx logs meanwhile."""
+    # The key is logged as it stands in the address, escaped in either way.
     spellings = {secret, quote(secret, safe=""), quote_plus(secret)}
 
     def redact(record: logging.LogRecord) -> bool:
@@ -153,6 +158,7 @@ def _redacted(secret: str) -> Iterator[None]:
         record.msg, record.args = message, ()
         return True
 
+    # A filter of a logger does not see the records of its children, so each logger that writes is named.
     loggers = [
         logging.getLogger(name) for name in ("httpx", "httpcore.http11", "httpcore.http2", "httpcore.connection")
     ]

@@ -111,6 +111,7 @@ def _duplicate_labels(connection: "duckdb.DuckDBPyConnection", bound: float) -> 
     owners: Counter[int] = Counter()  # by hash: millions of labels would fill the memory
     cursor = connection.execute("SELECT label FROM new.concept WHERE own AND NOT obsolete AND label IS NOT NULL")
     while rows := cursor.fetchmany(ROWS):
+        # A collision of two hashes could count two labels as one; with 64 bits that is negligible.
         owners.update(hash(normalise(label) or label) for (label,) in rows)
     live = _numbers(connection, "SELECT count(*) FROM new.concept WHERE own AND NOT obsolete")[0]
     shared = sum(count for count in owners.values() if count > 1)
@@ -136,6 +137,7 @@ def _cyclic(connection: "duckdb.DuckDBPyConnection", bound: int) -> GateResult:
     child, above = edges["child"], edges["above"]
     cyclic = np.zeros(len(own), dtype=bool)
     if len(child):
+        # A concept lies on a cycle if its strongly connected component has other members, or if it is its own parent.
         graph = coo_array((np.ones(len(child), dtype=np.int8), (child, above)), shape=(len(own), len(own)))
         _, component = connected_components(graph, directed=True, connection="strong")
         cyclic = np.bincount(component)[component] > 1
@@ -154,6 +156,7 @@ def _corpus_names_lost(
 ) -> GateResult:
     """Measure the share of names that these concepts had, and neither they nor their successors have now."""
     ids = {"ids": sorted(set(corpus_ids))}
+    # Names are normalised in Python, since SQL has no such function. Concepts of corpora are few enough for that.
     before = connection.execute(
         """
         SELECT n.concept_id, n.text FROM old.name n JOIN old.concept c ON c.id = n.concept_id

@@ -34,6 +34,7 @@ def migrate_gold(
     migrated: list[Mention] = []
     with_gold = moved = lost = 0
     for mention in mentions:
+        # Two ids may have merged into one, so repetitions are dropped and the order is kept.
         gold = tuple(dict.fromkeys(new for old in mention.gold for new in successors.get(old, (old,))))
         with_gold += bool(mention.gold)
         moved += bool(gold) and gold != mention.gold

@@ -38,6 +38,7 @@ _SUFFIXES: dict[str, Layout] = {
 }  # fmt: skip
 _PIECE = re.compile(r"[^|,;+\s\"]+")
 _CURIE = re.compile(r"[A-Za-z][\w.\-]*:\S+")
+# Three digits at least: "B12" or a small number is no id.
 _BARE = re.compile(r"[A-Za-z]{0,3}\d{3,}")
 _TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"|[{}\[\]:,]')
 # A key without quotes and brackets: one that could run on would be searched again from every infon.
@@ -76,6 +77,7 @@ def layout_of(path: Path, start: str) -> Layout:
     :raises CorpusError: neither tells.
     """
     beginning = start.lstrip("\ufeff \t\r\n")
+    # The content goes first, because PubTator files come with any suffix.
     if _TITLE.match(_COMMENTS.sub("", beginning, count=1)):
         return "pubtator"
     suffix = Path(path.name.lower().removesuffix(".gz")).suffix
@@ -111,6 +113,7 @@ def id_spans(text: str, layout: Layout, prefixes: Collection[str], column: str |
         if layout == "json" and "\\" in text[start:end]:
             continue  # no id needs an escape
         seen.add(key)
+        # A field "id" may hold the id of a document, so only ids of the ontology's own prefixes count in it.
         is_id_field = key != ANY or key in fields.keys
         prefix = fields.prefixes.get(key.casefold()) or only
         for piece in _PIECE.finditer(text, start, end):
@@ -120,6 +123,7 @@ def id_spans(text: str, layout: Layout, prefixes: Collection[str], column: str |
             identifier = standardise(token, ordered)
             if _CURIE.fullmatch(identifier):
                 if is_id_field or identifier.partition(":")[0] in prefixes:
+                    # What stands before the local part is kept, so that a successor can be written in the same form.
                     beginning = token.removesuffix(identifier.partition(":")[2])
                     spans.append(Span(*piece.span(), identifier, beginning, group))
             elif prefix and is_id_field and _BARE.fullmatch(token):
@@ -161,6 +165,7 @@ def _json(text: str, holds: Holds, layout: Layout) -> Values:
     is_object: list[bool] = []
     groups, n_objects = [0], 0  # of each open container, the number of the object that it is or lies in
     expects_key = False
+    # A JSON parser gives no positions. Tokens are found by pattern, in a text that ``_check_json`` has parsed.
     for token in _TOKEN.finditer(text):
         mark = token[0]
         if mark in "{[":
@@ -178,6 +183,7 @@ def _json(text: str, holds: Holds, layout: Layout) -> Values:
             expects_key = bool(is_object) and is_object[-1]
         elif mark == ":":
             expects_key = False
+        # A string is a key where one is expected: after an opening brace, or after a comma inside an object.
         elif expects_key:
             key = token[1]
         elif key is not None and holds(key):
@@ -187,6 +193,7 @@ def _json(text: str, holds: Holds, layout: Layout) -> Values:
 def _check_json(text: str) -> None:
     line = 0
     try:
+        # A text that is no single JSON value may be JSON Lines.
         json.loads(text)
     except (ValueError, RecursionError):
         for line, each in enumerate(text.split("\n"), 1):
@@ -202,9 +209,11 @@ def _bioc(text: str, holds: Holds, layout: Layout) -> Values:
 
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
     try:
+        # Parsed only to refuse damaged files. Positions come from the patterns below, since lxml gives no byte offsets.
         etree.fromstring(text.encode("utf-8", "surrogateescape"), parser)
     except etree.XMLSyntaxError as error:
         raise CorpusError(f"expected BioC XML, found: {error}; is the file complete?") from error
+    # The number of tags before an infon tells which annotation it stands in.
     parts = [part.start() for part in _PART.finditer(text)]
     for infon in _INFON.finditer(text):
         if holds(infon[2]):

@@ -89,6 +89,7 @@ def ingest(
         attempt = _Attempt(
             source, list(files), settings, version, refuse, corpus_ids, fingerprint(files, source.format)
         )
+        # Looked up before and after taking the lock: another process may have read the same files meanwhile.
         if existing := attempt.existing():
             return existing
         settings.locks.mkdir(parents=True, exist_ok=True)
@@ -110,6 +111,7 @@ class _Attempt(NamedTuple):
     def existing(self, key: str = "sha256", value: str | None = None) -> Ingested | None:
         """Return the release that was made of these files; ``None`` where there is none."""
         otherwise = None  # read from the same file under another declaration
+        # The newest first: several releases may come of one file, under different declarations.
         for path in reversed(release.list_releases(self.settings, self.source.name)):
             manifest = artefacts.read_manifest(path)
             if self._is_same(manifest, key, value):
@@ -147,18 +149,23 @@ class _Attempt(NamedTuple):
             files, source, content = unpack_sources(ontology, self.source, work)
             if mappings:
                 content = self.fingerprint.sha256
+            # The same content packed anew has another sum of its own, and no second release is made of it.
             if existing := self.existing("content_sha256", content):
                 return existing
+            # A clash is reported before reading where the version is known by then; large files take long to read.
             self._check_clash(self._version_before_reading())
             built = work / "release"
             built.mkdir()
             with release.ReleaseWriter(built / release.DATABASE, source, self.version) as into:
                 with _names_restored(files, ontology):
                     _reader(source.format)(files, source, into)
+                # Repeated ids go first, so that what follows sees each concept once. Mappings come last, as they need
+                # all concepts.
                 into.drop_repeated()
                 into.mark_called_obsolete()
                 if mappings:
                     sssom.read(mappings, into)
+                # Readers of other formats keep to the branches themselves, while they read.
                 if source.branches and source.format in SUFFIXES:
                     into.keep_branches(source.branches)
                 counts = into.counts()
@@ -241,6 +248,7 @@ class _Attempt(NamedTuple):
             manifest = {**manifest, "created": created, "gates": report["gates"]}
         above = self.settings.quarantine if refused else self.settings.releases
         target = above / self.source.name / manifest["version"]
+        # What lies in quarantine already is judged anew in its place.
         if target == built:
             (built / GATES).write_text(_json(report), encoding="utf-8")
         else:
@@ -327,6 +335,7 @@ def tidy_version(text: str) -> str:
     """
     if date := _DATE.search(text):
         return date[0]
+    # An address such as ".../releases/v2.1/go.owl" has its version in one of its parts, mostly the one with a digit.
     parts = [part for part in text.strip().split("/") if any(c.isdigit() for c in part)] or text.strip().split("/")
     return re.sub(r"[^A-Za-z0-9._+\-]+", "-", parts[-1]).strip("-._+")[:100]
 

@@ -104,10 +104,12 @@ def migrate(
             ([folder.name for folder in chain[:-1]], chain[-1].name),
         ),
     ]
+    # The file is read whole before it is written, so the output may be the input.
     _write(output, rewrite(text, edits).encode(content.encoding, content.errors))
     if reviewed:
         _write(review_file, _review(text, reviewed, fates_by_id, chain).encode("utf-8", "replace"))
     else:
+        # A review file of an earlier run would speak of ids that are settled by now.
         review_file.unlink(missing_ok=True)
     kinds = Counter(fates_by_id[span.id].kind for span in rewritten)
     return MigrationReport(
@@ -133,6 +135,7 @@ def chain_between(settings: Settings, ontology: str, old: str, new: str) -> list
             raise ReleaseError(
                 f"{ontology}: expected a release {version}, found {', '.join(names) or 'none'}; ingest it first"
             )
+    # An older release may be ingested after a newer one, so dates go before the order of ingesting.
     if all(_DATED.fullmatch(name) for name in names):
         folders.sort(key=lambda path: path.name)
         names = [path.name for path in folders]
@@ -165,6 +168,7 @@ def fates(ids: Iterable[str], chain: Sequence[Path]) -> dict[str, Fate]:
             f"SELECT id FROM queried SEMI JOIN ({all_ids} UNION ALL SELECT source FROM step) h(id) USING (id)"  # noqa: S608
         ).fetchall()
         reached = _reached(connection)
+    # Later updates override earlier ones: a live id is the same, whatever else is said of it.
     answers = {each: Fate(id=each, kind="unknown") for each in queried}
     answers.update({each: Fate(id=each, kind="deleted") for (each,) in in_a_release})
     answers.update({each: _fate_of(each, ends) for each, ends in reached.items()})
@@ -185,6 +189,7 @@ def _fate_of(concept_id: str, ends: _Ends) -> Fate:
     targets = tuple(sorted(ends.firm | ends.loose))
     if not targets:
         return Fate(id=concept_id, kind="deleted")
+    # A dead branch beside the one successor means that the split is not fully known, so a person decides.
     if len(ends.firm) == 1 and not (ends.loose - ends.firm) and not ends.dead:
         return Fate(id=concept_id, kind="merged", targets=targets)
     return Fate(id=concept_id, kind="split" if ends.firm else "consider", targets=targets)
@@ -269,6 +274,7 @@ def _review(text: str, spans: Sequence[Span], fates_by_id: Mapping[str, Fate], c
 def _labels(ids: Iterable[str], chain: Sequence[Path]) -> dict[str, str]:
     """Return the labels of the ids, from the newest release that has one."""
     labels: dict[str, str] = {}
+    # Later releases override earlier ones.
     for folder in chain:
         with releases.open_release(folder) as release:
             query = "SELECT id, label FROM concept WHERE label IS NOT NULL AND id IN (SELECT unnest($ids))"

@@ -88,6 +88,7 @@ def _gates(of: Description) -> list[str]:
         if measured is None:
             lines.append(f"# {key} = {bound}")
         else:
+            # A share gets a tenth more than the file has, in whole hundredths, so that the next release passes as well.
             wider = math.ceil(measured) if isinstance(bound, int) else min(1.0, math.ceil(measured * 110) / 100)
             lines.append(_line(key, wider, f"this file has {measured:.4g}; {bound} is the default"))
     return lines
@@ -130,5 +131,6 @@ def as_json(new: NewDeclaration) -> dict[str, object]:
 
 
 def _line(key: str, value: object, comment: str = "") -> str:
+    # For strings, numbers, booleans and lists of them JSON and TOML are written alike.
     text = json.dumps(value, ensure_ascii=False)
     return f"{key} = {text}" + (f"  # {comment}" if comment else "")

@@ -20,8 +20,10 @@ def propose(labels: Mapping[str, str], folder: Path) -> dict[str, list[dict[str,
     :param folder: the release that proposals come from.
     :returns: ``id``, ``label``, ``by`` ("same name", "similar name") and ``score``, 1 for the same name.
     """
+    # Every label is compared with every name, which takes time in proportion to both.
     compared = dict(sorted(labels.items())[:MAX_IDS])
     with releases.open_release(folder) as release:
+        # Names of very different length are left out before the costly comparison.
         rows = release.rows(
             """
             WITH old AS (SELECT unnest($ids) AS old_id, unnest($keys) AS key),
@@ -41,6 +43,7 @@ def propose(labels: Mapping[str, str], folder: Path) -> dict[str, list[dict[str,
         proposals: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for old_id, concept_id, score in _best(rows):
             label = release.label(concept_id)
+            # SQL compares in lower case; names that differ only in marks are the same by ``normalise``.
             is_same = score == 1 or normalise(label or "") == normalise(compared[old_id])
             how = "same name" if is_same else "similar name"
             proposals[old_id].append({"id": concept_id, "label": label, "by": how, "score": round(score, 2)})

@@ -69,6 +69,7 @@ def list_refused(settings: Settings, ontology: str) -> list[Path]:
 
 
 def _complete(folder: Path) -> list[Path]:
+    # Names with a dot in front are builds in progress.
     paths = [path for path in folder.glob("[!.]*") if artefacts.exists(path)]
     return sorted(paths, key=lambda path: (str(artefacts.read_manifest(path).get("created", "")), path.name))
 
@@ -112,6 +113,7 @@ def attached(folders: Mapping[str, Path], memory: str = "6GiB") -> "Iterator[duc
     connection = duckdb.connect(config=configuration(memory=memory))
     try:
         for alias, folder in folders.items():
+            # The alias goes into the statement as it is.
             if not alias.isidentifier():
                 raise ValueError(f"expected an identifier, found {alias!r}")
             artefacts.read_manifest(folder)
@@ -189,7 +191,9 @@ class Release:
         self.version: str = self.manifest["version"]
         self.prefixes: tuple[str, ...] = tuple(self.manifest.get("prefixes", ()))
         by_prefix = self.manifest.get("counts", {}).get("by_prefix", {})
+        # Declared prefixes come first, so that the bound never cuts one of them off.
         self._prefixes_in_use = tuple(dict.fromkeys((*self.prefixes, *by_prefix)))[:_MAX_PREFIXES]
+        # A DuckDB connection is for one thread at a time, so each call takes a cursor of its own, under this lock.
         self._lock = threading.Lock()
         try:
             self._connection = duckdb.connect(str(path / DATABASE), read_only=True, config=configuration())
@@ -236,6 +240,7 @@ class Release:
         self, *, own: bool = True, live: bool = True, prefixes: Sequence[str] = (), rows: int = 100_000
     ) -> "Iterator[pa.RecordBatch]":
         """Yield the rows of :meth:`names` in batches, for releases whose names do not fit into memory."""
+        # The cursor stays open while batches are taken: Arrow's reader fetches them from DuckDB one by one.
         with self.cursor() as cursor:
             query = cursor.sql(_NAMES.format(_chosen(own, live, prefixes)), params=list(prefixes))
             yield from query.to_arrow_reader(rows)
@@ -331,6 +336,7 @@ class Release:
 
         Unchanged where the release knows it as it is, or has no such prefix.
         """
+        # An id may look like another form of an id, so one that the release knows is never changed.
         known_ids = "SELECT 1 FROM concept WHERE id = $id UNION ALL SELECT 1 FROM alt_id WHERE alt_id = $id LIMIT 1"
         if self.rows(known_ids, {"id": identifier}):
             return identifier

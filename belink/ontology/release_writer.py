@@ -70,7 +70,9 @@ def configuration(spill: Path = SPILL, memory: str = "3GiB") -> dict[str, Any]:
     return {
         "memory_limit": memory,
         "temp_directory": str(spill),
+        # DuckDB would otherwise download an extension that a statement seems to need.
         "autoinstall_known_extensions": False,
+        # DuckDB would otherwise take an unknown table name for a variable of the calling Python code.
         "python_enable_replacements": False,
     }
 
@@ -139,6 +141,7 @@ class ReleaseWriter:
     ) -> None:
         try:
             if kind is None:
+                # A release is one file, so what is still in the write-ahead log goes into it.
                 self.sql("CHECKPOINT")
         finally:
             with _plain_errors(self.path):
@@ -178,6 +181,7 @@ class ReleaseWriter:
 
     def drop_repeated(self) -> int:
         """Keep the first of several concepts with one id (their other rows stay); each repetition is a rejection."""
+        # Rows keep their order of arrival, so the lowest ``rowid`` is the concept that came first.
         repeated = "FROM concept WHERE rowid NOT IN (SELECT min(rowid) FROM concept GROUP BY id)"
         if not self.sql("SELECT count(*) - count(DISTINCT id) FROM concept")[0][0]:
             return 0
@@ -215,6 +219,7 @@ class ReleaseWriter:
             AND id NOT IN (SELECT id FROM kept)
             """
         )
+        # The first column of every table but ``rejection`` is the concept that a row belongs to.
         for table, columns in SCHEMA.items():
             if table != "rejection":
                 self.sql(f"DELETE FROM {table} WHERE {next(iter(columns))} NOT IN (SELECT id FROM kept)")  # noqa: S608
@@ -222,6 +227,7 @@ class ReleaseWriter:
 
     def mark_called_obsolete(self) -> None:
         """Make concepts obsolete whose label says so and whose entry does not; each counts as repaired."""
+        # Some ontologies only prefix the label of an obsolete term. A linker must not answer with it.
         called = "NOT obsolete AND regexp_matches(label, $pattern, 'i')"
         pattern, reason = _CALLED_OBSOLETE, "its label says that it is obsolete, its entry does not; taken as obsolete"
         self.sql(
@@ -274,6 +280,7 @@ class ReleaseWriter:
         self._waiting = 0
 
     def _send(self, table: str, rows: "pa.Table") -> None:
+        # DuckDB reads registered Arrow tables in place, without a copy.
         self._connection.register("incoming", rows)
         try:
             with _plain_errors(self.path):
@@ -306,6 +313,7 @@ class ReleaseWriter:
         rows["replaced_by"].extend((concept.id, other) for other in concept.replaced_by)
         rows["consider"].extend((concept.id, other) for other in concept.consider)
         rows["membership"].extend((concept.id, *membership) for membership in concept.memberships)
+        # The concept is counted last, after its other rows, so a batch never ends between them.
         self._put(
             "concept", (concept.id, prefix, concept.label, concept.definition, concept.obsolete, self.is_own(prefix))
         )

@@ -36,6 +36,7 @@ def id_edits(spans: Sequence[Span], successors: Mapping[str, str]) -> Iterator[E
     """Yield an edit for each span whose id has a successor, which is written in the form of the id."""
     for span in spans:
         if target := successors.get(span.id):
+            # A successor of another prefix cannot be written in the old form, so it is written as a CURIE.
             prefix, _, local = target.partition(":")
             yield span.start, span.end, span.beginning + local if span.id.startswith(f"{prefix}:") else target
 
@@ -79,19 +80,23 @@ def companion_edits(
 def _read(written: str, layout: Layout) -> str:
     """Return the value that is written in a file of ``layout``."""
     if layout == "json":
+        # ``strict=False`` accepts control characters, which some writers leave unescaped.
         return str(json.loads(f'"{written}"', strict=False))
     if layout == "bioc-xml":
         return html.unescape(written)
+    # The apostrophe is what ``as_cell`` puts before a cell that looks like a formula.
     return written.replace('""', '"').removeprefix("'")
 
 
 def _written(value: str, text: str, start: int, layout: Layout) -> str:
     """Return ``value`` as a file of ``layout`` writes it at ``start`` of its text."""
     if layout == "json":
+        # The quotes around it stand in the text already.
         return json.dumps(value, ensure_ascii=False)[1:-1]
     if layout == "bioc-xml":
         return escape(_NOT_XML.sub("\ufffd", value))
     value = as_cell(value)
+    # A cell that is quoted stays quoted; one that is not gets quotes only where its new value needs them.
     doubled = value.replace('"', '""')
     if text[start - 1 : start] == '"':
         return doubled
