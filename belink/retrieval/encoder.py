@@ -34,6 +34,7 @@ class Encoder:
     def __init__(self, config: EncoderConfig, resolved: weights.ResolvedModel) -> None:
         self._config = config
         self._folder = resolved.path
+        # The batch size is left out: it changes vectors by rounding only.
         self.fingerprint = artefacts.key(  # equal fingerprints give equal vectors
             {"sha256": resolved.sha256, "pooling": config.pooling, "max_length": config.max_length}
         )
@@ -49,6 +50,7 @@ class Encoder:
     @classmethod
     def finetuned(cls, config: EncoderConfig, folder: Path) -> Self:
         """Return the fine-tuned encoder in ``folder``, which pools as its own modules.json says."""
+        # Fine-tuning saves modules.json, so what the declaration says of pooling is in the folder already.
         return cls(config.model_copy(update={"pooling": "model"}), weights.resolve(f"path:{folder}", folder))
 
     @property
@@ -76,7 +78,7 @@ class Encoder:
                 ) from error
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """float32 (n, dimension): one unit row a text, in order; the same text twice is encoded once."""
+        """Return float32 (n, dimension): one unit row a text, in order; the same text twice is encoded once."""
         return encode(self._model, texts, self._config.batch_size)
 
 
@@ -90,6 +92,7 @@ class DeferredEncoder:
     @cached_property
     def _encoder(self) -> Encoder:
         encoder = self._load()
+        # Vectors of two encoders have the same shape and compare without an error, but mean nothing to each other.
         if encoder.fingerprint != self.fingerprint:
             raise IndexMismatch(
                 f"expected the encoder {self.fingerprint} that made the index's vectors, found {encoder.fingerprint}; "
@@ -103,7 +106,7 @@ class DeferredEncoder:
         return self._encoder.dimension
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """float32 (n, dimension): one unit row a text, in order.
+        """Return float32 (n, dimension): one unit row a text, in order.
 
         :raises IndexMismatch: the encoder that was loaded has another fingerprint.
         :raises ModelError: it cannot be loaded.
@@ -112,7 +115,8 @@ class DeferredEncoder:
 
 
 def encode(model: "SentenceTransformer", texts: Sequence[str], batch_size: int = 64) -> np.ndarray:
-    """float32 (n, dimension): one unit row a text, in order; the same text twice is encoded once."""
+    """Return float32 (n, dimension): one unit row a text, in order; the same text twice is encoded once."""
+    # Two concepts often share a name, and each distinct text costs one row of a forward pass.
     distinct: dict[str, int] = {}
     rows = [distinct.setdefault(text, len(distinct)) for text in texts]
     vectors = np.empty((len(distinct), model.get_embedding_dimension() or 0), np.float32)
@@ -135,7 +139,7 @@ def encode(model: "SentenceTransformer", texts: Sequence[str], batch_size: int =
 
 
 def _by_length(model: "SentenceTransformer", texts: list[str]) -> list[str]:
-    """Neighbours of as many tokens share a batch: 7 % of it is padding, against 45 % when sorted by characters."""
+    """Return ``texts`` by number of tokens: 7 % of a batch is then padding, against 45 % when sorted by characters."""
     if not texts:
         return texts
     tokens = model.tokenizer(texts, truncation=True, max_length=model.max_seq_length)["input_ids"]
@@ -143,7 +147,10 @@ def _by_length(model: "SentenceTransformer", texts: list[str]) -> list[str]:
 
 
 def _autocast(device: "torch.device") -> AbstractContextManager[Any]:
-    """Multiply in bfloat16 if the device has it: twice as fast, cosine to float32's vectors above 0.9999."""
+    """Return a context that multiplies in bfloat16 if the device has it.
+
+    It is twice as fast, and the cosine to float32's vectors is above 0.9999.
+    """
     import torch
 
     dtype = weights.native_dtype(device)
@@ -151,7 +158,7 @@ def _autocast(device: "torch.device") -> AbstractContextManager[Any]:
 
 
 def load_model(folder: Path, config: EncoderConfig) -> "SentenceTransformer":
-    """The encoder in ``folder``, on the best device there is, its pooling and length as declared.
+    """Return the encoder in ``folder``, on the best device there is, its pooling and length as declared.
 
     :raises ModelError: the folder does not say how it pools, nor does the declaration.
     """
@@ -179,5 +186,6 @@ def load_model(folder: Path, config: EncoderConfig) -> "SentenceTransformer":
         )
         pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode=config.pooling)
         model = SentenceTransformer(modules=[transformer, pooling], device=device)
+    # A model without a limit of its own has ``None`` here.
     model.max_seq_length = min(config.max_length, model.max_seq_length or config.max_length)
     return model

@@ -28,16 +28,21 @@ def describe(
     table, n = index.table, len(concept)
     candidate, owner = table.of_concepts(concept)
     name, scope = table.owner_names(owner), table.owner_scope[owner]
+    # Hidden names say nothing here either, or evidence would betray what retrieval must not see.
     shown = ~batch.is_hidden(mention[candidate], name, scope)
     candidate, owner, name, scope = candidate[shown], owner[shown], name[shown], scope[shown]
     names, times = Groups(candidate, n), table.owner_times[owner]
     is_annotation = times > 0
     is_own = batch.is_own_name(mention[candidate], name)
+    # A text that was never annotated would divide by zero.
     annotated = np.maximum(_times_annotated(index, batch)[mention], 1)
     evidence = {
+        # Precedents are no names of the ontology.
         "n_names": names.count(scope != MENTION),
         "n_annotations": names.sum(times).astype(np.int64),
         "n_annotated_names": names.count(is_annotation),
+        # The sum is over all own names of the mention, the divisor is of the one annotated most, so a share can exceed
+        # 1.
         "share_annotated": np.minimum(names.sum(times, is_own) / annotated, 1.0),
         "id_kind_log_rate": table.id_kind_log_rates[concept],
     }
@@ -49,7 +54,7 @@ def describe(
 
 
 def _times_annotated(index: Index, batch: QueryBatch) -> np.ndarray:
-    """int64 (n_mentions,): how often training text annotates the mention's text, with whatever concept.
+    """Return int64 (n_mentions,): how often training text annotates the mention's text, with whatever concept.
 
     Of several own names (a long form, another spelling) the one that is annotated most often counts.
     """
@@ -62,7 +67,8 @@ def _times_annotated(index: Index, batch: QueryBatch) -> np.ndarray:
 
 
 def _cosines(index: Index, dense: np.ndarray, text: np.ndarray, name: np.ndarray) -> np.ndarray:
-    """float32 (n,), -1 to 1: of ``dense[text[i]]`` and the name in row ``name[i]``; texts come in any order."""
+    """Return float32 (n,), -1 to 1: of ``dense[text[i]]`` and the name in row ``name[i]``; texts come in any order."""
+    # ``Vectors.cosines`` takes its rows in the order of texts.
     by_text = np.argsort(text, kind="stable")
     cosine = np.empty(len(name), np.float32)
     cosine[by_text] = index.vectors.cosines(dense, text[by_text], name[by_text])

@@ -95,6 +95,7 @@ def build_index(
     about = _about(releases, linker, encoder, precedents)
     target = target_parent / artefacts.key(about)
     target_parent.mkdir(parents=True, exist_ok=True)
+    # Two refreshes may need the same index. The second one waits and finds it.
     with FileLock(target_parent / f".{target.name}.lock"):
         if artefacts.is_reusable(target):
             manifest = artefacts.read_manifest(target)
@@ -114,7 +115,7 @@ def build_index(
 def _about(
     releases: Sequence[Path], linker: LinkerConfig, encoder: TextEncoder, precedents: Sequence[tuple[str, str]]
 ) -> dict[str, Any]:
-    """Everything that determines an index."""
+    """Return everything that determines an index, for its key and its manifest."""
     content = artefacts.content(linker, NOT_CONTENT, but=["retrieval.exact_below"])
     manifests = [artefacts.read_manifest(path) for path in releases]
     names = [str(manifest["ontology"]) for manifest in manifests]
@@ -192,6 +193,7 @@ def _of_release(release: Release, prefixes: Sequence[str]) -> name_table.OfRelea
 
 def _fill_vectors(folder: Path, table: NameTable, encoder: TextEncoder, lender: "Index | None", work: Path) -> int:
     """Write the vectors of all names and return how many had to be encoded."""
+    # Float16 halves the size of the file. Names of one concept differ by far more than its rounding.
     vectors = np.lib.format.open_memmap(
         folder / STORED, mode="w+", dtype=np.float16, shape=(table.n_names, encoder.dimension)
     )
@@ -214,6 +216,7 @@ def _encode_missing(
     """Yield each part of ``rows`` with its vectors, float16; those of a killed attempt are read back."""
     work.mkdir(exist_ok=True)
     for part in parts(len(rows), _SHARD):
+        # The key holds the names, so a shard is only used for the very names that it was made of.
         names = list(table.names(rows[part]))
         stored = work / f"{artefacts.key([encoder.fingerprint, names])}.npy"
         if stored.is_file():
@@ -238,7 +241,7 @@ class Index:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """The index at ``path``.
+        """Return the index at ``path``.
 
         :raises IndexMismatch: nothing complete lies there, or another version of belink made it.
         """

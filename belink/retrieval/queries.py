@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # Factors on the score of a name, by what it was found for.
 _SHORT_FORM_WEIGHT = 0.9  # the long form says what is meant; its short form is the same for many concepts
 _ACID_WEIGHT = 0.98
+# 0.90, 0.93 and 0.96 give the same accuracy for names of classes: tests/benchmarks/EXPERIMENTS.md, no. 10.
 _VARIANT_WEIGHT = 0.96  # a variant says a little less or more than the mention
 _APPOSITION_WEIGHT = 0.9
 
@@ -43,6 +44,7 @@ class Query(NamedTuple):
 def queries_of(mention: Mention) -> list[Query]:
     """Return the queries of a mention without repetition: its long form first, where it has one, then its text."""
     go_on()
+    # ``setdefault`` keeps the first query of a text: the mention itself goes before appositions and variants.
     queries: dict[str, Query] = {}
     long_form, text = normalise(unescape(mention.long_form)), normalise(unescape(mention.text))
     for key, is_short in ((long_form, False), (text, bool(long_form))):
@@ -64,18 +66,19 @@ def queries_of(mention: Mention) -> list[Query]:
             queries.setdefault(spelled, query)
     for variant in _variants(mention, to_american(long_form or text), is_spelled_out=bool(long_form)):
         queries.setdefault(variant, Query(variant, _VARIANT_WEIGHT, is_own=False, is_variant=True, names_only=True))
+    # A text of marks alone normalises to nothing.
     queries.pop("", None)
     return list(queries.values())
 
 
 def _variants(mention: Mention, name: str, *, is_spelled_out: bool) -> tuple[str, ...]:
-    """What else the mention may be called, the nearest first; formulas are read as they are written."""
+    """Return what else the mention may be called, the nearest first; formulas are read as they are written."""
     written = () if is_spelled_out else (*formula_names(mention.text), *bracket_variants(mention.text))
     return (*map(normalise, written), *name_variants(name), *class_variants(name), *kind_variants(name))
 
 
 def _with_names(queries: Sequence[Query], rows: Mapping[str, int]) -> list[Query]:
-    """Those of ``queries`` that are looked up: of all variants only those that are names, of a mention's the nearest.
+    """Return the ``queries`` to look up: of variants only those that are names, and of the mention's the nearest.
 
     :param rows: the row of the name that equals a query's text, -1 for none.
     """
@@ -114,22 +117,23 @@ class QueryBatch:
         # (n_mentions, width): the rows of names that equal the mention or what is set beside it, padded with -1.
         self.own_names = np.full((len(queries), max(map(len, queries), default=0)), -1, np.int64)
         for i, group in enumerate(queries):
+            # A variant is another name, so what it finds is neither hidden nor counted as the mention's own.
             self.own_names[i, : len(group)] = [-1 if query.is_variant else rows[query.text] for query in group]
         self._hidden = np.array([SCOPES.index(scope) for scope in hidden_scopes], np.int8)
 
     @property
     def resembling(self) -> np.ndarray:
-        """Bool (n_texts,): whether names that resemble the text are looked for as well."""
+        """Return bool (n_texts,): whether names that resemble the text are looked for as well."""
         resembling = np.zeros(len(self.texts), bool)
         resembling[self.text[~self.names_only]] = True
         return resembling
 
     def is_own_name(self, mention: np.ndarray, name: np.ndarray) -> np.ndarray:
-        """Bool (n,): whether ``name`` (a row of the table) equals what ``mention`` is looked up by."""
+        """Return bool (n,): whether ``name`` (a row of the table) equals what ``mention`` is looked up by."""
         return np.asarray((name[:, None] == self.own_names[mention]).any(axis=1))
 
     def is_hidden(self, mention: np.ndarray, name: np.ndarray, scope: np.ndarray) -> np.ndarray:
-        """Bool (n,): whether an owner of ``name`` in ``scope`` is hidden from ``mention``."""
+        """Return bool (n,): whether an owner of ``name`` in ``scope`` is hidden from ``mention``."""
         if not len(self._hidden):
             return np.zeros(len(name), bool)
         return self.is_own_name(mention, name) & np.isin(scope, self._hidden)

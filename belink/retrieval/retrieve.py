@@ -121,7 +121,7 @@ class _QueryVectors:
 
     @cached_property
     def trigrams(self) -> "sp.csr_matrix":
-        """Float32 (n_texts, n_buckets), sparse unit rows."""
+        """Return float32 (n_texts, n_buckets), sparse unit rows."""
         texts, rows = self._batch.texts, self._batch.rows.copy()
         # A row may hold the same letters with other blanks, which have other trigrams.
         is_name = np.flatnonzero(rows >= 0)
@@ -131,8 +131,9 @@ class _QueryVectors:
 
     @cached_property
     def dense(self) -> np.ndarray:
-        """float32 (n_texts, dimension), unit rows."""
+        """Return float32 (n_texts, dimension), unit rows."""
         rows = self._batch.rows
+        # Rows of -1 get the first vector for a moment, and their own one below.
         dense = self._index.vectors.of(np.maximum(rows, 0))
         new = np.flatnonzero(rows < 0).tolist()
         if new:
@@ -143,7 +144,7 @@ class _QueryVectors:
 def _propose(
     index: Index, vectors: _QueryVectors, batch: QueryBatch, config: RetrievalConfig
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two int64 (n,): a text of the batch and the row of a name that some source proposes for it, texts ascending."""
+    """Return the proposed names as two int64 (n,): a text of the batch, ascending, and the row of a name for it."""
     is_name = np.flatnonzero(batch.rows >= 0)
     pairs = [(is_name, batch.rows[is_name])]
     resembling = np.flatnonzero(batch.resembling)
@@ -155,6 +156,7 @@ def _propose(
         query, rank = np.nonzero(rows >= 0)  # FAISS fills a list that is too short with -1
         pairs.append((resembling[query], rows[query, rank]))
     n_names = index.table.n_names
+    # Several sources propose the same name. One number a pair makes them unique, and sorted by text, in one step.
     numbered = np.unique(np.concatenate([text * n_names + row.astype(np.int64) for text, row in pairs]))
     text, row = np.divmod(numbered, n_names)
     return text, row
@@ -177,6 +179,7 @@ def _score(
     if config.dense:
         dense = index.vectors.cosines(vectors.dense, text, row)
         dense[exact] = 1.0  # as stored, in float16, it is almost that
+    # With one source switched off, the other one counts in full.
     weight = config.lexical_weight if config.lexical and config.dense else float(bool(config.lexical))
     score = np.where(exact, 1.0, weight * lexical + (1 - weight) * dense).astype(np.float32)
     return _ScoredNames(text=text, row=row, exact=exact, lexical=lexical, dense=dense, score=score)
@@ -188,9 +191,11 @@ def _rank(index: Index, vectors: _QueryVectors, batch: QueryBatch, names: _Score
     query, name, owner = _matches(index, vectors, batch, names)
     mention, scope = batch.mention[query], table.owner_scope[owner]
     score = names.score[name] * batch.weight[query] - _SCOPE_PENALTY[scope]
+    # Among equal scores the concept annotated more often comes first, then the order of the table, so results repeat.
     keys = (-score, -table.owner_times[owner], owner)
     pairs = Groups.by_pair(mention, table.owner_concept[owner].astype(np.int64))
     best = pairs.head(1, *keys)
+    # A precedent is no name of the ontology, and what is only set beside the mention is not the mention's own text.
     exact = pairs.any(names.exact[name] & (scope != MENTION) & batch.is_own[query])
     apposition_score = pairs.max(score, batch.is_apposition[query])
     of_mentions = Groups(mention[best], len(batch.first_text))
@@ -209,9 +214,11 @@ def _rank(index: Index, vectors: _QueryVectors, batch: QueryBatch, names: _Score
 def _matches(
     index: Index, vectors: _QueryVectors, batch: QueryBatch, names: _ScoredNames
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Three int64 (n,): a query, a scored name of its text, and a concept's ownership of that name."""
+    """Return three int64 (n,): a query, a scored name of its text, and a concept's ownership of that name."""
     bounds = np.searchsorted(names.text, np.arange(len(batch.texts) + 1))
     query, name = expand(bounds, batch.text)
+    # Where only a name itself counts, what resembles it is dropped here: another mention may have searched the same
+    # text.
     kept = ~batch.names_only[query] | names.exact[name]
     query, name = query[kept], name[kept]
     table = index.table
@@ -227,7 +234,7 @@ def _matches(
 
 
 def _agrees(index: Index, vectors: _QueryVectors, concept: np.ndarray, long_form: np.ndarray) -> np.ndarray:
-    """Bool (n,): whether a name of the concept is like the long form, a text of the batch.
+    """Return bool (n,): whether a name of the concept is like the long form, a text of the batch.
 
     "RS" is a name of retinoschisis, but not where the text says "rabbit syndrome (RS)".
     """
@@ -246,7 +253,7 @@ def _candidates(
     *,
     n_mentions: int,
 ) -> list[list[Candidate]]:
-    """The ranked concepts as records."""
+    """Return the ranked concepts as records, a list for each mention."""
     table, row = index.table, concepts.name
     described = {"apposition_score": concepts.apposition_score, **described}
     fields: dict[str, list[Any]] = {
@@ -266,5 +273,5 @@ def _candidates(
 
 
 def _records(kind: type[Record], fields: dict[str, list[Any]]) -> list[Record]:
-    """Columns → one record a row."""
+    """Return one record for each row of the columns ``fields``."""
     return [kind(**dict(zip(fields, values, strict=True))) for values in zip(*fields.values(), strict=True)]

@@ -41,7 +41,7 @@ class TrigramIndex:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """The vectors that :func:`build` wrote into ``folder``, memory-mapped.
+        """Return the vectors that :func:`build` wrote into ``folder``, memory-mapped.
 
         :raises IndexMismatch: they were written in another format.
         """
@@ -68,7 +68,7 @@ class TrigramIndex:
         return _vectorizer()
 
     def vectors(self, texts: Sequence[str], rows: np.ndarray | None = None) -> "sp.csr_matrix":
-        """float32 (n, n_buckets) unit rows, sparse; an empty text is a row of zeros.
+        """Return float32 (n, n_buckets) unit rows, sparse; an empty text is a row of zeros.
 
         :param rows: int64 (n,): where a name equals the text, its row, else -1. Stored vectors are returned for those,
             which do not need scikit-learn, whose import takes a second.
@@ -82,26 +82,28 @@ class TrigramIndex:
         if not len(new):
             return stored
         made = self.vectors([texts[i] for i in new.tolist()])
+        # Puts stored and new vectors back into the order of the texts.
         order = np.argsort(np.concatenate([np.flatnonzero(rows >= 0), new]))
         return sp.vstack([stored, made], format="csr")[order]
 
     def search(self, vectors: "sp.csr_matrix", k: int) -> list[np.ndarray]:
-        """For each of ``vectors`` the int32 rows of at most ``k`` names, roughly by cosine, best first."""
+        """Return, for each of ``vectors``, the int32 rows of at most ``k`` names, roughly by cosine, best first."""
         if not k or not vectors.shape[0]:
             return [np.empty(0, np.int32)] * vectors.shape[0]
         from sparse_dot_topn import sp_matmul_topn
 
+        # Only the k largest products of each row are kept, so the full product is never in memory.
         top = sp_matmul_topn(vectors, self._columns, top_n=k, sort=True, n_threads=_threads())
         return [top.indices[top.indptr[i] : top.indptr[i + 1]] for i in range(vectors.shape[0])]
 
     def cosines(self, vectors: "sp.csr_matrix", which: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """float32 (n,), 0 to 1: the cosine of ``vectors[which[i]]`` and the name in ``rows[i]``, over all trigrams."""
+        """Return float32 (n,), 0 to 1: the cosine, by all trigrams, of ``vectors[which[i]]`` and name ``rows[i]``."""
         products = self._rows[rows].multiply(vectors[which])
         return np.asarray(products.sum(axis=1), np.float32).ravel().clip(0, 1)
 
 
 def _threads() -> int:
-    """As many as PyTorch and FAISS take, which OpenMP's own variable bounds."""
+    """Return as many threads as PyTorch and FAISS take, which OpenMP's own variable bounds."""
     declared = os.environ.get("OMP_NUM_THREADS", "")
     return int(declared) if declared.isdigit() and int(declared) else os.cpu_count() or 1
 
@@ -122,8 +124,10 @@ def build(names: Iterable[str], n_names: int, folder: Path) -> None:
     rows = _weighted(rows, idf)
     _save(folder, "rows", rows)
     rare = has <= max(_RARE * n_names, _ALWAYS_SEARCHED)
+    # Products with common trigrams are most of the work and tell names apart least.
     rows.data *= rare[rows.indices]
     rows.eliminate_zeros()
+    # Transposed, since sparse_dot_topn multiplies rows of queries by columns of names. Rows are of unit length again.
     _save(folder, "columns", normalize(rows, copy=False).T.tocsr())
     np.save(folder / "lexical-idf.npy", idf)
     (folder / "lexical.json").write_text(json.dumps({"format": FORMAT, "names": n_names}), encoding="utf-8")
@@ -146,7 +150,7 @@ def _vectorizer() -> "HashingVectorizer":
 
 
 def _weighted(counts: "sp.csr_matrix", idf: np.ndarray) -> "sp.csr_matrix":
-    """TF-IDF, unit rows; as scikit-learn's TfidfTransformer with its defaults."""
+    """Return TF-IDF weights, changed in place, as unit rows; as scikit-learn's TfidfTransformer with its defaults."""
     from sklearn.preprocessing import normalize
 
     counts.data *= idf[counts.indices]

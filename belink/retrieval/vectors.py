@@ -58,6 +58,7 @@ class Vectors:
         if self._compressed is None:
             scores, rows = self._exact.search(queries, k)
             return rows, scores
+        # Compressed codes blur the order, so more are proposed than are needed, and the stored vectors decide.
         _, proposed = self._compressed.search(queries, max(_PROPOSED * k, _PROPOSED_AT_LEAST))
         which, at = np.nonzero(proposed >= 0)
         scores = np.full(proposed.shape, -np.inf, np.float32)
@@ -66,7 +67,7 @@ class Vectors:
         return np.take_along_axis(proposed, best, axis=1), np.take_along_axis(scores, best, axis=1)
 
     def of(self, rows: np.ndarray) -> np.ndarray:
-        """float32 (n, dimension): the vectors in ``rows``."""
+        """Return float32 (n, dimension): the vectors in ``rows``."""
         return to_float32(np.take(self._rows, rows, axis=0))
 
     def cosines(self, queries: np.ndarray, which: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -100,6 +101,8 @@ class Vectors:
         import faiss
 
         if self._compressed is None:
+            # A view into FAISS's own memory, without a copy. It is valid as long as the index, which is cached beside
+            # it.
             inside: np.ndarray = faiss.rev_swig_ptr(self._exact.get_xb(), self._exact.ntotal * self._exact.d)
             return inside.reshape(self._exact.ntotal, self._exact.d)
         return at_random(self._folder / STORED)
@@ -127,7 +130,7 @@ class Vectors:
 
 
 def to_float32(vectors: np.ndarray) -> np.ndarray:
-    """``vectors`` as float32, the same values.
+    """Return ``vectors`` as float32, the same values.
 
     NumPy takes twenty times as long for this as PyTorch, longer than all the rest of a compressed search. But where
     nothing else has imported PyTorch there are few vectors, and the import alone takes a second.
@@ -140,7 +143,7 @@ def to_float32(vectors: np.ndarray) -> np.ndarray:
 
 
 def parts(n: int, size: int) -> Iterator[slice]:
-    """``range(n)`` in slices of ``size``."""
+    """Yield ``range(n)`` in slices of ``size``."""
     for start in range(0, n, size):
         yield slice(start, min(start + size, n))
 
@@ -161,8 +164,11 @@ def compress(folder: Path) -> None:
     n, dimension = vectors.shape
     # Rows are in the order of a hash, so the first ones are a random sample.
     sample = vectors[:_SAMPLE].astype(np.float32)
+    # FAISS's wiki (Guidelines to choose an index): 4 to 16 times the root of n lists, and 39 training vectors or more
+    # for each.
     n_lists = int(min(max(4 * np.sqrt(n), 64), 16_384, len(sample) // 40))
     recipe = RECIPE.format(dimension=min(dimension, 128), lists=n_lists)
+    # The inner product of unit vectors is their cosine.
     index = faiss.index_factory(dimension, recipe, faiss.METRIC_INNER_PRODUCT)
     index.train(sample)
     for part in parts(n, ROWS):
@@ -181,11 +187,13 @@ def measure_recall(folder: Path, n: int) -> dict[str, Any]:
     if k < 1 or n < 1:
         return {"recall_at_10": 1.0, "lists_read": _LISTS_READ}
     queries = np.asarray(stored[:n], np.float32)  # a random sample: rows are in the order of a hash
+    # One neighbour more is asked for, since each query finds itself first.
     tenth = _without_self(*nearest_exactly(stored, queries, k + 1))[:, k - 1]
     vectors, lists_read = Vectors(folder), _LISTS_READ
     while True:
         vectors.read_lists(lists_read)
         scores = _without_self(*vectors.search(queries, k + 1))[:, :k]
+        # The two searches round differently, hence the tolerance.
         recall = float((scores >= tenth[:, None] - 1e-4).mean())
         more = lists_read + (lists_read + 1) // 2
         if recall >= _RECALL or more > vectors.n_lists:
@@ -194,7 +202,8 @@ def measure_recall(folder: Path, n: int) -> dict[str, Any]:
 
 
 def _without_self(rows: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """The scores of the neighbours of vector i other than itself, best first."""
+    """Return the scores of the neighbours of vector i other than itself, best first."""
+    # Query i is row i, because queries are the first rows.
     others = np.where(rows == np.arange(len(rows))[:, None], -np.inf, scores)
     return -np.sort(-others, axis=1)
 
@@ -203,6 +212,7 @@ def nearest_exactly(vectors: np.ndarray, queries: np.ndarray, k: int) -> tuple[n
     """Return rows int64 (n, k) and scores float32 (n, k) of the nearest of ``vectors``, read part by part."""
     import faiss
 
+    # ``keep_max``: a larger inner product is nearer.
     merged = faiss.ResultHeap(len(queries), k, keep_max=True)
     for part in parts(len(vectors), ROWS):
         shard = vectors[part].astype(np.float32)
