@@ -59,7 +59,9 @@ def _lists(entries: Sequence[Entry | None]) -> Iterator[Entry]:
     """Yield the entries of each run in which enough of them fit, from the first to the last that does."""
     run: list[Entry | None] = []
     n_fitting, n_since = 0, 0  # entries that fit, and entries after the last of those
+    # The empty entries at the end close the last run.
     for entry in [*entries, *[None] * (_MAX_GAP + 1)]:
+        # An entry fits if its letters take up the whole long form, not only a part of it.
         fits = entry is not None and short_forms.find_long_form(*entry) == entry[1]
         if fits or (run and n_since < _MAX_GAP):
             run.append(entry)

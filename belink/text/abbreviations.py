@@ -53,6 +53,7 @@ class Definitions:
 
     def __init__(self, by_short: Mapping[str, Sequence[Definition]]) -> None:
         self.by_short = by_short
+        # Longest first, so that "HIT-2" is found before "HIT".
         self._lengths = sorted({len(short) for short in by_short}, reverse=True)
 
     @classmethod
@@ -105,6 +106,7 @@ def find_definitions(text: str) -> Definitions:
     A definition that only adds locants to the first one, often a title's, replaces it everywhere. A plural ("ADs") also
     defines its singular. Short forms inside a long form are written out: "attenuated FAP (AFAP)".
     """
+    # Lists are read first: they hold throughout the text, brackets only from where they stand.
     listed = dict[str, str]()
     for short, long in abbreviation_lists.find_entries(text):
         listed.setdefault(short, long)
@@ -126,6 +128,8 @@ def _in_brackets(text: str) -> Iterator[tuple[int, str, str]]:
         go_on()
         if _INSIDE.match(text, bracket.end()) and not text[bracket.start() - 1 : bracket.start()].isspace():
             continue
+        # A long form does not cross the end of a clause, and is looked for in a bounded window, so the time stays
+        # linear.
         before = _CLAUSE.split(text[max(0, bracket.start() - _WINDOW) : bracket.start()])[-1].rstrip()
         for short, long in _pairs(before, bracket[1]):
             # "HIT (heparin-induced …)" has its short form before the bracket, and defines it from there.
@@ -146,6 +150,7 @@ def _written_out(
 
 
 def _expand_inside(short: str, long: str, by_short: Mapping[str, Sequence[Definition]]) -> str:
+    # Both with and without marks: "5-HT" is one part by blanks, two by letters.
     parts = dict.fromkeys((*long.split(), *_PART.findall(long)))
     others = {part: by_short[part][0].long_form for part in parts if part in by_short and part != short}
     return (expand_text(long, Definitions.of(others)) if others else "") or long
@@ -173,6 +178,7 @@ def _from_letters(short: str, before: str) -> Iterator[tuple[str, str]]:
         yield parts[1], long
     if parts := _EITHER.fullmatch(short):
         second = short_forms.find_long_form(parts[2], before)
+        # Of "A and B (X/Y)" the second short form takes the end, the first one what stands before the conjunction.
         rest = _JOINED.sub("", before.removesuffix(second))
         first = short_forms.find_long_form(parts[1], rest) if second else ""
         if first:

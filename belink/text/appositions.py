@@ -23,6 +23,7 @@ def expand(document: Document) -> Document:
     for before, inside in _pairs(document):
         one, other = normalise(before.text), normalise(inside.text)
         if min(len(one), len(other)) >= _MIN_LENGTH and one != other:
+            # Each is another name of the other, wherever the document uses one of them alone.
             pairs.setdefault(one, {}).setdefault(_letters(other), inside.text)
             pairs.setdefault(other, {}).setdefault(_letters(one), before.text)
     also = {name: tuple(others.values()) for name, others in pairs.items() if len(others) <= _MAX_NAMES}
@@ -43,5 +44,6 @@ def _pairs(document: Document) -> Iterator[tuple[Mention, Mention]]:
     for before, inside in pairwise(in_order):
         between = document.text[before.end : inside.start]
         if between.strip() in ("(", "[") and len(between) <= 3 and document.text.startswith(_CLOSING, inside.end):
+            # Abbreviations have a long form by now, which says more than a name beside them.
             if not inside.long_form and not before.long_form:
                 yield before, inside

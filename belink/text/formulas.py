@@ -71,6 +71,7 @@ _SYMBOLS = {
     "TFA": "trifluoroacetic acid", "DMAP": "4-dimethylaminopyridine", "DIPEA": "N,N-diisopropylethylamine",
     "Ac2O": "acetic anhydride", "OAc": "acetate", "MTBE": "methyl tert-butyl ether",
 }  # fmt: skip
+# The longest first: an alternation takes the first that fits, and "C" would hide "Cl".
 _CATION = "|".join(sorted([*_METALS, *_OTHER_CATIONS], key=len, reverse=True))
 _ANION = "|".join(sorted(_ANIONS, key=len, reverse=True))
 _SALT = re.compile(
@@ -88,6 +89,7 @@ _CHARGED = re.compile(rf"(?P<anion>{_ANION})\d?-")
 
 def formula_names(text: str) -> tuple[str, ...]:
     """Return the names of the formula ``text``, likeliest first; ``()`` where it is no formula."""
+    # NFKC turns subscripts into digits. A hydrate is looked up as what it is a hydrate of.
     formula = _HYDRATE.sub("", unicodedata.normalize("NFKC", text)).translate(_MARKS).strip("[]")
     if name := _MOLECULES.get(formula) or _SYMBOLS.get(formula):
         return (name,)
@@ -98,6 +100,7 @@ def formula_names(text: str) -> tuple[str, ...]:
     if half := _HALF.fullmatch(text):
         return (f"{_ELEMENTS[half['metal']]} {half['anion']}",)
     ion = _ION.fullmatch(formula)
+    # A single letter has too many other meanings to be read as an element.
     return (_ELEMENTS[ion["element"]],) if ion and ion["element"] in _ELEMENTS and len(formula) > 1 else ()
 
 

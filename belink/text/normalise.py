@@ -51,12 +51,14 @@ def normalise(text: str) -> str:
     >>> normalise("Alzheimer’s disease"), normalise("TNF-α"), normalise("(+)-pentazocine")
     ('alzheimer disease', 'tnf alpha', 'plus pentazocine')
     """
+    # The table below folds it as well, but only in texts beyond ASCII.
     text = text.replace("`", "'")
     if not text.isascii():
         # Folded again after decomposing, which uncovers letters to fold: "ά" becomes "α" and an accent.
         folded = unicodedata.normalize("NFKD", text.translate(_FOLD))
         text = "".join(c for c in folded if not unicodedata.combining(c)).translate(_FOLD)
     text = text.casefold()
+    # Signs are written out before marks become blanks.
     if "(" in text:
         text = _SIGN.sub(lambda m: " plus " if m[1] == "+" else " minus ", text)
     if "'" in text:
@@ -69,7 +71,7 @@ def aligned_words(text: str) -> list[tuple[str, int, int]]:
 
     Character references, which texts from web pages keep ("Sj&ouml;gren", "type&nbsp;2"), are read as their characters.
 
-    Joined by blanks they are ``normalise(text)``, so a name that matches them can be shown in the text.
+    Joined by blanks they are ``normalise(unescape(text))``, so a name that matches them can be shown in the text.
     """
     characters = _Aligned(text)
     characters.substitute(_REFERENCE, lambda m: _fold_all(html.unescape(m[0])))
@@ -93,6 +95,8 @@ class _Aligned:
         starts: list[int] = []
         ends: list[int] = []
         for at, original in enumerate(text):
+            # Folding each character alone gives what folding the whole text gives, because combining marks are dropped
+            # anyway.
             piece = original.casefold() if original.isascii() else _fold_character(original)
             if not piece and ends and unicodedata.combining(original):
                 ends[-1] = at + 1  # a combining accent belongs to the letter before it

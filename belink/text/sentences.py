@@ -31,8 +31,10 @@ def split(text: str) -> tuple[tuple[int, int], ...]:
     start = 0
     for match in _END.finditer(text):
         group = "gap" if match["line"] is None else "line"
+        # The look back is bounded, so that the time stays linear in a text without sentence ends.
         if group == "gap" and _continues(text[max(start, match.start() - 24) : match.start()], match["next"]):
             continue
+        # A blank line always ends a sentence; a single line end may be wrapping.
         if group == "line" and match["line"].count("\n") == 1 and _WRAPPED.match(text, match.end()):
             continue
         _add(spans, text, start, match.start(group))

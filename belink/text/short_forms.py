@@ -46,6 +46,7 @@ def find_long_form(short: str, before: str) -> str:
     max_words = min(len(short) + 5, len(short) * 2)  # as Schwartz & Hearst bound it
     window = before[-sum(len(word) + 1 for word in words[-max_words:]) :] if words else ""
     latin = window.translate(_INITIALS)
+    # A plural's s stands for no word: "ADs".
     spellings = [letters.translate(_INITIALS) for letters in (short, short.removesuffix("s"))]
     for find in (_by_initials, _by_letters, _by_initials_in_any_order):
         for letters in spellings:
@@ -113,6 +114,7 @@ def _by_initials_in_any_order(letters: str, words: str) -> int:
 def _by_letters(letters: str, words: str) -> int:
     """Return where the first of ``letters`` stands, each searched to the left of the one after it; -1 for none."""
     searched = [letter for letter in letters.casefold() if letter.isalnum()]
+    # ``casefold`` and a few letters of ``lower`` ("İ") change the length, and then positions would not fit ``words``.
     lowered = words.lower() if len(words.lower()) == len(words) else words
     at = len(lowered)
     for number, letter in reversed(list(enumerate(searched))):

@@ -17,6 +17,7 @@ _SALT = re.compile(
 _STEREO_PREFIX = re.compile(r"^((d|l|dl|r|s|rs|e|z|n|rac|racemic|cis|trans|all trans|plus|minus|\+|\+ -) )+")
 _LOCANT_PREFIX = re.compile(r"^(([\d,]+|d|l|dl|n|o|s) )+(?=[a-z]{5})")
 _CHARGE = re.compile(r"(?<=[a-z])\d?\+$")
+# Words in -ss, -is and -us are no plurals.
 _PLURAL = re.compile(r"(?<=[a-z]{3})(?<![siu])s$")
 _SINGULAR = re.compile(r"(?<=[a-rt-z])$")
 _MAX_LENGTH = 200  # characters of a name that has variants; the time of the patterns grows with its square

@@ -41,6 +41,7 @@ def _without_marks(text: str, word: Word, is_known: Callable[[str], bool]) -> It
     go_on()
     normalised, start, end = word
     written = text[start:end]
+    # Most words are plain, and leave by the first test.
     if (written.isascii() and written.isalnum()) or not any(map(_is_mark, written)) or is_known(normalised):
         yield word
         return
@@ -49,6 +50,7 @@ def _without_marks(text: str, word: Word, is_known: Callable[[str], bool]) -> It
     while end > start and _is_mark(text[end - 1]):
         end -= 1
     inner = [(each, start + a, start + b) for each, a, b in aligned_words(text[start:end])]
+    # Marks at the ends are cut off first; only a word that stays unknown is also cut at the marks inside it.
     if len(inner) == 1 and is_known(inner[0][0]):
         yield from inner
         return
