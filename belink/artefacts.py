@@ -84,6 +84,7 @@ def damaged_file(folder: Path) -> Path | None:
 
 def sums(manifest: Mapping[str, Any]) -> dict[str, str]:
     """Return file → sha256 as a manifest has it, in any of the forms that kinds of artefacts use; ``{}`` for none."""
+    # Kinds of artefacts record their sums in different places, and stored ones keep the form that they have.
     recorded = manifest.get("files") or manifest.get("sha256")
     if "database_sha256" in manifest:
         recorded = {"release.duckdb": manifest["database_sha256"]}
@@ -150,6 +151,7 @@ def _report_full_disk(folder: Path) -> Iterator[None]:
     except BelinkError:
         raise
     except Exception as error:
+        # Libraries report a full disk by different exceptions, some without an error number.
         free = shutil.disk_usage(folder).free
         if free >= FULL:
             raise
@@ -160,6 +162,8 @@ def _report_full_disk(folder: Path) -> Iterator[None]:
 
 
 def _into_place(aside: Path, target: Path) -> None:
+    # A rename can reach the disk before the data does. After a power failure the manifest would then speak of empty
+    # files.
     for path in aside.rglob("*"):
         if path.is_file():
             _sync(path)
@@ -167,6 +171,7 @@ def _into_place(aside: Path, target: Path) -> None:
     if target.is_dir() and not exists(target):
         shutil.rmtree(target)  # without a manifest: left by something other than build()
     try:
+        # Renaming onto a folder that is not empty fails: another process was faster, and its result is as good.
         os.rename(aside, target)
     except OSError:
         if not exists(target):
@@ -240,12 +245,14 @@ def clean(parent: Path) -> None:
 
 def is_being_built(path: Path) -> bool:
     """Whether the process that works in ``path``, which lies aside, still runs."""
+    # A process number means something on one machine only, so a home must not be shared by several machines that write.
     pid = path.name.rsplit("-", 2)[-2]
     return pid.isdigit() and _alive(int(pid))
 
 
 def _alive(pid: int) -> bool:
     try:
+        # Signal 0 is not delivered; it only tells whether the process exists.
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
@@ -265,6 +272,7 @@ def key(content: Any) -> str:
 
     ``content`` is anything JSON can write; the order of mapping keys does not count.
     """
+    # Sorted keys and no blanks: one text for equal content, whatever the order in which it was put together.
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -326,6 +334,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 def _link_file(source: str, target: str) -> str:
     try:
+        # Artefacts are never changed in place, so two may share the bytes of a file.
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)

@@ -48,6 +48,7 @@ def as_object(text: str, path: Path) -> Stored:
         return each
 
     try:
+        # The hook sees nested objects, too, so a key that is missing anywhere is reported with the file.
         content = json.loads(text, object_hook=stored)
     except (ValueError, RecursionError) as error:
         raise BelinkError(f"{path}: expected JSON, found {first_line(error)}; remove it and build it again") from error
@@ -59,6 +60,7 @@ def as_object(text: str, path: Path) -> Stored:
 def content_sum(content: dict[str, Any]) -> str:
     """Return 16 hex digits over ``content`` without its own :data:`SUM`."""
     rest = {name: value for name, value in content.items() if name != SUM}
+    # In ASCII even half a surrogate pair has a sum, which UTF-8 could not encode.
     canonical = json.dumps(rest, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

