@@ -124,7 +124,6 @@ def _by_ontology(linker: str, given: tuple[str, ...], what: str) -> dict[str, li
     values: dict[str, list[str]] = {}
     for text in given:
         ontology, separator, value = text.partition("=")
-        # The commands are imported only where they are needed, since they load the declarations.
         if not separator:
             from belink.cli import commands
 

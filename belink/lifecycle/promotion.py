@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NOT_WITHDRAWN, APPROVED = "not_withdrawn", "approved"
+NOT_WITHDRAWN, APPROVED = "not_withdrawn", "approved"  # gates that `settle` adds to the declared ones
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,7 @@ def evaluate(run: RefreshRun, challenger: Challenger, champion: Champion | None)
         for who, (predictions, took) in predict_in_turns(linkers, items, seen).items():
             write_predictions(predictions, folder / f"{who}.jsonl")
             seconds[who], figures[who] = took, as_json(metrics.evaluate(predictions, seconds=took))
-        text = json.dumps({"champion": None, **figures}, indent=1, ensure_ascii=False)
+        text = json.dumps({"champion": None, **figures}, indent=1, ensure_ascii=False)  # null: no champion yet
         (folder / bundle.EVALUATION).write_text(text + "\n", encoding="utf-8")
         return {"key": key, "items": len(items), "seconds": seconds}
 
@@ -152,7 +152,7 @@ def register(run: RefreshRun, folder: Path, index: "IndexReport", evaluation: Pa
     card = model_card(folder, linker, {name: each.source for name, each in run.ontologies.items()}, gates, shared)
     record = RunRecord(
         params={
-            **_flat(linker.model_dump(mode="json", exclude={"corpora"})),
+            **_flat(linker.model_dump(mode="json", exclude={"corpora"})),  # corpora are logged as datasets
             "encoder.sha256": manifest["encoder"]["sha256"],
             "reranker.sha256": manifest["base_model"]["sha256"],
             "adapter": manifest["adapter"],
@@ -191,7 +191,7 @@ def _datasets(run: RefreshRun, folder: Path, manifest: Mapping[str, Any]) -> dic
     for name in manifest["releases"]:
         release = artefacts.read_manifest(folder / "releases" / name)
         url = run.ontologies[name].source.url
-        address = url if isinstance(url, str) else release["sources"][0]["name"]
+        address = url if isinstance(url, str) else release["sources"][0]["name"]  # a file, or one of several addresses
         datasets[f"{name} {release['version']}"] = (address, release["sha256"])
     for corpus in run.linker.corpora:
         datasets[corpus.name] = (corpus.url or corpus.file, run.corpora[corpus.name])
@@ -268,7 +268,7 @@ def settle(
     if aliases.is_withdrawn(settings, name, version):
         detail = f"version {version} was rolled back; belink promote {name} {version} takes it all the same"
         gates = [*gates, GateResult(name=NOT_WITHDRAWN, value=1.0, bound=0.0, passed=False, detail=detail)]
-    if run.linker.approval.required and not failed_gates(list(gates)):
+    if run.linker.approval.required and not failed_gates(list(gates)):  # nobody is asked about a refused version
         nobody = f"a person decides: the deployment evaluate-and-promote asks, belink promote {name} {version} answers"
         gates = [*gates, approval or approval_gate(False, nobody)]
     refused = failed_gates(list(gates))
@@ -364,7 +364,7 @@ def _when(decision: Decision) -> str:
     """Return when the adapter was trained; the time of its manifest if no bundle has recorded it yet."""
     if decision.trained or decision.adapter is None:
         return decision.trained
-    made = (decision.adapter / artefacts.MANIFEST).stat().st_mtime
+    made = (decision.adapter / artefacts.MANIFEST).stat().st_mtime  # written last, so when training ended
     return datetime.fromtimestamp(made, UTC).isoformat(timespec="seconds")
 
 
@@ -374,7 +374,7 @@ def _figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
         f"{prefix}{name}": metric["value"]
         for prefix, who in (("", "challenger"), ("champion_", "champion"))
         for name, metric in (evaluation[who] or {"metrics": {}})["metrics"].items()
-        if metric["value"] is not None
+        if metric["value"] is not None  # MLflow takes only numbers
     }
 
 
@@ -383,7 +383,7 @@ def _hashes(manifest: Mapping[str, Any]) -> dict[str, str]:
     files = manifest["files"]
     named = {
         "index": next((name for name in files if name.endswith(".faiss")), f"{bundle.INDEX}/vectors.npy"),
-        "adapter": f"{bundle.ADAPTER}/adapter_model.safetensors",
+        "adapter": f"{bundle.ADAPTER}/adapter_model.safetensors",  # as PEFT names it
     }
     hashes = {name: str(files[file]["sha256"]) for name, file in named.items() if file in files}
     hashes |= {"encoder": manifest["encoder"]["sha256"], "base_model": manifest["base_model"]["sha256"]}

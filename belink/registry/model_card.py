@@ -91,6 +91,7 @@ def _shared(shared: Sequence[Mapping[str, Any]]) -> Markdown | None:
     if not shared:
         return None
     rows = [
+        # Labels keep the order of the declaration, and a link shows the first of them.
         [each["id"], *next(iter(each["labels"].items())), "; ".join(f"{of}: {label}" for of, label in others)]
         for each in shared[:_MOST_SHARED]
         for others in [list(each["labels"].items())[1:]]
@@ -124,6 +125,7 @@ def _metrics(evaluation: Mapping[str, Any]) -> Markdown:
 
 def _citations(releases: Mapping[str, Mapping[str, Any]], sources: Mapping[str, SourceConfig]) -> list[str]:
     of_ontologies = [
+        # The release's own citation goes first: it was written down when the release was read.
         release.get("citation") or (sources[name].citation if name in sources else "")
         for name, release in releases.items()
     ]

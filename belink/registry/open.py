@@ -13,6 +13,7 @@ from belink.settings import Settings
 _MODELS = "models:/"
 
 
+# The overloads tell type checkers that one reference gives a linker, and several give a group.
 @overload
 def load(reference: str | Path, /, *, home: str | Path | None = None) -> Linker: ...
 

@@ -78,4 +78,5 @@ class BundleModel(PythonModel):
         return cast(list[LinkResponse], [LinkResponse.model_validate(answer).model_dump() for answer in answers])
 
 
+# With models from code, MLflow runs this file and takes the object that was given to `set_model`.
 set_model(BundleModel())
