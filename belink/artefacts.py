@@ -55,6 +55,7 @@ def make(target: Path, fill: Callable[[Path], Mapping[str, Any]], *, check: bool
                     if path.is_file()
                 }
             write_manifest(folder, manifest)
+    # Read from the disk: another process may have been faster, and then its manifest counts.
     return read_manifest(target)
 
 
@@ -294,6 +295,7 @@ def content(
     :raises ValueError: a name leads to no field, so that a renamed field is noticed.
     """
     fields: dict[str, Any] = config.model_dump(mode="json")
+    # Fields that count are taken out before their section is removed.
     kept = {name: section[last] for name in but for section, last in _sections(fields, name, config)}
     for name, value in (joined or {}).items():
         for section, last in _sections(fields, name, config):

@@ -31,6 +31,7 @@ def assemble(raw: RawDocument, report: CorpusReport, *, keep_source: bool = Fals
     """
     for note in raw.notes:
         report.note(note)
+    # The unit comes first: what is left of a shift after it is drift.
     raw = in_code_points(raw, report)
     text, shifts = lay_out(raw.passages)
     spans = tuple(_sentence_spans(text, raw.passages, shifts))
@@ -51,6 +52,7 @@ def assemble(raw: RawDocument, report: CorpusReport, *, keep_source: bool = Fals
             before, after = (f"{piece[0][0]}-{piece[-1][1]}" for piece in (spans_given, fitted))
             reason = f"moved from {before} to {after}, where its words are"
             report.note(Rejection(line=annotation.line, text=_shown(raw.id, annotation), reason=reason, repaired=True))
+        # The document's own spelling counts; what the file repeats is only noted.
         elif not _is_written(text, fitted, annotation.text):
             actual = " ".join(text[start:end] for start, end in fitted)
             reason = f"the text spells it {actual[:60]!r}; kept at its offsets"

@@ -40,7 +40,7 @@ def xml_head(collection: Mapping[str, str], infons: Mapping[str, str]) -> bytes:
         _child(head, tag, collection[tag])
     for key, value in infons.items():
         _child(head, "infon", value).set("key", key)
-    # lxml writes whole elements only. The end is cut off, so that documents can follow one at a time.
+    # ``tostring`` writes whole elements only. The end is cut off, so that documents can follow one at a time.
     opened = etree.tostring(head, encoding="unicode").removesuffix("</collection>")
     return f"<?xml version='1.0' encoding='UTF-8'?>\n{opened}\n".encode()
 

@@ -145,8 +145,8 @@ def _encode(tokenizer: Any, text: str, chat: bool) -> list[int]:
 
 def _templated(tokenizer: Any, text: str) -> str:
     turn = [{"role": "user", "content": text}]
-    # Qwen3's template leaves room for reasoning unless ``enable_thinking`` is false. Other templates ignore the
-    # argument.
+    # Qwen3's template lets the model reason before it answers unless ``enable_thinking`` is false. Other templates
+    # ignore the argument.
     templated: str = tokenizer.apply_chat_template(
         turn, tokenize=False, add_generation_prompt=True, enable_thinking=False
     )

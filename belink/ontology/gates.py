@@ -125,6 +125,7 @@ def _cyclic(connection: "duckdb.DuckDBPyConnection", bound: int) -> GateResult:
     from scipy.sparse.csgraph import connected_components
 
     connection.execute(
+        # A sparse matrix needs numbers from 0 on in place of ids.
         "CREATE OR REPLACE TEMP TABLE node AS SELECT id, (row_number() OVER ()) - 1 AS position, own FROM new.concept"
     )
     edges = connection.execute(
@@ -145,6 +146,7 @@ def _cyclic(connection: "duckdb.DuckDBPyConnection", bound: int) -> GateResult:
     on_cycle = int(np.count_nonzero(cyclic & own))
     first = connection.execute(
         "SELECT id FROM node WHERE position IN (SELECT unnest($positions)) ORDER BY id LIMIT 5",
+        # Some examples are enough to look at, so the parameter is bounded.
         {"positions": np.flatnonzero(cyclic & own)[:1000].tolist()},
     ).fetchall()
     named = f", such as {', '.join(row[0] for row in first)}" if first else ""

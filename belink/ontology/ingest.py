@@ -267,6 +267,7 @@ class _Attempt(NamedTuple):
             raise GateRefused(_refusal(manifest, failed, target / GATES, report["basis"]["previous"]), report["gates"])
         placed = artefacts.read_manifest(target)
         log.info("%s %s: %d concepts", placed["ontology"], placed["version"], placed["counts"]["concepts"])
+        # Where another process placed this version first, the manifest has another time.
         return _ingested(target, placed, new=placed["created"] == manifest["created"])
 
     def _gate_report(self, built: Path) -> dict[str, Any]:

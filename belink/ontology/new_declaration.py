@@ -96,6 +96,7 @@ def _gates(of: Description) -> list[str]:
 
 def linker_toml(name: str, of: Description) -> str:
     """Return the declaration of a linker: the default one, each line to be changed."""
+    # Only the defaults of a linker are taken from it, and those do not depend on the licence.
     source = SourceConfig(name=name, title=of.title or name, format=of.format, prefixes=of.prefixes, licence="unknown")
     linker = default_linker(source, name)
     gates = linker.gates.model_dump(mode="json", exclude_defaults=True, exclude_none=True)

@@ -136,6 +136,7 @@ def first_group(pattern: str, text: str) -> str | None:
     import duckdb
 
     try:
+        # A database in memory, opened only for its engine of patterns.
         with duckdb.connect() as connection:
             query = "SELECT regexp_extract($text, $pattern, 1) WHERE regexp_matches($text, $pattern)"
             row = connection.execute(query, {"text": text, "pattern": pattern}).fetchone()
@@ -159,12 +160,14 @@ def shared_concepts(folders: Mapping[str, Path], prefixes: Sequence[str] = ()) -
         f"SELECT c.id, {number} AS number, c.label FROM r{number}.concept c WHERE {_chosen(True, True, prefixes)}"  # noqa: S608
         for number in range(len(folders))
     )
+    # ``false`` sorts before ``true``, so concepts with different labels come first.
     query = f"""
         SELECT id, list(number ORDER BY number), list(label ORDER BY number) FROM ({rows}) GROUP BY id
         HAVING count(*) > 1 ORDER BY count(DISTINCT lower(label)) = 1, id
     """  # noqa: S608  numbers and marks of this function
     names = list(folders)
     with attached({f"r{number}": path for number, path in enumerate(folders.values())}) as connection:
+        # Each release's part of the query has marks of its own for the same prefixes.
         found = connection.execute(query, list(prefixes) * len(folders)).fetchall()
     return [
         {"id": each, "labels": {names[number]: label for number, label in zip(numbers, labels, strict=True)}}
@@ -281,6 +284,7 @@ class Release:
             return None
         label, definition, obsolete = rows[0]
         names = self.rows(
+            # The label is a column of the concept, and would stand there twice.
             "SELECT text, scope, type, language, source FROM name WHERE concept_id = ? AND scope <> 'label' "
             "ORDER BY rowid",
             [concept_id],

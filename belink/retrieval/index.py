@@ -108,6 +108,7 @@ def build_index(
             return {**about, **made, "files": {path.name: artefacts.sha256(path) for path in files}}
 
         manifest = artefacts.make(target, fill)
+        # Only now: until the index is in its place, a killed build continues from these vectors.
         shutil.rmtree(work, ignore_errors=True)
     return _report(target, manifest, started)
 
@@ -152,6 +153,7 @@ def _lender(previous: Path | None, about: dict[str, Any]) -> "Index | None":
     if any(manifest.get(key) != about[key] for key in ("format", "encoder")):
         log.info("%s was made by another encoder; every name is encoded again", previous)
         return None
+    # Not ``Index.load``, which refuses an index of other rules of normalising.
     return Index(previous, manifest)  # the rules of normalising may differ: a vector belongs to the normalised name
 
 

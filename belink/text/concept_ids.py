@@ -42,6 +42,7 @@ def standardise(identifier: str, prefixes: Iterable[str]) -> str:
     """
     text = identifier.strip().removeprefix("<").removesuffix(">")
     converter = _converter(tuple(prefixes))
+    # curies takes the longest beginning that fits, so an address with the prefix twice loses both.
     return converter.compress(text) or (":" in text and converter.standardize_curie(text)) or identifier
 
 

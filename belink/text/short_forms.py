@@ -119,6 +119,7 @@ def _by_letters(letters: str, words: str) -> int:
     at = len(lowered)
     for number, letter in reversed(list(enumerate(searched))):
         at = lowered.rfind(letter, 0, at)
+        # The first letter must begin a word; the others may stand anywhere.
         while number == 0 and at > 0 and lowered[at - 1].isalnum():
             at = lowered.rfind(letter, 0, at)
         if at < 0:
@@ -129,6 +130,7 @@ def _by_letters(letters: str, words: str) -> int:
 def _tidy(short: str, long: str) -> str:
     """Return ``long`` without marks around it; ``""`` where it cannot be what ``short`` stands for."""
     long = long.strip(" ,'\"“”-–([")
+    # As in Schwartz & Hearst, a long form is longer than its short form and does not contain it.
     is_longer = len(long) > len(short) + 1 and any(letter.islower() for letter in long)
     return long if _is_balanced(long) and is_longer and short not in long.split() else ""
 
