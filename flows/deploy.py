@@ -109,10 +109,10 @@ def _deployments(wanted: Wanted) -> None:
 def _automations() -> "list[AutomationCore]":
     """Return what the server does with runs that die.
 
-    A worker or machine that dies can say nothing: a run whose heartbeats cease becomes Crashed, which frees its place
-    in pool and deployment. So does one that a worker took and never started: it has no heartbeat yet, and would keep
-    its deployment's only place. A refresh or retraining that crashed is asked for again with all that it was asked for
-    and the number of its restarts, of which the server takes :data:`belink.flows.deployed.RESTARTS`.
+    A worker or machine that dies cannot report it. A run whose heartbeats cease becomes Crashed, which frees its place
+    in pool and deployment. So does a run that a worker took and never started: it has no heartbeat yet, and would keep
+    its deployment's only place. A refresh or retraining that crashed is started again with the same request and one
+    more restart. The server refuses more than :data:`belink.flows.deployed.RESTARTS` of them.
     """
     from prefect.events.schemas.automations import AutomationCore
 

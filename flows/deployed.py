@@ -119,7 +119,7 @@ def sweep(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     on_cancellation=[sweep],
 )
 def refresh_ontology(request: OntologyRefresh) -> State[dict[str, Any]]:
-    """Take an ontology from its address to a release, or say which gate refused; tell of a new one."""
+    """Take an ontology from its address to a release, or say which gate refused; announce a new one."""
     run = ontology.start(_settings(request.home), request.ontology, request.linkers, request.version)
     name = run.source.name
     if not request.files and not ontology.has_address(run):
@@ -209,7 +209,7 @@ def _ask_person(run: steps.RefreshRun, version: str, gates: list[GateResult]) ->
 
 @task(retries=3, retry_delay_seconds=exponential_backoff(backoff_factor=5), cache_policy=NO_CACHE)
 def announce(event: str, resource: str, payload: dict[str, Any]) -> UUID:
-    """Tell the Prefect server of an event, and come back once it has it; ``emit_event`` only promises to try."""
+    """Send an event to the Prefect server and return its id once it has arrived; ``emit_event`` does not wait."""
     message = Event(event=event, resource=Resource({"prefect.resource.id": resource}), payload=payload)
     with get_client(sync_client=True) as client:
         client.request("POST", "/events", json=[message.model_dump(mode="json")])

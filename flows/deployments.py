@@ -1,8 +1,8 @@
 """Deployments of a Prefect server, made from the declarations as ``prefect.yaml`` writes them.
 
 One refresh an ontology, on its cron; one retraining a linker, started by the event that a refresh tells and by hand;
-one evaluation with promotion. ``prefect.yaml`` at the top level is what this module makes of the shipped linkers, so
-adding a linker or an ontology is adding one file, and ``belink deploy --print`` writes ``prefect.yaml`` anew.
+one evaluation with promotion. This module makes ``prefect.yaml`` at the top level from the shipped declarations. To add
+a linker or an ontology, add its TOML file; ``belink deploy --print`` then prints the new ``prefect.yaml``.
 """
 
 import os
@@ -40,7 +40,7 @@ def prefect_yaml(wanted: Wanted) -> str:
     """Return the text of ``prefect.yaml`` for ``wanted``."""
     import yaml
 
-    # An empty `pull` keeps Prefect from cloning a repository: flows are imported from the installed package.
+    # An empty `pull` keeps Prefect from adding pull steps of its own: flows are imported from the installed package.
     document = {"name": "belink", "pull": [], "deployments": deployments(wanted)}
     return HEADER + yaml.safe_dump(document, sort_keys=False, width=120, allow_unicode=True)
 

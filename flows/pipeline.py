@@ -3,8 +3,9 @@
 ``belink refresh LINKER`` runs it (see refresh.py). A team's deployments take it in two halves, an ontology's and a
 linker's: see deployed.py.
 
-Only fetching is retried: it alone asks the outside. Every other step gives the same result again, and reuses what an
-earlier run, killed or not, has finished. Tasks are the library's functions and hold nothing of their own.
+Only fetching is retried, because only it depends on servers elsewhere. Every other step gives the same result again,
+and reuses what an earlier run has finished, even one that was killed. Tasks are the library's functions and hold
+nothing of their own.
 """
 
 from pathlib import Path

@@ -1,8 +1,13 @@
 """``belink gc``: name what no alias and no keep rule needs, and remove it if asked to.
 
-These stay: versions that an alias names (any alias: give one to keep a version), the newest few versions of each
-linker, all that those versions are made of, the newest releases of each ontology, and the newest of each kind of
-artefact, since the next refresh reuses parts of it. Linkers and ontologies that are being refreshed are left alone.
+These stay:
+
+- versions that an alias names (give a version any alias to keep it), and the newest few of each linker;
+- all that those versions are made of;
+- the newest releases of each ontology;
+- the newest artefact of each kind, since the next refresh reuses parts of it.
+
+Linkers and ontologies that are being refreshed are left alone.
 """
 
 import logging

@@ -1,8 +1,8 @@
 """What the result of each learning stage depends on, and the key that names it.
 
-A key is made of the whole declaration of the linker but for the fields that are listed here as not content, each with
-its reason, and of what the stage is given besides: releases, weights and corpora, by their sha256. So a field that
-somebody adds to a declaration counts until it is listed. The index and the releases do the same beside their own code
+A key covers the linker's whole declaration, except the fields that are listed here as not content, each with its
+reason. It also covers the other inputs of the stage: releases, weights and corpora, by their sha256. So a new field of
+a declaration counts until it is listed. The index and the releases have such lists beside their own code
 (``retrieval.index``, ``ontology.ingest``).
 """
 

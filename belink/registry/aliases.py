@@ -291,8 +291,8 @@ def linkers(settings: Settings) -> list[str]:
 def status(settings: Settings) -> dict[str, Any]:
     """Return ``home``, ``tracking_uri`` and ``linkers``.
 
-    Each linker has its champion, since when and of what, newer releases that lie here, ontologies that are not to be
-    passed on, and how the last refresh ended.
+    Each linker has its aliases, when the champion was promoted (``updated``) and what it is made of, newer releases in
+    the home, ontologies that may not be redistributed, and how the last refresh ended.
     """
     return {
         "home": str(settings.home),

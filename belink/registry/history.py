@@ -1,6 +1,6 @@
-"""What the registry and the home remember of a linker: its versions, how the gates decided, and its releases.
+"""The history of a linker from the registry and the home: versions, verdicts of the gates, and releases.
 
-Only what a version's bundle says in its small files is read, so a bundle that lies elsewhere is not fetched for it.
+Only small files of a version's bundle are read, so a bundle that is stored elsewhere is not downloaded.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""A home that was moved or copied: its registry is put right on first use.
+"""A home that was moved or copied: the addresses in its registry are corrected on first use.
 
 MLflow writes absolute addresses into its database. In a moved home they lead nowhere, in a copied one to the original.
-So whenever a home's own database is opened and says that its artifacts lie elsewhere than below this home, the
-addresses are rewritten, in one transaction. A registry that several homes share is left as it is.
+Each opening of a home's own database checks where it says that artifacts lie. If that is not below this home, the
+addresses are rewritten in one transaction. A registry that several homes share is left as it is.
 """
 
 import logging
@@ -63,8 +63,8 @@ def put_right(settings: Settings) -> bool:
 def own_copy(tracking_uri: str, folder: Path) -> tuple[Settings, Path]:
     """Return the settings of the home whose registry MLflow asked, and that home's own copy of ``folder``.
 
-    MLflow follows the addresses of its database before belink is asked, so in a copied home the first model that it
-    loads lies in the original. The copy is used instead, and its registry is put right.
+    MLflow follows the addresses of its database before it calls belink. So in a copied home, the first model that it
+    loads lies in the original. The copy is used instead, and the addresses are rewritten.
 
     :param folder: in a stored model, as MLflow found it.
     """

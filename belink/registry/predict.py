@@ -1,6 +1,6 @@
 """A registered bundle as a function of plain dictionaries: the one thing that a stored MLflow model knows of belink.
 
-A copy of ``pyfunc_model.py`` lies beside every registered bundle and is run for as long as the version is used, by
+A copy of ``pyfunc_model.py`` lies beside every registered bundle. It runs for as long as the version is used, with
 whichever belink is installed then. So :func:`load_bundle` keeps its name, its argument and the keys of what it returns.
 """
 

@@ -92,7 +92,7 @@ def answer(
         nodes = [
             bioc_writer.document_node(document, {link.mention: link for link in links}) for document, links in linked
         ]
-        # What a client sent besides the documents comes back, as tools that read BioC expect.
+        # The collection's source, date, key and infons come back, as tools that read BioC expect.
         extra = body.model_extra or {}
         source, date, key = (str(extra.get(name) or "") for name in ("source", "date", "key"))
         infons = {**{name: str(value) for name, value in dict(extra.get("infons") or {}).items()}, **lineage}

@@ -1,7 +1,7 @@
 """Requests of several clients to one model: a bounded queue and one thread that links.
 
-The thread takes a slice of mentions at a time, evenly from every request that is open, so that small requests are
-answered together and none waits behind a large one. Nothing is delayed to gather a batch: while one slice is linked,
+The thread takes a slice of mentions at a time, evenly from every open request. So small requests are answered together,
+and none waits behind a large one. Nothing is delayed to gather a batch: while one slice is linked,
 the next requests arrive. A request is answered by the linker that it was admitted under, whatever is champion by then.
 """
 

@@ -27,8 +27,8 @@ OPEN_PATHS = frozenset({"/", "/health", "/ready"})  # asked for before a token c
 OPEN_FOLDER = "/web/"
 TRUSTED = "belink.trusted"  # key of the scope: whether the caller bears the token
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# The page may load only this service's own files, stand in no frame and send no form elsewhere, whatever a name from
-# an ontology smuggles into it.
+# The page may load only this service's own files, stand in no frame and send no form elsewhere. This holds even if a
+# name from an ontology smuggles markup into it.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

@@ -12,7 +12,6 @@ def download_model(settings: Settings, uri: str, folder: Path) -> None:
     import mlflow
 
     with pointed_at(settings):
-        # MLflow's own downloads understand `models:/` URIs; an artifact repository, as in `download`, does not.
         mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(folder))
 
 
