@@ -37,6 +37,7 @@ from belink.training import splits
 if TYPE_CHECKING:
     from belink.ontology.diff import Diff
     from belink.retrieval.index import IndexReport
+    from belink.weights import ResolvedModel
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,6 @@ def draft(
 
     linker, cache = run.linker, run.settings.cache
     encoder = resolve(linker.encoder.model, cache)
-    base = base_model(run)
     sha256 = {name: str(artefacts.read_manifest(path)["sha256"]) for name, path in releases.items()}
     adapter = {} if decision.adapter is None else {"drift": round(decision.drift, 6), "trained": _when(decision)}
     parts = bundle.Parts(
@@ -71,8 +71,8 @@ def draft(
         detector=_detector(run),
         lexicon=learn_lexicon(run, releases, index),
         calibration=calibration,
-        encoder=bundle.ModelReference(reference=encoder.reference, sha256=encoder.sha256),
-        base_model=bundle.ModelReference(reference=base.reference, sha256=base.sha256),
+        encoder=_reference(encoder),
+        base_model=None if decision.adapter is None else _reference(base_model(run)),
         inputs={**inputs(run, sha256), "adapter": adapter, **({"defaults": run.defaults} if run.defaults else {})},
     )
     return Challenger(path=bundle.assemble(parts, run.settings.home / "drafts" / linker.name), parts=parts)
@@ -83,7 +83,10 @@ def _detector(run: RefreshRun) -> bundle.ModelReference | None:
 
     if not run.linker.detector.model:
         return None
-    model = resolve(run.linker.detector.model, run.settings.cache)
+    return _reference(resolve(run.linker.detector.model, run.settings.cache))
+
+
+def _reference(model: "ResolvedModel") -> bundle.ModelReference:
     return bundle.ModelReference(reference=model.reference, sha256=model.sha256)
 
 
@@ -154,7 +157,7 @@ def register(run: RefreshRun, folder: Path, index: "IndexReport", evaluation: Pa
         params={
             **_flat(linker.model_dump(mode="json", exclude={"corpora"})),  # corpora are logged as datasets
             "encoder.sha256": manifest["encoder"]["sha256"],
-            "reranker.sha256": manifest["base_model"]["sha256"],
+            "reranker.sha256": bundle.base_sha256(manifest),
             "adapter": manifest["adapter"],
             "index": manifest["index"]["key"],
         },
@@ -246,7 +249,7 @@ def reopen(run: RefreshRun, version: str) -> Challenger:
         index=folder / bundle.INDEX,
         calibration=folder / bundle.CALIBRATION,
         encoder=bundle.ModelReference(reference=manifest["encoder"]["reference"], sha256=manifest["encoder"]["sha256"]),
-        base_model=bundle.ModelReference(**manifest["base_model"]),
+        base_model=bundle.ModelReference(**base) if (base := manifest.get("base_model")) else None,
     )
     return Challenger(path=folder, parts=parts)
 
@@ -386,7 +389,9 @@ def _hashes(manifest: Mapping[str, Any]) -> dict[str, str]:
         "adapter": f"{bundle.ADAPTER}/adapter_model.safetensors",  # as PEFT names it
     }
     hashes = {name: str(files[file]["sha256"]) for name, file in named.items() if file in files}
-    hashes |= {"encoder": manifest["encoder"]["sha256"], "base_model": manifest["base_model"]["sha256"]}
+    hashes["encoder"] = manifest["encoder"]["sha256"]
+    if base := bundle.base_sha256(manifest):
+        hashes["base_model"] = base
     return {f"belink.{name}.sha256": value for name, value in hashes.items()}
 
 

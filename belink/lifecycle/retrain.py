@@ -53,9 +53,10 @@ def decide(
     run: RefreshRun, releases: Mapping[str, Path], champion: Champion | None, diffs: Mapping[str, "Diff"]
 ) -> Decision:
     """Return whether an adapter is trained, by the linker's declared rules and ``run.retrain``."""
-    adapter, encoder = adapter_folder(run, releases), encoder_folder(run, releases)
-    if not _has_training_data(run.linker):
+    encoder = encoder_folder(run, releases)
+    if not _has_training_data(run.linker):  # its language model is never fetched
         return Decision(train=False, reason="nothing is declared to train on", encoder=encoder)
+    adapter = adapter_folder(run, releases)
     # This holds for `always` too: the key covers all that training depends on, so it would make the same artefact.
     if artefacts.is_reusable(adapter) and (encoder is None or artefacts.is_reusable(encoder)):
         reason = "it was trained on these very releases before"

@@ -54,8 +54,8 @@ class Parts:
     index: Path
     calibration: Path  # calibration.json
     encoder: ModelReference
-    base_model: ModelReference
     adapter: Path | None = None  # None: the linker decides by retrieval alone
+    base_model: ModelReference | None = None  # the language model that the adapter belongs to; None: no adapter
     adapted: Path | None = None  # the fine-tuned encoder; None: the one that ``encoder`` names, as it is
     detector: ModelReference | None = None  # None: mentions are found by the ontology's names
     lexicon: Path | None = None  # lexicon.json: what corpora taught about those names; None: nothing
@@ -152,6 +152,14 @@ def is_draft(manifest: Mapping[str, Any]) -> bool:
     return EVALUATION not in manifest["files"]
 
 
+def base_sha256(manifest: Mapping[str, Any]) -> str | None:
+    """Return the sha256 of the language model that a bundle names; ``None`` for one that links by retrieval alone.
+
+    :param manifest: of the bundle. Those of earlier belinks name a language model without an adapter, too.
+    """
+    return (manifest.get("base_model") or {}).get("sha256")
+
+
 def resolve_model(folder: Path, part: str, cache: Path) -> weights.ResolvedModel:
     """Return the weights that the bundle's manifest names as ``part``.
 
@@ -196,9 +204,10 @@ def _describe(parts: Parts) -> dict[str, Any]:
             "fingerprint": index["encoder"],
             "adapted": parts.adapted.name if parts.adapted else None,
         },
-        "base_model": asdict(parts.base_model),
         "inputs": dict(parts.inputs),
     }
+    if parts.base_model is not None:
+        described["base_model"] = asdict(parts.base_model)
     if parts.detector is not None:
         described["detector"] = asdict(parts.detector)
     if parts.lexicon is not None:
@@ -328,11 +337,11 @@ def _check_adapter(folder: Path, manifest: Mapping[str, Any]) -> None:
     if manifest["adapter"] is None:
         return
     adapter = _part_manifest(folder / ADAPTER, "adapter")
-    base = adapter.get("base", {}).get("sha256")
-    if base is not None and base != manifest["base_model"]["sha256"]:
+    base, named = adapter.get("base", {}).get("sha256"), base_sha256(manifest)
+    if base is not None and base != named:
         raise BundleError(
             f"{folder}: the adapter was trained on a base model of sha256 {base[:16]}…, the bundle names "
-            f"{manifest['base_model']['sha256'][:16]}…; train again"
+            f"{f'{named[:16]}…' if named else 'none'}; train again"
         )
 
 

@@ -19,7 +19,7 @@ from belink.cli import commands
 from belink.declarations import load_source
 from belink.errors import DeclarationError, RegistryError, ReleaseError
 from belink.flows import refresh
-from belink.lifecycle import calibrate, ontology, retrain
+from belink.lifecycle import calibrate, ontology, promotion, retrain
 from belink.lifecycle import refresh as steps
 from belink.linker import bundle, calibration, fitting
 from belink.linker.linker import Linker
@@ -530,6 +530,36 @@ def test_tasks_are_functions_of_the_library_and_only_fetching_is_retried() -> No
     assert len(tasks) >= 12
     assert all(task.fn.__module__.startswith("belink.") for task in tasks.values())
     assert [name for name, task in tasks.items() if task.retries] == ["fetch"]
+
+
+def test_a_linker_without_an_adapter_needs_no_language_model(bench: Bench) -> None:
+    bench.toml = bench.folder / "names.toml"
+    bench.toml.write_text(
+        f"""
+        title = "By names alone"
+        ontologies = ["{small.ONTOLOGY}"]
+        [encoder]
+        model = "{bench.models["encoder"]}"
+        pooling = "mean"
+        [reranker]
+        model = "path:/no/such/folder"
+        [training]
+        questions = 0
+        [evaluation]
+        items = 30
+        index_queries = 50
+        [gates]
+        max_accuracy_loss = 1.0
+        max_ece = 1.0
+        max_latency_ratio = 1000.0
+        """,
+        encoding="utf-8",
+    )
+    outcomes = [bench.refresh(version) for version in (FIRST, SECOND, SECOND)]
+    assert [outcome["outcome"] for outcome in outcomes] == ["promoted", "promoted", "unchanged"]
+    folder, _ = aliases.bundle_path(bench.here, "names", "champion")
+    assert bundle.base_sha256(bundle.check(folder)) is None
+    assert promotion.reopen(steps.start(bench.here, str(bench.toml)), "2").path == folder
 
 
 def test_leftovers_of_killed_builds_are_swept(bench: Bench) -> None:

@@ -165,6 +165,25 @@ def test_an_adapter_of_another_base_model_is_refused(tmp_path: Path) -> None:
         bundle.assemble(wrong, tmp_path / "bundles")
 
 
+def test_an_adapter_needs_the_base_model_that_it_belongs_to(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="the bundle names none"):
+        bundle.assemble(parts(tmp_path / "parts", base_model=None), tmp_path / "bundles")
+
+
+def test_a_bundle_without_an_adapter_names_no_base_model(tmp_path: Path) -> None:
+    made = bundle.assemble(parts(tmp_path / "parts", adapter=None, base_model=None), tmp_path / "bundles")
+    manifest = bundle.check(made)
+    assert "base_model" not in manifest
+    assert bundle.base_sha256(manifest) is None
+
+
+@pytest.mark.parametrize("named", [None, {}, {"reference": "path:/base", "sha256": "b" * 64}])
+def test_a_bundle_without_an_adapter_may_name_any_base_model(tmp_path: Path, named: dict[str, str] | None) -> None:
+    made = bundle.assemble(parts(tmp_path / "parts", adapter=None, base_model=None), tmp_path / "bundles")
+    rewrite(made / artefacts.MANIFEST, base_model=named)
+    assert bundle.base_sha256(bundle.check(made)) == (named or {}).get("sha256")
+
+
 def test_names_normalised_by_another_version_are_refused(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(normalise, "VERSION", normalise.VERSION + 1)
     with pytest.raises(BundleError, match="normalised by version"):
