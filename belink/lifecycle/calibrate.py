@@ -46,7 +46,8 @@ def calibrate(
             reranker = Reranker.load(base_model(run), adapter, run.linker.reranker)
             logits = reranker.logits([q.mention for q in questions], [q.candidates for q in questions])
         fitted = fitting.fit(questions, logits, min_gain=run.linker.reranker.min_gain, precision=run.linker.precision)
-        if (abstention := fitted.abstention) is not None:
+        # Where nothing was measured, the outcome of the refresh says so.
+        if (abstention := fitted.abstention) is not None and abstention.precision is not None:
             # Not an error: the linker works, but the share of right links may be below the declared precision.
             level = logging.INFO if abstention.is_reached else logging.WARNING
             log.log(level, "%s: %s", run.linker.name, abstention)

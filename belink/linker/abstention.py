@@ -29,7 +29,10 @@ class Abstention:
 
     def __str__(self) -> str:
         if self.precision is None or self.kept is None:
-            return f"precision {self.declared:.2f} in raw text not measured on {self.n} links: links have no bound"
+            why = "there is no annotated text to choose it on"
+            if self.n:
+                why = f"precision was not measured on {self.n} links of annotated text, {MIN_LINKS} are needed"
+            return f"links in raw text have no bound: {why}; declare a corpus ([[corpora]]) and refresh to have one"
         figures = (
             f"with links from probability {self.bound:.2f}, precision {self.precision:.3f}, "
             f"{self.kept:.0%} of {self.n:,} held-out links kept"

@@ -56,6 +56,7 @@ def test_an_id_of_two_ontologies_is_said_with_both_labels(
             "PRECISION 0.90 IN RAW TEXT IS NOT REACHED",
         ),
         (Abstention(declared=0.9, n=7), "not measured on 7 links"),
+        (Abstention(declared=0.9, n=0), "declare a corpus ([[corpora]])"),
     ],
 )
 def test_an_outcome_says_which_bound_was_chosen_and_what_it_reaches(chosen: Abstention, words: str) -> None:
