@@ -40,13 +40,17 @@ class Calibration:
     with_model: tuple[float, ...] | None = None  # weights with the re-ranker; None: fitted without one
     settled_above: float = DISABLED  # retrieval's own probability from which on the re-ranker is skipped
     sole_exact_settles: bool = True  # the only exact match is taken without the re-ranker
+    nil_factor: float = 1.0  # of NIL's probability for marked mentions, 0 to 1; 1: fitted before there was one
     abstention: Abstention | None = None  # the bound on links of found mentions; None: fitted before there was one
     report: dict[str, float] = field(default_factory=dict)  # cross-fitted figures, see ``fitting.fit``
 
     def probabilities(
         self, logits: "NDArray[np.float32] | None", mention: Mention, candidates: Sequence[Candidate]
     ) -> "NDArray[np.float64]":
-        """Return the probability of each option and of NIL, shape (n_candidates + 1,), summing to 1, NIL last.
+        """Return the probability of each option and of NIL, shape (n_candidates + 1,), NIL last.
+
+        They sum to 1 for found mentions. What they lack of 1 for a marked mention is the probability that it has a
+        concept which is not among the candidates.
 
         :param logits: the re-ranker's, (n_candidates + 1,); ``None`` where it was skipped.
         :raises ValueError: logits of another length.
@@ -62,7 +66,8 @@ class Calibration:
         # The columns of the re-ranker stand last in ``features.ALL``, so the first scales are those of ``alone``.
         weights = np.array(self.alone if logits is None or self.with_model is None else self.with_model)
         design = features.design(mention, candidates, logits)
-        return softmax(design / np.array(self.scales[: len(weights)]) @ weights)
+        fitted = softmax(design / np.array(self.scales[: len(weights)]) @ weights)
+        return fitted if mention.found else with_nil_lowered(fitted, self.nil_factor)
 
     def settled(self, mention: Mention, candidates: Sequence[Candidate]) -> "NDArray[np.float64] | None":
         """Return retrieval's own probabilities where they settle the answer; ``None`` where the re-ranker is needed."""
@@ -102,9 +107,15 @@ class Calibration:
             with_model=None if stored["with_model"] is None else _with_missing(stored["with_model"], missing, 0.0),
             settled_above=stored["settled_above"],
             sole_exact_settles=stored["sole_exact_settles"],
+            nil_factor=stored.get("nil_factor", 1.0),
             abstention=Abstention.from_dict(stored.get("abstention")),
             report=dict(stored["report"]),
         )
+
+
+def with_nil_lowered(probabilities: "NDArray[np.float64]", factor: float) -> "NDArray[np.float64]":
+    """Return ``probabilities``, (n_candidates + 1,), with that of NIL, the last, times ``factor``."""
+    return np.append(probabilities[:-1], factor * probabilities[-1])
 
 
 def rules() -> dict[str, Any]:

@@ -19,7 +19,7 @@ import numpy as np
 from belink import progress
 from belink.linker import conditional_logit, features
 from belink.linker.abstention import choose_bound
-from belink.linker.calibration import DISABLED, Calibration, is_settled
+from belink.linker.calibration import DISABLED, Calibration, is_settled, with_nil_lowered
 from belink.linker.calibration_error import expected_calibration_error
 from belink.text.normalise import normalise
 
@@ -71,17 +71,18 @@ def fit(
     bounds = (DISABLED, True) if logits is None else _cascade(questions, crossed_alone, crossed, min_gain)
     settled = [is_settled(q.candidates, p, *bounds) for q, p in zip(questions, crossed_alone, strict=True)]
     final = [a if s else c for a, c, s in zip(crossed_alone, crossed, settled, strict=True)]
-    caution = _nil_caution(questions, final)
+    nil_factor = float(np.exp(-_nil_caution(questions, final)))
     lowered = [
-        probabilities if question.mention.found else _with_nil_lowered(probabilities, caution)
+        probabilities if question.mention.found else with_nil_lowered(probabilities, nil_factor)
         for question, probabilities in zip(questions, final, strict=True)
     ]
     fitted = Calibration(
         scales=tuple(float(scale) for scale in scales),
-        alone=_shift_nil(_fit_weights(questions, alone, counts), caution),
-        with_model=None if logits is None else _shift_nil(_fit_weights(questions, designs, counts), caution),
+        alone=_fit_weights(questions, alone, counts),
+        with_model=None if logits is None else _fit_weights(questions, designs, counts),
         settled_above=bounds[0],
         sole_exact_settles=bounds[1],
+        nil_factor=nil_factor,
         abstention=choose_bound(*_found_links(questions, lowered), precision),
     )
     report = _report(questions, logits, crossed_alone, crossed, lowered, fitted.choice)
@@ -230,12 +231,15 @@ def _log(probability: float) -> float:
 
 
 def _nil_caution(questions: "Sequence[Question]", final: "Probabilities") -> float:
-    """Return by how much NIL's utility is lowered, 0 or more.
+    """Return by how much the logarithm of NIL's probability is lowered, 0 or more.
 
     A list without the right concept looks to the fit like one for which there is none. NIL would often be the likelier
     guess, and wrong for a marked mention that has a concept. The caution is the least by which NIL is expected to take
     ``_NIL_COSTS`` right answers a marked mention with a concept. An expectation, since counted losses are a few in a
     thousand: an improbable concept that happens to be right must not silence NIL for all. Found mentions need none.
+
+    What NIL loses, the options do not gain: it is the probability that the right concept is not among them. Shared out
+    over the options it would make them too probable, the more so the more retrieval misses.
     """
     marked = [(q, p) for q, p in zip(questions, final, strict=True) if not q.made_nil and not q.mention.found]
     # A share of few mentions is less than one answer, which no fit can tell from none.
@@ -257,18 +261,6 @@ def _found_links(questions: "Sequence[Question]", final: "Probabilities") -> tup
         if q.mention.found and np.argmax(p) < len(q.candidates)
     ]
     return [probability for probability, _ in links], [is_right for _, is_right in links]
-
-
-def _with_nil_lowered(probabilities: "NDArray[np.float64]", caution: float) -> "NDArray[np.float64]":
-    lowered = probabilities * np.exp([*(0.0 for _ in probabilities[:-1]), -caution])
-    return np.asarray(lowered / lowered.sum())
-
-
-def _shift_nil(weights: tuple[float, ...], caution: float) -> tuple[float, ...]:
-    """``weights`` with NIL's utility lowered by ``caution`` for marked mentions."""
-    shifts = {"nil.bias": -caution, "nil.is_found": caution}
-    named = zip(features.ALL[: len(weights)], weights, strict=True)
-    return tuple(weight + shifts.get(feature.name, 0.0) for feature, weight in named)
 
 
 def _report(

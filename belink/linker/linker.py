@@ -255,7 +255,10 @@ class Linker:
     def probabilities(
         self, mentions: Sequence[Mention], candidates: Sequence[Sequence[Candidate]]
     ) -> tuple[list[np.ndarray], list[str]]:
-        """Return each mention's probabilities, float64 (n_options + 1,) summing to 1, NIL last, and what decided it."""
+        """Return each mention's probabilities, float64 (n_options + 1,), NIL last, and what decided it.
+
+        For what they sum to, see :meth:`belink.linker.calibration.Calibration.probabilities`.
+        """
         # The calibration is fitted to lists of this length, also where the re-ranker is skipped.
         n_options = self.declaration.reranker.options
         options = [list(group[:n_options]) for group in candidates]

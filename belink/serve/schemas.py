@@ -189,7 +189,9 @@ class LinkedMention(BaseModel):
     type: str = Field(description="What its concepts are, as the linker declares it; else as the mention was marked.")
     linker: str = Field(description="The linker that answered.")
     probability: Probability = Field(description="Of this answer: of NIL where id is null.")
-    nil_probability: Probability
+    nil_probability: Probability = Field(
+        description="It and those of all candidates sum to 1, or less: a marked mention may have another concept."
+    )
     decided_by: str
     candidates: list[Option]
 

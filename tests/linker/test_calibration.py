@@ -376,6 +376,27 @@ def test_nil_is_made_less_likely_for_marked_mentions_alone():
     assert of_found[-1] == pytest.approx(2 / 3, abs=0.1)
 
 
+def test_what_nil_loses_makes_no_option_more_probable():
+    """A third of the low lists hold the concept: that is how probable their best option is, found or marked."""
+    questions = missing_now_and_then(900)
+    fitted = fitting.fit(questions, None)
+    low = (candidate(0, 0.2), candidate(1, 0.1))
+    of_marked, of_found = (fitted.probabilities(None, Mention(text="m", found=found), low) for found in (False, True))
+    assert of_marked[0] == pytest.approx(1 / 3, abs=0.05)
+    assert of_marked[-1] < of_marked[0]
+    assert of_found.sum() == pytest.approx(1)
+    assert of_marked.sum() < 0.8
+    assert fitted.report["ece"] < 0.02
+
+
+def test_a_calibration_stored_without_a_factor_is_read_as_it_was():
+    stored = fitting.fit(missing_now_and_then(900), None).to_dict()
+    assert Calibration.from_dict(stored).nil_factor == stored["nil_factor"] < 1
+    del stored["nil_factor"]
+    low = (candidate(0, 0.2), candidate(1, 0.1))
+    assert Calibration.from_dict(stored).probabilities(None, Mention(text="m"), low).sum() == pytest.approx(1)
+
+
 def test_one_odd_mention_does_not_silence_nil():
     """Of 240 marked mentions one has a concept that its list makes very improbable; NIL would take it."""
     questions = []
