@@ -174,7 +174,7 @@ def evaluate_and_promote(request: Promotion) -> State[RefreshOutcome]:
     run = steps.start(_settings(request.home), request.linker)
     champion = steps.read_champion(run)
     version = aliases.version_of(run.settings, run.linker.name, request.version)
-    # Compared with itself a champion passes every gate, and `previous` has nothing to move to.
+    # A champion is not judged against itself: there is no alias to move.
     if champion is not None and champion.version == version:
         return ended(steps.report_unchanged(run, champion))
     challenger = reopen(run, version)

@@ -57,6 +57,7 @@ def new(name: str, file: Path, folder: Path, json_: bool) -> None:
     from belink.cli import show
     from belink.ontology import new_declaration
 
+    # The path is only for the next step that the text names: `belink refresh NAME --file PATH`.
     answer = new_declaration.as_json(new_declaration.write(name, file, folder))
     show_answer({**answer, "file": str(file)}, json_, show.declared)
 

@@ -167,6 +167,7 @@ def calibration_key(linker: LinkerConfig, index: str, adapter: str | None, corpo
     """Return the key of the calibration of an index and an adapter, each given by its own key."""
     content = calibration_content(linker)
     used = _corpora(content, corpora)
+    # `used` stands for the corpora: it has their sha256 besides.
     content.pop("corpora")
     return artefacts.key({"index": index, "adapter": adapter, "asked": content, "corpora": used, **calibration.rules()})
 
@@ -217,7 +218,7 @@ def _corpora(content: Mapping[str, Any], sha256: Mapping[str, str]) -> dict[str,
     rest = {
         corpus["name"]: {key: value for key, value in corpus.items() if key != "name"} for corpus in content["corpora"]
     }
-    # A corpus with the default use has no rest, and keeps the plain form that keys made before `use` existed have.
+    # A corpus with the default use has no rest. It keeps the plain form, which stored keys of such corpora have.
     return {name: [sha256[name], rest[name]] if rest[name] else sha256[name] for name in rest}
 
 

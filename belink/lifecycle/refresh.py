@@ -109,6 +109,7 @@ def start(
                 raise DeclarationError(
                     f"{declared.name}: expected {kind} for one of its ontologies {', '.join(sources)}, found {name}"
                 )
+    # A missing corpus is reported here, before hours of work.
     files = {corpus.name: declarations.corpus_file(corpus, settings.data) for corpus in declared.corpora}
     return RefreshRun(
         settings=settings,
@@ -242,6 +243,7 @@ def report_unchanged(run: RefreshRun, champion: Champion) -> RefreshOutcome:
         outcome="unchanged",
         version=champion.version,
         champion=champion.version,
+        # The champion's index stays as it is, so all its vectors count as reused.
         reused=champion.manifest["index"]["names"],
     )
     aliases.note_refresh(run.settings, outcome.to_dict())
@@ -349,6 +351,7 @@ def retriever(run: RefreshRun, index_folder: Path, encoder_folder: Path | None =
     from belink.retrieval.index import Index
     from belink.retrieval.retrieve import retrieve
 
+    # Both are loaded once, since the returned function is called for many batches.
     index, encoder, config = Index.load(index_folder), load_encoder(run, encoder_folder), run.linker.retrieval
 
     def candidates_of(

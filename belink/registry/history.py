@@ -160,7 +160,7 @@ def _bundles(settings: Settings, linker: str) -> list[tuple[str, dict[str, str],
     with one_line(f"{linker}: its versions cannot be read"):
         return [
             (version.number, _releases(version.tags), _folder(store, linker, version))
-            # As many versions as `versions` lists, so that each release shown belongs to one of them.
+            # As many as `versions` lists by default.
             for version in store.versions(linker, limit=100)
         ]
 

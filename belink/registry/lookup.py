@@ -57,6 +57,7 @@ class Lookup:
             "SELECT coalesce(nullif(storage_location, ''), source) FROM model_versions "
             "WHERE name = ? AND version = ? AND workspace = ? AND current_stage != ?"
         )
+        # MLflow keeps the row of a deleted version and only changes its stage.
         row = self._connection.execute(query, (linker, version, _WORKSPACE, _DELETED)).fetchone()
         return None if row is None or row[0] is None else str(row[0])
 
