@@ -128,6 +128,7 @@ def _models() -> "tuple[Any, Any]":
         own: int
         rejected: int
         repaired: int
+        typed: int
 
     class Gate(TypedDict, total=False):
         name: str

@@ -150,7 +150,7 @@ class Link:
     nil_probability: float = 0.0
     decided_by: Literal["exact", "retrieval", "reranker", "nothing found"] = "reranker"
     lineage: dict[str, str] = field(default_factory=dict)  # linker, releases, index, adapter, model version
-    type: str = ""  # what its concepts are, as the linker declares; otherwise as the mention was marked
+    type: str = ""  # as the linker declares; else the concept's own (UMLS: "T047"); else as the mention was marked
 
     @property
     def linker(self) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from belink import weights
+from belink import artefacts, weights
 from belink.declarations import read_stored_linker
 from belink.linker import bundle
 from belink.linker.calibration import Calibration
@@ -109,11 +109,40 @@ class Linker:
         distinct = dict(zip(keys, mentions, strict=True))  # equal questions of a batch are answered once
         representatives = list(distinct.values())
         links = self.choose(representatives, self.candidates(representatives), min_probability=min_probability)
-        answers = dict(zip(distinct, links, strict=True))
+        answers, types = dict(zip(distinct, links, strict=True)), self._types(links)
         return [
-            replace(answers[key], mention=mention, type=self.declaration.type or mention.type)
-            for key, mention in zip(keys, mentions, strict=True)
+            replace(link, mention=mention, type=types.get(link.id or "", "") or self._type_of(mention))
+            for link, mention in zip((answers[key] for key in keys), mentions, strict=True)
         ]
+
+    def _types(self, links: Sequence[Link]) -> dict[str, str]:
+        """Return id → type of the answered concepts that have types of their own; none where the linker declares one.
+
+        A release is asked once a batch, and only for concepts that no batch before had.
+        """
+        if self.declaration.type:
+            return {}
+        ids = {link.id for link in links if link.id}
+        if self._typed_releases and (unknown := sorted(ids - self._known_types.keys())):
+            known = dict.fromkeys(unknown, "")
+            for release in self._typed_releases:
+                known |= release.types(unknown)
+            self._known_types.update(known)
+        return {each: self._known_types.get(each, "") for each in ids}
+
+    @cached_property
+    def _known_types(self) -> dict[str, str]:
+        return {}
+
+    @cached_property
+    def _typed_releases(self) -> list[Release]:
+        """The releases whose concepts have types; the manifest says which, so that others are not opened."""
+        folders = sorted((self.path / "releases").iterdir())
+        return [open_release(folder) for folder in folders if artefacts.read_manifest(folder)["counts"].get("typed")]
+
+    def _type_of(self, mention: Mention) -> str:
+        """Return the type of a mention without a concept, or whose concept has none of its own."""
+        return self.declaration.type or mention.type
 
     def choose(
         self,
@@ -147,7 +176,7 @@ class Linker:
         """Return ``link``, or NIL in its place where its concept is less probable than :meth:`bound`."""
         if link.candidate is None or link.probability >= self.bound(link.mention.found, min_probability):
             return link
-        return replace(link, candidate=None, probability=link.nil_probability)
+        return replace(link, candidate=None, probability=link.nil_probability, type=self._type_of(link.mention))
 
     def link_documents(
         self, documents: Sequence[Document], *, min_probability: float | None = None
@@ -304,7 +333,7 @@ class Linker:
             nil_probability=nil,
             decided_by=decided_by,  # type: ignore[arg-type]
             lineage=self.lineage,
-            type=self.declaration.type or mention.type,
+            type=self._type_of(mention),
         )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from belink import artefacts
 from belink.errors import BelinkError, ReleaseError, first_line
-from belink.ontology.release_writer import ReleaseWriter, configuration
+from belink.ontology.release_writer import HAS_TYPE, ReleaseWriter, configuration
 from belink.records import Concept, Name, Rejection, Scope
 from belink.settings import Settings
 from belink.text.concept_ids import standardise
@@ -356,6 +356,12 @@ class Release:
         xrefs = {identifier, standardise(identifier, tuple(prefix for (prefix,) in prefixes))}
         query = "SELECT DISTINCT concept_id FROM xref WHERE xref IN (SELECT unnest($xrefs)) ORDER BY concept_id"
         return tuple(row[0] for row in self.rows(query, {"xrefs": sorted(xrefs)}))
+
+    def types(self, ids: Sequence[str]) -> dict[str, str]:
+        """Return the types of those concepts that have any: UMLS's semantic types ("T047,T191"), a taxon's rank."""
+        columns = "concept_id, string_agg(value, ',' ORDER BY value)"
+        where = f"{HAS_TYPE} AND concept_id IN (SELECT unnest($ids))"
+        return dict(self.rows(f"SELECT {columns} FROM membership WHERE {where} GROUP BY ALL", {"ids": ids}))  # noqa: S608
 
     def rejections(self, limit: int = 100) -> list[Rejection]:
         """Return what was set aside or repaired, in the order of reading."""

@@ -62,6 +62,7 @@ SCHEMA: dict[str, dict[str, str]] = {
 Rows = dict[str, list[tuple[Any, ...]]]
 SPILL = Path(tempfile.gettempdir()) / f"belink-spill-{uuid.uuid4().hex}"  # made and removed by DuckDB where needed
 _CALLED_OBSOLETE = r"^\s*obsolete(\.|:|_|\s)"
+HAS_TYPE = "kind IN ('semantic_type', 'rank')"  # memberships that say what a concept is: of UMLS, of a taxonomy
 _BOOLEAN = ("obsolete", "own", "repaired")
 
 
@@ -237,7 +238,10 @@ class ReleaseWriter:
         self.sql(f"UPDATE concept SET obsolete = true WHERE {called}", {"pattern": pattern})  # noqa: S608
 
     def counts(self) -> dict[str, Any]:
-        """Return concepts, own, obsolete, names, rejected, repaired, rows (of all tables), by_prefix."""
+        """Return concepts, own, obsolete, names, rejected, repaired, rows (of all tables), by_prefix.
+
+        Where concepts have types of their own (:meth:`belink.ontology.release.Release.types`), also typed.
+        """
         numbers = self.sql(
             """
             SELECT count(*), count(*) FILTER (own), count(*) FILTER (obsolete), (SELECT count(*) FROM name),
@@ -252,6 +256,9 @@ class ReleaseWriter:
         counts["rows"] = self.sql(f"SELECT {tables}")[0][0]
         by_prefix = self.sql("SELECT prefix, count(*) FROM concept GROUP BY prefix ORDER BY count(*) DESC, prefix")
         counts["by_prefix"] = dict(by_prefix)
+        typed = f"SELECT count(DISTINCT concept_id) FROM membership WHERE {HAS_TYPE}"  # noqa: S608
+        if (n_typed := self.sql(typed)[0][0]) > 0:
+            counts["typed"] = n_typed
         return counts
 
     def is_own(self, prefix: str) -> bool:

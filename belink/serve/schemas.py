@@ -186,7 +186,10 @@ class LinkedMention(BaseModel):
     label: str | None
     ontology: str | None
     release: str | None
-    type: str = Field(description="What its concepts are, as the linker declares it; else as the mention was marked.")
+    type: str = Field(
+        description="As the linker declares; else the concept's own (a semantic type of UMLS, a taxon's rank); else "
+        "as the mention was marked."
+    )
     linker: str = Field(description="The linker that answered.")
     probability: Probability = Field(description="Of this answer: of NIL where id is null.")
     nil_probability: Probability = Field(

@@ -141,7 +141,7 @@ def test_nil_is_answered_with_more_candidates_than_options(linker: Linker) -> No
     candidates = linker.candidates([mention])
     n_options = linker.declaration.reranker.options
     assert len(candidates[0]) > n_options, "or there is nothing to mistake for NIL"
-    believing = replace(linker.calibration, alone=(0.0,) * len(linker.calibration.alone))
+    believing = replace(linker.calibration, alone=(0.0,) * len(linker.calibration.alone), nil_factor=1.0)
     at = [feature.name for feature in features.RETRIEVAL].index("nil.bias")
     believing = replace(believing, alone=tuple(9.0 if i == at else w for i, w in enumerate(believing.alone)))
     with pytest.MonkeyPatch.context() as patch:

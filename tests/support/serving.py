@@ -84,11 +84,15 @@ def register_concepts(
 ) -> str:
     """Register and promote a linker of a few concepts, whose type is ``kind``, with the encoder of ``served``."""
     folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{linker}-terms.obo"
+    file.write_text(made_releases.obo(*concepts, version=release), encoding="utf-8")
+    return register_file(served, folder, linker, kind, file, 'format = "obo"\nprefixes = ["X"]\n')
+
+
+def register_file(served: Made, folder: Path, linker: str, kind: str, file: Path, format: str) -> str:
+    """As :func:`register_concepts`, of the ontology in ``file``, whose declaration has the lines ``format``."""
     encoder = served.parts[small.RELEASES[0]].linker.encoder.model
-    (folder / f"{linker}-terms.obo").write_text(made_releases.obo(*concepts, version=release), encoding="utf-8")
-    (folder / f"{linker}-terms.toml").write_text(
-        'title = "Terms"\nformat = "obo"\nprefixes = ["X"]\nlicence = "CC0"\n', encoding="utf-8"
-    )
+    (folder / f"{linker}-terms.toml").write_text(f'title = "Terms"\nlicence = "CC0"\n{format}', encoding="utf-8")
     (folder / f"{linker}.toml").write_text(
         f"""
         title = "Terms"
@@ -104,7 +108,7 @@ def register_concepts(
     )
     run = refresh.start(served.here, str(folder / f"{linker}.toml"))
     ((name, source),) = run.ontologies.items()
-    releases = {name: ontology.ingest(source, ontology.fetch(source, [folder / f"{linker}-terms.obo"])).path}
+    releases = {name: ontology.ingest(source, ontology.fetch(source, [file])).path}
     index = refresh.build_index(run, releases, None).path
     decision = retrain.decide(run, releases, None, {})
     calibration = calibrate.calibrate(run, releases, index, decision, None)
