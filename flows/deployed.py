@@ -30,6 +30,7 @@ from belink.errors import BelinkError, DeclarationError, GateRefused
 from belink.flows.pipeline import challenge_champion, ended, evaluate, fetch, ingest, judge, publish
 from belink.lifecycle import ontology, promotion
 from belink.lifecycle import refresh as steps
+from belink.lifecycle.failure import failure_noted
 from belink.lifecycle.outcome import RefreshOutcome
 from belink.records import GateResult
 from belink.registry import aliases
@@ -154,7 +155,7 @@ def retrain(request: Retraining) -> State[RefreshOutcome]:
     settings = _settings(request.home)
     run = steps.start(settings, request.linker, (), request.retrain, share_restricted=request.share_restricted)
     steps.check_sharing(run)
-    with steps.exclusive(run):
+    with steps.exclusive(run), failure_noted(run):
         champion = steps.read_champion(run)
         releases = steps.newest_releases(run)
         # Each ontology of a linker announces its own release. One retraining takes them all; those after it end here.

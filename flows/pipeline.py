@@ -25,6 +25,7 @@ from belink.lifecycle import calibrate as calibration_steps
 from belink.lifecycle import ontology, promotion
 from belink.lifecycle import refresh as steps
 from belink.lifecycle import retrain as training_steps
+from belink.lifecycle.failure import failure_noted
 from belink.lifecycle.outcome import RefreshOutcome
 from belink.lifecycle.refresh import Champion, RefreshRun
 
@@ -95,7 +96,7 @@ def refresh(request: RefreshRequest) -> State[RefreshOutcome]:
         share_restricted=request.share_restricted,
     )
     steps.check_sharing(run)
-    with steps.exclusive(run):
+    with steps.exclusive(run), failure_noted(run):
         files = {name: [Path(path) for path in paths] for name, paths in request.files.items()}
         changes = steps.find_changes(run, files, fetch)
         if changes.outcome is not None:

@@ -10,6 +10,7 @@ from typing import cast
 
 from belink.errors import GateRefused, ServerError
 from belink.lifecycle import refresh as steps
+from belink.lifecycle.failure import failure_noted
 from belink.lifecycle.outcome import RefreshOutcome
 from belink.settings import Settings, load
 
@@ -36,7 +37,7 @@ def run(
     given = files or {}
     run = steps.start(settings, linker, tuple(given), retrain, versions=versions, share_restricted=share_restricted)
     steps.check_sharing(run)
-    with steps.exclusive(run):
+    with steps.exclusive(run), failure_noted(run):
         if steps.may_be_unchanged(run) and (outcome := steps.find_changes(run, given).outcome) is not None:
             return outcome
 

@@ -271,8 +271,9 @@ def search_results(answer: Answer) -> str:
 
 def status(answer: Answer) -> str:
     head = f"home      {answer['home']}\nregistry  {answer['tracking_uri']}"
+    refused = [_refused(release) for release in answer.get("refused_releases", ())]
     if not answer["linkers"]:
-        return head + "\nno linker yet; belink refresh NAME makes one"
+        return "\n".join([head, "no linker yet; belink refresh NAME makes one", *refused])
     rows = [
         (
             linker["name"],
@@ -284,7 +285,19 @@ def status(answer: Answer) -> str:
         for linker in answer["linkers"]
     ]
     notes = [note for linker in answer["linkers"] for note in _notes(linker)]
-    return "\n".join([head, table(("linker", "# champion", "# previous", "releases", "updated, UTC"), rows), *notes])
+    header = ("linker", "# champion", "# previous", "releases", "updated, UTC")
+    return "\n".join([head, table(header, rows), *notes, *refused])
+
+
+def _refused(release: Answer) -> str:
+    """Return one line about a release that a gate refused, with what to do."""
+    ontology, version, current = release["ontology"], release["version"], release["current"]
+    gates = f" ({', '.join(release['failed_gates'])})" if release["failed_gates"] else ""
+    stays = f"; {current} stays; belink diff {ontology} {current} rejected shows what it changes" if current else ""
+    return (
+        f"{ontology}: release {version} was refused {_minute(release['refused'])}{gates}{stays}; correct the file, or "
+        "repeat the command with --accept to take it"
+    )
 
 
 def _notes(linker: Answer) -> list[str]:
@@ -302,12 +315,28 @@ def _notes(linker: Answer) -> list[str]:
     if chosen := Abstention.from_dict(linker.get("abstention")):
         notes.append(f"{name}: {chosen}")
     if last["outcome"]:
-        failed = f" ({', '.join(last['failed_gates'])})" if last["failed_gates"] else ""
-        notes.append(f"{name}: last refresh {_minute(last['ended'])} {last['outcome']}{failed}".replace("  ", " "))
+        notes.append(f"{name}: {_last_refresh(name, last)}")
     if linker["restricted"]:
         where = ", stored on a shared server by --share-restricted" if linker["restricted_elsewhere"] else ""
         notes.append(f"{name}: not to be passed on: {', '.join(linker['restricted'])}{where}")
     return notes
+
+
+def _last_refresh(linker: str, last: Answer) -> str:
+    """Return how the last refresh ended and, unless it ended well, the next command."""
+    gates = f" ({', '.join(last['failed_gates'])})" if last["failed_gates"] else ""
+    said = f"last refresh {_minute(last['ended'])} {last['outcome']}{gates}".replace("  ", " ")
+    version = last["version"]
+    if last["outcome"] == "failed":
+        return f"{said}: {last.get('reason', '')}; belink refresh {linker} tries again"
+    if last["outcome"] != "rejected":
+        return said
+    if version is None:
+        return f"{said}: a release was refused before anything was built"
+    return (
+        f"{said}: belink refresh {linker} shows the gates of version {version} again, belink promote {linker} "
+        f"{version} takes it all the same"
+    )
 
 
 def _minute(time: str | None) -> str:

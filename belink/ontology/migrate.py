@@ -132,6 +132,11 @@ def chain_between(settings: Settings, ontology: str, old: str, new: str) -> list
     names = [path.name for path in folders]
     for version in (old, new):
         if version not in names:
+            if version in (folder.name for folder in releases.list_refused(settings, ontology)):
+                raise ReleaseError(
+                    f"{ontology}: expected a release, and {version} was refused by a gate; repeat its command with "
+                    "--accept to take it"
+                )
             raise ReleaseError(
                 f"{ontology}: expected a release {version}, found {', '.join(names) or 'none'}; ingest it first"
             )

@@ -20,6 +20,7 @@ from belink.errors import BundleError, RegistryError
 from belink.linker import bundle
 from belink.linker.abstention import Abstention
 from belink.ontology import release as releases
+from belink.ontology.refused import refused_releases
 from belink.registry import bundles
 from belink.registry.lookup import Lookup, lookup
 from belink.registry.moved import put_right
@@ -31,6 +32,7 @@ CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 ABSTENTION = "belink.abstention"  # the bound on links in raw text that a version's calibration holds, as JSON
 _RESTRICTED = "belink.restricted"  # ontologies of a version that are not redistributable
 _LAST = "belink.last_refresh"  # on the registered model
+_LONGEST_REASON = 1000  # characters; MLflow refuses a tag of more than 5,000
 _WITHDRAWN = "belink.withdrawn"  # set by a rollback: no refresh promotes this version again by itself
 _OUTCOME, _FAILED, _UNMEASURED, _PROMOTED, _RELEASE = (
     "belink.outcome",
@@ -266,7 +268,7 @@ def restricted_releases(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
 def note_refresh(settings: Settings, outcome: Mapping[str, Any]) -> None:
     """Write on the linker how its last refresh ended, for ``belink status``; not for one without a registered version.
 
-    :param outcome: ``RefreshOutcome.to_dict()``.
+    :param outcome: ``RefreshOutcome.to_dict()``, or the same keys of a refresh that an error ended ("failed").
     """
     # A refresh that a gate on releases refused can end before the first version. The note must not create a database
     # then.
@@ -274,6 +276,8 @@ def note_refresh(settings: Settings, outcome: Mapping[str, Any]) -> None:
         return
     failed = [gate["name"] for gate in outcome["gates"] if not gate["passed"]]
     note = {"ended": _now(), "outcome": outcome["outcome"], "version": outcome["version"], "failed_gates": failed}
+    if outcome.get("reason"):
+        note["reason"] = without_password(str(outcome["reason"]))[:_LONGEST_REASON]
     with one_line(f"{outcome['linker']}: its last refresh could not be noted"):
         Store(settings).tag_linker(outcome["linker"], _LAST, json.dumps(note))
 
@@ -289,15 +293,17 @@ def linkers(settings: Settings) -> list[str]:
 
 
 def status(settings: Settings) -> dict[str, Any]:
-    """Return ``home``, ``tracking_uri`` and ``linkers``.
+    """Return ``home``, ``tracking_uri`` and ``linkers``; also ``refused_releases`` where a gate refused any.
 
     Each linker has its aliases, when the champion was promoted (``updated``) and what it is made of, newer releases in
     the home, ontologies that may not be redistributed, and how the last refresh ended.
     """
+    refused = refused_releases(settings)
     return {
         "home": str(settings.home),
         "tracking_uri": without_password(settings.tracking_uri),
         "linkers": _status_of_linkers(settings) if may_hold_anything(settings) else [],
+        **({"refused_releases": refused} if refused else {}),
     }
 
 

@@ -17,7 +17,7 @@ import pytest
 from belink import artefacts, settings
 from belink.cli import commands
 from belink.declarations import load_source
-from belink.errors import DeclarationError, RegistryError, ReleaseError
+from belink.errors import DeclarationError, RegistryError, ReleaseError, SourceError
 from belink.flows import refresh
 from belink.lifecycle import calibrate, ontology, promotion, retrain
 from belink.lifecycle import refresh as steps
@@ -420,6 +420,16 @@ def test_a_release_that_lost_its_half_is_refused_before_anything_is_built(bench:
     assert change["removed"] > 100
     assert aliases.aliases(bench.here, "small")["champion"] == "1"
     assert bench.refresh(SECOND)["outcome"] == "promoted", "the whole release is taken afterwards"
+
+
+def test_status_tells_of_a_refresh_that_an_error_ended(bench: Bench) -> None:
+    bench.refresh(FIRST)
+    (broken := bench.folder / "broken.obo").write_text("garbage\n")
+    with pytest.raises(SourceError):
+        refresh.run(bench.here, str(bench.toml), {small.ONTOLOGY: [broken]})
+    (linker,) = aliases.status(bench.here)["linkers"]
+    assert (linker["champion"], linker["last_refresh"]["outcome"]) == ("1", "failed")
+    assert "broken.obo: expected OBO" in linker["last_refresh"]["reason"]
 
 
 def test_a_refused_release_is_taken_when_somebody_accepts_it(bench: Bench) -> None:

@@ -17,9 +17,12 @@ from belink.cli import show
 from belink.declarations import load_source
 from belink.errors import GateRefused, ReleaseError, SourceError
 from belink.ontology.ingest import ingest, tidy_version
+from belink.ontology.migrate import chain_between
 from belink.ontology.readers.files import fingerprint, sniff
+from belink.ontology.refused import refused_releases
 from belink.ontology.release import latest, list_releases, open_release
 from belink.records import Concept
+from belink.registry import aliases
 from belink.settings import Settings
 from tests.support.made_releases import concept, obo, source
 
@@ -381,3 +384,24 @@ def test_an_ontology_of_one_file_is_given_one_file(here: Settings, tmp_path: Pat
         ingest(source(), [path, path], here)
     with pytest.raises(SourceError, match="at least one file"):
         ingest(source(), [], here)
+
+
+def test_status_names_the_release_that_a_gate_refused_until_another_is_taken(here: Settings, tmp_path: Path) -> None:
+    assert refused_releases(here) == []
+    ingest(source(), [file(tmp_path, *many(40))], here)
+    half = file(tmp_path, *many(20), version="2025-02-01")
+    with pytest.raises(GateRefused):
+        ingest(source(), [half], here)
+    (refused,) = refused_releases(here)
+    assert (refused["ontology"], refused["version"], refused["current"]) == ("x", "2025-02-01", "2025-01-01")
+    assert refused["failed_gates"] == ["max_shrinkage"]
+    text = show.status(aliases.status(here))
+    assert "x: release 2025-02-01 was refused" in text and "(max_shrinkage); 2025-01-01 stays" in text
+    assert "belink diff x 2025-01-01 rejected" in text and "--accept" in text
+    with pytest.raises(ReleaseError, match=r"2025-02-01 was refused by a gate; repeat its command with --accept"):
+        chain_between(here, "x", "2025-01-01", "2025-02-01")
+    (here.quarantine / "x" / "2025-02-01" / "gates.json").write_text("[")
+    assert refused_releases(here)[0]["failed_gates"] == []
+    ingest(source(), [half], here, refuse=False)
+    assert refused_releases(here) == []
+    assert "refused_releases" not in aliases.status(here)

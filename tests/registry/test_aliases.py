@@ -18,7 +18,9 @@ import pytest
 
 from belink import artefacts
 from belink.cli import show
-from belink.errors import RegistryError
+from belink.errors import GateRefused, RegistryError, SourceError
+from belink.lifecycle import refresh as steps
+from belink.lifecycle.failure import failure_noted
 from belink.linker import bundle
 from belink.linker.abstention import Abstention
 from belink.records import GateResult
@@ -197,6 +199,28 @@ def test_status_names_champion_releases_and_the_gate_that_failed(registry_home: 
     assert linker["challenger"] == "2"
     assert linker["last_refresh"] | {"outcome": "rejected", "failed_gates": ["max_ece"]} == linker["last_refresh"]
     assert json.dumps(aliases.status(here))
+    text = show.status(aliases.status(here))
+    assert "rejected (max_ece): belink refresh sample shows the gates of version 2 again" in text
+    assert "belink promote sample 2 takes it" in text
+
+
+def test_an_error_that_ends_a_refresh_is_noted_with_what_to_do(registry_home: Settings) -> None:
+    run = steps.start(registry_home, "sample")
+    registered(registry_home)
+    with pytest.raises(SourceError), failure_noted(run):
+        raise SourceError("http://me:secret@host/x.obo: expected a file,\nfound none; check the address")
+    (linker,) = aliases.status(registry_home)["linkers"]
+    assert linker["last_refresh"]["outcome"] == "failed"
+    text = show.status(aliases.status(registry_home))
+    assert "failed: http://***@host/x.obo: expected a file, found none; check the address" in text
+    assert text.endswith("; belink refresh sample tries again")
+    with pytest.raises(ZeroDivisionError), failure_noted(run):
+        raise ZeroDivisionError("a" * 9000)
+    (linker,) = aliases.status(registry_home)["linkers"]
+    assert linker["last_refresh"]["reason"].startswith("ZeroDivisionError: aaa")
+    with pytest.raises(GateRefused), failure_noted(run):
+        raise GateRefused("an outcome of its own")
+    assert aliases.status(registry_home)["linkers"] == [linker]
 
 
 def test_a_model_of_somebody_else_is_not_touched(registry_home: Settings) -> None:
