@@ -4,9 +4,11 @@ Names of concepts come from files that anybody may have written. Control charact
 because a terminal would obey them.
 """
 
+import errno
 import json
 import logging
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +30,11 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            if error.option_name == "--home":
+                name = ctx.invoked_subcommand or "COMMAND"
+                raise click.UsageError(f"--home stands before the command: belink --home DIRECTORY {name}") from error
+            raise
         except GateRefused as error:
             message, code = f"refused: {error}", REFUSED
             _release_frames(error)
@@ -41,10 +48,22 @@ class Commands(click.Group):
             # An `OSError` that Python code has raised by itself is a fault of the program, and keeps its traceback.
             if error.filename is None and error.errno is None:
                 raise
-            message, code = f"error: {error.filename or 'the system'}: {error.strerror or error}", ERROR
+            message, code = f"error: {_system_error(error, ctx)}", ERROR
             _release_frames(error)
         echo(message, err=True)
         ctx.exit(code)
+
+
+def _system_error(error: OSError, ctx: click.Context) -> str:
+    """Return one line about an error of the operating system; where a disk is full, with the folders to look at."""
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return f"{where or 'the system: '}{error.strerror or error}"
+    home = getattr(ctx.obj, "home", "belink's home")
+    return (
+        f"{where}expected room on the disk, found none; free some where the output, {home} or {tempfile.gettempdir()} "
+        "lies (belink gc lists what nothing needs), then repeat the command"
+    )
 
 
 def _release_frames(error: BaseException) -> None:

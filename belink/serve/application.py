@@ -162,6 +162,12 @@ def _errors(app: FastAPI) -> None:
         detail = [{key: problem[key] for key in ("loc", "msg", "type")} for problem in error.errors()]
         return JSONResponse({"detail": detail}, status_code=422)
 
+    @app.exception_handler(400)
+    async def unreadable(_: Request, error: HTTPException) -> JSONResponse:
+        # FastAPI raises it from what `json` raised, and says only that there was an error.
+        reason = "brackets nested too deep" if isinstance(error.__cause__, RecursionError) else "bytes of another kind"
+        return JSONResponse({"detail": f"expected one JSON document in UTF-8, found {reason}"}, status_code=400)
+
     @app.exception_handler(Overloaded)
     async def overloaded(_: Request, error: Overloaded) -> JSONResponse:
         return JSONResponse({"detail": str(error)}, 503, {"Retry-After": str(error.retry_after)})

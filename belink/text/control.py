@@ -3,10 +3,16 @@
 Names of concepts come from files that anybody may have written.
 """
 
+import json
 import re
 
 # C0 without tab and line feed, DEL, C1, the marks that change the direction of text, and what no encoding can write.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Also what nobody sees, and by which two names look the same: zero width space, word joiners, line separators (some
+# readers end a line of JSON Lines there), byte order mark, tags. Joiners (U+200C, U+200D) are letters' own in Persian.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff"
+    "\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -26,7 +32,7 @@ def visible_json(text: str) -> str:
     >>> print(visible_json('{"name": "a\x9bb"}'))
     {"name": "a\u009bb"}
     """
-    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return _CONTROL.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def as_cell(text: str) -> str:
@@ -39,4 +45,4 @@ def as_cell(text: str) -> str:
 
 
 def _escape(code: int) -> str:
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -222,6 +222,7 @@ def test_a_bound_that_is_no_probability_is_wrong_use(run: Run, story: list[Ran],
 
 
 _CONTROLS = "red\x1b[31m \x9b31m \u202eABC\u2066 \x07\x7f\r"
+_INVISIBLE = "zero\u200bwidth \u2028\u2029 \u2060\ufeff \U000e0041"
 
 
 def test_control_characters_reach_no_terminal(capsys: pytest.CaptureFixture) -> None:
@@ -237,6 +238,13 @@ def test_control_characters_reach_no_terminal(capsys: pytest.CaptureFixture) -> 
     assert line == r"red\x1b[31m \x9b31m \u202eABC\u2066 \x07\x7f\x0d"
     record = logging.LogRecord("belink", logging.INFO, "", 0, "%s read", (_CONTROLS,), None)
     assert r"\x9b31m" in console._VisibleFormatter().format(record)
+
+
+def test_what_nobody_sees_is_shown_and_stays_the_same_json() -> None:
+    assert control.visible(_INVISIBLE) == r"zero\u200bwidth \u2028\u2029 \u2060\ufeff \U000e0041"
+    written = console.json_text({"name": _INVISIBLE})
+    assert written.isascii() and json.loads(written) == {"name": _INVISIBLE}
+    assert control.visible("a\u200cb\u200d α-β \u00a0") == "a\u200cb\u200d α-β \u00a0"
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:

@@ -1,12 +1,17 @@
 """Words of the command line that are no UTF-8: read as in a file, and shown without a traceback."""
 
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from click.testing import CliRunner
 
+from belink.cli.console import Commands
+from belink.cli.main import belink
 from belink.cli.options import Words
 from belink.text.control import visible
 
@@ -29,6 +34,32 @@ def test_no_command_ends_in_a_traceback(words: list[str], tmp_path: Path) -> Non
     done = subprocess.run([os.fsencode(word) for word in command], capture_output=True, check=False, cwd=tmp_path)
     assert done.returncode in (1, 2)
     assert b"Traceback" not in done.stderr
+
+
+def test_home_after_the_command_is_told_where_it_stands(tmp_path: Path) -> None:
+    ran = CliRunner().invoke(belink, ["status", "--home", str(tmp_path)])
+    assert ran.exit_code == 2
+    assert "belink --home DIRECTORY status" in ran.output
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), ("expected room on the disk, found none", "belink gc")),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "/x/y"), ("error: /x/y: expected room on the disk", "/the/home")),
+        (OSError(errno.EIO, "Input/output error"), ("error: the system: Input/output error",)),
+    ],
+)
+def test_a_full_disk_is_one_line_that_says_what_to_do(error: OSError, words: tuple[str, ...]) -> None:
+    group = Commands("belink")
+
+    @group.command()
+    def write() -> None:
+        raise error
+
+    ran = CliRunner().invoke(group, ["write"], obj=SimpleNamespace(home="/the/home"))
+    assert ran.exit_code == 1
+    assert all(each in ran.output for each in words) and len(ran.output.splitlines()) == 1
 
 
 def test_what_no_encoding_can_write_is_shown_as_its_code() -> None:

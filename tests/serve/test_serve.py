@@ -591,6 +591,15 @@ def test_a_connection_that_never_sends_its_headers_is_closed(
     assert server.get("/health").status_code == 200
 
 
+@pytest.mark.parametrize(("body", "found"), [(b"\xff\xfe{", "bytes"), (b'{"text": ' + b"[" * 100_000, "too deep")])
+def test_a_body_that_is_no_json_text_is_told_what_is_expected(server: Server, body: bytes, found: str) -> None:
+    answer = httpx.post(f"{server.url}/link", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 422)
+    if answer.status_code == 400:
+        assert answer.json()["detail"].startswith("expected one JSON document in UTF-8, found ")
+        assert found in answer.json()["detail"]
+
+
 def test_where_all_places_are_taken_the_idle_one_goes(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "most_connections", lambda: 5)
     port = int(server.url.rpartition(":")[2])
