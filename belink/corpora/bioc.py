@@ -4,6 +4,7 @@ Specification: Comeau et al. 2013, doi:10.1093/database/bat064, and the JSON for
 stand in a sentence, a passage or the document, and may have several locations. ``bioc_writer`` writes the format.
 """
 
+import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -44,13 +45,14 @@ def read_xml(stream: BinaryIO, default_prefix: str) -> Iterator[RawDocument]:
             if root.tag != "collection":
                 raise Unreadable(f"expected a BioC <collection>, found <{str(root.tag)[:40]}>")
         if event == "end" and element.tag == "document":
-            collection = {tag: root.findtext(tag) or "" for tag in COLLECTION_KEYS}
+            collection: dict[str, Any] = {tag: root.findtext(tag) or "" for tag in COLLECTION_KEYS}
+            collection["infons"] = {infon.get("key", ""): infon.text or "" for infon in root.iterchildren("infon")}
             yield _document({**_from_xml(element), COLLECTION: collection}, default_prefix)
             # lxml keeps every element that it has read in the tree. Without this a large collection would fill the
             # memory.
             element.clear()
             parent = element.getparent()
-            # Source, date and key of the collection go with the first document, which is the one that carries them to a
+            # What the collection says of itself goes with the first document, which is the one that carries it to a
             # writer.
             while parent is not None and parent[0] is not element:
                 del parent[0]
@@ -71,12 +73,15 @@ def read_json(stream: BinaryIO, default_prefix: str) -> Iterator[RawDocument]:
             raise Unreadable('expected BioC JSON, found no document with "passages"')
         stream.seek(0)
         builder: ijson.ObjectBuilder | None = None
-        collection, last_key = dict[str, str](), ""
+        collection: dict[str, Any] = {"infons": {}}
+        keys = {1: "", 2: ""}  # the last key of the collection, and of an object in it
         for at, event, value in _events(stream):
             if builder is None and event == "map_key":
-                last_key = value
-            elif builder is None and (event, at) == ("string", 1) and last_key in COLLECTION_KEYS:
-                collection[last_key] = value
+                keys[at] = value
+            elif builder is None and (event, at) == ("string", 1) and keys[1] in COLLECTION_KEYS:
+                collection[keys[1]] = value
+            elif builder is None and at == 2 and keys[1] == "infons" and event in ("string", "number", "boolean"):
+                collection["infons"][keys[2]] = value if event == "string" else json.dumps(value)
             if builder is None and (event, at) == ("start_map", depth):
                 builder = ijson.ObjectBuilder()
             if builder is not None:

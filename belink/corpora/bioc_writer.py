@@ -11,6 +11,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from lxml import etree
 
@@ -27,27 +28,26 @@ Links = Mapping[Mention, Link]
 Place = tuple[int, int, tuple[tuple[int, int], ...]]  # start, end and pieces of a mention
 
 
-def collection_of(document: Document | None) -> dict[str, str]:
-    """Return source, date and key of the collection that ``document`` came from, or of one of belink's own."""
+def collection_of(document: Document | None) -> dict[str, Any]:
+    """Return source, date, key and infons of the collection that ``document`` came from, or of one of belink's own."""
     given = (document.source if document else None) or {}
-    return {"source": "belink", "date": "", "key": "", **given.get(COLLECTION, {})}
+    return {"source": "belink", "date": "", "key": "", "infons": {}, **given.get(COLLECTION, {})}
 
 
-def xml_head(collection: Mapping[str, str], infons: Mapping[str, str]) -> bytes:
-    """Return the beginning of a BioC XML collection, up to its first document."""
+def xml_head(collection: Mapping[str, Any], infons: Mapping[str, str]) -> bytes:
+    """Return the beginning of a BioC XML collection, up to its first document. ``infons`` are added to its own."""
     head = etree.Element("collection")
     for tag in COLLECTION_KEYS:
         _child(head, tag, collection[tag])
-    for key, value in infons.items():
-        _child(head, "infon", value).set("key", key)
+    _infons_to_xml(head, {"infons": {**collection["infons"], **infons}})
     # ``tostring`` writes whole elements only. The end is cut off, so that documents can follow one at a time.
     opened = etree.tostring(head, encoding="unicode").removesuffix("</collection>")
     return f"<?xml version='1.0' encoding='UTF-8'?>\n{opened}\n".encode()
 
 
-def json_head(collection: Mapping[str, str], infons: Mapping[str, str]) -> bytes:
-    """Return the beginning of a BioC JSON collection, up to its first document."""
-    head = json.dumps({**collection, "infons": dict(infons)}, ensure_ascii=False)
+def json_head(collection: Mapping[str, Any], infons: Mapping[str, str]) -> bytes:
+    """Return the beginning of a BioC JSON collection, up to its first document. ``infons`` are added to its own."""
+    head = json.dumps({**collection, "infons": {**collection["infons"], **infons}}, ensure_ascii=False)
     # The closing brace is left off; the file ends with it.
     return f'{head[:-1]}, "documents": [\n'.encode()
 

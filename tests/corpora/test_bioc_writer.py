@@ -55,6 +55,20 @@ def test_without_links_a_document_stays_as_it_came(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("suffix", [".json", ".xml"])
+def test_what_a_collection_says_of_itself_stays_in_both_formats(tmp_path: Path, suffix: str) -> None:
+    infons = {"license": "CC0", "n": 2, "linker": "another"}
+    given = {"source": "s", "date": "d", "key": "k", "infons": infons, "documents": [NODE, {**NODE, "id": "8"}]}
+    (tmp_path / "in.json").write_text(json.dumps(given))
+    documents = list(read_documents(tmp_path / "in.json"))
+    write_links([(each, []) for each in documents], tmp_path / f"out{suffix}", {"linker": "l"})
+    write_links([(each, []) for each in read_documents(tmp_path / f"out{suffix}")], tmp_path / "again.json", {})
+    head = json.loads((tmp_path / "again.json").read_text())
+    assert {key: head[key] for key in ("source", "date", "key")} == {"source": "s", "date": "d", "key": "k"}
+    assert head["infons"] == {"license": "CC0", "n": "2", "linker": "l"}
+    assert len(head["documents"]) == 2
+
+
 def test_links_are_added_and_everything_else_stays(tmp_path: Path) -> None:
     document = opened(tmp_path, NODE)
     added = Mention(text="COPD", start=0, end=4, document="7")
