@@ -23,6 +23,6 @@ def failure_noted(run: RefreshRun) -> Iterator[None]:
         reason = words if isinstance(error, BelinkError) else f"{type(error).__name__}: {words}"
         note = {"linker": run.linker.name, "outcome": "failed", "version": None, "gates": (), "reason": reason}
         # The registry may be what failed. The first error is the one to show.
-        with suppress(BelinkError):
+        with suppress(Exception):
             aliases.note_refresh(run.settings, note)
         raise

@@ -218,6 +218,11 @@ def test_an_error_that_ends_a_refresh_is_noted_with_what_to_do(registry_home: Se
         raise ZeroDivisionError("a" * 9000)
     (linker,) = aliases.status(registry_home)["linkers"]
     assert linker["last_refresh"]["reason"].startswith("ZeroDivisionError: aaa")
+    (registry_home.home / "mlflow.db").rename(registry_home.home / "away")
+    (registry_home.home / "mlflow.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(SourceError, match="the first error"), failure_noted(run):
+        raise SourceError("the first error")
+    (registry_home.home / "away").replace(registry_home.home / "mlflow.db")
     with pytest.raises(GateRefused), failure_noted(run):
         raise GateRefused("an outcome of its own")
     assert aliases.status(registry_home)["linkers"] == [linker]
