@@ -97,6 +97,26 @@ def test_a_declared_linker_comes_before_the_default_one_of_its_name() -> None:
     assert declarations.defaults_of(linker, load_source("mondo")) is None
 
 
+def test_a_default_linker_takes_no_declared_linkers_name(tmp_path: Path) -> None:
+    path = tmp_path / "mondo.toml"
+    path.write_text('title = "Mine"\nformat = "obo"\nprefixes = ["MONDO"]\nlicence = "CC0"\n')
+    with pytest.raises(DeclarationError, match="found that of the declared linker mondo; name the linker, or copy"):
+        load_linker(str(path))
+
+
+@pytest.mark.parametrize("name", ["my onto", "a+b", "x" * 64])
+def test_an_ontologys_name_that_no_linker_can_have_is_told_so_and_harms_no_declared_linker(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / f"{name}.toml"
+    path.write_text('title = "Mine"\nformat = "obo"\nprefixes = ["PO"]\nlicence = "CC0"\n')
+    with pytest.raises(DeclarationError, match="expected a name that a linker can have, too"):
+        load_linker(str(path))
+    (tmp_path / "mine.toml").write_text(f'title = "Mine"\nontologies = ["{path.name}"]\n')
+    declared = load_linker(str(tmp_path / "mine.toml"))
+    assert declarations.defaults_of(declared, load_source(str(path))) is None
+
+
 def test_a_name_that_is_neither_a_linker_nor_an_ontology_says_what_there_is() -> None:
     with pytest.raises(DeclarationError, match=r"no linker or ontology of that name; .*mondo.*; .*uberon"):
         load_linker("nothing")

@@ -124,7 +124,7 @@ def _by_ontology(linker: str, given: tuple[str, ...], what: str) -> dict[str, li
     values: dict[str, list[str]] = {}
     for text in given:
         ontology, separator, value = text.partition("=")
-        if not separator:
+        if not separator or Path(text).exists():  # a path may hold "=", too
             from belink.cli import commands
 
             ontologies, value = commands.ontologies_of(linker), text

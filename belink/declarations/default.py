@@ -1,9 +1,11 @@
 """The linker that an ontology gets without a declaration of its own."""
 
+import re
 from typing import Any
 
-from belink.declarations.linker import EvaluationConfig, LinkerConfig, LinkerGates, TrainingConfig
+from belink.declarations.linker import LINKER_NAME, EvaluationConfig, LinkerConfig, LinkerGates, TrainingConfig
 from belink.declarations.source import SourceConfig
+from belink.errors import DeclarationError
 
 # On hidden names, where the shipped ontologies reach more (ontologies/README.md). The calibration error of few names is
 # large by chance: a slim with 84 has 0.19.
@@ -19,14 +21,24 @@ def default_linker(source: SourceConfig, ontology: str) -> LinkerConfig:
     most of a refresh's time (experiments 67 and 73 in tests/benchmarks/EXPERIMENTS.md).
 
     :param ontology: how the linker names the ontology: a shipped name, or the path to its TOML.
+    :raises DeclarationError: the ontology's name cannot be a linker's.
     """
+    if not re.fullmatch(LINKER_NAME, source.name):
+        raise DeclarationError(
+            f"{source.name!r}: expected a name that a linker can have, too (at most 63 letters, digits, '.', '_' and "
+            "'-'); rename the TOML file, or declare a linker of it"
+        )
+    return _by_default(source, ontology, source.name)
+
+
+def _by_default(source: SourceConfig, ontology: str, name: str) -> LinkerConfig:
     return LinkerConfig(
-        name=source.name,
+        name=name,
         title=source.title,
         ontologies=(ontology,),
         training=TrainingConfig(questions=0, held_out=1.0),
         evaluation=EvaluationConfig(items=1000),
-        # Two of them differ in names alone, and a mention takes milliseconds: their latency is that of the machine.
+        # No gate on latency: a mention takes milliseconds, so the ratio of two versions measures the machine.
         gates=LinkerGates(
             min_accuracy_at_1=MIN_ACCURACY_AT_1,
             min_recall_at_10=MIN_RECALL_AT_10,
@@ -42,7 +54,7 @@ def defaults_of(linker: LinkerConfig, source: SourceConfig) -> dict[str, Any] | 
 
     :param source: of the linker's first ontology.
     """
-    if linker != default_linker(source, linker.ontologies[0]):
+    if linker != _by_default(source, linker.ontologies[0], linker.name):
         return None
     gates = linker.gates.model_dump(mode="json", exclude_none=True, exclude={"min_mentions", "require_measured"})
     return {

@@ -48,6 +48,11 @@ def load_linker(name_or_path: str) -> LinkerConfig:
         path = _locate(name_or_path, settings.shipped_linkers(), "linker")
     table = _table(path)
     if "ontologies" not in table and "format" in table:
+        if (settings.shipped_linkers() / path.name).is_file():
+            raise DeclarationError(
+                f"{path}: expected an ontology without a linker of its own, found that of the declared linker "
+                f"{path.stem}; name the linker, or copy the file under another name"
+            )
         return default_linker(_source(path, table), _absolute(path))
     linker = _validated(path, LinkerConfig, table)
     beside = path.absolute().parent  # relative paths in a declaration start where it lies

@@ -38,7 +38,12 @@ ADMINISTRATIVE = {
     "approval": "says who decides on promotion",
     "storage": "says where bundles are kept",
 }
-"""Fields of a linker that change no artefact but the bundle, each with the reason; see ``artefacts.content``."""
+"""Fields of a linker that change no artefact but the bundle, each with the reason; see ``artefacts.content``.
+
+``precision`` changes the calibration, too, and is left out of other keys alone.
+"""
+
+LINKER_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 
 
 class EncoderConfig(Declaration):
@@ -172,11 +177,12 @@ class StorageConfig(Declaration):
 class LinkerConfig(Declaration):
     """One linker: its ontologies, its models, and the gates for its promotion."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")  # of folders and of the model in MLflow
+    name: str = Field(pattern=f"^{LINKER_NAME}$")  # of folders and of the model in MLflow
     title: str
     ontologies: tuple[str, ...] = Field(min_length=1)  # shipped names or paths to TOML
     prefixes: tuple[str, ...] = ()  # offered CURIE prefixes; () takes the ontologies' own
-    type: str = ""  # what its concepts are, such as "Disease": stands in each link, and marked mentions of it are asked
+    type: str = ""  # what its concepts are, such as "Disease": stands in each link; beside other linkers, this one is
+    # asked about mentions that are marked with it
     encoder: EncoderConfig = EncoderConfig()
     adaptation: AdaptationConfig = AdaptationConfig()
     retrieval: RetrievalConfig = RetrievalConfig()

@@ -18,7 +18,7 @@ def explain_unlinked(linker: Linker, document: Document, links: Sequence[Link]) 
     spans = {(link.start, link.end) for link in links}
     unlinked = [_answered_nil(link) for link in links if link.id is None]
     nothing = {"id": None, "label": None, "probability": None}
-    for name in linker.name_finder.explain(document.text, linker.index.names(), linker.lexicon):
+    for name in linker.explainer.passed_over(document.text):
         if (name.start, name.end) not in spans:
             place = {"document": document.id, "text": name.text, "start": name.start, "end": name.end}
             unlinked.append({**place, "reason": name.reason, **nothing})

@@ -3,8 +3,8 @@
     text → mentions that each linker's names find → each linker's own links → one link a span (settle)
 
 A :class:`LinkerGroup` has the methods of :class:`belink.linker.linker.Linker` that consumers call. Each link says which
-linker it comes from, and of what type its concept is. Linkers that use the same model hold it in memory once,
-see :mod:`belink.linker.reranker`.
+linker it comes from, and of what type its concept is. Models that linkers share are held in memory once, see
+``_LOADED`` in :mod:`belink.retrieval.encoder` and :mod:`belink.linker.reranker`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -60,7 +60,7 @@ class LinkerGroup:
     def prepare(self, document: Document) -> Document:
         """Return ``document`` with its mentions and their abbreviations spelled out.
 
-        Mentions that it marks are asked of every linker. Where it marks none, each linker looks for its own names, so
+        Mentions that it marks stay as they are. Where it marks none, each linker looks for its own names, so
         that a span may stand several times, once for each linker; :meth:`settle` chooses among their answers.
         """
         # Preparing a marked document depends on its text alone, so any linker gives the same.
@@ -77,19 +77,20 @@ class LinkerGroup:
         """Return one link a mention, in order.
 
         A mention found by one linker is asked of that linker. A marked one of a type that linkers declare is asked of
-        those, any other of all; the most probable concept is the answer, and NIL if every linker says NIL.
+        those, any other of all; the most probable concept is the answer, and NIL if every linker says NIL. Bounds come
+        after that choice: a linker that is less sure does not answer in place of one that abstains.
 
         :param min_probability: see :meth:`link_text`.
         """
         answers: list[Link | None] = [None] * len(mentions)
         for linker in self.linkers:
             positions = [i for i, mention in enumerate(mentions) if linker in self._asked(mention)]
-            links = linker.link([mentions[i] for i in positions], min_probability=min_probability)
+            links = linker.link([mentions[i] for i in positions], min_probability=0.0)
             for i, link in zip(positions, links, strict=True):
                 before = answers[i]
                 # Only a better answer replaces another, so of equal ones that of the preferred linker stays.
                 answers[i] = link if before is None or _rank(link) > _rank(before) else before
-        return [link for link in answers if link is not None]
+        return [self.abstain(link, min_probability) for link in answers if link is not None]
 
     def abstain(self, link: Link, min_probability: float | None = None) -> Link:
         """Return ``link``, or NIL in its place where its concept is less probable than its linker's bound."""
@@ -105,7 +106,12 @@ class LinkerGroup:
         return declaring or self.linkers
 
     def settle(self, document: Document, links: Sequence[Link]) -> tuple[Document, list[Link]]:
-        """Return ``document`` and its ``links`` without the found mentions that lose against another."""
+        """Return ``document`` and its ``links`` without the found mentions that lose against another.
+
+        The links of marked mentions stay in the order in which they were marked.
+        """
+        if not any(mention.found for mention in document.mentions):
+            return document, list(links)
         kept = settle(links, nested=self.nested)
         return replace(document, mentions=tuple(link.mention for link in kept)), kept
 
@@ -116,10 +122,11 @@ class LinkerGroup:
     def look_up(self, query: str, limit: int = 10) -> tuple[list[Candidate], list[str]]:
         """Return the concepts that a name or an id may mean, and notes about them.
 
-        Concepts whose name is the query come first, then one of each linker in turn: scores of two linkers do not
-        compare.
+        An id is answered by the linkers that know it. Otherwise concepts whose name is the query come first, then one
+        of each linker in turn: scores of two linkers do not compare.
         """
-        answers = [linker.look_up(query, limit) for linker in self.linkers]
+        by_id = [answer for linker in self.linkers if (answer := linker.look_up_id(query, limit)) is not None]
+        answers = by_id or [linker.look_up(query, limit) for linker in self.linkers]
         interleaved = _interleave([candidates for candidates, _ in answers])
         candidates = sorted(interleaved, key=lambda candidate: not candidate.exact)  # sorted() keeps the turns
         return candidates[:limit], list(dict.fromkeys(note for _, notes in answers for note in notes))

@@ -18,7 +18,7 @@ from belink import artefacts, weights
 from belink.declarations import read_stored_linker
 from belink.linker import bundle
 from belink.linker.calibration import Calibration
-from belink.linker.name_finder import NOTHING_LEARNED, Lexicon, NameFinder
+from belink.linker.name_finder import NOTHING_LEARNED, Explainer, Lexicon, NameFinder
 from belink.linker.reranker import Reranker
 from belink.linker.token_classifier import CombinedFinder, MentionFinder, TokenClassifier
 from belink.ontology.release import Release, open_release
@@ -91,6 +91,11 @@ class Linker:
     def name_finder(self) -> NameFinder:
         """The finder of the ontologies' names, by what the corpora taught about them."""
         return NameFinder.build(self.index.names(), self.lexicon)
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """Says why names in a text are no mentions for :attr:`name_finder`."""
+        return Explainer(self.name_finder, self.index.names(), self.lexicon)
 
     @cached_property
     def lexicon(self) -> Lexicon:
@@ -237,6 +242,13 @@ class Linker:
 
         An obsolete id gives its successors, and a note that says so: linking never returns an obsolete id either.
         """
+        if (by_id := self.look_up_id(query, limit)) is not None:
+            return by_id
+        (candidates,) = self.candidates([Mention(text=query)])
+        return [candidate for candidate in candidates if _resembles(candidate)][:limit], []
+
+    def look_up_id(self, query: str, limit: int = 10) -> tuple[list[Candidate], list[str]] | None:
+        """Return the concepts that an id or a cross-reference stands for, and notes; ``None`` for anything else."""
         for release in self._releases():
             identifier = release.standard_id(query)
             ids = release.successor(identifier)
@@ -260,8 +272,7 @@ class Linker:
                 notes = [f"{query} is a cross-reference in {release.ontology} {release.version}"]
                 if candidates := [self.index.candidate(id) for id in ids if id in self.index]:
                     return candidates[:limit], notes
-        (candidates,) = self.candidates([Mention(text=query)])
-        return [candidate for candidate in candidates if _resembles(candidate)][:limit], []
+        return None
 
     def concept(self, concept_id: str) -> Concept | None:
         """Return what the linker's releases say of a concept, obsolete ones included; ``None`` for an unknown id.

@@ -26,6 +26,7 @@ in turn.
 
 import bisect
 import functools
+import itertools
 import re
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -154,44 +155,6 @@ class NameFinder:
         n, n_annotated = self._counts.get(fold(normalise(mention.long_form or mention.text)), (0, 0))
         return replace(mention, n_occurrences=n, n_annotated=n_annotated) if n else mention
 
-    def explain(self, text: str, names: Iterable[str], lexicon: Lexicon = NOTHING_LEARNED) -> list[PassedOver]:
-        """Return every occurrence of one of ``names`` that :meth:`find` does not return, with the reason, in order.
-
-        :param names: those that this finder was built from, with this ``lexicon``; normalised.
-        """
-        import ahocorasick_rs
-
-        stop = {fold(name) for name in lexicon.stop}
-        why = {fold(name): _why_left_out(name, fold(name), stop, _SHORTEST) for name in names}
-        every = NameFinder(sorted(why))
-        # Overlapping matches need the standard match kind, hence a second automaton.
-        automaton = ahocorasick_rs.AhoCorasick(list(map(_pattern, every._names)), store_patterns=False)
-        starts = [start for start, _ in split(text)]
-        words, lines = find_words(text, every._is_word), _Lines(text)
-        haystack, places = _haystack(text, words, starts)
-        definitions = abbreviations.find_definitions(text)
-        defined = {
-            (start, end): definitions.long_form(short, start) for start, end, short in definitions.occurrences(text)
-        }
-        found = set(self._spans(text, starts, definitions))
-        passed_over = []
-        for number, begin, stop_at in automaton.find_matches_as_indexes(haystack, overlapping=True):
-            start = words[bisect.bisect_left(places, begin)][1]
-            end = words[bisect.bisect_left(places, stop_at) - 1][2]
-            if (start, end) in found:
-                continue
-            name, written = every._names[number], text[start:end]
-            longer = next((text[a:b] for a, b in found if a < end and start < b), "")
-            reason = (
-                (f"overlaps {longer!r}, which is found" if longer else "")
-                or (f"the text defines it as {defined[start, end]!r}, no name" if (start, end) in defined else "")
-                or why[name]
-                or ("" if self._is_name(written, name, lines, start) else _why_no_acronym(written))
-                or "not found"
-            )
-            passed_over.append(PassedOver(text=written, start=start, end=end, reason=reason))
-        return sorted(passed_over, key=lambda each: (each.start, each.end))
-
     def _spans(self, text: str, starts: Sequence[int], definitions: Definitions) -> list[Span]:
         """Return the spans of names, and of short forms where they stand for a name."""
         # One text repeats its abbreviations, so each long form is looked up once.
@@ -232,6 +195,55 @@ class NameFinder:
         # The head of an English noun phrase stands last, so what a long form ends with says what kind of thing it is.
         endings = (" ".join(words[at:]) for at in range(len(words)))
         return any(name in self._known and (" " in name or len(name) >= _SHORT) for name in endings)
+
+
+class Explainer:
+    """Says why names that stand in a text are no mentions. It is built once for many texts, as a finder is."""
+
+    def __init__(self, finder: NameFinder, names: Iterable[str], lexicon: Lexicon = NOTHING_LEARNED) -> None:
+        """Explain ``finder``, which was built from ``names``, normalised, with ``lexicon``."""
+        import ahocorasick_rs
+
+        stop = {fold(name) for name in lexicon.stop}
+        self._why: dict[str, str] = {}
+        for name in itertools.chain(names, lexicon.extra):
+            key = fold(name)
+            reason = _why_left_out(name, key, stop, _SHORTEST)
+            # Of several names that fold to one, a name that is looked for speaks for all: the finder looks for it.
+            self._why[key] = reason and self._why.get(key, reason)
+        self._finder, self._every = finder, NameFinder(sorted(self._why))
+        # Overlapping matches need the standard match kind, hence a second automaton.
+        self._automaton = ahocorasick_rs.AhoCorasick(list(map(_pattern, self._every._names)), store_patterns=False)
+
+    def passed_over(self, text: str) -> list[PassedOver]:
+        """Return every occurrence of a name that the finder does not return, with the reason, in order."""
+        starts = [start for start, _ in split(text)]
+        words, lines = find_words(text, self._every._is_word), _Lines(text)
+        haystack, places = _haystack(text, words, starts)
+        definitions = abbreviations.find_definitions(text)
+        defined = {
+            (start, end): definitions.long_form(short, start) for start, end, short in definitions.occurrences(text)
+        }
+        spans = self._finder._spans(text, starts, definitions)
+        found, ends = set(spans), [end for _, end in spans]
+        passed_over = []
+        for number, begin, stop_at in self._automaton.find_matches_as_indexes(haystack, overlapping=True):
+            start = words[bisect.bisect_left(places, begin)][1]
+            end = words[bisect.bisect_left(places, stop_at) - 1][2]
+            if (start, end) in found:
+                continue
+            name, written = self._every._names[number], text[start:end]
+            first = bisect.bisect_right(ends, start)  # the first found span that ends behind ``start``
+            longer = text[slice(*spans[first])] if first < len(spans) and spans[first][0] < end else ""
+            reason = (
+                (f"overlaps {longer!r}, which is found" if longer else "")
+                or (f"the text defines it as {defined[start, end]!r}, no name" if (start, end) in defined else "")
+                or self._why[name]
+                or ("" if self._finder._is_name(written, name, lines, start) else _why_no_acronym(written))
+                or "not found"
+            )
+            passed_over.append(PassedOver(text=written, start=start, end=end, reason=reason))
+        return sorted(passed_over, key=lambda each: (each.start, each.end))
 
 
 class _Lines:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from belink import artefacts, settings, textfiles
 from belink.declarations import Columns, Format, SourceConfig
-from belink.errors import SourceError
+from belink.errors import SourceError, first_line
 from belink.ontology.ingest import Ingested, ingest
 from belink.ontology.readers.files import SUFFIXES, plain_errors, sniff
 
@@ -120,7 +120,8 @@ def describe(name: str, path: Path) -> Description:
 def _format(path: Path) -> tuple[Format, dict[str, str], str | None]:
     """Return the format, and of a table its columns and its mark of comments."""
     try:
-        return sniff(path), {}, None
+        with plain_errors(path):
+            return sniff(path), {}, None
     except SourceError:
         if not any(suffix in _TABLES for suffix in path.suffixes):
             raise
@@ -142,15 +143,23 @@ def _format(path: Path) -> tuple[Format, dict[str, str], str | None]:
 
 def _column_names(path: Path) -> tuple[list[str], str | None]:
     if path.suffix == ".parquet":
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        return list(pq.read_schema(path).names), None
+        try:
+            return list(pq.read_schema(path).names), None
+        except pa.ArrowInvalid as error:
+            raise SourceError(f"{path}: expected a Parquet file, found: {first_line(error)}") from error
     with plain_errors(path), textfiles.open_bytes(path) as stream:
         lines = textfiles.glimpse(stream, _HEAD).splitlines()
     rows = [line for line in lines if line.strip() and not line.startswith("#")]
     first = rows[0] if rows else ""
     delimiter = max("\t,;|", key=first.count)
-    return next(csv.reader([first], delimiter=delimiter), []), "#" if lines and lines[0].startswith("#") else None
+    try:
+        names = next(csv.reader([first], delimiter=delimiter), [])
+    except csv.Error as error:
+        raise SourceError(f"{path}: expected a header of columns, found: {error}") from error
+    return names, "#" if lines and lines[0].startswith("#") else None
 
 
 class _Reading(NamedTuple):

@@ -104,6 +104,8 @@ def migrate(
             ([folder.name for folder in chain[:-1]], chain[-1].name),
         ),
     ]
+    if any("\udc80" <= letter <= "\udcff" for letter in text):  # not UTF-8: such a label would mix two encodings
+        edits = [edit for edit in edits if edit[2].isascii()]
     # The file is read whole before it is written, so the output may be the input.
     _write(output, rewrite(text, edits).encode(content.encoding, content.errors))
     if reviewed:

@@ -41,7 +41,7 @@ class Closed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Linked:
-    """The answer to a request for links, all made by one linker."""
+    """The answer to a request for links: by one linker, or one group of linkers, from start to end."""
 
     documents: list[tuple[Document, list[Link]]]
     linker: Linker | LinkerGroup

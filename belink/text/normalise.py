@@ -36,8 +36,8 @@ _FOLD: dict[int, str | None] = {
     ord("ß"): "ss", ord("æ"): "ae", ord("Æ"): "ae", ord("œ"): "oe", ord("Œ"): "oe", ord("ø"): "o", ord("Ø"): "o",
 }  # fmt: skip
 
-# (+)-x and (-)-x are two substances; 1,2- and 1.5 are numbers. These marks stay, all others become blanks.
 _REFERENCE = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});", re.IGNORECASE)
+# (+)-x and (-)-x are two substances; 1,2- and 1.5 are numbers. These marks stay, all others become blanks.
 _SIGN = re.compile(r"\(([+\-])\)")
 _POSSESSIVE = re.compile(r"'s\b|s'(?=\s)|'")
 _SEPARATOR = re.compile(r"(?<!\d)[.,:](?!\d)|(?<!\d)[.,:](?=\d)|(?<=\d)[.,:](?!\d)|[\s_\-/;()\[\]{}\"?!|]+")
@@ -67,11 +67,10 @@ def normalise(text: str) -> str:
 
 
 def aligned_words(text: str) -> list[tuple[str, int, int]]:
-    """Return the words of ``normalise(text)``, each with the span of ``text`` that it stands for (end exclusive).
+    """Return the normalised words of ``text``, each with the span of ``text`` that it stands for (end exclusive).
 
     Character references, which texts from web pages keep ("Sj&ouml;gren", "type&nbsp;2"), are read as their characters.
-
-    Joined by blanks they are ``normalise(unescape(text))``, so a name that matches them can be shown in the text.
+    Joined by blanks the words are ``normalise(html.unescape(text))``, so a name that matches can be shown in the text.
     """
     characters = _Aligned(text)
     characters.substitute(_REFERENCE, lambda m: _fold_all(html.unescape(m[0])))

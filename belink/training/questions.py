@@ -142,8 +142,8 @@ def found_questions(
     """Return questions from what a name finder finds in held-out documents, as raw text is linked.
 
     A found mention that is annotated has the gold of its annotation. Any other has no concept, though it may overlap an
-    annotation: a link of a longer or a shorter span is wrong, and its probability has to say so. Left out is only what
-    is annotated without an id that a release knows.
+    annotation: a link of a longer or a shorter span is wrong, and its probability has to say so. Mentions that are
+    annotated with an id that no release knows are left out.
 
     :param find: returns a document with the mentions that are found in its text.
     :param options: the largest number of concepts in a question.

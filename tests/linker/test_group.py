@@ -88,6 +88,26 @@ def test_a_marked_mention_is_asked_of_the_linkers_of_its_type(group: LinkerGroup
     assert [link.mention.type for link in links] == ["Sign", "chemical", "Gene"]
 
 
+def test_marked_mentions_keep_the_order_in_which_they_were_marked(group: LinkerGroup) -> None:
+    mentions = (Mention(text="aspirin", start=8, end=15), Mention(text="heparin", start=0, end=7))
+    ((document, links),) = group.link_documents([Document(id="1", text="heparin aspirin", mentions=mentions)])
+    assert [link.text for link in links] == [mention.text for mention in document.mentions] == ["aspirin", "heparin"]
+
+
+def test_a_bound_is_held_against_the_most_probable_concept_alone(group: LinkerGroup) -> None:
+    for bound in (0.0, 0.5, 1.0):
+        for mention in (Mention(text="heparin"), Mention(text="no such thing"), Mention(text="aspirine")):
+            (raw,), (link,) = group.link([mention], min_probability=0.0), group.link([mention], min_probability=bound)
+            assert link == group.abstain(raw, bound)
+            assert link.id is None or (link.id == raw.id and link.probability >= bound)
+
+
+def test_an_id_is_answered_by_the_linkers_that_know_it_alone(drugs: Linker, signs: Linker) -> None:
+    group = LinkerGroup([drugs, signs])
+    assert [candidate.id for candidate in group.search("X:9")] == ["X:9"]
+    assert [candidate.id for candidate in group.search("X:2")] == ["X:2"]
+
+
 def test_one_linker_of_a_group_answers_as_by_itself(group: LinkerGroup, drugs: Linker) -> None:
     (alone,) = drugs.link_text("acetylsalicylic acid")
     (link,) = LinkerGroup([drugs]).link_text("acetylsalicylic acid")

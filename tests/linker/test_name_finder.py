@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from belink.corpora.files import read_corpus
-from belink.linker.name_finder import Lexicon, NameFinder, fold, learn
+from belink.linker.name_finder import Explainer, Lexicon, NameFinder, fold, learn
 from belink.records import Document, Mention
 from belink.text.normalise import normalise
 
@@ -304,7 +304,7 @@ def test_every_name_that_is_passed_over_has_its_reason(text: str, name: str, rea
     names = {normalise(each) for each in ("FHB", "NSAID", "disease", "recurrence", "heart failure", "failure", "2010")}
     lexicon = Lexicon(stop=frozenset({"recurrence"}))
     finder = NameFinder.build(names, lexicon)
-    reasons = {each.text: each.reason for each in finder.explain(text, names, lexicon)}
+    reasons = {each.text: each.reason for each in Explainer(finder, names, lexicon).passed_over(text)}
     assert reasons[name].startswith(reason)
 
 
@@ -313,6 +313,14 @@ def test_a_name_is_either_found_or_passed_over_never_both(text: str) -> None:
     names = {normalise(name) for name in NAMES}
     finder = NameFinder.build(names)
     found_spans = {(mention.start, mention.end) for mention in finder.find(text)}
-    passed_over = finder.explain(text, names)
+    passed_over = Explainer(finder, names).passed_over(text)
     assert not found_spans & {(each.start, each.end) for each in passed_over}
     assert all(text[each.start : each.end] == each.text and each.reason != "not found" for each in passed_over)
+
+
+def test_of_names_that_fold_to_one_the_one_that_is_looked_for_is_explained() -> None:
+    for names in (["dog", "dogs"], ["dogs", "dog"]):
+        finder = NameFinder.build(names)
+        assert "dog" not in [mention.text for mention in finder.find("the dogs had asthma")]
+        (passed_over,) = Explainer(finder, names).passed_over("the dogs had asthma")
+        assert "shorter" not in passed_over.reason

@@ -84,6 +84,7 @@ def test_addresses_in_mappings_are_ids_by_the_files_own_map(here: Settings, tmp_
     mappings = tmp_path / "m.sssom.tsv"
     mappings.write_text(
         "# curie_map:\n#   EFO: http://www.ebi.ac.uk/efo/EFO_\n#   W: 'https://example.org/#'\n"
+        "# object_source: http://www.ebi.ac.uk/efo/EFO_\n"  # an address that is no prefix
         "subject_id\tpredicate_id\tobject_id\tmapping_justification\n"
         + "".join(
             f"{subject}\t{predicate}\t{other}\tsemapv:ManualMappingCuration\n"

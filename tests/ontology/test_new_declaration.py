@@ -8,7 +8,7 @@ import pytest
 
 from belink import settings
 from belink.declarations import default_linker, load_linker, load_source
-from belink.errors import DeclarationError, SourceError
+from belink.errors import BelinkError, DeclarationError, SourceError
 from belink.ontology import new_declaration
 from belink.ontology.ingest import ingest
 from belink.ontology.release import open_release
@@ -201,3 +201,21 @@ def test_the_sample_is_described_as_its_declaration_says(tmp_path: Path) -> None
         "header",
         "2025-02-04",
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("b.parquet", b"junk"),
+        ("b.txt", b"x" * 200_000),
+        ("b.csv", b'id,label\n"' + b"x" * 200_000),
+        ("b.obo.gz", gzip.compress(OBO.encode())[:12]),
+        ("b.obo", b""),
+        ("b.owl", b"\x00" * 50),
+    ],
+)
+def test_a_damaged_file_is_one_line(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(BelinkError) as told:
+        new_declaration.write("b", tmp_path / name, tmp_path)
+    assert "\n" not in str(told.value)

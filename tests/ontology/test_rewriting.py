@@ -10,6 +10,7 @@ import pytest
 
 from belink import settings
 from belink.errors import CorpusError
+from belink.ontology.migrate import migrate
 from belink.ontology.release import release_path
 from belink.settings import Settings
 from tests.ontology.test_migrate import home, run
@@ -99,3 +100,22 @@ def test_deep_json_is_refused_in_one_line(home: Settings, tmp_path: Path) -> Non
     with pytest.raises(CorpusError, match="expected JSON or JSON Lines") as caught:
         run(home, tmp_path, "d.jsonl", '{"gold": "X:2"}\n' + "[" * 100_000)
     assert "\n" not in str(caught.value)
+
+
+def test_a_label_with_a_comma_is_quoted_in_csv_alone(tmp_path: Path) -> None:
+    here = settings.load(tmp_path / "commas")
+    release(release_path(here, "x", "2021-01-01"), concept(1, "diabetes, type 2"), concept(3, "old"))
+    merged = concept(3, "old", obsolete=True, replaced_by=(1,))
+    release(release_path(here, "x", "2023-01-01"), concept(1, "diabetes, type 2"), merged)
+    assert run(here, tmp_path, "t.tsv", "id\tlabel\nX:3\told\n", column="id")[0] == "id\tlabel\nX:1\tdiabetes, type 2\n"
+    assert run(here, tmp_path, "t.csv", "id,label\nX:3,old\n", column="id")[0] == 'id,label\nX:1,"diabetes, type 2"\n'
+
+
+def test_a_file_that_is_not_utf_8_gets_no_label_that_would_mix_encodings(tmp_path: Path) -> None:
+    here = settings.load(tmp_path / "letters")
+    release(release_path(here, "x", "2021-01-01"), concept(1, "Sj\u00f6gren"), concept(3, "old"))
+    merged = concept(3, "old", obsolete=True, replaced_by=(1,))
+    release(release_path(here, "x", "2023-01-01"), concept(1, "Sj\u00f6gren"), merged)
+    (tmp_path / "t.csv").write_bytes("id,label,note\nX:3,old,na\u00efve\n".encode("cp1252"))
+    migrate("x", "2021-01-01", "2023-01-01", tmp_path / "t.csv", tmp_path / "out.csv", here, "id")
+    assert (tmp_path / "out.csv").read_bytes() == "id,label,note\nX:1,old,na\u00efve\n".encode("cp1252")

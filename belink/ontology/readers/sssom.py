@@ -29,6 +29,9 @@ _NEEDED = ("subject_id", "predicate_id", "object_id")
 _MODIFIER = "predicate_modifier"
 _NOTHING = "sssom:NoTermFound"
 _CURIE = r"[A-Za-z_][A-Za-z0-9_.\-]*:[^\s/][^\s]*"
+_CURIE_MAP = re.compile(
+    r"^#([ \t]*)curie_map:[ \t]*\r?\n((?:^#\1[ \t]+.*\n?)*)", re.MULTILINE
+)  # its lines stand deeper
 _DECLARED = re.compile(
     r"""^#\s+["']?(?P<prefix>[A-Za-z][\w.\-]*)["']?:\s+["']?(?P<address>https?://[^\s"']+)""", re.MULTILINE
 )
@@ -156,7 +159,8 @@ def _curie_map(path: Path) -> dict[str, str]:
     """Return prefix → beginning of an address, as the comments before the table declare them."""
     with open_source(path) as stream:
         comments = stream.read(_HEAD).decode("utf-8-sig", "replace")
-    return {match["prefix"]: match["address"] for match in _DECLARED.finditer(comments)}
+    maps = "".join(match[2] for match in _CURIE_MAP.finditer(comments))
+    return {match["prefix"]: match["address"] for match in _DECLARED.finditer(maps)}
 
 
 def _contracted(identifier: str, curie_map: Mapping[str, str]) -> str:

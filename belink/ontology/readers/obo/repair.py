@@ -50,8 +50,8 @@ _DEFINITION_LOOSE = (
 _PLAIN = re.compile(r"[^\\{!]+")
 # A key holds neither blank nor comma, so that it can begin in one place only: otherwise time grows exponentially.
 _MODIFIERS = re.compile(rf"\{{\s*(?:[^\s,={{}}]+\s*=\s*{_QUOTED}[\s,]*)*\}}\s*(?:!.*)?\Z")
+_IN_BRACKETS = re.compile(r"[^\s:()]+ \(([A-Za-z][\w.\-]*:[^\s()]+)\)")  # "xref (ILX:0770149)"
 # An identifier with blanks in it, up to its description, modifiers or comment.
-_IN_BRACKETS = re.compile(r"[^\s:()]+ \(([A-Za-z][\w.\-]*:[^\s()]+)\)")  # "xref (ILX:0770149)", as CL once had it
 _WITH_BLANKS = re.compile(r'(?:\\.|[^\\\s]|\s+(?![\s!{"]))*')
 _URL = re.compile(r"(?:https?|ftp)://(?:[A-Za-z0-9:/?#@!$&'()*+,;=._~\-]|%[0-9A-Fa-f]{2}|[^\x00-\xa0])*")
 _BARE_QUOTE = re.compile(r'\\.|"')
