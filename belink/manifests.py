@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
+
 from belink.errors import BelinkError, first_line
 
 SUM = "sum"  # the key of a manifest's sum over its other keys
@@ -90,104 +92,112 @@ def check(manifest: Stored) -> None:
         ) from error
 
 
+# What manifests hold; keys that are not listed may hold anything.
+class _File(TypedDict):
+    size: int
+    sha256: str
+
+
+class _Model(TypedDict, total=False):
+    reference: str
+    sha256: str
+    fingerprint: str
+    adapted: str | None
+
+
+class _Release(TypedDict, total=False):
+    version: str
+    sha256: str | None
+    database_sha256: str | None
+
+
+class _Index(TypedDict):
+    key: str
+    names: int
+    concepts: int
+    dimension: int
+
+
+class _Counts(TypedDict, total=False):
+    by_prefix: dict[str, int]
+    concepts: int
+    names: int
+    obsolete: int
+    own: int
+    rejected: int
+    repaired: int
+    typed: int
+
+
+class _Gate(TypedDict, total=False):
+    name: str
+    value: float | None
+    bound: float
+    passed: bool
+    detail: str
+    measured: bool
+
+
+class _Part(TypedDict, total=False):
+    format: int
+    text_version: int
+    ontology: str
+    version: str
+    created: str
+    sha256: str | dict[str, str]
+    database_sha256: str
+    content_sha256: str
+    reading: str
+    prefixes: list[str]
+    redistributable: bool
+    counts: _Counts
+    gates: list[_Gate]
+    releases: dict[str, _Release]
+    files: dict[str, str | _File]
+    encoder: str | dict[str, Any]
+    base: _Model
+    names: int
+    concepts: int
+    dimension: int
+    encoded: int
+    reused: int
+    recall_at_10: float
+    lists_read: int | None
+    examples: int
+    steps: int
+    seconds: float | dict[str, float]
+    loss: float
+    first_loss: float
+    loss_retrieval: float
+    history: list[list[float]]
+    gguf: str
+    gguf_sha256: str
+
+
+class _Bundle(TypedDict, total=False):
+    format: int
+    text_version: int
+    linker: str
+    key: str
+    created: str
+    releases: dict[str, _Release]
+    index: _Index
+    adapter: str | None
+    encoder: _Model
+    base_model: _Model
+    detector: _Model
+    calibration: str
+    lineage: dict[str, str]
+    inputs: dict[str, Any]
+    files: dict[str, _File]
+
+
 @cache
 def _models() -> "tuple[Any, Any]":
-    """Return what the manifest of a part, and that of a bundle, may hold; keys that are not listed may hold anything.
+    """Return the models of a part's manifest and of a bundle's.
 
     Only a manifest without a sum needs them, so pydantic is imported here.
     """
     from pydantic import TypeAdapter
-    from typing_extensions import TypedDict
 
-    class File(TypedDict):
-        size: int
-        sha256: str
-
-    class Model(TypedDict, total=False):
-        reference: str
-        sha256: str
-        fingerprint: str
-        adapted: str | None
-
-    class Release(TypedDict, total=False):
-        version: str
-        sha256: str | None
-        database_sha256: str | None
-
-    class Index(TypedDict):
-        key: str
-        names: int
-        concepts: int
-        dimension: int
-
-    class Counts(TypedDict, total=False):
-        by_prefix: dict[str, int]
-        concepts: int
-        names: int
-        obsolete: int
-        own: int
-        rejected: int
-        repaired: int
-        typed: int
-
-    class Gate(TypedDict, total=False):
-        name: str
-        value: float | None
-        bound: float
-        passed: bool
-        detail: str
-        measured: bool
-
-    class Part(TypedDict, total=False):
-        format: int
-        text_version: int
-        ontology: str
-        version: str
-        created: str
-        sha256: str | dict[str, str]
-        database_sha256: str
-        content_sha256: str
-        reading: str
-        prefixes: list[str]
-        redistributable: bool
-        counts: Counts
-        gates: list[Gate]
-        releases: dict[str, Release]
-        files: dict[str, str | File]
-        encoder: str | dict[str, Any]
-        base: Model
-        names: int
-        concepts: int
-        dimension: int
-        encoded: int
-        reused: int
-        recall_at_10: float
-        lists_read: int | None
-        examples: int
-        steps: int
-        seconds: float | dict[str, float]
-        loss: float
-        first_loss: float
-        loss_retrieval: float
-        history: list[list[float]]
-        gguf: str
-        gguf_sha256: str
-
-    class Bundle(TypedDict, total=False):
-        format: int
-        text_version: int
-        linker: str
-        key: str
-        created: str
-        releases: dict[str, Release]
-        index: Index
-        adapter: str | None
-        encoder: Model
-        base_model: Model
-        detector: Model
-        calibration: str
-        lineage: dict[str, str]
-        inputs: dict[str, Any]
-        files: dict[str, File]
-
-    return TypeAdapter(Part), TypeAdapter(Bundle)
+    return TypeAdapter(_Part), TypeAdapter(_Bundle)

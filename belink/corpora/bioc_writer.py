@@ -93,22 +93,27 @@ def _as_it_came(document: Document, links: Links) -> Node:
     unit = detect_unit(raw)
     in_points = in_code_points(raw, CorpusReport())
     text, shifts = lay_out(in_points.passages)
-    # Mentions that no annotation of the file accounts for were found by the linker, and are added at the end.
-    missing = {(m.start, m.end, m.spans): links.get(m) for m in document.mentions}
+    links_at: dict[tuple[int, int, tuple[tuple[int, int], ...]], list[Link | None]] = {}
+    for m in document.mentions:
+        links_at.setdefault((m.start, m.end, m.spans), []).append(links.get(m))
+    annotated = set()
     passages = [passage for passage in node.get("passages", ()) if isinstance(passage, dict)]
     for part, annotations, shift in (
         *((p, q.annotations, shift) for p, q, shift in zip(passages, in_points.passages, shifts, strict=True)),
         (node, in_points.annotations, 0),
     ):
         for annotation_node, annotation in zip(annotation_nodes(part), annotations, strict=True):
-            if (place := _place(text, annotation, shift)) in missing:
-                _add_link(annotation_node, missing.pop(place))
+            if (place := _place(text, annotation, shift)) in links_at:
+                annotated.add(place)
+                # Several annotations of one span take its links in order; the last link serves what is left.
+                _add_link(annotation_node, links_at[place].pop(0) if len(links_at[place]) > 1 else links_at[place][0])
     ids = {each.get("id") for part in (*passages, node) for each in annotation_nodes(part)}
     # Relations refer to annotations by id, so a new id must not be one that is there.
     fresh_ids = (identifier for number in itertools.count(1) if (identifier := f"B{number}") not in ids)
     starts = [passage.offset + shift for passage, shift in zip(in_points.passages, shifts, strict=True)]
+    # Mentions that no annotation of the file accounts for were found by the linker, and are added at the end.
     for mention in document.mentions:
-        if (mention.start, mention.end, mention.spans) in missing and passages:
+        if (mention.start, mention.end, mention.spans) not in annotated and passages:
             number = max(0, bisect.bisect_right(starts, mention.start) - 1)
             passage, given = in_points.passages[number], raw.passages[number]
 

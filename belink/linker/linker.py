@@ -264,7 +264,7 @@ class Linker:
             if not ids and concept and concept.consider:
                 notes.append(f"consider {', '.join(concept.consider)}")
                 ids = concept.consider
-            return [self.index.candidate(id) for id in ids if id in self.index], notes
+            return [self.index.candidate(id) for id in ids if id in self.index][:limit], notes
         # Ids of every release are tried before cross-references: an ontology's own id must not be read as another's
         # reference.
         for release in self._releases():

@@ -12,7 +12,7 @@ import re
 import zlib
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from belink import artefacts, textfiles
 from belink.errors import CorpusError, ReleaseError
 from belink.ontology import release as releases
-from belink.ontology.id_spans import Span, companions, id_spans, layout_of
+from belink.ontology.id_spans import Layout, Span, companions, id_spans, layout_of
 from belink.ontology.proposals import propose
-from belink.ontology.rewriting import Labels, companion_edits, id_edits, rewrite
+from belink.ontology.rewriting import Edit, Labels, companion_edits, id_edits, rewrite
 from belink.settings import Settings
 
 if TYPE_CHECKING:
@@ -93,19 +93,8 @@ def migrate(
     successors = {each: fates_by_id[each].targets[0] for each in merged}
     edits = [
         *id_edits(rewritten, successors),
-        *companion_edits(
-            text,
-            layout,
-            spans,
-            companions(text, layout),
-            successors,
-            {span.id for span in reviewed},
-            _labels_of(successors, chain),
-            ([folder.name for folder in chain[:-1]], chain[-1].name),
-        ),
+        *_beside(text, layout, spans, successors, {span.id for span in reviewed}, chain),
     ]
-    if any("\udc80" <= letter <= "\udcff" for letter in text):  # not UTF-8: such a label would mix two encodings
-        edits = [edit for edit in edits if edit[2].isascii()]
     # The file is read whole before it is written, so the output may be the input.
     _write(output, rewrite(text, edits).encode(content.encoding, content.errors))
     if reviewed:
@@ -123,6 +112,22 @@ def migrate(
         review_file=review_file if reviewed else None,
         fates=dict(Counter(fate.kind for fate in fates_by_id.values())),
     )
+
+
+def _beside(
+    text: str,
+    layout: Layout,
+    spans: Sequence[Span],
+    successors: Mapping[str, str],
+    open_ids: Set[str],
+    chain: Sequence[Path],
+) -> list[Edit]:
+    """Return the edits of labels and versions that stand beside ids with a successor."""
+    labels, versions = _labels_of(successors, chain), ([folder.name for folder in chain[:-1]], chain[-1].name)
+    edits = companion_edits(text, layout, spans, companions(text, layout), successors, open_ids, labels, versions)
+    # In a file that is not UTF-8 such a label would mix two encodings.
+    is_utf8 = not any("\udc80" <= letter <= "\udcff" for letter in text)
+    return [edit for edit in edits if is_utf8 or edit[2].isascii()]
 
 
 def chain_between(settings: Settings, ontology: str, old: str, new: str) -> list[Path]:

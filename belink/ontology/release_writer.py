@@ -191,7 +191,7 @@ class ReleaseWriter:
         return int(self.sql(f"DELETE {repeated}")[0][0])
 
     def keep_branches(self, roots: Sequence[str]) -> None:
-        """Keep only ``roots`` and the concepts below them, and obsolete concepts that point to those.
+        """Keep only ``roots`` and the concepts below them, and obsolete concepts that lead to those, in any steps.
 
         :raises SourceError: a root is not in the source.
         """
@@ -214,10 +214,15 @@ class ReleaseWriter:
         )
         self.sql(
             """
-            INSERT INTO kept SELECT id FROM concept WHERE obsolete AND id IN (
-                SELECT concept_id FROM replaced_by JOIN kept ON replacement_id = kept.id
-                UNION SELECT concept_id FROM consider JOIN kept ON alternative_id = kept.id)
-            AND id NOT IN (SELECT id FROM kept)
+            INSERT INTO kept
+            WITH RECURSIVE pointer(id, target) AS (
+                SELECT concept_id, replacement_id FROM replaced_by
+                UNION SELECT concept_id, alternative_id FROM consider),
+            pointing(id) AS (
+                SELECT id FROM kept
+                UNION SELECT pointer.id FROM pointing JOIN pointer ON target = pointing.id
+                    JOIN concept ON concept.id = pointer.id AND obsolete)
+            SELECT id FROM pointing EXCEPT SELECT id FROM kept
             """
         )
         # The first column of every table but ``rejection`` is the concept that a row belongs to.
