@@ -4,7 +4,8 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 # Seconds between log lines where there is no terminal. A line waits for the item in work, so that this and an item of
@@ -46,3 +47,18 @@ def track(
             if not is_terminal and now - last_line >= _LINE_EVERY:
                 last_line = now
                 log.info("%s: %d%s %s, %.0f s", what, done, of, unit, now - started)
+
+
+@contextmanager
+def hide_bars_of_transformers() -> Iterator[None]:
+    """Switch the progress bars of transformers off within the block."""
+    from transformers.utils import logging
+
+    bars: Any = logging  # the module has no type hints
+    were_enabled = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if were_enabled:
+            bars.enable_progress_bar()

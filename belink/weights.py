@@ -25,7 +25,7 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from belink import artefacts
+from belink import artefacts, progress
 from belink.errors import ModelError
 
 if TYPE_CHECKING:
@@ -280,7 +280,7 @@ def _convert_gguf(file: Path, folder: Path) -> dict[str, Any]:
     log.info("converting %s to safetensors, once", file.name)
     # Transformers draws a bar of its own here, which no setting hides from a log.
     quiet = nullcontext() if sys.stderr.isatty() else redirect_stderr(io.StringIO())
-    with hide_progress_bars(), quiet:
+    with progress.hide_bars_of_transformers(), quiet:
         try:
             tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, **LOADING)
             model: Any = AutoModelForCausalLM.from_pretrained(
@@ -306,21 +306,6 @@ def _convert_gguf(file: Path, folder: Path) -> dict[str, Any]:
         tokenizer.save_pretrained(folder)
     files = {path.name: artefacts.sha256(path) for path in sorted(folder.iterdir()) if path.suffix in _HASHED}
     return {"gguf": file.name, "gguf_sha256": artefacts.sha256(file), "files": files}
-
-
-@contextmanager
-def hide_progress_bars() -> Iterator[None]:
-    """Switch the progress bars of transformers off within the block."""
-    from transformers.utils import logging
-
-    bars: Any = logging  # the module has no type hints
-    were_enabled = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if were_enabled:
-            bars.enable_progress_bar()
 
 
 @contextmanager

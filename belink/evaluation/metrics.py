@@ -99,7 +99,7 @@ def evaluate(
     metrics |= _probability_metrics(columns, sample)
     # All of them were linked in these seconds, also those that the other metrics leave out.
     speed = len(with_removed) / seconds if seconds else None
-    metrics["mentions_per_second"] = Metric(value=speed, n=len(predictions))
+    metrics["mentions_per_second"] = Metric(value=speed, n=len(with_removed))
     distinct = distinct_predictions(predictions)
     distinct_columns, distinct_sample = _columns(distinct), _Sample(distinct, resamples, seed)
     return Evaluation(

@@ -73,7 +73,9 @@ def clean(settings: Settings, *, keep: int = 3, remove: bool = False) -> dict[st
     with ExitStack() as locks:
         busy = [name for name in _linkers(settings) if not locks.enter_context(_idle(settings, f"refresh-{name}"))]
         busy_ontologies = [
-            name for name in _below(settings.releases) if not locks.enter_context(_idle(settings, f"ingest-{name}"))
+            name
+            for name in sorted({*_below(settings.releases), *_below(settings.quarantine)})
+            if not locks.enter_context(_idle(settings, f"ingest-{name}"))
         ]
         # A list and not an iterator: every size is read before the first file goes.
         removals = list(_find(settings, keep, busy, busy_ontologies))
@@ -160,6 +162,8 @@ def _releases(settings: Settings, needed: Needed, keep: int, busy: list[str]) ->
             if (ontology, path.name) not in needed.releases:
                 yield _folder("release", path, f"no version needs it, and not among the newest {keep}")
     for ontology in _below(settings.quarantine):
+        if ontology in busy:
+            continue
         refused = sorted(
             (path for path in (settings.quarantine / ontology).glob("[!.]*") if artefacts.exists(path)),
             # By the time of refusal, since a refused release may bear any version.

@@ -62,12 +62,14 @@ def decide(
         reason = "it was trained on these very releases before"
         return Decision(train=False, reason=reason, adapter=adapter, encoder=encoder)
     kept, why_not = _keep(run, champion)
-    if run.retrain == "never":
-        return kept or Decision(train=False, reason=f"training was ruled out, and {why_not}")
+    if kept is None and run.retrain == "never":
+        return Decision(train=False, reason=f"training was ruled out, and {why_not}")
     if kept is None:
         return Decision(train=True, reason=why_not, adapter=adapter, encoder=encoder)
     # `diffs` begin at the champion. The drift it records covers the releases between the training and the champion.
     drift, bound = kept.drift + _share_changed(releases, diffs), run.linker.retrain.names_changed
+    if run.retrain == "never":
+        return replace(kept, drift=drift)  # what changed now counts when training is allowed again
     reason = f"{drift:.1%} of the names changed since it was trained, {bound:.0%} may"
     if run.retrain == "always":
         return Decision(train=True, reason="it was asked for", adapter=adapter, encoder=encoder)

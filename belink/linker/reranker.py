@@ -178,7 +178,7 @@ def load_model(base: "ResolvedModel", form: prompts.Form) -> Any:
     from transformers import AutoModelForCausalLM
 
     try:
-        with models.hide_progress_bars():
+        with progress.hide_bars_of_transformers():
             model: Any = AutoModelForCausalLM.from_pretrained(base.path, dtype="auto", **models.LOADING_WEIGHTS)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
@@ -297,7 +297,7 @@ def _merge(model: Any, adapter: Path) -> Any:
     # Merging in bfloat16 can round the adapter's small changes away. In float32, 3 billion parameters take 12 GB.
     if sum(p.numel() for p in model.parameters()) <= _MERGED_EXACTLY:
         model = model.to(torch.float32)
-    with models.hide_progress_bars():
+    with progress.hide_bars_of_transformers():
         return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
 
 

@@ -69,7 +69,8 @@ class Encoder:
             if (loaded := _LOADED.get(self.fingerprint)) is not None:
                 return loaded
             try:
-                return _LOADED.setdefault(self.fingerprint, load_model(self._folder, self._config))
+                with progress.hide_bars_of_transformers():
+                    return _LOADED.setdefault(self.fingerprint, load_model(self._folder, self._config))
             except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
                 first = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise ModelError(
@@ -164,9 +165,7 @@ def load_model(folder: Path, config: EncoderConfig) -> "SentenceTransformer":
     """
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-    from transformers.utils import logging as theirs
 
-    theirs.disable_progress_bar()  # type: ignore[no-untyped-call]
     device = str(weights.choose_device()[0])
     if config.pooling == "model":
         if not (folder / "modules.json").is_file():

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from belink.errors import BelinkError, BundleError, RegistryError, first_line
+from belink.errors import BundleError, RegistryError, first_line
 from belink.linker.linker import Linker
 from belink.ontology import release as releases
 from belink.ontology.release import Release
@@ -202,7 +202,7 @@ class Follower:
         """Serve ``previous``, which would still be answering had this process started earlier."""
         try:
             self.current = open_version(self._settings, self.name, aliases.PREVIOUS)
-        except BelinkError as error:
+        except Exception as error:  # as in _take_over
             log.error("%s: no version before it can be served either: %s", self.name, _reason(error))
             return
         self._happened("swapped")

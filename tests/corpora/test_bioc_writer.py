@@ -85,6 +85,22 @@ def test_links_are_added_and_everything_else_stays(tmp_path: Path) -> None:
     assert node == expected
 
 
+@pytest.mark.parametrize("kinds", [("Disease", "Symptom"), ("Disease", "Disease")])
+def test_annotations_of_one_span_each_get_a_link(tmp_path: Path, kinds: tuple[str, str]) -> None:
+    node = copy.deepcopy(NODE)
+    first, *others = node["passages"][1]["annotations"]
+    same = [
+        {**copy.deepcopy(first), "id": f"T{number}", "infons": {"type": kind, "concept_id": f"MESH:{number}"}}
+        for number, kind in enumerate(kinds)
+    ]
+    node["passages"][1]["annotations"] = [*same, *others]
+    document = opened(tmp_path, node)
+    links = {mention: link_to(mention, f"X:{mention.type}") for mention in document.mentions}
+    infons = [each["infons"] for each in document_node(document, links)["passages"][1]["annotations"][:2]]
+    assert [each["concept_id"] for each in infons] == [f"X:{kind}" for kind in kinds]
+    assert [each["gold_id"] for each in infons] == ["MESH:0", "MESH:1"]
+
+
 def test_xml_goes_out_as_it_came(tmp_path: Path) -> None:
     text = """<?xml version="1.0"?><collection><source>x</source><date/><key/><document><id>7</id>
 <infon key="pmid">7</infon>

@@ -493,6 +493,13 @@ def test_retraining_can_be_ruled_out_and_asked_for(bench: Bench) -> None:
     assert bundle.check(aliases.bundle_path(bench.here, "small")[0])["adapter"] is not None
 
 
+def test_names_that_change_while_training_is_ruled_out_count_later(bench: Bench) -> None:
+    bench.refresh(FIRST)
+    assert not bench.refresh(SECOND, "never")["trained"]
+    made = bundle.check(aliases.bundle_path(bench.here, "small")[0])["inputs"]["adapter"]
+    assert made["drift"] > 0
+
+
 def test_many_new_names_or_another_recipe_ask_for_training(bench: Bench) -> None:
     bench.refresh(FIRST)
     bench.declare(more="[retrain]\nnames_changed = 0.001")

@@ -177,13 +177,15 @@ def test_branches_keep_descendants_and_obsolete_ids_that_lead_to_them(tmp_path: 
                 concept(5, "gone", parents=(9,)),
                 concept(6, "obsolete kept", obsolete=True, replaced_by=(3,)),
                 concept(7, "obsolete gone", "t", obsolete=True, replaced_by=(5,)),
+                concept(8, "replaced by an obsolete one", obsolete=True, replaced_by=(6,)),
                 concept(9, "other root"),
             ]
         )
         into.keep_branches(["X:1"])
-        assert [row[0] for row in into.sql("SELECT id FROM concept ORDER BY id")] == ["X:1", "X:2", "X:3", "X:4", "X:6"]
-        assert into.counts()["names"] == 6
-        assert into.sql("SELECT count(*) FROM replaced_by") == [(1,)]
+        kept = [row[0] for row in into.sql("SELECT id FROM concept ORDER BY id")]
+        assert kept == ["X:1", "X:2", "X:3", "X:4", "X:6", "X:8"]
+        assert into.counts()["names"] == 7
+        assert into.sql("SELECT count(*) FROM replaced_by") == [(2,)]
         with pytest.raises(SourceError, match="X:404"):
             into.keep_branches(["X:1", "X:404"])
 
