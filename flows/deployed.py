@@ -28,7 +28,7 @@ from pydantic import BaseModel, Field
 from belink import settings
 from belink.errors import BelinkError, DeclarationError, GateRefused
 from belink.flows.pipeline import challenge_champion, ended, evaluate, fetch, ingest, judge, publish
-from belink.lifecycle import ontology, promotion
+from belink.lifecycle import ontology, promotion, registration
 from belink.lifecycle import refresh as steps
 from belink.lifecycle.failure import failure_noted
 from belink.lifecycle.outcome import RefreshOutcome
@@ -134,9 +134,9 @@ def refresh_ontology(request: OntologyRefresh) -> State[dict[str, Any]]:
     except GateRefused as error:
         # The gates are published before the error goes on, so that the page of a failed run shows which one refused.
         gates = [GateResult(**gate) for gate in error.gates]  # type: ignore[arg-type]
-        publish(f"release-gates-{name}", promotion.gate_report(gates))
+        publish(f"release-gates-{name}", registration.gate_report(gates))
         raise
-    publish(f"release-gates-{name}", promotion.gate_report(release.gates))
+    publish(f"release-gates-{name}", registration.gate_report(release.gates))
     diff = compare(run, release.path)
     if diff is not None:
         publish(f"diff-{name}", diff.markdown())
@@ -181,7 +181,7 @@ def evaluate_and_promote(request: Promotion) -> State[RefreshOutcome]:
     challenger = reopen(run, version)
     evaluation = evaluate(run, challenger, champion)
     gates = judge(run, challenger, evaluation)
-    publish(f"gates-{run.linker.name}", promotion.gate_report(gates))
+    publish(f"gates-{run.linker.name}", registration.gate_report(gates))
     approval = _ask_person(run, version, gates) if run.linker.approval.required else None
     outcome: RefreshOutcome = settle(run, version, champion, gates, approval=approval)
     return ended(outcome)
@@ -193,7 +193,7 @@ def _ask_person(run: steps.RefreshRun, version: str, gates: list[GateResult]) ->
     if not all(gate.passed for gate in gates):
         return None
     hours = run.linker.approval.hours
-    question = f"# {run.linker.name} version {version}\n\n{promotion.gate_report(gates)}\nIs it to be champion?"
+    question = f"# {run.linker.name} version {version}\n\n{registration.gate_report(gates)}\nIs it to be champion?"
     try:
         said = pause_flow_run(
             wait_for_input=Decision.with_initial_data(description=question),

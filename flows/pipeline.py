@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field
 from belink import settings
 from belink.errors import DeclarationError
 from belink.lifecycle import calibrate as calibration_steps
-from belink.lifecycle import ontology, promotion
+from belink.lifecycle import ontology, promotion, registration
 from belink.lifecycle import refresh as steps
 from belink.lifecycle import retrain as training_steps
 from belink.lifecycle.failure import failure_noted
@@ -59,7 +59,7 @@ draft = task(name="draft", cache_policy=NO_CACHE)(promotion.draft)
 evaluate = task(name="evaluate", cache_policy=NO_CACHE)(promotion.evaluate)
 judge = task(name="judge", cache_policy=NO_CACHE)(promotion.judge)
 assemble = task(name="assemble", cache_policy=NO_CACHE)(promotion.assemble)
-register = task(name="register", cache_policy=NO_CACHE)(promotion.register)
+register = task(name="register", cache_policy=NO_CACHE)(registration.register)
 promote = task(name="promote", cache_policy=NO_CACHE)(promotion.promote)
 
 
@@ -115,7 +115,7 @@ def challenge_champion(run: RefreshRun, releases: dict[str, Path], champion: Cha
     decision = finetune_encoder(run, releases, decide(run, releases, champion, diffs))
     # After the fine-tuning: the vectors come from the encoder that this refresh decided on.
     index = build_index(run, releases, champion, decision.encoder)
-    publish(f"index-{run.linker.name}", promotion.index_report(index))
+    publish(f"index-{run.linker.name}", registration.index_report(index))
 
     # After the index: training questions are built from the candidates that retrieval finds.
     if decision.train:
@@ -124,7 +124,7 @@ def challenge_champion(run: RefreshRun, releases: dict[str, Path], champion: Cha
     challenger = draft(run, releases, index.path, decision, calibration)
     evaluation = evaluate(run, challenger, champion)
     gates = judge(run, challenger, evaluation)
-    publish(f"gates-{run.linker.name}", promotion.gate_report(gates))
+    publish(f"gates-{run.linker.name}", registration.gate_report(gates))
 
     bundle = assemble(run, challenger, evaluation, gates, diffs)
     # A refused challenger is registered too: it can be looked at, and promoted by hand.

@@ -8,11 +8,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from belink import declarations, progress
+from belink import artefacts, declarations, progress
 from belink.corpora import files
 from belink.errors import BelinkError
 from belink.evaluation.end_to_end import evaluate_raw_text
-from belink.evaluation.metrics import as_json, evaluate, paired_bootstrap
+from belink.evaluation.metrics import Evaluation, as_json, evaluate, paired_bootstrap
 from belink.evaluation.predictions import (
     CONCEPT_REMOVED,
     Prediction,
@@ -76,6 +76,12 @@ def predict_in_turns(
             for prediction, more in zip(predictions_from_links(links, candidates, seen), strata, strict=True):
                 predictions[name].append(replace(prediction, strata=(*prediction.strata, *more)))
     return {name: (predictions[name], seconds[name]) for name in linkers}
+
+
+def evaluations(folder: Path) -> dict[str, Evaluation]:
+    """Return the figures of each linker whose predictions and seconds ``folder``, an evaluation's artefact, holds."""
+    seconds = artefacts.read_manifest(folder)["seconds"]
+    return {who: evaluate(read_predictions(folder / f"{who}.jsonl"), seconds=took) for who, took in seconds.items()}
 
 
 def _warm_up(linker: Linker) -> None:

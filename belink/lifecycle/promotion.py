@@ -13,25 +13,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from belink import artefacts, markdown
+from belink import artefacts
 from belink.errors import GateRefused
 from belink.evaluation import metrics
 from belink.evaluation.gates import check_linker_gates, failed_gates
-from belink.evaluation.metrics import Evaluation, as_json, paired_bootstrap
-from belink.evaluation.predictions import Seen, read_predictions, write_predictions
-from belink.evaluation.run import predict_in_turns, seen_in_training
+from belink.evaluation.metrics import as_json
+from belink.evaluation.predictions import Seen, write_predictions
+from belink.evaluation.run import evaluations, predict_in_turns, seen_in_training
 from belink.lifecycle.calibrate import learn_lexicon
 from belink.lifecycle.outcome import RefreshOutcome, Verdict
 from belink.lifecycle.refresh import Champion, RefreshRun, coverage, inputs, shared_ids, sound
 from belink.lifecycle.retrain import Decision, base_model
 from belink.linker import bundle
-from belink.linker.abstention import Abstention
 from belink.linker.linker import Linker
-from belink.ontology.release import shared_concepts
 from belink.records import GateResult
 from belink.registry import aliases
-from belink.registry.model_card import gate_table, model_card, shortened
-from belink.registry.store import RunRecord
 from belink.training import splits
 
 if TYPE_CHECKING:
@@ -126,7 +122,7 @@ def judge(run: RefreshRun, challenger: Challenger, evaluation: Path) -> list[Gat
     :param evaluation: the folder that :func:`evaluate` returns.
     """
     recall = artefacts.read_manifest(challenger.parts.index)["recall_at_10"]
-    figures = _evaluations(evaluation)
+    figures = evaluations(evaluation)
     return check_linker_gates(
         run.linker.gates, figures["challenger"], figures.get("champion"), index_recall_at_10=recall
     )
@@ -143,62 +139,6 @@ def assemble(
         diffs={name: diff.markdown() for name, diff in diffs.items()},
     )
     return bundle.assemble(parts, run.settings.bundles / run.linker.name)
-
-
-def register(run: RefreshRun, folder: Path, index: "IndexReport", evaluation: Path, gates: Sequence[GateResult]) -> str:
-    """Return the version under which MLflow holds the bundle at ``folder``."""
-    manifest, linker = artefacts.read_manifest(folder), run.linker
-    figures = (folder / bundle.EVALUATION).read_text(encoding="utf-8")
-    diffs = {path.name: path.read_text(encoding="utf-8") for path in sorted((folder / "diffs").glob("*.md"))}
-    releases = {name: folder / "releases" / name for name in run.ontologies if name in manifest["releases"]}
-    shared = shared_concepts(releases, linker.prefixes)
-    card = model_card(folder, linker, {name: each.source for name, each in run.ontologies.items()}, gates, shared)
-    record = RunRecord(
-        params={
-            **_flat(linker.model_dump(mode="json", exclude={"corpora"})),  # corpora are logged as datasets
-            "encoder.sha256": manifest["encoder"]["sha256"],
-            "reranker.sha256": bundle.base_sha256(manifest),
-            "adapter": manifest["adapter"],
-            "index": manifest["index"]["key"],
-        },
-        metrics={**_figures(json.loads(figures)), "index_names": index.names, "index_recall_at_10": index.recall_at_10},
-        reports={
-            **{f"diff-{name}": text for name, text in diffs.items()},
-            "model_card.md": card,
-            "gates.md": gate_report(gates),
-            "index.md": index_report(index),
-            bundle.EVALUATION: figures,
-            "report.html": _report(evaluation, linker.title, gates, manifest["lineage"]),
-        },
-        datasets=_datasets(run, folder, manifest),
-        tags={
-            **{f"belink.{name}": value for name, value in manifest["lineage"].items() if name != "bundle"},
-            **_hashes(manifest),
-            **({aliases.ABSTENTION: json.dumps(chosen.to_dict())} if (chosen := _abstention(folder)) else {}),
-        },
-        description=shortened(card),
-        share_restricted=run.share_restricted,
-    )
-    return aliases.register(run.settings, folder, record)
-
-
-def _abstention(folder: Path) -> Abstention | None:
-    """Return the bound that a bundle's calibration holds."""
-    stored = json.loads((folder / bundle.CALIBRATION).read_text(encoding="utf-8"))
-    return Abstention.from_dict(stored.get("abstention"))
-
-
-def _datasets(run: RefreshRun, folder: Path, manifest: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Return what the bundle was made of, as MLflow lists it: name → (where from, sha256)."""
-    datasets = {}
-    for name in manifest["releases"]:
-        release = artefacts.read_manifest(folder / "releases" / name)
-        url = run.ontologies[name].source.url
-        address = url if isinstance(url, str) else release["sources"][0]["name"]  # a file, or one of several addresses
-        datasets[f"{name} {release['version']}"] = (address, release["sha256"])
-    for corpus in run.linker.corpora:
-        datasets[corpus.name] = (corpus.url or corpus.file, run.corpora[corpus.name])
-    return datasets
 
 
 def promote(
@@ -318,42 +258,6 @@ def refuse_release(run: RefreshRun, error: GateRefused) -> RefreshOutcome:
     return outcome
 
 
-def gate_report(gates: Sequence[GateResult]) -> str:
-    """Return a Markdown table."""
-    return f"{gate_table(gates)}\n"
-
-
-def index_report(index: "IndexReport") -> str:
-    """Return a Markdown table of what building the index cost and gave."""
-    rows = {
-        "names": f"{index.names:,}",
-        "encoded": f"{index.encoded:,}",
-        "reused": f"{index.reused:,}",
-        "recall@10 against exact search": f"{index.recall_at_10:.4f}",
-        "seconds": f"{index.seconds:.1f}",
-    }
-    return f"{markdown.table(['index', ''], [*rows.items()], right=[''])}\n"
-
-
-def _evaluations(evaluation: Path) -> dict[str, Evaluation]:
-    """Return the figures of the challenger and, if there is one, of the champion."""
-    seconds = artefacts.read_manifest(evaluation)["seconds"]
-    return {
-        who: metrics.evaluate(read_predictions(evaluation / f"{who}.jsonl"), seconds=took)
-        for who, took in seconds.items()
-    }
-
-
-def _report(evaluation: Path, title: str, gates: Sequence[GateResult], lineage: Mapping[str, str]) -> str:
-    """Return the challenger's HTML page."""
-    from belink.evaluation.report import render_html
-
-    figures = _evaluations(evaluation)
-    challenger, champion = figures["challenger"], figures.get("champion")
-    comparison = paired_bootstrap(challenger.predictions, champion.predictions) if champion else None
-    return render_html(challenger, title=title, gates=gates, comparison=comparison, facts=lineage)
-
-
 def _seen(run: RefreshRun, champion: Champion | None, folders: Sequence[Path]) -> Seen:
     """Return what the challenger has seen in training, and which concepts are new in its releases."""
     seen = seen_in_training(splits.training_mentions(run.linker, folders, run.settings.data))
@@ -369,37 +273,3 @@ def _when(decision: Decision) -> str:
         return decision.trained
     made = (decision.adapter / artefacts.MANIFEST).stat().st_mtime  # written last, so when training ended
     return datetime.fromtimestamp(made, UTC).isoformat(timespec="seconds")
-
-
-def _figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
-    """Return the metrics of both, named as MLflow takes them."""
-    return {
-        f"{prefix}{name}": metric["value"]
-        for prefix, who in (("", "challenger"), ("champion_", "champion"))
-        for name, metric in (evaluation[who] or {"metrics": {}})["metrics"].items()
-        if metric["value"] is not None  # MLflow takes only numbers
-    }
-
-
-def _hashes(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """Return the sha256 of each part of a version, as tags."""
-    files = manifest["files"]
-    named = {
-        "index": next((name for name in files if name.endswith(".faiss")), f"{bundle.INDEX}/vectors.npy"),
-        "adapter": f"{bundle.ADAPTER}/adapter_model.safetensors",  # as PEFT names it
-    }
-    hashes = {name: str(files[file]["sha256"]) for name, file in named.items() if file in files}
-    hashes["encoder"] = manifest["encoder"]["sha256"]
-    if base := bundle.base_sha256(manifest):
-        hashes["base_model"] = base
-    return {f"belink.{name}.sha256": value for name, value in hashes.items()}
-
-
-def _flat(document: Mapping[str, Any], above: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for name, value in document.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{above}{name}."))
-        else:
-            flat[f"{above}{name}"] = value
-    return flat
