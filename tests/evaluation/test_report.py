@@ -147,6 +147,7 @@ def test_a_report_without_wrong_answers_has_no_table_of_errors() -> None:
     assert "Most confident errors" not in render_html(evaluate(one, resamples=10), title="one")
 
 
+@pytest.mark.heavy
 def test_the_same_evaluation_gives_the_same_page(evaluation: Evaluation) -> None:
     assert render_html(evaluation, title="x") == render_html(evaluation, title="x")
 

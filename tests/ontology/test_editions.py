@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
+
 from belink.cli import commands
 from belink.lifecycle import ontology, refresh
 from belink.settings import Settings
@@ -51,6 +53,7 @@ def declare(folder: Path, address: str, models: dict[str, str]) -> tuple[Path, P
     return source, linker
 
 
+@pytest.mark.heavy
 def test_a_refresh_without_files_asks_for_todays_edition(
     here: Settings, tmp_path: Path, models: dict[str, str]
 ) -> None:
