@@ -22,6 +22,7 @@ def chosen(links: list[tuple[float, bool]], declared: float) -> Abstention:
     return choose_bound([p for p, _ in links], [right for _, right in links], declared)
 
 
+@pytest.mark.heavy
 @given(LINKS, PRECISION)
 def test_the_bound_is_the_least_that_reaches_the_precision_or_else_the_nearest(
     links: list[tuple[float, bool]], declared: float

@@ -448,6 +448,7 @@ def test_counts_of_a_found_name_are_a_feature_of_found_mentions_alone():
     assert features.nil(replace(found, long_form=""), options)["nil.found.has_long_form"] == 0
 
 
+@pytest.mark.heavy
 def test_taking_concepts_away_does_not_teach_how_often_nil_occurs():
     questions, logits = world(1000, model_knows=4.0, nil=0.0)
     taken = [

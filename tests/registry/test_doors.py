@@ -16,6 +16,7 @@ DOORS = {
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("library", DOORS)
 def test_a_library_has_one_door(library: str) -> None:
     importing = {

@@ -212,6 +212,7 @@ def many_concepts(n: int) -> list[Any]:
     return [concept(i, f"{parts[a]} {parts[b]} {ends[c]} type {d}") for i, (a, b, c, d) in enumerate(digits)]
 
 
+@pytest.mark.heavy
 def test_many_names_are_compressed_and_still_found(tmp_path: Path, encoder: Encoder) -> None:
     only = release(tmp_path / "1", *many_concepts(3000))
     declared = linker(retrieval={"exact_below": 1000}, evaluation={"index_queries": 200})

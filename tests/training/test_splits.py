@@ -68,6 +68,7 @@ def test_no_name_and_no_document_is_in_two_of_the_three_sets(linker: LinkerConfi
     assert others.isdisjoint(q.mention.document for q in training if q.mention.document)
 
 
+@pytest.mark.heavy
 def test_a_smaller_share_leaves_more_to_calibrate_on(linker: LinkerConfig, folders: dict[str, Path]) -> None:
     where = [folders[FIRST]]
     few = linker.model_copy(update={"evaluation": linker.evaluation.model_copy(update={"share": 0.2})})

@@ -452,6 +452,7 @@ def zipped(tmp_path: Path) -> bytes:
     return (tmp_path / "made.zip").read_bytes()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("version", "name"), [(None, "2025AB"), ("2025AA", "2025AA")])
 def test_the_release_is_downloaded_once_and_can_be_read(
     tmp_path: Path, zipped: bytes, version: str | None, name: str
