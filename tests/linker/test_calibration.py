@@ -13,6 +13,8 @@ from belink.linker.calibration import Calibration
 from belink.linker.calibration_error import expected_calibration_error
 from belink.records import Candidate, Evidence, Mention, Question
 
+pytestmark = pytest.mark.heavy  # seconds in all
+
 RNG = np.random.default_rng
 MENTION = Mention(text="m")
 
@@ -183,7 +185,6 @@ def test_a_handful_of_questions_leaves_the_order_of_retrieval(n: int):
         assert np.argmax(probabilities[:-1]) == 0
 
 
-@pytest.mark.heavy
 def test_a_model_weighs_as_much_as_it_knows():
     questions, logits = world(1500, model_knows=2.0)
     knowing = fitting.fit(questions, logits).report
@@ -195,7 +196,6 @@ def test_a_model_weighs_as_much_as_it_knows():
     assert abs(fitted.with_model[-2]) < 0.15
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("scale", [0.2, 1.0, 8.0])
 def test_probabilities_are_calibrated_whatever_the_scale_of_the_logits(scale: float):
     questions, logits = world(2500, model_knows=1.5)
@@ -236,7 +236,6 @@ def test_the_same_mention_never_judges_itself():
     assert len(set(folds)) == 5
 
 
-@pytest.mark.heavy
 def test_settled_questions_lose_no_accuracy_on_the_questions_that_set_the_bound():
     for seed in range(5):
         report = fitting.fit(*world(600, model_knows=1.5, seed=seed)).report
@@ -272,7 +271,6 @@ def test_the_only_exact_match_is_settled_unless_held_out_questions_speak_against
     assert doubtful.report["accuracy"] > 0.9
 
 
-@pytest.mark.heavy
 def test_a_model_is_asked_as_far_as_it_helps():
     helpful = fitting.fit(*world(1500, model_knows=1.0)).report
     useless = [fitting.fit(*world(1500, model_knows=0.0, seed=seed)).report for seed in range(5)]
@@ -281,7 +279,6 @@ def test_a_model_is_asked_as_far_as_it_helps():
     assert all(report["accuracy"] >= report["accuracy_alone"] for report in useless)
 
 
-@pytest.mark.heavy
 def test_a_model_that_wins_less_than_it_costs_is_asked_only_about_ambiguous_names():
     questions, logits = world(1500, model_knows=1.0)
     costing = [fitting.fit(questions, logits, min_gain=of) for of in (0.0, 0.02, 0.9)]
@@ -448,7 +445,6 @@ def test_counts_of_a_found_name_are_a_feature_of_found_mentions_alone():
     assert features.nil(replace(found, long_form=""), options)["nil.found.has_long_form"] == 0
 
 
-@pytest.mark.heavy
 def test_taking_concepts_away_does_not_teach_how_often_nil_occurs():
     questions, logits = world(1000, model_knows=4.0, nil=0.0)
     taken = [

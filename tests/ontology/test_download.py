@@ -17,6 +17,8 @@ from belink.ontology import download
 from belink.ontology.download import addresses
 from belink.settings import Settings, shipped_ontologies
 
+pytestmark = pytest.mark.heavy  # seconds in all
+
 CONTENT = b"format-version: 1.4\n" + os.urandom(300_000).hex().encode() + b"\n"
 MODIFIED = "Tue, 02 Sep 2025 08:00:00 GMT"
 

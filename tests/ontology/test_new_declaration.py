@@ -14,6 +14,8 @@ from belink.ontology.ingest import ingest
 from belink.ontology.release import open_release
 from belink.settings import Settings
 
+pytestmark = pytest.mark.heavy  # seconds in all
+
 TERMS = """
 [Term]
 id: PO:0000001

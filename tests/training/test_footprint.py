@@ -16,6 +16,8 @@ from belink.training.footprint import Footprint, footprint
 from belink.weights import ResolvedModel
 from tests.support.tiny import tiny_causal_lm
 
+pytestmark = pytest.mark.heavy  # seconds in all
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _float32():
