@@ -27,6 +27,7 @@ from pydantic import BaseModel, Field
 
 from belink import settings
 from belink.errors import BelinkError, DeclarationError, GateRefused
+from belink.flows.deployments import AWAITS_APPROVAL
 from belink.flows.pipeline import challenge_champion, ended, evaluate, fetch, ingest, judge, publish
 from belink.lifecycle import ontology, promotion, registration
 from belink.lifecycle import refresh as steps
@@ -36,7 +37,6 @@ from belink.records import GateResult
 from belink.registry import aliases
 from belink.settings import Settings
 
-AWAITS_APPROVAL = "linker.awaits-approval"
 RESTARTS = 2  # runs in the place of one that crashed; what always crashes needs a person, not a third
 
 # Not cached by Prefect, for the reason that `pipeline` gives.

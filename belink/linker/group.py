@@ -37,6 +37,10 @@ class LinkerGroup:
         keys = dict.fromkeys(key for linker in self.linkers for key in linker.lineage)
         return {key: ", ".join(linker.lineage.get(key, "") for linker in self.linkers) for key in keys}
 
+    @cached_property
+    def _by_name(self) -> dict[str, Linker]:
+        return {linker.declaration.name: linker for linker in self.linkers}
+
     def link_text(self, text: str, *, min_probability: float | None = None) -> list[Link]:
         """Return the links of the mentions that any linker finds in ``text``, in order of their offsets.
 
@@ -83,8 +87,9 @@ class LinkerGroup:
         :param min_probability: see :meth:`link_text`.
         """
         answers: list[Link | None] = [None] * len(mentions)
+        asked = [self._asked(mention) for mention in mentions]
         for linker in self.linkers:
-            positions = [i for i, mention in enumerate(mentions) if linker in self._asked(mention)]
+            positions = [i for i, linkers in enumerate(asked) if linker in linkers]
             links = linker.link([mentions[i] for i in positions], min_probability=0.0)
             for i, link in zip(positions, links, strict=True):
                 before = answers[i]
@@ -94,12 +99,11 @@ class LinkerGroup:
 
     def abstain(self, link: Link, min_probability: float | None = None) -> Link:
         """Return ``link``, or NIL in its place where its concept is less probable than its linker's bound."""
-        by_name = {linker.declaration.name: linker for linker in self.linkers}
-        return by_name[link.linker].abstain(link, min_probability)
+        return self._by_name[link.linker].abstain(link, min_probability)
 
     def _asked(self, mention: Mention) -> Sequence[Linker]:
         if mention.linker:
-            return [linker for linker in self.linkers if linker.declaration.name == mention.linker]
+            return [self._by_name[mention.linker]]
         # Corpora write types in any case: "Disease", "DISEASE".
         kind = mention.type.casefold()
         declaring = [linker for linker in self.linkers if kind and linker.declaration.type.casefold() == kind]

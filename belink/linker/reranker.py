@@ -305,8 +305,9 @@ def _share_weights(model: Any, others: Sequence[Any]) -> None:
     """Let ``model`` use the tensors of ``others`` where they are equal: all of a base model that no adapter changed."""
     import torch
 
+    held = [dict(other.named_parameters()) for other in others]
     for name, parameter in model.named_parameters():
-        for theirs in (dict(other.named_parameters()).get(name) for other in others):
+        for theirs in (parameters.get(name) for parameters in held):
             # Equal numbers in another precision or on another device cannot share memory.
             if theirs is None or (theirs.dtype, theirs.device) != (parameter.dtype, parameter.device):
                 continue

@@ -39,7 +39,7 @@ _SUFFIXES: dict[str, Layout] = {
 _PIECE = re.compile(r"[^|,;+\s\"]+")
 _CURIE = re.compile(r"[A-Za-z][\w.\-]*:\S+")
 # Three digits at least: "B12" or a small number is no id.
-_BARE = re.compile(r"[A-Za-z]{0,3}\d{3,}")
+BARE_ID = re.compile(r"[A-Za-z]{0,3}\d{3,}")  # an id without its prefix
 _TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"|[{}\[\]:,]')
 # A key without quotes and brackets: one that could run on would be searched again from every infon.
 _INFON = re.compile(r"<infon\s+key\s*=\s*([\"'])([^\"'<>]*)\1\s*>([^<]*)</infon\s*>")
@@ -126,7 +126,7 @@ def id_spans(text: str, layout: Layout, prefixes: Collection[str], column: str |
                     # What stands before the local part is kept, so that a successor can be written in the same form.
                     beginning = token.removesuffix(identifier.partition(":")[2])
                     spans.append(Span(*piece.span(), identifier, beginning, group))
-            elif prefix and is_id_field and _BARE.fullmatch(token):
+            elif prefix and is_id_field and BARE_ID.fullmatch(token):
                 spans.append(Span(*piece.span(), f"{prefix}:{token}", "", group))
     if column and column not in seen:
         raise CorpusError(f"expected a field or column {column!r}, found none of that name; correct --column")

@@ -14,12 +14,11 @@ from typing import Any
 from belink import markdown, textfiles
 from belink.errors import CorpusError
 from belink.ontology.diff import tables_of_changes
-from belink.ontology.id_spans import id_spans
+from belink.ontology.id_spans import BARE_ID, id_spans
 from belink.ontology.migrate import fates, prefixes_of
 from belink.text.concept_ids import standardise
 
 _COMMENT = re.compile(r"(?:^|\s)#.*")  # the "#" within an address begins no comment
-_BARE = re.compile(r"[A-Za-z]{0,3}\d{3,}")  # an id without its prefix
 _ROWS = {
     "merged": 'SELECT id, label, "into" FROM merged WHERE id IN (FROM terms)',
     "obsoleted": """
@@ -153,7 +152,7 @@ def read_terms(path: Path, folders: Iterable[Path], column: str | None = None) -
     else:
         for line in text.splitlines():
             if written := _COMMENT.sub("", line).strip():
-                is_bare = len(prefixes) == 1 and _BARE.fullmatch(written)
+                is_bare = len(prefixes) == 1 and BARE_ID.fullmatch(written)
                 terms.setdefault(f"{prefixes[0]}:{written}" if is_bare else standardise(written, prefixes), written)
     if not terms:
         raise CorpusError(f"{path}: expected one id a line, found none; is it the right file?")
