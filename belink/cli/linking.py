@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from belink.cli.console import echo, log_to_stderr, show_answer
-from belink.cli.options import Probability, Words, as_json, linkers_option
+from belink.cli.options import Probability, Words, as_json, linkers_option, service_options
 from belink.settings import Settings
 
 
@@ -79,36 +79,8 @@ def search(settings: Settings, query: str, linker: str | None, limit: int, json_
 
 @click.command()
 @click.argument("linkers", metavar="LINKER[@ALIAS]...", nargs=-1, required=True)
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="The port to listen on.")
-@click.option(
-    "--queue",
-    type=click.IntRange(1),
-    default=128,
-    show_default=True,
-    help="Requests that may be open at once; more get 503.",
-)
-@click.option(
-    "--max-bytes", type=click.IntRange(1), default=1 << 20, show_default=True, help="Longest body of a request."
-)
-@click.option(
-    "--timeout", type=click.FloatRange(0.1), default=60.0, show_default=True, help="Seconds that a request may take."
-)
-@click.option(
-    "--every",
-    type=click.FloatRange(0.05),
-    default=5.0,
-    show_default=True,
-    help="Seconds between looks at the registry.",
-)
+@service_options
 @click.option("--cors", multiple=True, metavar="ORIGIN", help="Allow web pages of this origin to ask. May be repeated.")
-@click.option(
-    "--allow-host",
-    "hosts",
-    multiple=True,
-    metavar="NAME",
-    help="Answer without a token by this name too, besides localhost and addresses; * for any. May be repeated.",
-)
 @click.option("--wait", is_flag=True, help="Start without a champion, and serve the first one there is.")
 @click.pass_obj
 def serve(
@@ -148,6 +120,45 @@ def serve(
     )
     echo(f"http://{host}:{port}/ serves {', '.join(linkers)} once the weights are loaded", err=True)
     application.run(settings, linkers, host=host, port=port, limits=limits, every=every, wait=wait)
+
+
+@click.command()
+@click.argument("linkers", metavar="LINKER[@ALIAS]...", nargs=-1, required=True)
+@click.option("--http", is_flag=True, help="Serve at http://HOST:PORT/mcp instead of standard input and output.")
+@service_options
+@click.pass_obj
+def mcp(
+    settings: Settings,
+    linkers: tuple[str, ...],
+    http: bool,
+    host: str,
+    port: int,
+    queue: int,
+    max_bytes: int,
+    timeout: float,
+    every: float,
+    hosts: tuple[str, ...],
+) -> None:
+    """Offer linkers to assistants as tools: link_text, search, concept, lineage.
+
+    An assistant starts the command and speaks the Model Context Protocol over its standard input and output. With
+    --http the limits and the token of belink serve hold.
+    """
+    try:
+        from belink.serve import application, assistants
+    # The package `mcp` belongs to the extra of that name.
+    except ModuleNotFoundError as error:
+        raise click.ClickException(f"expected {error.name}, found none; pip install 'belink[mcp]'") from error
+
+    limits = application.Limits(
+        queue=queue, max_bytes=max_bytes, seconds=timeout, token=settings.serve_token, hosts=(host, *hosts)
+    )
+    if not http:
+        assistants.run(settings, linkers, limits=limits, every=every)
+        return
+    log_to_stderr(logging.INFO)
+    echo(f"http://{host}:{port}{assistants.PATH} serves {', '.join(linkers)} once the weights are loaded", err=True)
+    assistants.run_http(settings, linkers, host=host, port=port, limits=limits, every=every)
 
 
 @click.group()

@@ -38,7 +38,7 @@ for command in [
     ontologies.new, ontologies.ingest, ontologies.diff, ontologies.migrate,
     linkers.index, linkers.train, linkers.refresh, linkers.evaluate,
     linkers.status, linkers.promote, linkers.rollback, linkers.gc, linkers.deploy,
-    linking.link, linking.search, linking.serve, linking.models, linking.demo,
+    linking.link, linking.search, linking.serve, linking.mcp, linking.models, linking.demo,
 ]:  # fmt: skip
     belink.add_command(command)
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,3 +47,50 @@ class Probability(click.FloatRange):
         if math.isnan(number):
             self.fail(f"expected a number from 0 to 1, found {value!r}", param, ctx)
         return number
+
+
+def service_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that all services have: where they listen, whom they answer, and their limits."""
+    # Click lists the decorator that was applied last first.
+    for option in reversed(_SERVICE_OPTIONS):
+        command = option(command)
+    return command
+
+
+_SERVICE_OPTIONS = (
+    click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on."),
+    click.option(
+        "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="The port to listen on."
+    ),
+    click.option(
+        "--queue",
+        type=click.IntRange(1),
+        default=128,
+        show_default=True,
+        help="Requests that may be open at once; more get 503.",
+    ),
+    click.option(
+        "--max-bytes", type=click.IntRange(1), default=1 << 20, show_default=True, help="Longest body of a request."
+    ),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(0.1),
+        default=60.0,
+        show_default=True,
+        help="Seconds that a request may take.",
+    ),
+    click.option(
+        "--every",
+        type=click.FloatRange(0.05),
+        default=5.0,
+        show_default=True,
+        help="Seconds between looks at the registry.",
+    ),
+    click.option(
+        "--allow-host",
+        "hosts",
+        multiple=True,
+        metavar="NAME",
+        help="Answer without a token by this name too, besides localhost and addresses; * for any. May be repeated.",
+    ),
+)

@@ -9,13 +9,11 @@
 Questions for the model go through the batcher's one thread; releases are read in the thread of the request.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -26,11 +24,11 @@ from starlette.staticfiles import StaticFiles
 
 from belink import declarations
 from belink.errors import BelinkError, RegistryError, ReleaseError
-from belink.serve import answers, operations, schemas
+from belink.serve import operations, schemas
 from belink.serve.batching import Closed, Overloaded
 from belink.serve.connections import Connection
 from belink.serve.following import Follower
-from belink.serve.guard import Guard
+from belink.serve.guard import Application, Guard
 from belink.serve.metrics import Metrics
 from belink.serve.service import PROBLEMS, Service
 from belink.settings import Settings
@@ -39,7 +37,6 @@ from belink.text.control import visible_json
 if TYPE_CHECKING:
     import uvicorn
 
-T = TypeVar("T")
 WEB = Path(__file__).parent / "web"
 _NAME = Annotated[str, Query(min_length=1, max_length=200)]
 
@@ -73,7 +70,7 @@ def application(settings: Settings, followers: Sequence[Follower], limits: Limit
     app = FastAPI(
         title="belink",
         summary=f"Links mentions in biomedical text to concepts: {served}",
-        version=_version(),
+        version=package_version(),
         lifespan=lifespan,
         default_response_class=_Json,
         docs_url=None,  # both would load scripts from elsewhere
@@ -113,20 +110,12 @@ def _links(app: FastAPI, service: Service) -> None:
     @app.post("/link", response_model=schemas.Answer, responses=PROBLEMS, dependencies=[Depends(_require_json)])
     async def link(body: schemas.Text | schemas.Documents | schemas.BiocCollection) -> Response:
         """Link a text or documents; one version answers the whole request."""
-        # Splitting a large text takes longer than the event loop may be blocked.
-        documents = await asyncio.to_thread(answers.request_documents, body)
-        # A BioC collection has no place for belink's settings.
-        bound = None if isinstance(body, schemas.BiocCollection) else body.min_probability
-        linked = await _answer(service.batcher.link(documents, bound))
-        return _json(answers.answer(body, linked.documents, linked.linker.lineage))
+        return _json(await service.link(body))
 
     @app.get("/search", response_model=schemas.SearchAnswer, responses=PROBLEMS)
     async def search(q: _NAME, limit: Annotated[int, Query(ge=1, le=100)] = 10) -> Response:
         """Find concepts by name or id; an obsolete id gives its successors."""
-        result = await _answer(
-            service.batcher.ask(lambda linker: answers.search_answer(q, *linker.look_up(q, limit), linker.lineage))
-        )
-        return _json(result)
+        return _json(await service.search(q, limit))
 
 
 def _require_json(request: Request) -> None:
@@ -147,12 +136,9 @@ def _concepts(app: FastAPI, service: Service) -> None:
     @app.get("/concepts/{id:path}", response_model=schemas.ConceptAnswer, responses={**PROBLEMS, **missing})
     def concept(id: str) -> Response:
         """Describe a concept: label, synonyms, parents, definition, and the successors of an obsolete one."""
-        served = service.served()
-        for each in served:
-            if (described := answers.concept_answer(id, each.releases, each.linker.lineage)) is not None:
-                return _json(described)
-        releases = ", ".join(each.linker.lineage["releases"] for each in served)
-        raise HTTPException(404, f"{id[:100]}: no concept of {releases}")
+        if (described := service.concept(id)) is not None:
+            return _json(described)
+        raise HTTPException(404, service.no_concept(id))
 
 
 def _errors(app: FastAPI) -> None:
@@ -190,11 +176,6 @@ def _errors(app: FastAPI) -> None:
         return JSONResponse({"detail": "the registry does not answer"}, 503, {"Retry-After": "5"})
 
 
-async def _answer(future: "Future[T]") -> T:
-    """Wait for the linking thread. Leaving early (a time limit, a client gone) cancels the request."""
-    return await asyncio.wrap_future(future)
-
-
 class _Json(JSONResponse):
     """JSON whose control characters stand in JSON's own escapes: answers are read on terminals, too."""
 
@@ -206,7 +187,8 @@ def _json(model: BaseModel) -> Response:
     return Response(visible_json(model.model_dump_json()), media_type="application/json")
 
 
-def _version() -> str:
+def package_version() -> str:
+    """Return the version of belink."""
     from importlib.metadata import version
 
     return version("belink")
@@ -257,7 +239,7 @@ def follow(settings: Settings, linkers: Sequence[str], metrics: Metrics, *, ever
     return followers
 
 
-def configuration(app: FastAPI, host: str, port: int) -> "uvicorn.Config":
+def configuration(app: FastAPI | Application, host: str, port: int) -> "uvicorn.Config":
     """Return how uvicorn runs ``app``: whom it listens to, and how long."""
     import uvicorn
 

@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse, Response
 
 from belink.registry import history
 from belink.serve import schemas
-from belink.serve.following import Follower, Served
+from belink.serve.following import Follower
 from belink.serve.guard import TRUSTED
 from belink.serve.service import PROBLEMS, Service
 
@@ -22,8 +22,7 @@ def add(app: FastAPI, service: Service) -> None:
     @app.get("/lineage", responses=PROBLEMS)
     async def lineage() -> dict[str, Any]:
         """Say which versions answer, and what they are made from; the only linker's also at the top."""
-        linkers = [_lineage(*each) for each in zip(service.followers, service.served(), strict=True)]
-        return {**(linkers[0] if len(linkers) == 1 else {}), "linkers": linkers}
+        return service.lineage()
 
     @app.get("/health")
     async def health() -> dict[str, str]:
@@ -48,22 +47,6 @@ def add(app: FastAPI, service: Service) -> None:
         refused = any(follower.refused is not None for follower in followers)
         page = service.metrics.page(served, refused, service.batcher.depth)
         return Response(page, media_type="text/plain; version=0.0.4")
-
-
-def _lineage(follower: Follower, served: Served) -> dict[str, Any]:
-    declared = served.linker.declaration
-    return {
-        "linker": follower.name,
-        "alias": follower.alias,
-        "version": served.version,
-        "since": served.since,
-        "title": declared.title,
-        "type": declared.type,
-        "min_probability": served.linker.bound(),
-        "abstention": None if (chosen := served.linker.calibration.abstention) is None else chosen.to_dict(),
-        "releases": {release.ontology: release.version for release in served.releases},
-        "lineage": served.linker.lineage,
-    }
 
 
 def _readiness(follower: Follower) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What the routes of the HTTP service share: which linkers answer, and the thread that asks them."""
+"""The operations of the service, as HTTP routes and assistants' tools ask for them, and the thread that answers."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from fastapi import HTTPException
+from pydantic import BaseModel
 
 from belink.linker.group import LinkerGroup
 from belink.linker.linker import Linker
-from belink.serve import schemas
+from belink.serve import answers, schemas
 from belink.serve.batching import Batcher, Closed
 from belink.serve.following import Follower, Served
 from belink.serve.metrics import Metrics
@@ -32,7 +33,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 
 class Service:
-    """What the routes share: the followers, one a linker, the batcher and the counters."""
+    """The followers, one a linker, the batcher and the counters; and the operations over them."""
 
     def __init__(self, settings: Settings, followers: Sequence[Follower], queue: int, metrics: Metrics) -> None:
         self.settings, self.followers, self.metrics = settings, tuple(followers), metrics
@@ -66,6 +67,38 @@ class Service:
             self._group = group = LinkerGroup(linkers)
         return group
 
+    async def link(self, body: schemas.Text | schemas.Documents | schemas.BiocCollection) -> BaseModel:
+        """Return the links of a text or documents; one version answers the whole request."""
+        # Splitting a large text takes longer than the event loop may be blocked.
+        documents = await asyncio.to_thread(answers.request_documents, body)
+        # A BioC collection has no place for belink's settings.
+        bound = None if isinstance(body, schemas.BiocCollection) else body.min_probability
+        # Leaving early (a time limit, a client gone) cancels the request.
+        linked = await asyncio.wrap_future(self.batcher.link(documents, bound))
+        return answers.answer(body, linked.documents, linked.linker.lineage)
+
+    async def search(self, query: str, limit: int) -> schemas.SearchAnswer:
+        """Return the concepts for a name or an id, best first."""
+        return await asyncio.wrap_future(
+            self.batcher.ask(lambda linker: answers.search_answer(query, *linker.look_up(query, limit), linker.lineage))
+        )
+
+    def concept(self, id: str) -> schemas.ConceptAnswer | None:
+        """Return what the first release that holds ``id`` says of it; ``None`` where none does. May block."""
+        for served in self.served():
+            if (described := answers.concept_answer(id, served.releases, served.linker.lineage)) is not None:
+                return described
+        return None
+
+    def no_concept(self, id: str) -> str:
+        """Return the message for an id that no release has."""
+        return f"{id[:100]}: no concept of {', '.join(each.linker.lineage['releases'] for each in self.served())}"
+
+    def lineage(self) -> dict[str, Any]:
+        """Return which versions answer, and what they are made from; the only linker's also at the top."""
+        linkers = [_lineage(*each) for each in zip(self.followers, self.served(), strict=True)]
+        return {**(linkers[0] if len(linkers) == 1 else {}), "linkers": linkers}
+
     def served(self) -> list[Served]:
         """Return the version of each linker that answers now.
 
@@ -85,3 +118,19 @@ class Service:
         if linker is not None and linker not in names:
             raise HTTPException(404, f"{linker[:100]}: expected one of {', '.join(names)}")
         return linker or names[0]
+
+
+def _lineage(follower: Follower, served: Served) -> dict[str, Any]:
+    declared = served.linker.declaration
+    return {
+        "linker": follower.name,
+        "alias": follower.alias,
+        "version": served.version,
+        "since": served.since,
+        "title": declared.title,
+        "type": declared.type,
+        "min_probability": served.linker.bound(),
+        "abstention": None if (chosen := served.linker.calibration.abstention) is None else chosen.to_dict(),
+        "releases": {release.ontology: release.version for release in served.releases},
+        "lineage": served.linker.lineage,
+    }
