@@ -12,6 +12,7 @@ from typing import Any
 from belink import declarations
 from belink.declarations import SourceConfig
 from belink.errors import DeclarationError, SourceError
+from belink.linker.group import LinkerGroup
 from belink.linker.linker import Linker
 from belink.ontology import release
 from belink.ontology.release import REFUSED, list_refused
@@ -158,15 +159,18 @@ def link(
     *,
     nested: bool = False,
     explain: bool = False,
+    as_fhir: bool = False,
 ) -> Answer:
     """Link a text, or the documents of ``input_``; ``output`` receives them in the format of its suffix.
 
+    :param as_fhir: as FHIR CodeableConcepts; without ``output``, their lines are in ``fhir``.
     :param explain: whether ``unlinked`` says why other names in the text are not linked.
     """
     if output is not None:
         from belink.corpora.links import output_format, write_links
 
-        output_format(output)  # refuses a name before anything is linked
+        if not as_fhir:
+            output_format(output)  # refuses a name before anything is linked
     loaded = open_linkers(settings, linker, nested=nested)
     batches = [[Document(id="", text=text)]] if text is not None else _batches(_documents(input_))
     # A generator: documents are linked and written batch by batch, so a large file never lies in memory whole.
@@ -175,7 +179,12 @@ def link(
         for batch in batches
         for document, links in loaded.link_documents(batch, min_probability=min_probability)
     )
+    codes = _fhir_codes(loaded) if as_fhir else None
     if output is None:
+        if codes is not None:
+            from belink.corpora import fhir
+
+            return {"fhir": "".join(fhir.lines(links, codes).decode() for _, links in linked).rstrip("\n")}
         # One JSON document or one table needs all links at once.
         pairs = list(linked)
         answer = {"links": [link_json(link) for _, links in pairs for link in links], "lineage": loaded.lineage}
@@ -184,9 +193,16 @@ def link(
 
             answer["unlinked"] = [each for pair in pairs for each in explain_unlinked(loaded, *pair)]
         return answer
-    n_documents, n_mentions = write_links(linked, output, loaded.lineage)
+    n_documents, n_mentions = write_links(linked, output, loaded.lineage, fhir_codes=codes)
     counts = {"documents": n_documents, "mentions": n_mentions}
     return {**counts, "output": str(output), "links": [], "lineage": loaded.lineage}
+
+
+def _fhir_codes(loaded: Linker | LinkerGroup) -> dict[str, str]:
+    from belink.corpora import fhir
+
+    linkers = [loaded] if isinstance(loaded, Linker) else loaded.linkers
+    return fhir.read_codes(folder for linker in linkers for folder in sorted((linker.path / "releases").iterdir()))
 
 
 def _documents(path: Path | None) -> Iterable[Document]:

@@ -10,6 +10,7 @@ import click
 from belink.cli.console import echo, log_to_stderr, show_answer
 from belink.cli.options import Probability, Words, as_json, linkers_option, service_options
 from belink.settings import Settings
+from belink.text.control import visible_json
 
 
 @click.command()
@@ -26,6 +27,12 @@ from belink.settings import Settings
     help="Write links in the format of the suffix: .xml, .json (BioC), .pubtator, .jsonl, .csv, .tsv, each also "
     "with .gz, or .parquet.",
 )
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["fhir"]),
+    help="Write one FHIR CodeableConcept a line for each mention, whatever the suffix of --output; without it, print.",
+)
 @linkers_option
 @click.option("--nested", is_flag=True, help="Of several linkers, keep mentions that lie within longer ones, too.")
 @click.option(
@@ -41,6 +48,7 @@ def link(
     text: str | None,
     input_: Path | None,
     output: Path | None,
+    format_: str | None,
     linker: str | None,
     nested: bool,
     min_probability: float | None,
@@ -57,7 +65,23 @@ def link(
         raise click.UsageError("--explain prints; it cannot be written to --output")
     if explain and "," in (linker or ""):
         raise click.UsageError("--explain speaks for one linker; name one")
-    linked = commands.link(settings, linker, text, input_, output, min_probability, nested=nested, explain=explain)
+    if format_ is not None and output is None and (explain or json_):
+        raise click.UsageError("--format fhir prints lines of its own; leave out --explain and --json")
+    linked = commands.link(
+        settings,
+        linker,
+        text,
+        input_,
+        output,
+        min_probability,
+        nested=nested,
+        explain=explain,
+        as_fhir=format_ is not None,
+    )
+    if "fhir" in linked:
+        # JSON's own escapes, so that what is printed stays JSON.
+        click.echo(visible_json(linked["fhir"]), nl=bool(linked["fhir"]))
+        return
     show_answer(linked, json_, show.linked)
 
 

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Literal
 
 from belink import artefacts, textfiles
-from belink.corpora import bioc_writer, parquet, pubtator
+from belink.corpora import bioc_writer, fhir, parquet, pubtator
 from belink.errors import CorpusError
 from belink.records import Document, Link, link_json
 from belink.text.control import as_cell
 
-OutputFormat = Literal["bioc-xml", "bioc-json", "pubtator", "jsonl", "csv", "tsv", "parquet"]
+OutputFormat = Literal["bioc-xml", "bioc-json", "pubtator", "jsonl", "csv", "tsv", "parquet", "fhir"]
 Linked = Iterable[tuple[Document, Sequence[Link]]]
 
 _SUFFIXES: dict[str, OutputFormat] = {
@@ -47,7 +47,9 @@ def output_format(path: Path) -> OutputFormat:
     return _SUFFIXES[suffix]
 
 
-def write_links(linked: Linked, path: Path, lineage: Mapping[str, str]) -> tuple[int, int]:
+def write_links(
+    linked: Linked, path: Path, lineage: Mapping[str, str], *, fhir_codes: Mapping[str, str] | None = None
+) -> tuple[int, int]:
     """Write ``linked`` to ``path`` as it comes, whole or not at all; return how many documents and links that were.
 
     - ``.xml``, ``.json`` (BioC): see :mod:`belink.corpora.bioc_writer`. The collection's infons hold the lineage.
@@ -57,13 +59,16 @@ def write_links(linked: Linked, path: Path, lineage: Mapping[str, str]) -> tuple
       formula gets an apostrophe in front.
     - ``.parquet``: one row a link, see :mod:`belink.corpora.parquet`.
 
+    - FHIR, whatever the suffix, where ``fhir_codes`` is given: one line a link, see :mod:`belink.corpora.fhir`.
+
     A mention without link keeps the ids it came with.
 
     :param linked: documents, each with its links; the links belong to mentions of their document.
     :param lineage: which linker, model version, releases and index the links come from.
+    :param fhir_codes: see :func:`belink.corpora.fhir.read_codes`.
     :raises CorpusError: see :func:`output_format`.
     """
-    chosen = output_format(path)
+    chosen: OutputFormat = output_format(path) if fhir_codes is None else "fhir"
     if chosen == "parquet":
         rows = ((document.id, links) for document, links in linked)
         with artefacts.atomic_write(path) as aside:
@@ -77,7 +82,11 @@ def write_links(linked: Linked, path: Path, lineage: Mapping[str, str]) -> tuple
         stream.write(before)
         for document, links in itertools.chain([first] if first else [], pairs):
             # JSON allows no comma after the last document, so a comma stands before each but the first.
-            stream.write((between if n_documents else b"") + _document(chosen, document, links, lineage))
+            if fhir_codes is None:
+                written = _document(chosen, document, links, lineage)
+            else:
+                written = fhir.lines(links, fhir_codes)
+            stream.write((between if n_documents else b"") + written)
             n_documents += 1
             n_links += len(links)
         stream.write(after)

@@ -3,13 +3,14 @@
 Descriptions of fields are what ontologies/README.md says of the keys; tests/support/key_tables.py writes them there.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from belink.declarations.fields import Declaration, Share
 from belink.records import Scope
 
+FhirCode = Annotated[str, Field(pattern=r"^[a-z][a-z0-9+.-]*:[^\s|]+\|[^\s|{}]*\{(id|curie)\}$")]
 Format = Literal["obo", "owl", "obograph", "mesh", "umls", "table", "taxdump"]
 
 
@@ -99,6 +100,11 @@ class SourceConfig(Declaration):
     redistributable: bool = Field(
         default=True,
         description="`false` keeps what is built from it off a shared MLflow server; see [Licences](#licences)",
+    )
+    fhir_codes: dict[str, FhirCode] = Field(
+        default_factory=dict,
+        description='prefix → FHIR code system and code, such as `MONDO = "http://purl.obolibrary.org/obo/mondo.owl|'
+        '{curie}"`; `{id}` is the part after the prefix. See [FHIR](#fhir)',
     )
     branches: tuple[str, ...] = Field(
         default=(),
