@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Scope = Literal["label", "exact", "broad", "narrow", "related"]
+Verdict = Literal["right", "other", "nil", "no-mention", "missed"]
+"""A person's judgement of a link: it is right; another concept is; none fits; no mention; a mention was missed."""
 
 NIL = None
 """The answer "no concept of these ontologies": ``None``, and ``None`` means nothing else."""
@@ -77,6 +79,15 @@ class Mention:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class JudgedSpan:
+    """A span of a document that a person has judged."""
+
+    start: int
+    end: int
+    verdict: Verdict
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Document:
     """A text and the mentions marked in it."""
 
@@ -84,6 +95,8 @@ class Document:
     text: str
     sentences: tuple[tuple[int, int], ...] = ()
     mentions: tuple[Mention, ...] = ()
+    # Of a text from people's corrections: only these spans are annotated. A judged span without a mention is none.
+    judged: tuple[JudgedSpan, ...] | None = None
     # The document as BioC had it, in the JSON form: what is written back keeps its passages, relations and infons.
     source: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 

@@ -106,6 +106,14 @@ def search(settings: Settings, query: str, linker: str | None, limit: int, json_
 @service_options
 @click.option("--cors", multiple=True, metavar="ORIGIN", help="Allow web pages of this origin to ask. May be repeated.")
 @click.option("--wait", is_flag=True, help="Start without a champion, and serve the first one there is.")
+@click.option(
+    "--feedback", is_flag=True, help="Store corrections in the home, each with its sentence; else no text is stored."
+)
+@click.option(
+    "--review",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Show this queue, which belink review wrote, on the page. Needs --feedback.",
+)
 @click.pass_obj
 def serve(
     settings: Settings,
@@ -119,6 +127,8 @@ def serve(
     cors: tuple[str, ...],
     hosts: tuple[str, ...],
     wait: bool,
+    feedback: bool,
+    review: Path | None,
 ) -> None:
     """Serve linkers over HTTP, with a page at /. Several answer as one.
 
@@ -130,6 +140,8 @@ def serve(
     except ModuleNotFoundError as error:
         raise click.ClickException(f"expected {error.name}, found none; pip install 'belink[serve]'") from error
 
+    if review is not None and not feedback:
+        raise click.UsageError("--review shows mentions to be judged; add --feedback, which stores the judgements")
     # On a terminal, too: the log says when a version was swapped in or refused.
     log_to_stderr(logging.INFO)
     limits = application.Limits(
@@ -141,6 +153,8 @@ def serve(
         origins=cors,
         # Whoever binds the service to a name wants to reach it by that name.
         hosts=(host, *hosts),
+        feedback=feedback,
+        review=review,
     )
     echo(f"http://{host}:{port}/ serves {', '.join(linkers)} once the weights are loaded", err=True)
     application.run(settings, linkers, host=host, port=port, limits=limits, every=every, wait=wait)

@@ -63,7 +63,7 @@ def assemble(raw: RawDocument, report: CorpusReport, *, keep_source: bool = Fals
     report.documents += 1
     report.mentions += len(mentions)
     source = raw.source if keep_source else None
-    return Document(id=raw.id, text=text, sentences=spans, mentions=tuple(mentions), source=source)
+    return Document(id=raw.id, text=text, sentences=spans, mentions=tuple(mentions), judged=raw.judged, source=source)
 
 
 def fit(text: str, spans: Spans, words: str) -> Spans:

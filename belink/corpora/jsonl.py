@@ -3,14 +3,16 @@
 ``{"id": "8701013", "text": "…", "sentences": [[0, 31], …], "mentions": [{"start": 22, "end": 30, "text": "delirium",
 "ids": ["MESH:D003693"]}]}``. Offsets are code points, end exclusive. ``id`` and ``text`` are required; without
 ``sentences`` they are split by rule. A mention may have ``"spans": [[s, e], …]`` where it is in pieces, ``"type"``, and
-``"nil": true`` with ``"ids": []`` where no concept fits it; without ``ids`` it is unannotated.
+``"nil": true`` with ``"ids": []`` where no concept fits it; without ``ids`` it is unannotated. People's corrections
+annotate only some spans of a text: ``"judged": [{"start": 22, "end": 30, "verdict": "other"}]`` lists those.
 """
 
 import json
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, get_args
 
 from belink.corpora.raw import Annotation, Passage, RawDocument, Spans, clean, gold_ids, whole_number
+from belink.records import Document, JudgedSpan, Verdict
 
 _MAX_LINE = 1 << 28  # bytes; a longer line is not a document
 
@@ -56,7 +58,41 @@ def _document(node: dict[str, Any], line: int, default_prefix: str) -> RawDocume
         sentences=tuple((start, text[max(0, start) : end]) for start, end in spans),
         annotations=tuple(annotations),
     )
-    return RawDocument(id=clean(str(node["id"])), passages=(passage,))
+    return RawDocument(id=clean(str(node["id"])), passages=(passage,), judged=_judged(node.get("judged"), line))
+
+
+def document_line(document: Document) -> str:
+    """Return ``document`` as a line of JSONL that :func:`read` reads; mentions in one piece, sentences left out."""
+    mentions = [
+        {
+            "start": mention.start,
+            "end": mention.end,
+            "text": mention.text,
+            **({"ids": list(mention.gold)} if mention.gold or mention.nil else {}),
+            **({"nil": True} if mention.nil else {}),
+        }
+        for mention in document.mentions
+    ]
+    judged = [{"start": span.start, "end": span.end, "verdict": span.verdict} for span in document.judged or ()]
+    node = {"id": document.id, "text": document.text, "mentions": mentions}
+    return json.dumps(node | ({"judged": judged} if document.judged is not None else {}), ensure_ascii=False) + "\n"
+
+
+def _judged(spans: Any, line: int) -> tuple[JudgedSpan, ...] | None:
+    if spans is None:
+        return None
+    try:
+        judged = tuple(
+            JudgedSpan(start=whole_number(each["start"]), end=whole_number(each["end"]), verdict=each["verdict"])
+            for each in spans
+        )
+    except (TypeError, KeyError, ValueError) as error:
+        raise ValueError(f"line {line}: expected judged spans with start, end and verdict, found {error!r}") from error
+    for span in judged:
+        if span.verdict not in get_args(Verdict):
+            expected = ", ".join(get_args(Verdict))
+            raise ValueError(f"line {line}: expected a verdict of {expected}, found {str(span.verdict)[:40]!r}")
+    return judged
 
 
 def _annotation(node: dict[str, Any], line: int, default_prefix: str) -> Annotation:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from belink.records import Rejection
+from belink.records import JudgedSpan, Rejection
 from belink.text.concept_ids import standardise
 
 _MAX_GAP = 10_000  # blanks between passages; offsets that ask for more are mistaken
@@ -69,6 +69,7 @@ class RawDocument:
     annotations: tuple[Annotation, ...] = ()
     has_offsets: bool = True  # False: the format has no offsets of passages, the reader counted code points
     notes: tuple[Rejection, ...] = ()  # what the reader repaired on the way
+    judged: tuple[JudgedSpan, ...] | None = None  # where only these spans are annotated; see Document
     source: dict[str, Any] | None = None  # the document as its file gives it, where a writer can put links into it
 
 

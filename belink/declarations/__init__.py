@@ -16,6 +16,7 @@ from belink.declarations.files import (
 )
 from belink.declarations.linker import (
     ADMINISTRATIVE,
+    CORRECTIONS_FILE,
     REMOVED_OPTIONS,
     AdaptationConfig,
     ApprovalConfig,
@@ -35,6 +36,7 @@ from belink.declarations.source import Columns, Format, NamesKept, ReleaseGates,
 
 __all__ = [
     "ADMINISTRATIVE",
+    "CORRECTIONS_FILE",
     "REMOVED_OPTIONS",
     "AdaptationConfig",
     "ApprovalConfig",

@@ -1,8 +1,8 @@
 """The declaration of a linker (``flows/linkers/*.toml``) as typed values."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from belink.declarations.fields import Count, Declaration, Seed, Share
 
@@ -119,6 +119,10 @@ class TrainingConfig(Declaration):
     seed: Seed = 13
 
 
+CORRECTIONS_FILE = "$CORRECTIONS"
+"""The file of a corpus ``feedback = true`` until a refresh has written the corrections that are in force."""
+
+
 class CorpusConfig(Declaration):
     """Annotated text that a linker learns from or is measured on."""
 
@@ -129,6 +133,14 @@ class CorpusConfig(Declaration):
     url: str = ""  # where everyone else finds it
     licence: str = ""
     use: Literal["train", "evaluate", "both"] = "both"  # "both": its held-out documents evaluate, the rest trains
+    feedback: bool = False  # people's corrections in the home, see belink feedback; takes neither name nor file
+
+    @model_validator(mode="before")
+    @classmethod
+    def _corrections_have_no_file(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("feedback") is True:
+            return {"name": "feedback", "file": CORRECTIONS_FILE, **values}
+        return values
 
 
 class EvaluationConfig(Declaration):
@@ -150,6 +162,7 @@ class LinkerGates(Declaration):
     max_latency_ratio: float | None = Field(default=3.0, gt=0)  # seconds a mention against the champion's, same run
     max_ece: Share | None = 0.1
     reranking_helps: Share | None = 0.0  # accuracy that re-ranking may lose against retrieval's first candidate
+    max_repeated_errors: int | None = Field(default=0, ge=0)  # corrected mentions that are wrong again, if they taught
     min_mentions: int = Field(default=30, ge=0)  # a gate on fewer is not measured
     require_measured: bool = False  # whether a gate that is not measured keeps the challenger from promotion
 

@@ -34,7 +34,10 @@ def evaluate_raw_text(
     for document, links in _link(linker, documents):
         gold = {(m.start, m.end): m for m in document.mentions}
         n_gold += sum(bool(m.gold) and m.type not in left_out for m in document.mentions)
+        judged = None if document.judged is None else {(span.start, span.end) for span in document.judged}
         for link in links:
+            if judged is not None and (link.start, link.end) not in judged:
+                continue
             annotation = gold.get((link.start, link.end))
             # Left out: spans of entity types that the linker does not link, and annotations that say neither a concept
             # nor NIL.

@@ -23,6 +23,7 @@ more so with few mentions: it fails above its bound and above what 95 % of perfe
 many mentions.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from belink.declarations import LinkerGates
@@ -32,6 +33,7 @@ from belink.records import GateResult
 
 # Floating-point error must not fail a value that equals its bound.
 _ROUNDING = 1e-9
+_LISTED = 20  # repeated errors that a gate names
 
 
 def check_linker_gates(
@@ -40,11 +42,13 @@ def check_linker_gates(
     champion: Evaluation | None = None,
     *,
     index_recall_at_10: float | None = None,
+    repeated: Sequence[str] | None = None,
 ) -> list[GateResult]:
     """Return one result for each declared gate, in the order of the declaration.
 
     :param champion: the champion's answers to the same mentions, timed in the same run; ``None`` if there is none.
     :param index_recall_at_10: the index's recall against exact search, from its manifest.
+    :param repeated: corrected mentions that the challenger gets wrong again, in words; ``None`` without corrections.
     """
     metrics = challenger.metrics
     accuracy, recall = metrics["accuracy_at_1"], metrics["recall_at_10"]
@@ -57,6 +61,7 @@ def check_linker_gates(
         (challenger.n, _latency_ratio(declared.max_latency_ratio, challenger, champion)),
         (challenger.n, _calibrated(declared.max_ece, challenger)),
         (recall.n, _reranking_helps(declared.reranking_helps, challenger)),
+        (None, _repeated_errors(declared.max_repeated_errors, repeated)),
     ]
     # An undeclared gate has no result.
     return [_enough(declared, result, n) for n, result in results if result is not None]
@@ -170,6 +175,19 @@ def _calibrated(bound: float | None, challenger: Evaluation) -> GateResult | Non
     detail = f"expected calibration error; up to {chance:.4f} is chance on {challenger.n} mentions"
     passed = value <= max(bound, chance) + _ROUNDING
     return GateResult(name="ece", value=value, bound=bound, passed=passed, detail=detail)
+
+
+def _repeated_errors(bound: int | None, repeated: Sequence[str] | None) -> GateResult | None:
+    if bound is None or repeated is None:
+        return None
+    detail = "no corrected mention is wrong again"
+    if repeated:
+        more = f"; and {len(repeated) - _LISTED} more" if len(repeated) > _LISTED else ""
+        detail = (
+            f"corrected mentions that are wrong again: {'; '.join(repeated[:_LISTED])}{more}. belink feedback list "
+            "shows them; withdraw those that are mistaken, or declare a higher gates.max_repeated_errors"
+        )
+    return _at_most("repeated_errors", float(len(repeated)), float(bound), detail)
 
 
 def _at_least(name: str, value: float | None, bound: float | None, detail: str) -> GateResult | None:

@@ -26,7 +26,7 @@ from belink.ontology.gold_ids import migrate_gold, successors, unknown_ids
 from belink.records import Candidate, Document, Link, Mention
 from belink.text.normalise import normalise
 from belink.training import splits
-from belink.training.splits import EvaluationItem
+from belink.training.splits import CORRECTED, EvaluationItem
 
 log = logging.getLogger(__name__)
 _TURN = 32  # items that one linker answers before the next one has its turn
@@ -65,7 +65,7 @@ def predict_in_turns(
     turns = [items[start : start + _TURN] for start in range(0, len(items), _TURN)]
     for turn in progress.track(turns, what="evaluation", total=len(items), unit="mentions", size=len):
         strata = [
-            (f"from {item.source}", *([CONCEPT_REMOVED] if item.without else []))
+            (_source_stratum(item), *([CONCEPT_REMOVED] if item.without else []))
             for item in turn
             if item.mention.gold or item.mention.nil
         ]
@@ -76,6 +76,10 @@ def predict_in_turns(
             for prediction, more in zip(predictions_from_links(links, candidates, seen), strata, strict=True):
                 predictions[name].append(replace(prediction, strata=(*prediction.strata, *more)))
     return {name: (predictions[name], seconds[name]) for name in linkers}
+
+
+def _source_stratum(item: EvaluationItem) -> str:
+    return item.source if item.source == CORRECTED else f"from {item.source}"
 
 
 def evaluations(folder: Path) -> dict[str, Evaluation]:

@@ -25,9 +25,17 @@ _GIVEN_BY_SHA256 = {
 _DETECTOR = {"detector": "finds mentions in raw text; only marked ones are read here"}
 _SPEED = {"encoder.batch_size": "changes the speed only", "reranker.batch_tokens": "changes the speed only"}
 # Fields that count since keys without them exist, each with the value at which those keys still hold.
-_JOINED = {"corpora.use": "both"}
+_JOINED_CORRECTIONS = {"corpora.feedback": False}
+_JOINED = {"corpora.use": "both", **_JOINED_CORRECTIONS}
 _JOINED_PRECISION = {"precision": 0.9}
-_JOINED_INPUTS = {"gates.min_mentions": 30, "gates.require_measured": False, "type": "", **_JOINED_PRECISION}
+_JOINED_INPUTS = {
+    "gates.min_mentions": 30,
+    "gates.require_measured": False,
+    "gates.max_repeated_errors": 0,
+    "type": "",
+    **_JOINED_PRECISION,
+    **_JOINED_CORRECTIONS,
+}
 # Removed options (``declarations.REMOVED_OPTIONS``), each with the value that belink goes by now: keys that were made
 # with it still hold.
 RETIRED_ADAPTATION = {"adaptation.hard_negatives": 0, "adaptation.warmup": 0.1, "adaptation.max_length": 32}
@@ -174,7 +182,7 @@ def calibration_key(linker: LinkerConfig, index: str, adapter: str | None, corpo
 
 def lexicon_key(linker: LinkerConfig, index: str, corpora: Mapping[str, str]) -> str:
     """Return the key of what the corpora that train teach about the names of an index, given by its key."""
-    content = artefacts.content(linker, LEXICON_NOT_CONTENT, but=["training.held_out"])
+    content = artefacts.content(linker, LEXICON_NOT_CONTENT, but=["training.held_out"], joined=_JOINED_CORRECTIONS)
     # Unlike `_corpora`, this form states the use of every corpus. Keys of stored lexicons have it, so it stays.
     uses = {corpus.pop("name"): list(corpus.values()) for corpus in content.pop("corpora")}
     return artefacts.key(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from belink import artefacts, declarations, manifests
+from belink.corpora import feedback
 from belink.declarations import LinkerConfig, SourceConfig
 from belink.errors import BelinkError, DeclarationError
 from belink.ontology import ingest as ingestion
@@ -171,7 +172,8 @@ def _watched_ids(run: OntologyRun) -> set[str]:
     ids: set[str] = set()
     for linker in run.linkers:
         try:
-            ids |= set(splits.corpus_gold_ids(linker, run.settings.data))
+            resolved = feedback.resolve(run.settings, linker)
+            ids |= set(splits.corpus_gold_ids(resolved, run.settings.data))
         except DeclarationError as error:
             log.warning("%s: no gate watches over the corpora of %s: %s", run.source.name, linker.name, error)
     return ids

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from belink import artefacts
 from belink.errors import GateRefused
 from belink.evaluation import metrics
+from belink.evaluation.corrections import repeated_errors
 from belink.evaluation.gates import check_linker_gates, failed_gates
 from belink.evaluation.metrics import as_json
 from belink.evaluation.predictions import Seen, write_predictions
@@ -96,8 +97,13 @@ def evaluate(run: RefreshRun, challenger: Challenger, champion: Champion | None)
     items = splits.evaluation_items(run.linker, folders, run.settings.data)
     bundles = {"challenger": challenger.path, **({"champion": champion.path} if champion else {})}
     # The items are part of the key: another sample of a corpus is another evaluation.
+    corrected = splits.taught_corrections(run.linker, folders, run.settings.data)
     key = artefacts.key(
-        {"bundles": {who: path.name for who, path in bundles.items()}, "items": [asdict(item) for item in items]}
+        {
+            "bundles": {who: path.name for who, path in bundles.items()},
+            "items": [asdict(item) for item in items],
+            **({"corrections": run.corpora} if corrected else {}),
+        }
     )
 
     def fill(folder: Path) -> dict[str, Any]:
@@ -107,9 +113,11 @@ def evaluate(run: RefreshRun, challenger: Challenger, champion: Champion | None)
         for who, (predictions, took) in predict_in_turns(linkers, items, seen).items():
             write_predictions(predictions, folder / f"{who}.jsonl")
             seconds[who], figures[who] = took, as_json(metrics.evaluate(predictions, seconds=took))
+        repeated = repeated_errors(linkers["challenger"], corrected) if corrected else None
         text = json.dumps({"champion": None, **figures}, indent=1, ensure_ascii=False)  # null: no champion yet
         (folder / bundle.EVALUATION).write_text(text + "\n", encoding="utf-8")
-        return {"key": key, "items": len(items), "seconds": seconds}
+        corrections = {} if repeated is None else {"repeated_errors": repeated}
+        return {"key": key, "items": len(items), "seconds": seconds, **corrections}
 
     target = run.settings.home / "evaluations" / run.linker.name / key
     artefacts.make(target, fill)
@@ -124,7 +132,11 @@ def judge(run: RefreshRun, challenger: Challenger, evaluation: Path) -> list[Gat
     recall = artefacts.read_manifest(challenger.parts.index)["recall_at_10"]
     figures = evaluations(evaluation)
     return check_linker_gates(
-        run.linker.gates, figures["challenger"], figures.get("champion"), index_recall_at_10=recall
+        run.linker.gates,
+        figures["challenger"],
+        figures.get("champion"),
+        index_recall_at_10=recall,
+        repeated=artefacts.read_manifest(evaluation).get("repeated_errors"),
     )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from belink import artefacts, declarations
+from belink.corpora import feedback
 from belink.declarations import LinkerConfig
 from belink.errors import BelinkError, BundleError, DeclarationError, RegistryError, ReleaseError
 from belink.lifecycle import dependencies, ontology
@@ -100,7 +101,7 @@ def start(
     :param share_restricted: a registry elsewhere may hold releases that are not redistributable.
     :raises DeclarationError: a declaration or corpus is missing, or the linker has no such ontology.
     """
-    declared = declarations.load_linker(linker)
+    declared = feedback.resolve(settings, declarations.load_linker(linker))
     sources = {source.name: source for source in map(declarations.load_source, declared.ontologies)}
     versions = versions or {}
     for kind, names in (("files", ontologies), ("a version", versions)):

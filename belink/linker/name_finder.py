@@ -273,8 +273,8 @@ def learn(names: Iterable[str], documents: Sequence[Document]) -> Lexicon:
     """Return what the annotations of ``documents`` say about ``names`` (normalised).
 
     Mentions that no name matches become names. Names that are annotated in less than half of their occurrences are not
-    looked for; of all others the counts say how often they are mentions. ``documents`` must not hold any that the
-    linker is measured on.
+    looked for, from three occurrences on, or where a person has said of one that it is no mention. Of all others the
+    counts say how often they are mentions. ``documents`` must not hold any that the linker is measured on.
     """
     names = set(names)
     # The text of a discontinuous mention does not stand in the document as it is, so no automaton could find it.
@@ -283,16 +283,26 @@ def learn(names: Iterable[str], documents: Sequence[Document]) -> Lexicon:
     finder = NameFinder.build(names, Lexicon(extra=extra))
     n_found: Counter[str] = Counter()
     n_right: Counter[str] = Counter()
+    denied: set[str] = set()
     for document in progress.track(documents, what="learning names", unit="documents"):
         gold = {(mention.start, mention.end) for mention in document.mentions}
+        judged = None if document.judged is None else {(span.start, span.end) for span in document.judged}
         defined = abbreviations.find_definitions(document.text)
         for mention in finder.find(document.text, sentences=document.sentences):
+            span = mention.start, mention.end
+            # Of a corrected sentence only the judged spans are annotated; another name in it may well be a mention.
+            if judged is not None and span not in judged:
+                continue
             if mention.text not in defined:  # the text says itself what a defined short form means
                 name = fold(normalise(mention.text))
                 n_found[name] += 1
-                n_right[name] += (mention.start, mention.end) in gold
+                n_right[name] += span in gold
+                if judged is not None and span not in gold:
+                    denied.add(name)
     stop = frozenset(
-        name for name, count in n_found.items() if count >= _MIN_OCCURRENCES and n_right[name] < _MIN_PRECISION * count
+        name
+        for name, count in n_found.items()
+        if (count >= _MIN_OCCURRENCES or name in denied) and n_right[name] < _MIN_PRECISION * count
     )
     counts = {name: (count, n_right[name]) for name, count in n_found.items() if name not in stop}
     return Lexicon(extra=frozenset(name for name in extra if fold(name) not in stop), stop=stop, counts=counts)

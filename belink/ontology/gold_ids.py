@@ -5,12 +5,13 @@ release's own.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from belink.ontology.release import open_release
+from belink.errors import CorpusError
+from belink.ontology.release import Release, open_release
 from belink.records import Document, Mention
 
 
@@ -71,3 +72,29 @@ def unknown_ids(documents: Iterable[Document], folders: Sequence[Path]) -> Count
             if any(release.successor(identifier) or release.concept(identifier) for release in opened)
         }
     return Counter({identifier: count for identifier, count in counts.items() if identifier not in known_ids})
+
+
+def current_id(identifier: str, releases: Sequence[Release], is_offered: Callable[[str], bool]) -> str:
+    """Return the id that ``releases`` write ``identifier`` by.
+
+    :param releases: of a linker.
+    :param is_offered: whether the linker can answer with an id.
+    :raises CorpusError: no release has it, it is retired, or the linker never answers with it.
+    """
+    for release in releases:
+        ids = release.successor(identifier)
+        standard = release.standard_id(identifier)
+        where = f"{release.ontology} {release.version}"
+        if standard in ids:
+            if not is_offered(standard):
+                raise CorpusError(
+                    f"{standard}: expected a concept that the linker offers, found one that it leaves out"
+                )
+            return standard
+        if ids:
+            instead = " or ".join(ids)
+            raise CorpusError(f"{standard}: not used any more in {where}; its successor is {instead}; give that id")
+        if release.concept(standard) is not None:
+            raise CorpusError(f"{standard}: not used any more in {where}, and nothing replaces it; give another id")
+    names = ", ".join(f"{release.ontology} {release.version}" for release in releases)
+    raise CorpusError(f"{identifier[:100]}: expected a concept of {names}, found none of that id")

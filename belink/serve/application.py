@@ -5,6 +5,7 @@
     GET  /lineage     what answers are made with            GET /history, /diff  versions, gates, releases
     GET  /health      the process lives                     GET /ready           a linker is loaded
     GET  /metrics     for Prometheus                        GET /                the page
+    POST /feedback    a correction, stored                  GET /review          the mentions most worth a judgement
 
 Questions for the model go through the batcher's one thread; releases are read in the thread of the request.
 """
@@ -24,13 +25,13 @@ from starlette.staticfiles import StaticFiles
 
 from belink import declarations
 from belink.errors import BelinkError, RegistryError, ReleaseError
-from belink.serve import operations, schemas
+from belink.serve import corrections, operations, schemas
 from belink.serve.batching import Closed, Overloaded
 from belink.serve.connections import Connection
 from belink.serve.following import Follower
 from belink.serve.guard import Application, Guard
 from belink.serve.metrics import Metrics
-from belink.serve.service import PROBLEMS, Service
+from belink.serve.service import PROBLEMS, Service, require_json
 from belink.settings import Settings
 from belink.text.control import visible_json
 
@@ -51,6 +52,8 @@ class Limits:
     token: str | None = None  # that callers must bear; never logged
     origins: tuple[str, ...] = ()  # that browsers may ask from; () for this service's own page only
     hosts: tuple[str, ...] = ()  # names, besides loopback's, by which it may be asked without a token; "*" for any
+    feedback: bool = False  # whether corrections are stored; else nothing of any text is
+    review: Path | None = None  # the queue that ``belink review`` wrote, shown to be judged
 
 
 def application(settings: Settings, followers: Sequence[Follower], limits: Limits, metrics: Metrics) -> FastAPI:
@@ -78,7 +81,8 @@ def application(settings: Settings, followers: Sequence[Follower], limits: Limit
     )
     _links(app, service)
     _concepts(app, service)
-    operations.add(app, service)
+    operations.add(app, service, taken=limits.feedback, has_queue=limits.review is not None)
+    corrections.add(app, service, taken=limits.feedback, queue=limits.review)
 
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
@@ -107,7 +111,7 @@ def application(settings: Settings, followers: Sequence[Follower], limits: Limit
 
 
 def _links(app: FastAPI, service: Service) -> None:
-    @app.post("/link", response_model=schemas.Answer, responses=PROBLEMS, dependencies=[Depends(_require_json)])
+    @app.post("/link", response_model=schemas.Answer, responses=PROBLEMS, dependencies=[Depends(require_json)])
     async def link(body: schemas.Text | schemas.Documents | schemas.BiocCollection) -> Response:
         """Link a text or documents; one version answers the whole request."""
         return _json(await service.link(body))
@@ -116,17 +120,6 @@ def _links(app: FastAPI, service: Service) -> None:
     async def search(q: _NAME, limit: Annotated[int, Query(ge=1, le=100)] = 10) -> Response:
         """Find concepts by name or id; an obsolete id gives its successors."""
         return _json(await service.search(q, limit))
-
-
-def _require_json(request: Request) -> None:
-    """Refuse a body that is not sent as JSON.
-
-    Browsers send other types for any page without asking this service first, so none of them is read.
-    """
-    content_type = request.headers.get("content-type", "")
-    essence = content_type.partition(";")[0].strip().lower()
-    if essence != "application/json" and not (essence.startswith("application/") and essence.endswith("+json")):
-        raise HTTPException(415, f"expected Content-Type: application/json, found {content_type[:100] or 'none'}")
 
 
 def _concepts(app: FastAPI, service: Service) -> None:

@@ -15,14 +15,18 @@ _NAME = Annotated[str, Query(min_length=1, max_length=200)]
 _LINKER = Annotated[str | None, Query(max_length=200, description="One of the linkers served; the first if left out.")]
 
 
-def add(app: FastAPI, service: Service) -> None:
-    """Add these paths to ``app``."""
+def add(app: FastAPI, service: Service, *, taken: bool, has_queue: bool) -> None:
+    """Add these paths to ``app``.
+
+    :param taken: whether corrections are stored.
+    :param has_queue: whether there is a queue to review.
+    """
     _history(app, service)
 
     @app.get("/lineage", responses=PROBLEMS)
     async def lineage() -> dict[str, Any]:
         """Say which versions answer, and what they are made from; the only linker's also at the top."""
-        return service.lineage()
+        return {**service.lineage(), "feedback": taken, "review": has_queue}
 
     @app.get("/health")
     async def health() -> dict[str, str]:

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from belink.records import Verdict
+
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -282,6 +284,81 @@ class ConceptAnswer(BaseModel):
     ontology: str
     release: str
     lineage: dict[str, str]
+
+
+_CONCEPT_ID = Field(default=None, min_length=1, max_length=200)
+_WHO = Field(min_length=1, max_length=100, description="The name that the correction is kept under.")
+
+
+class Correction(BaseModel):
+    """A judgement of one span of a text; only the sentence around it is stored."""
+
+    model_config = ConfigDict(
+        strict=True,
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"text": _TEXT, "start": 7, "end": 11, "verdict": "other", "concept": "MONDO:0005002", "who": "anna"}
+            ]
+        },
+    )
+
+    text: Written = Field(description="The text that was linked.")
+    start: int = Field(ge=0)
+    end: int = Field(gt=0)
+    verdict: Verdict = Field(
+        description="The link is right; it is another concept; no concept fits; this is no mention; it was missed."
+    )
+    concept: Written | None = _CONCEPT_ID
+    answered: Written | None = _CONCEPT_ID
+    who: Written = _WHO
+    document: Written = Field(default="", max_length=200, description="Its corrections are held out together.")
+    linker: str | None = Field(default=None, max_length=200, description="One of those served; the first if left out.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Correction":
+        if not self.start < self.end <= len(self.text):
+            raise ValueError(
+                f"expected a span inside the text of {len(self.text)} code points, start before end; "
+                f"found {self.start} to {self.end}"
+            )
+        if self.end - self.start > LONGEST_MENTION:
+            raise ValueError(f"expected a mention of at most {LONGEST_MENTION:,} code points, found a longer one")
+        return self
+
+
+class StoredCorrection(BaseModel):
+    """A correction as it is stored; ``start`` and ``end`` lie in ``sentence``."""
+
+    id: str
+    at: str
+    linker: str
+    version: str
+    verdict: Verdict
+    who: str
+    concept: str | None
+    label: str | None
+    sentence: str
+    start: int
+    end: int
+    held_out: bool = Field(description="Kept to measure the next version with; it teaches nothing.")
+
+
+class Undo(BaseModel):
+    """Who withdraws a correction."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", json_schema_extra={"examples": [{"who": "anna"}]})
+
+    who: Written = _WHO
+    linker: str | None = Field(default=None, max_length=200, description="One of those served; the first if left out.")
+
+
+class Withdrawn(BaseModel):
+    """The record that took a correction out of force."""
+
+    id: str
+    at: str
+    withdraws: str
 
 
 class Problem(BaseModel):

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from fastapi import HTTPException
+from fastapi import HTTPException, Request
 from pydantic import BaseModel
 
 from belink.linker.group import LinkerGroup
@@ -134,3 +134,14 @@ def _lineage(follower: Follower, served: Served) -> dict[str, Any]:
         "releases": {release.ontology: release.version for release in served.releases},
         "lineage": served.linker.lineage,
     }
+
+
+def require_json(request: Request) -> None:
+    """Refuse a body that is not sent as JSON.
+
+    Browsers send other types for any page without asking this service first, so none of them is read.
+    """
+    content_type = request.headers.get("content-type", "")
+    essence = content_type.partition(";")[0].strip().lower()
+    if essence != "application/json" and not (essence.startswith("application/") and essence.endswith("+json")):
+        raise HTTPException(415, f"expected Content-Type: application/json, found {content_type[:100] or 'none'}")

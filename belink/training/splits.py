@@ -25,6 +25,7 @@ from belink.training.questions import Retrieve
 if TYPE_CHECKING:
     import pyarrow as pa
 
+CORRECTED = "corrected by people"  # the source of evaluation items that are corrections, and their stratum
 NAMES = "names"  # the source of evaluation items that are held-out names; other items name their corpus
 _MIN_FROM_TEXT = 500  # questions or items from annotated text; with fewer, held-out names are added
 
@@ -83,7 +84,8 @@ def calibration_questions(
 ) -> list[Question]:
     """Return held-out questions that are not evaluated on: from text, and from names if there is too little text.
 
-    Hidden names are unlike text: they never have an exact match, and annotators rarely write like them.
+    Hidden names are unlike text: they never have an exact match, and annotators rarely write like them. Corrections are
+    left out: people correct what is wrong, so probabilities fitted to that would be too low everywhere else.
 
     :param find: returns a document with the mentions that the linker finds in its text. They are asked as well, so that
         the fit knows false ones. ``None`` leaves them out.
@@ -91,7 +93,7 @@ def calibration_questions(
     training, options, config = linker.training, linker.reranker.options, linker.evaluation
     made: list[Question] = []
     for corpus in linker.corpora:
-        if corpus.use == "both":
+        if corpus.use == "both" and not corpus.feedback:
             made += questions.corpus_questions(
                 corpus_documents(corpus, folders, data),
                 retrieve,
@@ -158,8 +160,12 @@ def evaluation_items(linker: LinkerConfig, folders: Sequence[Path], data: Path |
 def _of_corpus(
     linker: LinkerConfig, corpus: CorpusConfig, folders: Sequence[Path], data: Path | None
 ) -> list[EvaluationItem]:
-    """Return items from a corpus's held-out documents, or from all of them if it is not used for training."""
+    """Return items from a corpus's held-out documents, or from all of them if it is not used for training.
+
+    Of corrections, every held-out document is evaluated on, since none calibrates.
+    """
     all_held_out, training, config = corpus.use == "evaluate", linker.training, linker.evaluation
+    all_evaluate = all_held_out or corpus.feedback
     without_nil = training.model_copy(update={"nil_share": 0.0, **({"held_out": 1.0} if all_held_out else {})})
     drawn = questions.corpus_questions(
         corpus_documents(corpus, folders, data),
@@ -167,10 +173,23 @@ def _of_corpus(
         training=without_nil,
         options=1,
         held_out=True,
-        limit=config.corpus_items if all_held_out else round(config.corpus_items / config.share),
+        limit=config.corpus_items if all_evaluate else round(config.corpus_items / config.share),
     )
-    mentions = [q.mention for q in drawn if all_held_out or _is_evaluated(q.mention, config)]
+    mentions = [q.mention for q in drawn if all_evaluate or _is_evaluated(q.mention, config)]
+    if corpus.feedback:
+        return [EvaluationItem(mention=mention, source=CORRECTED) for mention in mentions]
     return [item for mention in mentions for item in _document_items(mention, corpus.name, training.nil_share)]
+
+
+def taught_corrections(linker: LinkerConfig, folders: Sequence[Path], data: Path | None) -> list[Document]:
+    """Return the corrected sentences that the linker learns from, with gold ids of these releases."""
+    return [
+        document
+        for corpus in linker.corpora
+        if corpus.feedback and corpus.use != "evaluate"
+        for document in corpus_documents(corpus, folders, data)
+        if not is_held_out(document.id, "", linker.training.held_out)
+    ]
 
 
 def corpus_gold_ids(linker: LinkerConfig, data: Path | None) -> set[str]:

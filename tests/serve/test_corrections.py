@@ -1,0 +1,175 @@
+"""Corrections over HTTP are stored as sentences, refused in words, undone by another record; and the review queue."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from belink.corpora import feedback
+from belink.linker.linker import Linker
+from belink.linker.review import read_queue, review_queue, write_queue
+from belink.records import Document
+from belink.registry import aliases
+from belink.serve.corrections import RateLimit
+from tests.support import small
+from tests.support.serving import Made, Server, serving
+
+TEXT = "Private words before. She has 😀 a rare fever now. Private words after."
+
+
+@pytest.fixture(scope="module")
+def linker(served_home: Made) -> Linker:
+    version = served_home.register("corrected", small.RELEASES[1])
+    aliases.promote(served_home.here, "corrected", version)
+    path, version = aliases.bundle_path(served_home.here, "corrected")
+    return Linker(path, served_home.here.cache, model_version=version)
+
+
+@pytest.fixture(scope="module")
+def queue(linker: Linker, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    names = [name for name in linker.index.names() if len(name) > 12 and name.replace(" ", "").isalpha()][:6]
+    documents = [Document(id=str(i), text=f"Notes. A case of {name}. Seen again.") for i, name in enumerate(names)]
+    path = tmp_path_factory.mktemp("queue") / "queue.jsonl"
+    write_queue(review_queue(linker, documents, 4), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def server(served_home: Made, linker: Linker, queue: Path) -> Iterator[Server]:
+    with serving(served_home.here, "corrected", feedback=True, review=queue) as running:
+        yield running
+
+
+def correct(server: Server, **body: Any) -> httpx.Response:
+    start = TEXT.index("rare fever")
+    given = {"text": TEXT, "start": start, "end": start + 10, "verdict": "nil", "who": "anna", **body}
+    return httpx.post(f"{server.url}/feedback", json=given, timeout=60)
+
+
+def withdraw(server: Server, correction: str) -> httpx.Response:
+    return httpx.post(f"{server.url}/feedback/{correction}/withdraw", json={"who": "ben"}, timeout=60)
+
+
+def stored(served_home: Made) -> list[feedback.Record]:
+    return feedback.read_records(served_home.here, "corrected")
+
+
+def test_a_correction_keeps_its_sentence_and_lineage_and_nothing_else_of_the_text(
+    server: Server, served_home: Made, linker: Linker
+) -> None:
+    concept = linker.index.table.concept_ids[0] if hasattr(linker.index.table, "concept_ids") else None
+    concept = concept or linker.search("fever")[0].id
+    answer = correct(server, verdict="other", concept=concept, document="d1")
+    assert answer.status_code == 201, answer.text
+    body = answer.json()
+    assert body["sentence"] == "She has 😀 a rare fever now."
+    assert body["sentence"][body["start"] : body["end"]] == "rare fever"
+    record = stored(served_home)[-1]
+    assert isinstance(record, feedback.Correction)
+    assert (record.id, record.concept, record.who, record.document) == (body["id"], concept, "anna", "d1")
+    assert record.lineage == linker.lineage
+    file = feedback.corrections_file(served_home.here, "corrected").read_text(encoding="utf-8")
+    assert "Private" not in file
+
+
+def test_an_undo_is_a_record_of_its_own(server: Server, served_home: Made) -> None:
+    body = correct(server, who="undone").json()
+    before = feedback.corrections_file(served_home.here, "corrected").read_bytes()
+    assert withdraw(server, body["id"]).json()["withdraws"] == body["id"]
+    assert feedback.corrections_file(served_home.here, "corrected").read_bytes().startswith(before)
+    assert all(each.id != body["id"] for each in feedback.standing(stored(served_home)).agreed)
+    assert withdraw(server, body["id"]).status_code == 404
+    assert withdraw(server, "unknown").status_code == 404
+
+
+def test_ids_that_the_linker_cannot_answer_with_are_refused_in_words(server: Server, linker: Linker) -> None:
+    answer = correct(server, verdict="other", concept="MONDO:99999999")
+    assert answer.status_code == 422
+    assert "found none of that id" in answer.json()["detail"]
+    (folder,) = (linker.path / "releases").iterdir()
+    from belink.ontology.release import open_release
+
+    with open_release(folder) as release:
+        retired = [id for (id,) in release.rows("SELECT id FROM concept WHERE obsolete")]
+        replaced = next(id for id in retired if release.successor(id))
+        successor = release.successor(replaced)[0]
+    answer = correct(server, verdict="other", concept=replaced)
+    assert answer.status_code == 422
+    assert f"its successor is {successor}" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"verdict": "wrong"},
+        {"verdict": "other"},
+        {"verdict": "nil", "concept": "MONDO:0000001"},
+        {"start": 900, "end": 901},
+        {"start": 21, "end": 22},
+        {"who": ""},
+        {"text": "x" * 10, "start": 3, "end": 3},
+        {"linker": None, "surplus": 1},
+    ],
+)
+def test_what_does_not_fit_together_is_refused_and_not_stored(
+    server: Server, served_home: Made, body: dict[str, Any]
+) -> None:
+    before = stored(served_home)
+    assert correct(server, **body).status_code == 422
+    assert stored(served_home) == before
+
+
+def test_nothing_is_stored_unless_the_service_was_told_to(served_home: Made, linker: Linker) -> None:
+    before = stored(served_home)
+    with serving(served_home.here, "corrected", token="secret") as plain:
+        assert correct(plain).status_code == 401
+        headers = {"Authorization": "Bearer secret"}
+        body = {"text": TEXT, "start": 0, "end": 7, "verdict": "no-mention", "who": "anna"}
+        answer = httpx.post(f"{plain.url}/feedback", json=body, headers=headers, timeout=60)
+        assert answer.status_code == 403
+        assert "--feedback" in answer.json()["detail"]
+        assert httpx.get(f"{plain.url}/review", headers=headers, timeout=60).status_code == 404
+        lineage = httpx.get(f"{plain.url}/lineage", headers=headers, timeout=60).json()
+        assert (lineage["feedback"], lineage["review"]) == (False, False)
+    assert stored(served_home) == before
+
+
+def test_the_queue_counts_what_is_judged_and_goes_on_after_it(server: Server, queue: Path) -> None:
+    assert server.get("/lineage").json()["review"] is True
+    items = read_queue(queue)
+    assert [item.score for item in items] == sorted((item.score for item in items), reverse=True)
+    first = server.get("/review").json()
+    assert (first["position"], first["n"], first["n_judged"], first["judgement"]) == (0, 4, 0, None)
+    item = first["item"]
+    assert item["text"][item["start"] : item["end"]] == item["mention"]
+    body = {key: item[key] for key in ("text", "start", "end", "document")}
+    judged = httpx.post(f"{server.url}/feedback", json={**body, "verdict": "no-mention", "who": "anna"}, timeout=60)
+    then = server.get("/review").json()
+    assert (then["position"], then["n_judged"]) == (1, 1)
+    back = server.get("/review", position=0).json()
+    assert back["judgement"]["id"] == judged.json()["id"]
+    withdraw(server, judged.json()["id"])
+    assert server.get("/review").json()["position"] == 0
+    assert server.get("/review", position=4).status_code == 422
+
+
+def test_a_client_that_sends_too_much_has_to_wait() -> None:
+    limit = RateLimit(2)
+    assert [limit.wait("a"), limit.wait("a")] == [0, 0]
+    assert 0 < limit.wait("a") <= 60
+    assert limit.wait("b") == 0
+
+
+def test_a_half_written_record_costs_only_itself(served_home: Made, linker: Linker) -> None:
+    here = served_home.here
+    one = feedback.make_correction("A fever.", 2, 7, "nil", "anna")
+    feedback.append(here, "torn", [one])
+    path = feedback.corrections_file(here, "torn")
+    with path.open("ab") as out:
+        out.write(json.dumps({"id": "half"}).encode()[:-3])
+    two = feedback.make_correction("A fever.", 2, 7, "no-mention", "anna")
+    feedback.append(here, "torn", [two])
+    assert feedback.read_records(here, "torn") == [one, two]
