@@ -32,6 +32,8 @@ from belink.serve.schemas import (
 )
 from belink.text.sentences import make_mention, split
 
+_MOST_CHILDREN = 100  # shown; a genus may have thousands
+
 
 def request_documents(body: Text | Documents | BiocCollection) -> tuple[Document, ...]:
     """Return the documents of a request."""
@@ -129,12 +131,15 @@ def concept_answer(concept_id: str, releases: Sequence[Release], lineage: dict[s
             continue
         # An alternative id has no entry of its own; it leads to its concept.
         described = concept or Concept(id=concept_id, obsolete=True)
+        children = _children(release, concept_id)
         return ConceptAnswer(
             id=concept_id,
             label=described.label,
             definition=described.definition,
             synonyms=[Synonym(text=name.text, scope=name.scope) for name in described.synonyms],
             parents=[_labelled(release, parent) for parent in described.parents],
+            children=children[:_MOST_CHILDREN],
+            n_children=len(children),
             obsolete=described.obsolete,
             successors=[_labelled(release, id) for id in ids if id != concept_id],
             xrefs=list(described.xrefs),
@@ -147,3 +152,13 @@ def concept_answer(concept_id: str, releases: Sequence[Release], lineage: dict[s
 
 def _labelled(release: Release, concept_id: str) -> Labelled:
     return Labelled(id=concept_id, label=release.label(concept_id))
+
+
+def _children(release: Release, concept_id: str) -> list[Labelled]:
+    """Return the live concepts right below ``concept_id``, in the order of their labels."""
+    rows = release.rows(
+        "SELECT DISTINCT c.id, c.label FROM parent p JOIN concept c ON c.id = p.concept_id "
+        "WHERE p.parent_id = ? AND NOT c.obsolete ORDER BY c.label, c.id",
+        [concept_id],
+    )
+    return [Labelled(id=id, label=label) for id, label in rows]

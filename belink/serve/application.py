@@ -4,8 +4,9 @@
     GET  /search      concepts for a name or an id          GET /concepts/{id}   what the release says of one
     GET  /lineage     what answers are made with            GET /history, /diff  versions, gates, releases
     GET  /health      the process lives                     GET /ready           a linker is loaded
-    GET  /metrics     for Prometheus                        GET /                the page
+    GET  /metrics     for Prometheus                        GET /, /docs         the pages
     POST /feedback    a correction, stored                  GET /review          the mentions most worth a judgement
+    GET  /examples    texts made of the linkers' names
 
 Questions for the model go through the batcher's one thread; releases are read in the thread of the request.
 """
@@ -25,7 +26,7 @@ from starlette.staticfiles import StaticFiles
 
 from belink import declarations
 from belink.errors import BelinkError, RegistryError, ReleaseError
-from belink.serve import corrections, operations, schemas
+from belink.serve import corrections, operations, schemas, streaming
 from belink.serve.batching import Closed, Overloaded
 from belink.serve.connections import Connection
 from belink.serve.following import Follower
@@ -76,7 +77,7 @@ def application(settings: Settings, followers: Sequence[Follower], limits: Limit
         version=package_version(),
         lifespan=lifespan,
         default_response_class=_Json,
-        docs_url=None,  # both would load scripts from elsewhere
+        docs_url=None,  # both would load scripts from elsewhere; `web/docs.html` reads the same document
         redoc_url=None,
     )
     _links(app, service)
@@ -87,6 +88,10 @@ def application(settings: Settings, followers: Sequence[Follower], limits: Limit
     @app.get("/", include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(WEB / "index.html")
+
+    @app.get("/docs", include_in_schema=False)
+    async def reference() -> FileResponse:
+        return FileResponse(WEB / "docs.html")
 
     app.mount("/web", StaticFiles(directory=WEB), name="web")
     _errors(app)
@@ -112,8 +117,14 @@ def application(settings: Settings, followers: Sequence[Follower], limits: Limit
 
 def _links(app: FastAPI, service: Service) -> None:
     @app.post("/link", response_model=schemas.Answer, responses=PROBLEMS, dependencies=[Depends(require_json)])
-    async def link(body: schemas.Text | schemas.Documents | schemas.BiocCollection) -> Response:
-        """Link a text or documents; one version answers the whole request."""
+    async def link(body: schemas.Text | schemas.Documents | schemas.BiocCollection, request: Request) -> Response:
+        """Link a text or documents; one version answers the whole request.
+
+        With `Accept: application/x-ndjson` a text is answered in lines as it is linked: first `lineage` and
+        `n_mentions`, then `links` and `n_done`. The answer is whole when `n_done` equals `n_mentions`.
+        """
+        if isinstance(body, schemas.Text) and streaming.wants_lines(request.headers.get("accept", "")):
+            return await streaming.stream(service.batcher, body)
         return _json(await service.link(body))
 
     @app.get("/search", response_model=schemas.SearchAnswer, responses=PROBLEMS)

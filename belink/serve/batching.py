@@ -47,6 +47,16 @@ class Linked:
     linker: Linker | LinkerGroup
 
 
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """The next links of a streamed text, in order of their offsets; the first part has none."""
+
+    links: list[Link]
+    linker: Linker | LinkerGroup
+    n_done: int  # mentions linked so far
+    n_mentions: int  # of the whole text
+
+
 @dataclass(kw_only=True, eq=False)
 class _Open:
     """A request that is being linked."""
@@ -57,10 +67,31 @@ class _Open:
     documents: list[Document]
     mentions: list[Mention] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
+    on_part: Callable[[Part], None] | None = None
+    n_delivered: int = 0  # links that `on_part` has been called with
 
     @property
     def n_left(self) -> int:
         return len(self.mentions) - len(self.links)
+
+    def deliver(self) -> None:
+        """Call ``on_part`` with the links that no later link can change."""
+        if self.on_part is None:
+            return
+        links, until = self.links, len(self.links)
+        if isinstance(self.linker, LinkerGroup):
+            # Overlapping answers are settled together, so a part ends where no found mention goes on.
+            until, covered = self.n_delivered, -1
+            for number, mention in enumerate(self.mentions[: len(links) + 1]):
+                if mention.start >= covered:
+                    until = max(until, number)
+                covered = max(covered, mention.end)
+            until = until if self.n_left else len(links)
+        part = links[self.n_delivered : until]
+        self.n_delivered = until
+        if isinstance(self.linker, LinkerGroup):
+            _, part = self.linker.settle(self.documents[0], part)
+        self.on_part(Part(links=part, linker=self.linker, n_done=len(links), n_mentions=len(self.mentions)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +100,7 @@ class _Waiting:
     documents: tuple[Document, ...] = ()
     min_probability: float | None = None
     question: Callable[[Linker | LinkerGroup], Any] | None = None  # instead of documents
+    on_part: Callable[[Part], None] | None = None
 
 
 class Batcher:
@@ -111,6 +143,18 @@ class Batcher:
         :raises Overloaded: too many requests are open.
         """
         return self._submit(_Waiting(future=Future(), documents=tuple(documents), min_probability=min_probability))
+
+    def stream(
+        self, document: Document, min_probability: float | None, on_part: Callable[[Part], None]
+    ) -> "Future[Linked]":
+        """Return a future of the links of one text, of which ``on_part`` gets each part as soon as it is linked.
+
+        The text is prepared as a whole, so abbreviations hold for all of it. ``on_part`` runs on the linking thread.
+
+        :raises Overloaded: too many requests are open.
+        """
+        waiting = _Waiting(future=Future(), documents=(document,), min_probability=min_probability, on_part=on_part)
+        return self._submit(waiting)
 
     def ask(self, question: Callable[[Linker | LinkerGroup], T]) -> "Future[T]":
         """Return a future of what ``question`` returns, called with the current linker on the linking thread.
@@ -191,7 +235,13 @@ class Batcher:
                 with waited_for(lambda: not waiting.future.cancelled()):
                     self._done(waiting.future, waiting.question(linker))
                 return
-            request = _Open(future=waiting.future, linker=linker, min_probability=waiting.min_probability, documents=[])
+            request = _Open(
+                future=waiting.future,
+                linker=linker,
+                min_probability=waiting.min_probability,
+                documents=[],
+                on_part=waiting.on_part,
+            )
             with waited_for(lambda: not waiting.future.cancelled()):
                 request.documents += map(linker.prepare, waiting.documents)
             request.mentions = [mention for document in request.documents for mention in document.mentions]
@@ -200,6 +250,7 @@ class Batcher:
                 raise TooLarge(
                     f"expected at most {MOST_MENTIONS:,} mentions, found {len(request.mentions):,}; send less at a time"
                 )
+            request.deliver()
         except Exception as error:
             self._done(waiting.future, error=error)
             return
@@ -248,6 +299,7 @@ class Batcher:
             request_links = [request.linker.abstain(next(links), request.min_probability) for _ in range(n)]
             request.links += request_links
             self._linked(request_links, seconds * n / len(mentions))
+            request.deliver()
 
 
 def _answer(request: _Open) -> Linked:

@@ -23,7 +23,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-OPEN_PATHS = frozenset({"/", "/health", "/ready"})  # asked for before a token can be: probes, and the page itself
+OPEN_PATHS = frozenset({"/", "/docs", "/health", "/ready"})  # asked for before a token can be: probes, pages
 OPEN_FOLDER = "/web/"
 TRUSTED = "belink.trusted"  # key of the scope: whether the caller bears the token
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -107,7 +107,7 @@ class Guard:
                          [(b"www-authenticate", b"Bearer")])  # fmt: skip
             return
         # The body is read whole before FastAPI sees the request, so the limits on size and time hold for all routes.
-        async with asyncio.timeout(self._seconds):
+        async with asyncio.timeout(self._seconds) as limit:
             body = await self._body(scope, receive)
             if body is None:
                 await refuse(send, 413, f"expected at most {self._max_bytes} bytes, found more; send less at a time")
@@ -122,7 +122,13 @@ class Guard:
                 replayed = True
                 return {"type": "http.request", "body": body, "more_body": False}
 
-            await self._application(scope, replay, send)
+            async def sending(message: Message) -> None:
+                await send(message)
+                # An answer in parts may take longer as a whole; the limit holds for each part.
+                if message.get("more_body") and not limit.expired():
+                    limit.reschedule(asyncio.get_running_loop().time() + self._seconds)
+
+            await self._application(scope, replay, sending)
 
     def _may_enter(self, scope: Scope) -> bool:
         path = scope["path"]

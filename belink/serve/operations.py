@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse, Response
 
 from belink.registry import history
 from belink.serve import schemas
+from belink.serve.examples import example_texts
 from belink.serve.following import Follower
 from belink.serve.guard import TRUSTED
 from belink.serve.service import PROBLEMS, Service
@@ -27,6 +28,11 @@ def add(app: FastAPI, service: Service, *, taken: bool, has_queue: bool) -> None
     async def lineage() -> dict[str, Any]:
         """Say which versions answer, and what they are made from; the only linker's also at the top."""
         return {**service.lineage(), "feedback": taken, "review": has_queue}
+
+    @app.get("/examples", responses=PROBLEMS)
+    async def examples() -> dict[str, list[str]]:
+        """Return texts to try the service with, made of its linkers' own names."""
+        return {"texts": await service.run_slow(example_texts, service.served())}
 
     @app.get("/health")
     async def health() -> dict[str, str]:

@@ -278,6 +278,8 @@ class ConceptAnswer(BaseModel):
     definition: str
     synonyms: list[Synonym]
     parents: list[Labelled]
+    children: list[Labelled] = Field(description="By label; the first hundred.")
+    n_children: int
     obsolete: bool
     successors: list[Labelled]
     xrefs: list[str]

@@ -1,76 +1,20 @@
 """The page, in a real browser: what a reader sees, clicks, types and shares."""
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from belink.linker.abstention import Abstention
-from belink.registry import aliases
 from tests.support import small
 from tests.support.made_releases import concept
+from tests.support.reading import ask, names
 from tests.support.serving import EVIL, Made, Server, register_concepts, serving
 
-CHROMIUM = shutil.which("chromium")
-expect.set_options(timeout=60_000)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
-
-
-@pytest.fixture(scope="module")
-def server(served_home: Made) -> Iterator[Server]:
-    here, name = served_home.here, "page"
-    first, second = (served_home.register(name, release) for release in small.RELEASES)
-    aliases.settle(here, name, first, "rejected", ("min_accuracy_at_1",))
-    aliases.promote(here, name, first)
-    aliases.settle(here, name, second, "promoted")
-    aliases.promote(here, name, second)
-    with serving(here, name) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def page(browser: Browser, server: Server) -> Iterator[Page]:
-    """The page, opened; anything that the browser complains of, or asks of another host, fails the test."""
-    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
-    opened = context.new_page()
-    opened.set_default_timeout(60_000)
-    complaints: list[str] = []
-    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("request", lambda request: request.url.startswith(server.url) or complaints.append(request.url))
-    opened.goto(server.url)
-    expect(opened.locator("#serving")).to_contain_text("version 2")
-    yield opened
-    context.close()
-    assert not [said for said in complaints if "status of 413" not in said]
-
-
-def names(server: Server, n: int = 3) -> list[str]:
-    """Labels that the detector finds, none of which holds another."""
-    release = server.follower.current.releases[0]
-    rows = release.rows("SELECT label FROM concept WHERE NOT obsolete AND own AND length(label) > 14 ORDER BY label")
-    found = [label for (label,) in rows if label.replace(" ", "").isalpha()]
-    return [label for label in found if len(server.follower.linker.link_text(f"A {label}."))][:: len(found) // n][:n]
-
-
-def ask(page: Page, text: str) -> None:
-    page.fill("#text", text)
-    page.keyboard.press("Control+Enter")
-    expect(page.locator("#go")).to_have_text("Link")
-    expect(page.locator("#made")).to_contain_text("version 2")
-    assert page.locator("#reading").text_content() == text
+pytestmark = pytest.mark.heavy
 
 
 def test_mentions_are_marked_where_they_stand_and_nil_is_shown_as_such(page: Page, server: Server) -> None:

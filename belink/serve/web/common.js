@@ -18,10 +18,14 @@ export function make(tag, properties = {}, ...children) {
 export const byId = (id) => document.getElementById(id);
 
 /** Ask the service; an answer other than 2xx becomes an Error whose message says why. */
-export async function ask(path, { query = {}, body = undefined, signal = undefined } = {}) {
+export async function ask(path, options = {}) {
+  return (await send(path, options)).json();
+}
+
+async function send(path, { query = {}, body = undefined, signal = undefined, accept = undefined } = {}) {
   const address = new URL(path, new URL(".", location.href)); // also where a proxy adds a prefix
   for (const [name, value] of Object.entries(query)) address.searchParams.set(name, value);
-  const headers = {};
+  const headers = accept ? { Accept: accept } : {};
   const token = sessionStorage.getItem(TOKEN);
   if (token) headers.Authorization = `Bearer ${token}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
@@ -37,7 +41,24 @@ export async function ask(path, { query = {}, body = undefined, signal = undefin
   }
   if (answer.status === 401) byId("token-form").hidden = false;
   if (!answer.ok) throw new Error(await reason(answer));
-  return answer.json();
+  return answer;
+}
+
+/** Ask for an answer in JSON Lines, and call `each` with every line as it comes. */
+export async function askLines(path, options, each) {
+  const answer = await send(path, { ...options, accept: "application/x-ndjson" });
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let kept = "";
+  for (;;) {
+    const { value, done } = await reader.read().catch((error) => {
+      if (error.name === "AbortError") throw error;
+      throw new Error("The answer broke off: the service took too long, or stopped.");
+    });
+    if (done) return;
+    const lines = (kept + value).split("\n");
+    kept = lines.pop(); // the last one may go on
+    for (const line of lines) each(JSON.parse(line));
+  }
 }
 
 async function reason(answer) {
@@ -58,6 +79,14 @@ async function reason(answer) {
 export function keepToken(token) {
   sessionStorage.setItem(TOKEN, token);
   byId("token-form").hidden = true;
+}
+
+/** A table in a box that scrolls sideways, also with the keyboard. */
+export function table(caption, heads, rows) {
+  return make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": caption }, make("table", {},
+    make("thead", {}, make("tr", {}, heads.map((head) =>
+      make("th", { scope: "col", class: head.css, "aria-sort": head.sort }, head.words)))),
+    make("tbody", {}, rows)));
 }
 
 export function notice(message) {

@@ -3,6 +3,7 @@
 import { ask, byId, keepToken, notice } from "./common.js";
 import * as linking from "./linking.js";
 import * as past from "./past.js";
+import { bounds } from "./reading.js";
 
 function view(name) {
   for (const other of ["link", "history"]) {
@@ -21,6 +22,7 @@ async function serving() {
       return `${linker.title} · ${releases} · version ${linker.version}`;
     }).join("; ");
     document.title = `belink: ${found.linkers.map((linker) => linker.title).join(", ")}`;
+    for (const linker of found.linkers) bounds.set(linker.linker, linker.min_probability);
     // Several linkers have a bound each; the lowest hides nothing that one of them keeps.
     const bound = Math.min(...found.linkers.map((linker) => linker.min_probability));
     if (byId("threshold").value === "0") byId("threshold").value = bound;
@@ -33,6 +35,7 @@ async function serving() {
 
 async function open() {
   if (!(await serving())) return;
+  linking.offerExamples();
   const fragment = new URLSearchParams(location.hash.slice(1));
   if (fragment.get("view") === "releases") view("history");
   else await linking.restore(fragment);
@@ -48,6 +51,7 @@ byId("tab-history").addEventListener("click", () => {
   view("history");
   history.replaceState(null, "", "#view=releases");
 });
+byId("find").addEventListener("submit", () => view("link")); // where the panel is
 byId("home").addEventListener("click", (event) => {
   event.preventDefault();
   view("link");

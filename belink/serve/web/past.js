@@ -1,6 +1,6 @@
 // The second view: versions with their gates, releases, and what changed between two of them.
 
-import { ask, byId, make, notice, number } from "./common.js";
+import { ask, byId, make, notice, number, table } from "./common.js";
 
 let known = null;
 
@@ -15,6 +15,7 @@ export async function show() {
   }
   linkers();
   versions();
+  twoVersions();
   releases();
   choices();
 }
@@ -28,6 +29,7 @@ function linkers() {
 
 export function start() {
   byId("history-linker").addEventListener("change", show);
+  for (const id of ["version-old", "version-new"]) byId(id).addEventListener("change", compareVersions);
   byId("diff-ontology").addEventListener("change", versionChoices);
   byId("compare").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -37,12 +39,6 @@ export function start() {
 
 const when = (time) => (time ? time.slice(0, 16).replace("T", " ") : "–");
 
-function table(heads, rows) {
-  return make("div", { class: "scroll" }, make("table", {},
-    make("thead", {}, make("tr", {}, heads.map((head) => make("th", { scope: "col", class: head.css }, head.words)))),
-    make("tbody", {}, rows)));
-}
-
 function versions() {
   if (!known.versions.length) {
     byId("versions").replaceChildren(make("p", { class: "quiet" }, "No version is registered yet."));
@@ -50,7 +46,7 @@ function versions() {
   }
   const rows = known.versions.flatMap((version, index) => {
     const gates = make("tr", { class: "gates", id: `gates-${version.version}`, hidden: true },
-      make("td", { colspan: 6 }, gateTable(version)));
+      make("td", { colspan: 7 }, gateTable(version)));
     const button = make("button", { type: "button", class: "plain", "aria-expanded": "false",
       "aria-controls": `gates-${version.version}`,
       onclick: () => {
@@ -65,12 +61,60 @@ function versions() {
       make("td", {}, button),
       make("td", {}, version.aliases.map((alias) => make("span", { class: `tag ${alias === "champion" ? "champion" : ""}` }, alias))),
       make("td", {}, outcome(version)),
+      make("td", { class: "right" }, accuracy(version)),
       make("td", {}, marks(version)),
       make("td", {}, Object.entries(version.releases).map(([name, release]) => `${name} ${release}`).join("; ")),
       make("td", {}, when(version.created))), gates];
   });
-  const heads = ["version", "alias", "outcome", "gates", "releases", "made (UTC)"].map((words) => ({ words }));
-  byId("versions").replaceChildren(table(heads, rows));
+  const heads = ["version", "alias", "outcome", "accuracy", "gates", "releases", "made (UTC)"].map((words) =>
+    ({ words, css: words === "accuracy" ? "right" : undefined }));
+  byId("versions").replaceChildren(table("Versions", heads, rows));
+}
+
+const figure = (value) => (typeof value === "number" ? Number(value.toPrecision(4)).toString() : "–");
+
+/** Accuracy; and against the champion of that time on the same mentions, since versions have exams of their own. */
+function accuracy(version) {
+  const value = version.figures.accuracy_at_1;
+  if (typeof value !== "number") return "–";
+  const gate = version.gates.find((one) => one.name === "not_below_champion" && typeof one.value === "number");
+  if (!gate) return value.toFixed(3);
+  return [value.toFixed(3), " ", make("span", { class: "quiet", title: gate.detail },
+    `(${gate.value < 0 ? "−" : "+"}${Math.abs(gate.value).toFixed(3)})`)];
+}
+
+/** The choice of two versions; first the newest one against the one before it. */
+function twoVersions() {
+  byId("two-versions").hidden = known.versions.length < 2;
+  if (known.versions.length < 2) return;
+  const options = (chosen) => known.versions.map((version, index) =>
+    make("option", { value: version.version, selected: index === chosen },
+      [version.version, ...version.aliases].join(" · ")));
+  byId("version-old").replaceChildren(...options(1));
+  byId("version-new").replaceChildren(...options(0));
+  compareVersions();
+}
+
+function compareVersions() {
+  const pair = ["version-old", "version-new"].map((id) =>
+    known.versions.find((version) => version.version === byId(id).value));
+  const row = (words, values) => make("tr", { class: values[0] === values[1] ? "same" : null },
+    make("td", {}, words), ...values.map((value) => make("td", { class: "right" }, value)));
+  const keys = (of) => [...new Set(pair.flatMap((version) => Object.keys(of(version))))];
+  const gates = (version) => Object.fromEntries(version.gates.map((gate) => [gate.name, gate]));
+  const verdict = (gate) => (gate ? `${figure(gate.value)} (${gate.passed ? "passed" : "failed"})` : "–");
+  const rows = [
+    row("outcome", pair.map((version) => version.outcome ?? "not judged")),
+    row("made (UTC)", pair.map((version) => when(version.created))),
+    ...keys((version) => version.releases).map((name) => row(name, pair.map((version) => version.releases[name] ?? "–"))),
+    ...keys((version) => version.figures).map((name) =>
+      row(name.replaceAll("_", " "), pair.map((version) => figure(version.figures[name])))),
+    ...keys(gates).map((name) => row(`gate: ${name.replaceAll("_", " ")}`,
+      pair.map((version) => verdict(gates(version)[name])))),
+  ];
+  byId("version-table").replaceChildren(table("Two versions",
+    ["figure", ...pair.map((version) => `version ${version.version}`)].map((words, index) =>
+      ({ words, css: index ? "right" : undefined })), rows));
 }
 
 function outcome(version) {
@@ -93,14 +137,15 @@ function marks(version) {
 
 function gateTable(version) {
   if (!version.gates.length) return make("p", { class: "quiet" }, "The registry has no gates of this version.");
+  // On a phone each gate is a block of lines, so each cell says what it is.
   const rows = version.gates.map((gate) => make("tr", {},
     make("td", {}, gate.name.replaceAll("_", " ")),
-    make("td", { class: "right" }, gate.value === null ? "not measured" : Number(gate.value.toPrecision(4)).toString()),
-    make("td", { class: "right" }, Number(gate.bound.toPrecision(4)).toString()),
+    make("td", { class: "right", "data-head": "value" }, gate.value === null ? "not measured" : Number(gate.value.toPrecision(4)).toString()),
+    make("td", { class: "right", "data-head": "bound" }, Number(gate.bound.toPrecision(4)).toString()),
     make("td", {}, make("span", { class: gate.passed ? "pass" : "fail" },
       !gate.passed ? "failed" : gate.measured === false ? "not measured" : "passed")),
     make("td", { class: "quiet" }, gate.detail)));
-  return table([{ words: "gate" }, { words: "value", css: "right" }, { words: "bound", css: "right" }, { words: "" },
+  return table(`Gates of version ${version.version}`, [{ words: "gate" }, { words: "value", css: "right" }, { words: "bound", css: "right" }, { words: "outcome" },
     { words: "measured on" }], rows);
 }
 
@@ -112,7 +157,7 @@ function releases() {
     make("td", {}, when(release.created)))));
   const right = (words) => ({ words, css: "right" });
   byId("releases").replaceChildren(rows.length
-    ? table([{ words: "ontology" }, { words: "release" }, right("concepts"), right("of them obsolete"), right("names"),
+    ? table("Releases", [{ words: "ontology" }, { words: "release" }, right("concepts"), right("of them obsolete"), right("names"),
       { words: "used by version" }, { words: "read (UTC)" }], rows)
     : make("p", { class: "quiet" }, "No release of its ontologies is in this home."));
 }
@@ -148,7 +193,7 @@ async function compare() {
       const heads = Object.keys(first[0]);
       const more = found[change] > first.length ? `, the first ${first.length}` : "";
       return make("details", {}, make("summary", {}, `${words(change)}: ${number(found[change])}${more}`),
-        table(heads.map((head) => ({ words: head })),
+        table(words(change), heads.map((head) => ({ words: head })),
           first.map((row) => make("tr", {}, heads.map((head) => make("td", {}, row[head] ?? ""))))));
     });
     byId("diff").replaceChildren(
