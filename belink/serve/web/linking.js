@@ -1,6 +1,7 @@
 // The first view: asking for the links of a text, in parts, and sharing the result.
 
 import { ask, askLines, byId, make, notice } from "./common.js";
+import { offered, selectedSpan } from "./correcting.js";
 import * as links from "./links.js";
 import * as panel from "./panel.js";
 import * as reading from "./reading.js";
@@ -38,6 +39,12 @@ export function start() {
     remember();
   });
   byId("share").addEventListener("click", copy);
+  byId("missed").addEventListener("mousedown", (event) => event.preventDefault()); // which would end the selection
+  byId("missed").addEventListener("click", () => {
+    const span = selectedSpan(page.text);
+    notice(span ? "" : "Select the mention in the text first; link again if the text has changed.");
+    if (span) panel.missed(page.text, span);
+  });
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && panel.isOpen()) choose(null);
   });
@@ -153,6 +160,7 @@ function begin(text, lineage) {
 }
 
 function finish() {
+  byId("missed").hidden = !offered.feedback;
   reading.marks();
   links.draw();
   remember();

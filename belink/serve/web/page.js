@@ -1,17 +1,20 @@
 // Which view is shown, and by which version the service answers.
 
 import { ask, byId, keepToken, notice } from "./common.js";
+import { offered } from "./correcting.js";
 import * as linking from "./linking.js";
 import * as past from "./past.js";
 import { bounds } from "./reading.js";
+import * as review from "./review.js";
 
 function view(name) {
-  for (const other of ["link", "history"]) {
+  for (const other of ["link", "history", "review"]) {
     byId(`view-${other}`).hidden = other !== name;
     if (other === name) byId(`tab-${other}`).setAttribute("aria-current", "page");
     else byId(`tab-${other}`).removeAttribute("aria-current");
   }
   if (name === "history") past.show();
+  if (name === "review") review.show();
 }
 
 async function serving() {
@@ -22,6 +25,11 @@ async function serving() {
       return `${linker.title} · ${releases} · version ${linker.version}`;
     }).join("; ");
     document.title = `belink: ${found.linkers.map((linker) => linker.title).join(", ")}`;
+    Object.assign(offered, { feedback: found.feedback, review: found.review });
+    byId("tab-review").hidden = !offered.review;
+    if (offered.feedback) {
+      byId("kept-note").textContent = "Texts are sent to this service only. A correction keeps its sentence; nothing else is kept.";
+    }
     for (const linker of found.linkers) bounds.set(linker.linker, linker.min_probability);
     // Several linkers have a bound each; the lowest hides nothing that one of them keeps.
     const bound = Math.min(...found.linkers.map((linker) => linker.min_probability));
@@ -38,11 +46,13 @@ async function open() {
   linking.offerExamples();
   const fragment = new URLSearchParams(location.hash.slice(1));
   if (fragment.get("view") === "releases") view("history");
+  else if (fragment.get("view") === "review" && offered.review) view("review");
   else await linking.restore(fragment);
 }
 
 linking.start();
 past.start();
+review.start();
 byId("tab-link").addEventListener("click", () => {
   view("link");
   history.replaceState(null, "", "#");
@@ -50,6 +60,10 @@ byId("tab-link").addEventListener("click", () => {
 byId("tab-history").addEventListener("click", () => {
   view("history");
   history.replaceState(null, "", "#view=releases");
+});
+byId("tab-review").addEventListener("click", () => {
+  view("review");
+  history.replaceState(null, "", "#view=review");
 });
 byId("find").addEventListener("submit", () => view("link")); // where the panel is
 byId("home").addEventListener("click", (event) => {

@@ -1,7 +1,8 @@
 // The panel: the candidates of a mention, a concept with its neighbours, and the search for concepts.
 
 import { ask, bar, byId, make, percent } from "./common.js";
-import { isUnsure } from "./reading.js";
+import { controls, ofMention } from "./correcting.js";
+import { isUnsure, page } from "./reading.js";
 
 const DECIDED = {
   exact: "a name that only this concept has", retrieval: "retrieval alone",
@@ -61,7 +62,13 @@ export function show(found) {
         isUnsure(found) ? make("span", { class: "tag", title: "Less probable than the linker's own bound" }, "unsure") : ""),
     nil ? null : about(found.id, found.candidates.find((option) => option.id === found.id), found),
     make("p", { class: "matched" }, `Decided by ${DECIDED[found.decided_by] ?? found.decided_by}.`),
-    make("h4", {}, "Candidates"), make("ul", { class: "options" }, options));
+    make("h4", {}, "Candidates"), make("ul", { class: "options" }, options), ofMention(page.text, found));
+}
+
+/** A span that the linker did not mark, with a way to say its concept. */
+export function missed(text, span) {
+  open("Not marked", make("h3", {}, `“${span.words}”`),
+    controls({ text, start: span.start, end: span.end, answered: null, candidates: [], missed: true }).element);
 }
 
 function candidate(option, found) {
