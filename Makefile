@@ -12,9 +12,9 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	$(BIN)/belink demo
 
-# Two processes, a file of tests in one of them: what a file's tests share is made once.
+# Two processes, a file of tests in one of them: what a file's tests share is made once. tests/conftest.py orders the files.
 test: $(READY)
-	$(BIN)/pytest -q -n 2 --dist loadfile
+	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 check: lint types
 	$(BIN)/pytest -q tests/test_readme.py

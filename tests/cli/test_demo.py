@@ -49,10 +49,14 @@ def test_what_is_shown_next_fits_80_columns_and_can_be_typed(tmp_path: Path, mon
 
 @pytest.mark.heavy
 @pytest.mark.timeout(900)
-def test_a_second_run_builds_nothing_again(registry_home: Settings, tmp_path: Path, models: dict[str, str]) -> None:
+def test_a_second_run_builds_nothing_again(
+    registry_home: Settings, tmp_path: Path, models: dict[str, str], prefect_server: Path
+) -> None:
+    from prefect.settings import PREFECT_API_URL
+
     def run(folder: Path) -> tuple[dict, str]:
         path = small.linker(folder, models, name=demo.LINKER)
-        environment = {**os.environ, "BELINK_HOME": str(registry_home.home)}
+        environment = {**os.environ, "BELINK_HOME": str(registry_home.home), "PREFECT_API_URL": str(PREFECT_API_URL.value())}
         done = subprocess.run(
             [sys.executable, "-c", _RUN, path],
             capture_output=True,
