@@ -56,7 +56,8 @@ def test_a_second_run_builds_nothing_again(
 
     def run(folder: Path) -> tuple[dict, str]:
         path = small.linker(folder, models, name=demo.LINKER)
-        environment = {**os.environ, "BELINK_HOME": str(registry_home.home), "PREFECT_API_URL": str(PREFECT_API_URL.value())}
+        server = str(PREFECT_API_URL.value())
+        environment = {**os.environ, "BELINK_HOME": str(registry_home.home), "PREFECT_API_URL": server}
         done = subprocess.run(
             [sys.executable, "-c", _RUN, path],
             capture_output=True,
