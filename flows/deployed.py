@@ -10,7 +10,7 @@ what asks the outside is retried.
 
 import logging
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from prefect import Flow, State, flow, runtime, task
@@ -28,7 +28,17 @@ from pydantic import BaseModel, Field
 from belink import settings
 from belink.errors import BelinkError, DeclarationError, GateRefused
 from belink.flows.deployments import AWAITS_APPROVAL
-from belink.flows.pipeline import challenge_champion, ended, evaluate, fetch, ingest, judge, publish
+from belink.flows.pipeline import (
+    challenge_champion,
+    described,
+    ended,
+    evaluate,
+    fetch,
+    ingest,
+    judge,
+    publish,
+    publish_gates,
+)
 from belink.lifecycle import ontology, promotion, registration
 from belink.lifecycle import refresh as steps
 from belink.lifecycle.failure import failure_noted
@@ -45,28 +55,38 @@ reopen = task(name="reopen", cache_policy=NO_CACHE)(promotion.reopen)
 settle = task(name="settle", cache_policy=NO_CACHE)(promotion.settle)
 
 
-class Restartable(BaseModel):
-    """What an automation of ``deploy.py`` asks for again when its run crashed; the server refuses one restart more."""
+# The fields of requests stand in the order of the form that Prefect makes of them: what nobody fills in comes last.
+Home = Annotated[
+    str | None,
+    Field(title="Internal: home", description="belink's home; the worker's BELINK_HOME where it is left out."),
+]
+# An automation of ``deploy.py`` asks again when its run crashed; the server refuses one restart more.
+Restarts = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=RESTARTS,
+        title="Internal: restarts",
+        description="How often it has been started again after a crash; leave it.",
+    ),
+]
 
-    restarts: int = Field(
-        default=0, ge=0, le=RESTARTS, description="How often it has been started again after a crash; leave it."
-    )
 
-
-class OntologyRefresh(Restartable):
+class OntologyRefresh(BaseModel):
     """What the refresh of an ontology is asked for."""
 
     ontology: str = Field(description="A shipped ontology's name, or the path to a source's TOML.")
-    files: list[str] = Field(default_factory=list, description="Local files to read instead of the declared address.")
     version: str | None = Field(default=None, description="The version to ask for, where an address is one a version.")
+    files: list[str] = Field(default_factory=list, description="Local files to read instead of the declared address.")
     accept: bool = Field(default=False, description="Take the release although a gate refuses it.")
     linkers: list[str] = Field(
         default_factory=list, description="Linkers whose corpora a gate watches over: no name they use may be lost."
     )
-    home: str | None = Field(default=None, description="belink's home; the worker's BELINK_HOME where it is left out.")
+    home: Home = None
+    restarts: Restarts = 0
 
 
-class Retraining(Restartable):
+class Retraining(BaseModel):
     """What a linker's retraining is asked for."""
 
     linker: str = Field(description="A linker's or an ontology's name, or the path to a TOML.")
@@ -76,7 +96,8 @@ class Retraining(Restartable):
     share_restricted: bool = Field(
         default=False, description="The MLflow server may hold releases whose licence keeps them to the licensee."
     )
-    home: str | None = Field(default=None, description="belink's home; the worker's BELINK_HOME where it is left out.")
+    home: Home = None
+    restarts: Restarts = 0
 
 
 class Promotion(BaseModel):
@@ -84,7 +105,7 @@ class Promotion(BaseModel):
 
     linker: str = Field(description="A linker's or an ontology's name, or the path to a TOML.")
     version: str = Field(default="challenger", description="A version's number, or an alias.")
-    home: str | None = Field(default=None, description="belink's home; the worker's BELINK_HOME where it is left out.")
+    home: Home = None
 
 
 class Decision(RunInput):
@@ -134,12 +155,12 @@ def refresh_ontology(request: OntologyRefresh) -> State[dict[str, Any]]:
     except GateRefused as error:
         # The gates are published before the error goes on, so that the page of a failed run shows which one refused.
         gates = [GateResult(**gate) for gate in error.gates]  # type: ignore[arg-type]
-        publish(f"release-gates-{name}", registration.gate_report(gates))
+        publish_gates(f"release-gates-{name}", gates, f"Gates on a release of {name} that was refused")
         raise
-    publish(f"release-gates-{name}", registration.gate_report(release.gates))
+    publish_gates(f"release-gates-{name}", release.gates, f"Gates on {name}, release {release.version}")
     diff = compare(run, release.path)
     if diff is not None:
-        publish(f"diff-{name}", diff.markdown())
+        publish(f"diff-{name}", diff.markdown(), f"What {name}, release {release.version}, changes")
     news = ontology.unannounced(run, release.path)
     if news is not None:
         # Told first and remembered second: a kill in between tells it twice, and `retrain` then finds nothing to do.
@@ -181,7 +202,7 @@ def evaluate_and_promote(request: Promotion) -> State[RefreshOutcome]:
     challenger = reopen(run, version)
     evaluation = evaluate(run, challenger, champion)
     gates = judge(run, challenger, evaluation)
-    publish(f"gates-{run.linker.name}", registration.gate_report(gates))
+    publish_gates(f"gates-{run.linker.name}", gates, described(run, "Its gates", version))
     approval = _ask_person(run, version, gates) if run.linker.approval.required else None
     outcome: RefreshOutcome = settle(run, version, champion, gates, approval=approval)
     return ended(outcome)

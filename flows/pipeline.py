@@ -8,11 +8,12 @@ and reuses what an earlier run has finished, even one that was killed. Tasks are
 nothing of their own.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from prefect import State, Task, flow, task
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import TaskRun
 from prefect.states import Completed
@@ -28,6 +29,8 @@ from belink.lifecycle import retrain as training_steps
 from belink.lifecycle.failure import failure_noted
 from belink.lifecycle.outcome import RefreshOutcome
 from belink.lifecycle.refresh import Champion, RefreshRun
+from belink.records import GateResult
+from belink.registry import runs
 
 
 def can_heal(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
@@ -66,7 +69,11 @@ promote = task(name="promote", cache_policy=NO_CACHE)(promotion.promote)
 class RefreshRequest(BaseModel):
     """What a refresh is asked for."""
 
+    # In the order of the form that Prefect makes of it.
     linker: str = Field(description="A linker's or an ontology's name, or the path to a TOML.")
+    retrain: Literal["auto", "always", "never"] = Field(
+        default="auto", description="Train a new adapter: as the linker's rules say, in any case, or not at all."
+    )
     files: dict[str, list[str]] = Field(
         default_factory=dict, description="Ontology → local files to read instead of the declared address."
     )
@@ -74,14 +81,15 @@ class RefreshRequest(BaseModel):
         default_factory=dict, description="Ontology → the version to ask for, which is also the release's."
     )
     accept: bool = Field(default=False, description="Take releases although a gate on releases refuses them.")
-    retrain: Literal["auto", "always", "never"] = Field(
-        default="auto", description="Train a new adapter: as the linker's rules say, in any case, or not at all."
-    )
     share_restricted: bool = Field(
         default=False, description="The MLflow server may hold releases whose licence keeps them to the licensee."
     )
-    home: str | None = Field(default=None, description="belink's home; BELINK_HOME where it is left out.")
-    tracking_uri: str | None = Field(default=None, description="MLflow; MLFLOW_TRACKING_URI where it is left out.")
+    home: str | None = Field(
+        default=None, title="Internal: home", description="belink's home; BELINK_HOME where it is left out."
+    )
+    tracking_uri: str | None = Field(
+        default=None, title="Internal: registry", description="MLflow; MLFLOW_TRACKING_URI where it is left out."
+    )
 
 
 @flow(name="refresh", flow_run_name="refresh-{request.linker}")
@@ -109,13 +117,18 @@ def refresh(request: RefreshRequest) -> State[RefreshOutcome]:
 
 def challenge_champion(run: RefreshRun, releases: dict[str, Path], champion: Champion | None) -> RefreshOutcome:
     """Take the releases to a version that is champion, or to the gate that refused it. To be called in a flow."""
+    with registration.recorded(run) as run:
+        return _challenge_champion(run, releases, champion)
+
+
+def _challenge_champion(run: RefreshRun, releases: dict[str, Path], champion: Champion | None) -> RefreshOutcome:
     diffs = compare(champion, releases)
     for name, diff in diffs.items():
-        publish(f"diff-{name}", diff.markdown())
+        publish(f"diff-{name}", diff.markdown(), described(run, f"What a new release of {name} changes"))
     decision = finetune_encoder(run, releases, decide(run, releases, champion, diffs))
     # After the fine-tuning: the vectors come from the encoder that this refresh decided on.
     index = build_index(run, releases, champion, decision.encoder)
-    publish(f"index-{run.linker.name}", registration.index_report(index))
+    publish(f"index-{run.linker.name}", registration.index_report(index), described(run, "The index over its names"))
 
     # After the index: training questions are built from the candidates that retrieval finds.
     if decision.train:
@@ -124,11 +137,10 @@ def challenge_champion(run: RefreshRun, releases: dict[str, Path], champion: Cha
     challenger = draft(run, releases, index.path, decision, calibration)
     evaluation = evaluate(run, challenger, champion)
     gates = judge(run, challenger, evaluation)
-    publish(f"gates-{run.linker.name}", registration.gate_report(gates))
-
     bundle = assemble(run, challenger, evaluation, gates, diffs)
     # A refused challenger is registered too: it can be looked at, and promoted by hand.
     version = register(run, bundle, index, evaluation, gates)
+    publish_gates(f"gates-{run.linker.name}", gates, described(run, "Its gates", version))
     outcome: RefreshOutcome = promote(run, version, champion, releases, index, decision, gates)
     return outcome
 
@@ -138,6 +150,37 @@ def ended(outcome: RefreshOutcome) -> State[RefreshOutcome]:
     return Completed(message=outcome.summary(), data=outcome)
 
 
-def publish(key: str, markdown: str) -> None:
-    """Keep a report where Prefect's page shows it; keys are lowercase letters, digits and dashes."""
-    create_markdown_artifact(markdown, key="".join(c if c.isalnum() else "-" for c in key.lower()))
+def publish(key: str, markdown: str, description: str) -> None:
+    """Keep a report where Prefect's page shows it."""
+    create_markdown_artifact(markdown, key=_key(key), description=description)
+
+
+def publish_gates(key: str, gates: Sequence[GateResult], description: str) -> None:
+    """Keep gates as a table where Prefect's page shows it."""
+    rows = [
+        {
+            "gate": gate.name,
+            "value": gate.value if gate.measured else None,
+            "bound": gate.bound,
+            "verdict": gate.verdict,
+            "detail": gate.detail,
+        }
+        for gate in gates
+    ]
+    create_table_artifact(rows, key=_key(key), description=description)
+
+
+def _key(text: str) -> str:
+    """Return ``text`` as Prefect takes keys: lowercase letters, digits and dashes."""
+    return "".join(c if c.isalnum() else "-" for c in text.lower())
+
+
+def described(run: RefreshRun, what: str, version: str | None = None) -> str:
+    """Return the description of an artifact in Markdown: what it shows, of which version, and MLflow's pages of it."""
+    name, number = run.linker.name, f" version {version}" if version else ""
+    pages = {
+        "the run": runs.run_page(run.settings, run.mlflow_run),
+        "the version": runs.version_page(run.settings, name, version) if version else None,
+    }
+    links = " · ".join(f"[{text} in MLflow]({page})" for text, page in pages.items() if page)
+    return "\n\n".join(text for text in (f"{what}: linker {name}{number}", links) if text)

@@ -9,9 +9,10 @@ depends on and finds it again, so a refresh that was killed goes on where it sto
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -54,6 +55,8 @@ class RefreshRun:
     corpora: Mapping[str, str]  # name → sha256 of the file
     retrain: RetrainRule = "auto"
     share_restricted: bool = False  # a licensee said that a server elsewhere may hold what the licence keeps to them
+    started: float = field(default_factory=time.time)  # seconds since 1970
+    mlflow_run: str = ""  # the id of its open MLflow run; "" where none is open
 
     @property
     def defaults(self) -> dict[str, Any] | None:

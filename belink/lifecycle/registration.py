@@ -1,7 +1,9 @@
 """What the registry is told of an evaluated bundle: parameters, metrics, reports, datasets and tags of its version."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +15,22 @@ from belink.linker import bundle
 from belink.linker.abstention import Abstention
 from belink.ontology.release import shared_concepts
 from belink.records import GateResult
-from belink.registry import aliases
+from belink.registry import aliases, runs
 from belink.registry.model_card import gate_table, model_card, shortened
 from belink.registry.store import RunRecord
 
 if TYPE_CHECKING:
     from belink.retrieval.index import IndexReport
+
+
+@contextmanager
+def recorded(run: RefreshRun) -> Iterator[RefreshRun]:
+    """Give ``run`` with an open MLflow run: training writes its losses there, and :func:`register` the bundle.
+
+    :raises RegistryError: the registry cannot be reached.
+    """
+    with runs.open_run(run.settings, run.linker.name, run.started) as run_id:
+        yield replace(run, mlflow_run=run_id)
 
 
 def register(run: RefreshRun, folder: Path, index: "IndexReport", evaluation: Path, gates: Sequence[GateResult]) -> str:
@@ -53,6 +65,7 @@ def register(run: RefreshRun, folder: Path, index: "IndexReport", evaluation: Pa
             **({aliases.ABSTENTION: json.dumps(chosen.to_dict())} if (chosen := _abstention(folder)) else {}),
         },
         description=shortened(card),
+        run_id=run.mlflow_run,
         share_restricted=run.share_restricted,
     )
     return aliases.register(run.settings, folder, record)

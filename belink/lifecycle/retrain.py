@@ -25,6 +25,7 @@ from belink.lifecycle.refresh import (
     start,
 )
 from belink.linker import bundle
+from belink.registry.runs import recorder
 from belink.settings import Settings
 from belink.training import splits
 
@@ -97,7 +98,15 @@ def finetune_encoder(run: RefreshRun, releases: Mapping[str, Path], decision: De
         )
         base = resolve(linker.encoder.model, run.settings.cache)
         held_out = splits.held_out_mentions(linker, folders, data)
-        report = encoder_finetuning.finetune(names, held_out, base, linker.encoder, linker.adaptation, decision.encoder)
+        report = encoder_finetuning.finetune(
+            names,
+            held_out,
+            base,
+            linker.encoder,
+            linker.adaptation,
+            decision.encoder,
+            recorder(run.settings, run.mlflow_run),
+        )
     if not report.kept:
         log.warning("the fine-tuned encoder finds less than the declared one, which is used instead: %s", report.path)
     return decision if report.kept else replace(decision, encoder=None)
@@ -112,7 +121,8 @@ def train(run: RefreshRun, releases: Mapping[str, Path], index: Path, encoder: P
     if not artefacts.is_reusable(adapter):
         retrieve = retriever(run, index, encoder)
         questions = splits.training_questions(linker, list(releases.values()), run.settings.data, retrieve)
-    return lora.train(questions, base_model(run), linker.training, linker.reranker, adapter)
+    record = recorder(run.settings, run.mlflow_run)
+    return lora.train(questions, base_model(run), linker.training, linker.reranker, adapter, record=record)
 
 
 def train_newest(settings: Settings, linker: str) -> "TrainReport":

@@ -5,7 +5,7 @@ import math
 import platform
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,8 @@ from belink.errors import BelinkError, ModelError
 if TYPE_CHECKING:
     import torch
 
+Record = Callable[[str, float, int], None]  # name of a metric, its value, the optimiser step
+_RECORDED = ("loss", "learning_rate", "grad_norm")  # of what the Trainer logs
 _LOG_EVERY = 10  # optimiser steps between entries of the loss history
 _STATE = "state.json"
 
@@ -114,6 +116,34 @@ def checkpoint_step(checkpoint: Path | None) -> int:
     if checkpoint is None:
         return 0
     return int(manifests.read_object(checkpoint / "trainer_state.json")["global_step"])
+
+
+def recording(prefix: str, record: Record | None) -> list[Any]:
+    """Return the callbacks that hand each loss, learning rate and norm of the gradient to ``record``; ``[]`` for none.
+
+    A continued run begins with the figures of the run before it, up to the checkpoint.
+
+    :param prefix: before the names, with a slash, by which MLflow groups them.
+    """
+    from transformers import TrainerCallback
+
+    if record is None:
+        return []
+
+    def note(entry: Any, step: int) -> None:
+        for name in _RECORDED:
+            if name in entry:
+                record(f"{prefix}/{name}", float(entry[name]), step)
+
+    class Recorder(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            for entry in state.log_history:
+                note(entry, int(entry["step"]))
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            note(logs or {}, state.global_step)
+
+    return [Recorder()]
 
 
 def training_clock(work: Path, first_step: int, steps: int, what: str = "training") -> Any:

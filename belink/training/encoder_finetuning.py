@@ -96,12 +96,14 @@ def finetune(
     encoder: "declarations.EncoderConfig",
     config: "declarations.AdaptationConfig",
     target: Path,
+    record: "checkpoints.Record | None" = None,
 ) -> FinetuningReport:
     """Fine-tune the encoder into the folder ``target``, which sentence-transformers can load.
 
     A complete ``target`` is not trained again. A killed run continues from its last checkpoint.
 
     :param mentions: held-out mentions with gold concepts, to measure recall with.
+    :param record: called with ``encoder/loss``, ``encoder/recall_at_10``, …, the value and the optimiser step.
     :raises DeclarationError: too few names; see :func:`plan_batches`.
     :raises ModelError: ``base`` is no encoder, or training diverged.
     """
@@ -116,8 +118,11 @@ def finetune(
     device, dtype = choose_device()
     # Measured before training, which changes the model in place.
     before = dense_recall(model, names, mentions)
-    outcome = _run(model, batches, config, work, device, str(dtype) == "torch.bfloat16")
+    outcome = _run(model, batches, config, work, device, str(dtype) == "torch.bfloat16", record)
     after = dense_recall(model, names, mentions)
+    for recall, step in ((before, 0), (after, len(batches))):
+        if record is not None and recall is not None:
+            record(f"encoder/recall_at_{_K}", recall, step)
     log.info("fine-tuned the encoder: dense recall@%d of held-out mentions %s → %s", _K, before, after)
     manifest = {
         "format": FORMAT,
@@ -253,6 +258,7 @@ def _run(
     work: Path,
     device: "torch.device",
     bf16: bool,
+    record: "checkpoints.Record | None" = None,
 ) -> dict[str, Any]:
     """Train ``model`` in place and return what its manifest records of the run."""
     from datasets import Dataset
@@ -270,7 +276,10 @@ def _run(
     )
     checkpoint = checkpoints.newest_checkpoint(work)
     clock = checkpoints.training_clock(
-        work, checkpoints.checkpoint_step(checkpoint), steps, what="fine-tuning the encoder"
+        work,
+        checkpoints.checkpoint_step(checkpoint),
+        steps,
+        what="fine-tuning the encoder",
     )
     pairs = [pair for batch in batches for pair in batch]
     # The limit is stored with the model, so it is put back before the model is saved.
@@ -287,7 +296,7 @@ def _run(
                 directions=("query_to_doc", "doc_to_query"),
                 partition_mode="per_direction",
             ),
-            callbacks=[clock],
+            callbacks=[clock, *checkpoints.recording("encoder", record)],
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

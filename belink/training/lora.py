@@ -73,6 +73,7 @@ def train(
     *,
     work: Path | None = None,
     device: str | None = None,
+    record: "checkpoints.Record | None" = None,
 ) -> TrainReport:
     """Train the adapter at ``target``: adapter_model.safetensors, adapter_config.json and manifest.json.
 
@@ -81,6 +82,7 @@ def train(
 
     :param work: the folder for checkpoints, removed at the end; by default a hidden one beside ``target``.
     :param device: "cuda", "mps" or "cpu"; ``None`` takes the best there is.
+    :param record: called with ``lora/loss``, ``lora/learning_rate``, …, the value and the optimiser step.
     :raises DeclarationError: no questions.
     :raises ModelError: the base model cannot be used (see :meth:`rerank.Reranker.load`, :func:`add_adapter`), or
         training diverged.
@@ -101,7 +103,7 @@ def train(
     identity = _identity(examples, base, training, reranker)
     work = checkpoints.prepare_work(work or target.with_name(f".work-{target.name}"), identity)
     model = add_adapter(rerank.cast(rerank.load_model(base, form), dtype), training)
-    outcome = _run(model, examples, training, work, chosen)
+    outcome = _run(model, examples, training, work, chosen, record)
     manifest = {
         "format": FORMAT,
         "prompts": prompts.VERSION,
@@ -123,6 +125,8 @@ def train(
 
     manifest = artefacts.make(target, fill)
     shutil.rmtree(work, ignore_errors=True)
+    if record is not None:
+        record("lora/loss_of_retrieval_alone", manifest["loss_retrieval"], manifest["steps"])
     return _report(target, manifest, resumed_at=resumed_at, new=True)
 
 
@@ -167,6 +171,7 @@ def _run(
     training: "declarations.TrainingConfig",
     work: Path,
     device: "torch.device",
+    record: "checkpoints.Record | None" = None,
 ) -> dict[str, Any]:
     """Train ``model`` in place and return what its manifest records of the run."""
     from transformers import TrainingArguments
@@ -194,7 +199,7 @@ def _run(
         args=arguments,
         train_dataset=[[examples[i] for i in batch] for batch in batches],
         data_collator=_collate,
-        callbacks=[clock],
+        callbacks=[clock, *checkpoints.recording("lora", record)],
     )
     trainer.remove_callback(PrinterCallback)
     with checkpoints.quiet_transformers():

@@ -1,6 +1,7 @@
 """The flows of a team: an ontology's news reach its linkers once, and a person's word is waited for."""
 
 import asyncio
+import json
 import logging
 import threading
 import time
@@ -105,7 +106,8 @@ def test_half_a_release_is_refused_with_its_report_and_not_announced(team: Team)
         team.ingest(SECOND, keep=0.5)
     with get_client(sync_client=True) as client:
         reports = [a.data for a in client.read_artifacts() if a.key == f"release-gates-{small.ONTOLOGY}"]
-    assert any("| max_shrinkage |" in str(report) and "FAIL" in str(report) for report in reports)
+    verdicts = [{row["gate"]: row["verdict"] for row in json.loads(str(report))} for report in reports]
+    assert any(each["max_shrinkage"] == "FAIL" for each in verdicts)
     assert ontology._last_news(ontology.start(team.here, small.ONTOLOGY))["version"] == FIRST
 
 
@@ -253,3 +255,19 @@ def test_the_last_state_says_the_outcome_and_belinks_lines_reach_the_page(team: 
     messages = [deployed.retrain(request, return_state=True).message for _ in range(2)]
     assert messages[0].startswith("promoted, version 1")
     assert messages[1] == "unchanged, version 1 stays"
+
+
+def test_forms_show_what_a_person_needs_first_and_internal_fields_last() -> None:
+    from belink.flows.deployed import OntologyRefresh, Promotion, Retraining
+    from belink.flows.pipeline import RefreshRequest
+
+    for request, first in {
+        OntologyRefresh: "ontology",
+        Retraining: "linker",
+        Promotion: "linker",
+        RefreshRequest: "linker",
+    }.items():
+        fields = request.model_json_schema()["properties"]
+        assert next(iter(fields)) == first
+        internal = [field["title"].startswith("Internal: ") for field in fields.values()]
+        assert internal == sorted(internal) and internal[-1]

@@ -251,7 +251,9 @@ def test_a_version_describes_itself(told: tuple[Bench, list[dict[str, Any]]]) ->
     accuracy = {metric.key: metric.value for metric in model.metrics}["accuracy_at_1"]
     (gate,) = [gate for gate in second["gates"] if gate["name"] == "not_below_champion"]
     assert 0 <= accuracy <= 1 and gate["value"] is not None
-    inputs = client.get_run(version.run_id).inputs
+    run = client.get_run(version.run_id)
+    assert run.info.status == "FINISHED"
+    inputs = run.inputs
     assert {entry.dataset.name for entry in inputs.dataset_inputs} == {f"{small.ONTOLOGY} {SECOND}", "sample"}
     assert {entry.model_id for entry in inputs.model_inputs} == {model.model_id}
 
@@ -260,8 +262,10 @@ def test_reports_are_kept_as_prefect_artifacts(told: tuple[Bench, list[dict[str,
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
-        keys = {artifact.key for artifact in client.read_artifacts()}
-    assert {f"diff-{small.ONTOLOGY}", "index-small", "gates-small"} <= keys
+        artifacts = {artifact.key: artifact for artifact in client.read_artifacts()}
+    assert {f"diff-{small.ONTOLOGY}", "index-small", "gates-small"} <= artifacts.keys()
+    gates = artifacts["gates-small"]
+    assert gates.type == "table" and "linker small version" in gates.description
 
 
 @pytest.mark.parametrize(("shown", "answered"), [(True, 2), (False, 1)])

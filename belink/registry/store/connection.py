@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EXPERIMENT = "belink"
-BUNDLE, KIND, HOME = "belink.bundle", "belink.kind", "belink.home"  # tags
+BUNDLE, KIND, HOME, LINKER = "belink.bundle", "belink.kind", "belink.home", "belink.linker"  # tags
 _opened: set[str] = set()  # addresses of this process, whose passwords no message shows
 
 

@@ -1,7 +1,8 @@
 """Registered linkers, their versions, and the tags and aliases on both, as belink speaks of them."""
 
+import logging
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,8 +11,19 @@ from typing import Any
 from belink.errors import RegistryError, first_line
 from belink.registry.store.connection import BUNDLE, KIND, pointed_at, setup
 from belink.registry.store.locks import locked_everywhere
-from belink.registry.store.runs import RunRecord, drop_run, drop_unfinished, ensure_model, log_bundle
+from belink.registry.store.runs import (
+    Record,
+    RunRecord,
+    drop_run,
+    drop_unfinished,
+    ensure_model,
+    log_bundle,
+    open_run,
+    recorder,
+)
 from belink.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +182,29 @@ class Store:
                 model_id=model_id,
             )
             return str(version.version)
+
+    @contextmanager
+    def open_run(self, linker: str, started: float) -> Iterator[str]:
+        """Give the id of a run that is open while the block runs; one in which nothing was registered is removed.
+
+        :param started: when the refresh began, in seconds since 1970.
+        """
+        with open_run(self._client, self.settings, linker, started) as run_id:
+            yield run_id
+        try:
+            # The registry may hold the same bundle from an earlier run already.
+            if not self._client.search_model_versions(f"name = '{linker}' AND run_id = '{run_id}'"):
+                self.drop_run(run_id)
+        except Exception as error:  # the refresh itself has ended well
+            log.warning("%s: the run %s could not be looked at: %s", linker, run_id, error)
+
+    def recorder(self, run_id: str) -> Record:
+        """Return a function that writes a metric into an open run: name, value, step."""
+        return recorder(self._client, run_id)
+
+    def run_page(self, run_id: str) -> str:
+        """Return the path of a run's page on an MLflow server, after its address."""
+        return f"/#/experiments/{self._client.get_run(run_id).info.experiment_id}/runs/{run_id}"
 
     def delete_version(self, linker: str, number: str) -> None:
         """Remove a version; its run stays until :meth:`drop_run`."""

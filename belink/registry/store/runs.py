@@ -1,21 +1,37 @@
-"""Runs and the models that are logged in them: how a bundle comes into the store, and how it goes."""
+"""Runs and the models that are logged in them: how a bundle comes into the store, and how it goes.
+
+A run is open from the start of a refresh, so that its page shows losses while they fall, and its true duration.
+"""
 
 import logging
 import shutil
+import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from belink.errors import RegistryError
-from belink.registry.store.connection import BUNDLE, EXPERIMENT, HOME, KIND, local_folder
-from belink.settings import Settings
+from belink.registry.store.connection import BUNDLE, EXPERIMENT, HOME, KIND, LINKER, local_folder
+from belink.settings import Settings, without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 log = logging.getLogger(__name__)
+
+Record = Callable[[str, float, int], None]  # name of a metric, its value, the step
+_MODEL = (
+    "A linker of belink: mentions in biomedical text to ontology concepts. Each version is a whole linker: releases, "
+    "index, adapter and calibration. `champion` is the version that answers, `previous` the one to roll back to, "
+    "`challenger` the one judged last.\n\n"
+    "`mlflow models serve -m models:/{linker}@champion --env-manager local` answers `POST /invocations` with "
+    '`{{"inputs": [{{"text": "He has type 2 diabetes."}}]}}`.'
+)  # description of a registered model, Markdown
+_LONGEST_NOTE = 1000  # characters
+_NOTE = "mlflow.note.content"  # the tag that MLflow shows as a run's description
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +44,92 @@ class RunRecord:
     datasets: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # name → (where from, sha256)
     tags: Mapping[str, str] = field(default_factory=dict)
     description: str = ""  # Markdown
+    run_id: str = ""  # the open run of a refresh; "" makes one
     share_restricted: bool = False  # a server may hold releases that are not redistributable
 
 
+@contextmanager
+def open_run(client: "MlflowClient", settings: Settings, linker: str, started: float) -> Iterator[str]:
+    """Give the id of a run that is open while the block runs; it ends as FINISHED, FAILED or KILLED.
+
+    Open runs of the same linker and home were left by killed refreshes, since a lock lets only one refresh run. They
+    end as KILLED.
+
+    :param started: when the refresh began, in seconds since 1970.
+    """
+    experiment = _experiment(client)
+    _end_killed(client, settings, experiment, linker)
+    tags = {KIND: "refresh", HOME: _here(settings), LINKER: linker, _NOTE: f"A refresh of {linker}, not ended yet."}
+    name = f"{linker}-{time.strftime('%Y-%m-%d-%H%M%S', time.gmtime(started))}"
+    run_id = client.create_run(experiment, start_time=int(started * 1000), tags=tags, run_name=name).info.run_id
+    status = "KILLED"  # Ctrl-C, and whatever else is no exception
+    try:
+        with _system_metrics(run_id, settings):
+            yield run_id
+        status = "FINISHED"
+    except Exception as error:
+        status = "FAILED"
+        with suppress(Exception):  # the registry may be what failed; the first error is the one to show
+            reason = without_password(str(error))[:_LONGEST_NOTE]
+            client.set_tag(run_id, _NOTE, f"A refresh of {linker} that failed: {reason}")
+        raise
+    finally:
+        with suppress(Exception):
+            client.set_terminated(run_id, status=status)
+
+
+def _end_killed(client: "MlflowClient", settings: Settings, experiment: str, linker: str) -> None:
+    mine = f"attributes.status = 'RUNNING' AND tags.`{LINKER}` = '{linker}' AND tags.`{HOME}` = '{_here(settings)}'"
+    for run in client.search_runs([experiment], mine):
+        log.info("%s: the run %s was left by a killed refresh; it is marked so", linker, run.info.run_id)
+        client.set_tag(run.info.run_id, _NOTE, f"A refresh of {linker} that was killed. The next one went on from it.")
+        client.set_terminated(run.info.run_id, status="KILLED")
+
+
+@contextmanager
+def _system_metrics(run_id: str, settings: Settings) -> Iterator[None]:
+    """Record processor, memory, disk and GPU every ten seconds, where psutil is there to read them."""
+    try:
+        from mlflow.system_metrics import system_metrics_monitor
+
+        module: Any = system_metrics_monitor  # its methods have no type hints
+        monitor = module.SystemMetricsMonitor(run_id, tracking_uri=settings.tracking_uri)
+    except Exception as error:  # the package psutil belongs to the extra `train`; a refresh does not need figures of it
+        log.debug("no system metrics: %s", error)
+        yield
+        return
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.finish()
+
+
+def recorder(client: "MlflowClient", run_id: str) -> Record:
+    """Return a function that writes a metric into an open run; a registry that is away costs the metric alone."""
+    failed = False
+
+    def record(name: str, value: float, step: int) -> None:
+        nonlocal failed
+        if failed:  # each attempt waits for minutes where a server is away
+            return
+        try:
+            client.log_metric(run_id, name, value, step=step)
+        except Exception as error:
+            failed = True
+            log.warning("MLflow does not take metrics of the training, which goes on without: %s", error)
+
+    return record
+
+
 def log_bundle(
-    client: "MlflowClient", settings: Settings, stored: Path, manifest: Mapping[str, Any], record: RunRecord
+    client: "MlflowClient",
+    settings: Settings,
+    stored: Path,
+    manifest: Mapping[str, Any],
+    record: RunRecord,
 ) -> tuple[str, str, str]:
-    """Return (run id, model URI, model id) of a finished run with the bundle logged in it; needs :func:`pointed_at`.
+    """Return (run id, model URI, model id) of the run with the bundle logged in it; needs :func:`pointed_at`.
 
     :param stored: the bundle, or the folder with its reference.
     """
@@ -45,13 +140,16 @@ def log_bundle(
 
     linker, key = manifest["linker"], manifest["key"]
     experiment = _experiment(client)
-    tags = {**record.tags, BUNDLE: key, KIND: "refresh", HOME: _here(settings)}
-    with (
-        mlflow.start_run(
-            experiment_id=experiment, run_name=f"{linker}-{key}", tags=tags, log_system_metrics=False
-        ) as run,
-        warnings.catch_warnings(),
-    ):
+    tags = {**record.tags, BUNDLE: key, KIND: "refresh", HOME: _here(settings), LINKER: linker}
+    run_id = record.run_id
+    if not run_id:
+        run_id = client.create_run(experiment, tags=tags, run_name=f"{linker}-{key}").info.run_id
+    else:
+        for name, value in tags.items():
+            client.set_tag(run_id, name, value)
+        client.update_run(run_id, name=f"{linker}-{key}")
+    client.set_tag(run_id, _NOTE, _note(experiment, run_id, record))
+    with mlflow.start_run(run_id=run_id, log_system_metrics=False) as run, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice for authors of models, not for those who refresh one
         # 6,000 characters are the most that MLflow takes of a parameter (`MAX_PARAM_VAL_LENGTH`).
         mlflow.log_params({name: str(value)[:6000] for name, value in record.params.items()})
@@ -66,6 +164,7 @@ def log_bundle(
             pip_requirements=[f"belink=={manifest['belink']}", f"mlflow=={mlflow.__version__}"],
             metadata={"lineage": dict(manifest["lineage"])},
             params={name: str(manifest["lineage"][name]) for name in ("index", "adapter", "bundle")},
+            input_example=[{"text": "He has type 2 diabetes."}],
         )
         # Of the model, and so of the run too: MLflow's page compares models by these.
         mlflow.log_metrics(dict(record.metrics), model_id=logged.model_id)
@@ -75,6 +174,16 @@ def log_bundle(
             model = LoggedModelInput(model_id=logged.model_id)
             mlflow.log_input(dataset, context="refresh", tags={"sha256": sha256}, model=model)
         return run.info.run_id, logged.model_uri, logged.model_id
+
+
+def _note(experiment: str, run_id: str, record: RunRecord) -> str:
+    """Return the description of a run: links to its reports, and the model card."""
+    # MLflow's page is one document, whose views stand behind "#".
+    page = f"#/experiments/{experiment}/runs/{run_id}/artifacts"
+    links = " · ".join(
+        f"[{name}]({page}/{name})" for name in sorted(record.reports, key=lambda name: name[-5:] != ".html")
+    )
+    return "\n\n".join(text for text in (links, record.description) if text)
 
 
 def drop_unfinished(client: "MlflowClient", settings: Settings, linker: str, key: str) -> None:
@@ -112,7 +221,7 @@ def ensure_model(client: "MlflowClient", linker: str) -> None:
 
     try:
         # Creating and handling the refusal leaves no gap; a look first would leave one for another process.
-        client.create_registered_model(linker, tags={KIND: "linker"})
+        client.create_registered_model(linker, tags={KIND: "linker"}, description=_MODEL.format(linker=linker))
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

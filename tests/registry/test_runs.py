@@ -1,0 +1,92 @@
+"""The MLflow run of a refresh: open while it runs, and never open for ever."""
+
+import time
+from typing import Any
+
+import pytest
+
+from belink.registry import aliases, runs
+from belink.registry.store import RunRecord, setup
+from belink.settings import Settings
+from tests.support.handmade import parts
+
+
+def all_runs(here: Settings) -> list[Any]:
+    client = setup(here)
+    return list(client.search_runs([client.get_experiment_by_name("belink").experiment_id]))
+
+
+def test_a_run_is_open_from_the_start_and_holds_what_training_records(registry_home: Settings) -> None:
+    from belink.linker import bundle
+
+    here, started = registry_home, time.time() - 60
+    made = bundle.assemble(parts(here.home / "parts"), here.bundles / "sample")
+    with runs.open_run(here, "sample", started) as run_id:
+        record = runs.recorder(here, run_id)
+        assert record is not None
+        for step in (10, 20):
+            record("lora/loss", 1 / step, step)
+        (run,) = all_runs(here)
+        assert (run.info.status, run.data.metrics["lora/loss"]) == ("RUNNING", 0.05)
+        version = aliases.register(
+            here, made, RunRecord(run_id=run_id, description="# sample", reports={"report.html": "<p>"})
+        )
+    (run,) = all_runs(here)
+    assert (run.info.status, run.info.start_time) == ("FINISHED", int(started * 1000))
+    assert run.info.end_time - run.info.start_time >= 60_000
+    assert [each.step for each in setup(here).get_metric_history(run.info.run_id, "lora/loss")] == [10, 20]
+    assert setup(here).get_model_version("sample", version).run_id == run.info.run_id
+    note = run.data.tags["mlflow.note.content"]
+    assert f"/runs/{run.info.run_id}/artifacts/report.html)" in note and "# sample" in note
+    model = setup(here).get_logged_model(run.outputs.model_outputs[0].model_id)
+    assert model.artifact_location
+    assert "champion" in setup(here).get_registered_model("sample").description
+
+
+def test_a_run_that_was_killed_is_marked_by_the_next_of_its_linker(registry_home: Settings) -> None:
+    here = registry_home
+    left = [runs.open_run(here, name, time.time()) for name in ("sample", "another")]  # held: collecting ends them
+    killed, other = (run.__enter__() for run in left)
+    with pytest.raises(ValueError, match="no disk"), runs.open_run(here, "sample", time.time()) as failed:
+        raise ValueError("no disk")
+    status = {run.info.run_id: run.info.status for run in all_runs(here)}
+    assert status == {killed: "KILLED", other: "RUNNING", failed: "FAILED"}
+    (note,) = [run.data.tags["mlflow.note.content"] for run in all_runs(here) if run.info.run_id == failed]
+    assert note.endswith("no disk")
+    with pytest.raises(KeyboardInterrupt), runs.open_run(here, "sample", time.time()) as stopped:
+        raise KeyboardInterrupt
+    assert {run.info.run_id: run.info.status for run in all_runs(here)}[stopped] == "KILLED"
+
+
+def test_a_run_in_which_nothing_was_registered_is_removed(registry_home: Settings) -> None:
+    with runs.open_run(registry_home, "sample", time.time()):
+        pass
+    assert all_runs(registry_home) == []
+
+
+def test_a_registry_that_is_away_costs_the_metric_and_not_the_training(
+    registry_home: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[str] = []
+
+    def fail(*_: Any, **__: Any) -> None:
+        calls.append("asked")
+        raise ConnectionError("nobody answers")
+
+    with runs.open_run(registry_home, "sample", time.time()) as run_id:
+        record = runs.recorder(registry_home, run_id)
+        assert record is not None
+        monkeypatch.setattr(type(setup(registry_home)), "log_metric", fail)
+        record("lora/loss", 1.0, 1)
+        record("lora/loss", 0.5, 2)
+    assert calls == ["asked"]
+    assert "nobody answers" in caplog.text
+
+
+def test_pages_are_those_of_a_server(registry_home: Settings) -> None:
+    from dataclasses import replace
+
+    assert runs.version_page(registry_home, "sample", "3") is None
+    server = replace(registry_home, tracking_uri="http://somebody:secret@mlflow.example:5000/")
+    page = runs.version_page(server, "sample", "3")
+    assert page is not None and page.endswith("mlflow.example:5000/#/models/sample/versions/3") and "secret" not in page
