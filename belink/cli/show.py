@@ -316,6 +316,8 @@ def _notes(linker: Answer) -> list[str]:
         notes.append(f"{name}: {chosen}")
     if last["outcome"]:
         notes.append(f"{name}: {_last_refresh(name, last)}")
+    if linker.get("page"):
+        notes.append(f"{name}: the champion in MLflow: {linker['page']}")
     if linker["restricted"]:
         where = ", stored on a shared server by --share-restricted" if linker["restricted_elsewhere"] else ""
         notes.append(f"{name}: not to be passed on: {', '.join(linker['restricted'])}{where}")

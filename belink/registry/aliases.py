@@ -24,6 +24,7 @@ from belink.ontology.refused import refused_releases
 from belink.registry import bundles
 from belink.registry.lookup import Lookup, lookup
 from belink.registry.moved import put_right
+from belink.registry.runs import version_page
 from belink.registry.store import BUNDLE, KIND, RunRecord, Store, local_folder, may_hold_anything, one_line
 from belink.registry.store.registered import StoredLinker
 from belink.settings import Settings, without_password
@@ -346,6 +347,7 @@ def _shown(settings: Settings, linker: StoredLinker, version_tags: _VersionTags)
         "restricted": restricted,
         "restricted_elsewhere": bool(restricted) and _is_elsewhere(settings.tracking_uri),
         "updated": tags.get(_PROMOTED),
+        "page": version_page(settings, linker.name, current[CHAMPION]) if CHAMPION in current else None,
         "last_refresh": _last_refresh(linker, version_tags),
     }
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from belink.cli import show
 from belink.registry import aliases, runs
 from belink.registry.store import RunRecord, setup
 from belink.settings import Settings
@@ -81,6 +82,18 @@ def test_a_registry_that_is_away_costs_the_metric_and_not_the_training(
         record("lora/loss", 0.5, 2)
     assert calls == ["asked"]
     assert "nobody answers" in caplog.text
+
+
+def test_status_links_to_the_champion_on_a_server(registry_home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    from belink.linker import bundle
+
+    here = registry_home
+    made = bundle.assemble(parts(here.home / "parts"), here.bundles / "sample")
+    aliases.promote(here, "sample", aliases.register(here, made, RunRecord()))
+    (linker,) = aliases.status(here)["linkers"]
+    assert linker["page"] is None and "MLflow" not in show.status(aliases.status(here))
+    monkeypatch.setattr(aliases, "version_page", lambda _, linker, version: f"http://mlflow/{linker}/{version}")
+    assert "sample: the champion in MLflow: http://mlflow/sample/1" in show.status(aliases.status(here))
 
 
 def test_pages_are_those_of_a_server(registry_home: Settings) -> None:

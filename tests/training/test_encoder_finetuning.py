@@ -164,7 +164,14 @@ def test_a_killed_run_continues_from_its_last_checkpoint(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    whole = encoder_finetuning.finetune(names, HELD_OUT, no_dropout, CONFIG, ADAPTATION, tmp_path / "whole")
+    recorded: dict[str, dict[int, float]] = {}
+
+    def record(name: str, value: float, step: int) -> None:
+        recorded.setdefault(name, {})[step] = value
+
+    whole = encoder_finetuning.finetune(names, HELD_OUT, no_dropout, CONFIG, ADAPTATION, tmp_path / "whole", record)
+    assert recorded["encoder/loss"] == dict(whole.history)
+    assert recorded["encoder/recall_at_10"] == {0: whole.recall_before, whole.steps: whole.recall_after}
     assert "widget" not in capfd.readouterr().err, "the trainer shows no progress bar of its own"
     real_clock = checkpoints.training_clock
 

@@ -249,7 +249,18 @@ def test_a_killed_run_continues_from_its_last_checkpoint(base_model, tmp_path, m
     (work / "checkpoint-999" / "adapter_model.safetensors").write_bytes(b"half")
     collate, taken = lora._collate, []
     monkeypatch.setattr(lora, "_collate", lambda items: taken.append(1) or collate(items))
-    report = lora.train(questions, base_model, training, CONFIG, tmp_path / "killed", device="cpu")
+    recorded = {}
+    report = lora.train(
+        questions,
+        base_model,
+        training,
+        CONFIG,
+        tmp_path / "killed",
+        device="cpu",
+        record=lambda name, value, step: recorded.setdefault(name, {}).update({step: value}),
+    )
+    assert recorded["lora/loss"] == dict(report.history), "with the steps before the kill"
+    assert recorded["lora/learning_rate"].keys() == {10, 20, 30}
     assert report.resumed_at >= 4
     assert len(taken) == 32 - report.resumed_at + 1, "the remaining batches, and one to check the trained model"
     assert report.steps == 32
