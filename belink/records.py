@@ -124,7 +124,8 @@ class Candidate:
     name: str  # the name that matched best
     ontology: str
     release: str
-    scope: Scope | Literal["mention"] = "exact"  # scope of ``name``; "mention": so it was annotated, see precedents
+    # Scope of ``name``. "mention": so it was annotated, see precedents; "corrected": so a person has said.
+    scope: Scope | Literal["mention", "corrected"] = "exact"
     exact: bool = False  # the normalised mention (or its long form) is one of the concept's names in the ontology
     lexical: float = 0.0  # cosine of character trigrams, 0 to 1, higher is better
     dense: float = 0.0  # cosine of encoder vectors, -1 to 1

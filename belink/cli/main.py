@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from belink.cli import linkers, linking, ontologies
+from belink.cli import feedback, linkers, linking, ontologies
 from belink.cli.console import Commands, log_to_stderr
 from belink.settings import load
 
@@ -39,6 +39,7 @@ for command in [
     linkers.index, linkers.train, linkers.refresh, linkers.evaluate,
     linkers.status, linkers.promote, linkers.rollback, linkers.gc, linkers.deploy,
     linking.link, linking.search, linking.serve, linking.mcp, linking.models, linking.demo,
+    feedback.feedback, feedback.review,
 ]:  # fmt: skip
     belink.add_command(command)
 

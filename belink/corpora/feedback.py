@@ -27,6 +27,7 @@ from belink.text import sentences
 
 log = logging.getLogger(__name__)
 
+SENTENCE = "sentence "  # what the ids of documents begin with that are a sentence of nobody knows which document
 WITH_CONCEPT: tuple[Verdict, ...] = ("right", "other", "missed")
 """Verdicts that name the right concept."""
 
@@ -57,7 +58,7 @@ class Correction:
     @property
     def group(self) -> str:
         """What corrections are held out by: the document, or the sentence where no document is named."""
-        return self.document or f"sentence {sha256(self.text.encode()).hexdigest()[:16]}"
+        return self.document or f"{SENTENCE}{sha256(self.text.encode()).hexdigest()[:16]}"
 
     @property
     def place(self) -> Place:

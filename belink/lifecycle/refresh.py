@@ -285,8 +285,8 @@ def build_index(
     # Vectors of another encoder cannot be reused, so an older index of this encoder goes before a newer one.
     previous = newest(folder, encoder=encoder.fingerprint) or (champion.path / bundle.INDEX if champion else None)
     folders = list(releases.values())
-    precedents = splits.precedents(run.linker, folders, run.settings.data)
-    return index.build_index(folders, run.linker, encoder, folder, previous, precedents)
+    taught = [make(run.linker, folders, run.settings.data) for make in (splits.precedents, splits.corrected_precedents)]
+    return index.build_index(folders, run.linker, encoder, folder, previous, *taught)
 
 
 def newest_releases(run: RefreshRun) -> dict[str, Path]:

@@ -38,7 +38,7 @@ def describe(
     annotated = np.maximum(_times_annotated(index, batch)[mention], 1)
     evidence = {
         # Precedents are no names of the ontology.
-        "n_names": names.count(scope != MENTION),
+        "n_names": names.count(scope < MENTION),
         "n_annotations": names.sum(times).astype(np.int64),
         "n_annotated_names": names.count(is_annotation),
         # The sum is over all own names of the mention, the divisor is of the one annotated most, so a share can exceed

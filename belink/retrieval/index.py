@@ -82,10 +82,12 @@ def build_index(
     target_parent: Path,
     previous: Path | None = None,
     precedents: Sequence[tuple[str, str]] = (),
+    corrected: Sequence[tuple[str, str]] = (),
 ) -> IndexReport:
     """Build the index of ``releases`` under ``target_parent`` and return its report; reuse it where nothing changed.
 
     :param precedents: text and concept id of annotated mentions; they propose concepts as names do.
+    :param corrected: those of ``precedents`` that people have said themselves; they count as exact matches.
     :param previous: an index to borrow vectors from; one of another encoder or normalisation lends nothing.
     :raises ReleaseError: a release cannot be read.
     """
@@ -93,6 +95,8 @@ def build_index(
 
     started = time.monotonic()
     about = _about(releases, linker, encoder, precedents)
+    if corrected:
+        about["corrected"] = artefacts.key(sorted(corrected))
     target = target_parent / artefacts.key(about)
     target_parent.mkdir(parents=True, exist_ok=True)
     # Two refreshes may need the same index. The second one waits and finds it.
@@ -103,7 +107,7 @@ def build_index(
         work = target_parent / f".work-{target.name}"
 
         def fill(folder: Path) -> dict[str, Any]:
-            made = _fill(folder, releases, linker, encoder, _lender(previous, about), work, precedents)
+            made = _fill(folder, releases, linker, encoder, _lender(previous, about), work, precedents, corrected)
             files = sorted(path for path in folder.iterdir() if path.is_file())
             return {**about, **made, "files": {path.name: artefacts.sha256(path) for path in files}}
 
@@ -165,10 +169,11 @@ def _fill(
     lender: "Index | None",
     work: Path,
     precedents: Sequence[tuple[str, str]],
+    corrected: Sequence[tuple[str, str]],
 ) -> dict[str, Any]:
     with ExitStack() as opened:
         sources = [opened.enter_context(open_release(path)) for path in releases]
-        name_table.build([_of_release(source, linker.prefixes) for source in sources], folder, precedents)
+        name_table.build([_of_release(source, linker.prefixes) for source in sources], folder, precedents, corrected)
     table = NameTable.load(folder)
     if not table.n_names:
         raise ReleaseError(

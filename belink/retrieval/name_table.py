@@ -21,9 +21,9 @@ from belink.text.normalise import normalise
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# The closest scope comes first; "mention" is a precedent.
-SCOPES = ("label", "exact", "narrow", "broad", "related", "mention")
-MENTION = SCOPES.index("mention")
+# The closest scope comes first; "mention" is a precedent. Stored tables hold the positions, so new ones come last.
+SCOPES = ("label", "exact", "narrow", "broad", "related", "mention", "corrected")
+MENTION, CORRECTED = SCOPES.index("mention"), SCOPES.index("corrected")
 _BATCH = 100_000  # names handled as Python strings at a time
 _LETTERS = ("name-letters.npy", "name-letters-rows.npy")
 _SAME_LETTERS = 5  # characters from which on names that differ in blanks only are the same
@@ -44,11 +44,17 @@ def hashes(names: Sequence[str]) -> np.ndarray:
     return np.array([int.from_bytes(blake2b(name.encode(), digest_size=8).digest()) for name in names], np.uint64)
 
 
-def build(releases: Sequence[OfRelease], folder: Path, precedents: Iterable[tuple[str, str]] = ()) -> None:
+def build(
+    releases: Sequence[OfRelease],
+    folder: Path,
+    precedents: Iterable[tuple[str, str]] = (),
+    corrected: Iterable[tuple[str, str]] = (),
+) -> None:
     """Write the table of the names of ``releases`` into ``folder``. A concept that two of them hold is the first's.
 
     :param precedents: text and concept id of annotated mentions, repeated as often as they are; those of concepts that
         the releases do not hold are passed over.
+    :param corrected: those of ``precedents`` that people have said themselves.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -59,7 +65,7 @@ def build(releases: Sequence[OfRelease], folder: Path, precedents: Iterable[tupl
     concepts = concepts.take(np.sort(kept))
     _write(folder / "concepts.arrow", concepts)
 
-    rows = pa.concat_tables([_owners(releases, concepts["id"]), _precedents(precedents, concepts["id"])])
+    rows = pa.concat_tables([_owners(releases, concepts["id"]), _precedents(precedents, corrected, concepts["id"])])
     # A name that a concept has in several spellings or scopes is one owner row, of the closest scope.
     rows = rows.sort_by([(key, "ascending") for key in ("hash", "name", "concept", "scope")])
     owners = _group(rows, ["hash", "name", "concept"], [("scope", "first"), ("text", "first"), ("times", "sum")])
@@ -116,11 +122,15 @@ def _owners(releases: Sequence[OfRelease], ids: "pa.ChunkedArray") -> "pa.Table"
     return pa.concat_tables(pieces)
 
 
-def _precedents(precedents: Iterable[tuple[str, str]], ids: "pa.ChunkedArray") -> "pa.Table":
+def _precedents(
+    precedents: Iterable[tuple[str, str]], corrected: Iterable[tuple[str, str]], ids: "pa.ChunkedArray"
+) -> "pa.Table":
     """The same of annotated mentions, each once however often it was annotated."""
-    times = Counter(precedents)
+    times, by_people = Counter(precedents), {(normalise(text), concept) for text, concept in corrected}
+    # By the normalised text: rows of one name are grouped, and a corpus must not hide what a person has said of it.
+    scopes = [CORRECTED if (normalise(text), concept) in by_people else MENTION for text, concept in times]
     texts, concepts = [text for text, _ in times], [concept for _, concept in times]
-    return _rows(concepts, [MENTION] * len(times), texts, ids.combine_chunks(), list(times.values()))
+    return _rows(concepts, scopes, texts, ids.combine_chunks(), list(times.values()))
 
 
 def _rows(concepts: Any, scopes: Any, texts: Any, known: "pa.Array", times: Any) -> "pa.Table":
@@ -239,7 +249,7 @@ class NameTable:
         """
         import pyarrow.compute as pc
 
-        precedents = self.owner_concept[self.owner_scope == MENTION]
+        precedents = self.owner_concept[self.owner_scope >= MENTION]
         if not len(precedents):
             return np.zeros(self.n_concepts)
         kinds = pc.replace_substring_regex(self._concepts["id"], r"^([^:]*:[A-Za-z_]*).*$", r"\1").dictionary_encode()

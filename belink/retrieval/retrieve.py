@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Record = TypeVar("Record", Candidate, Evidence)
 _BATCH = 1_024  # mentions whose names are scored at a time; bounds the memory
 # What separates equal names of several concepts: the label comes before a synonym, a loose synonym last.
-_SCOPE_PENALTY = np.array([0.0, 0.001, 0.002, 0.002, 0.002, 0.001], np.float32)  # as SCOPES
+_SCOPE_PENALTY = np.array([0.0, 0.001, 0.002, 0.002, 0.002, 0.001, 0.0], np.float32)  # as SCOPES
 # Trigram cosine of a long form and a name of the concept, from which on its short form may stand for the concept.
 _MIN_AGREEMENT = 0.3
 
@@ -196,6 +196,7 @@ def _rank(index: Index, vectors: _QueryVectors, batch: QueryBatch, names: _Score
     pairs = Groups.by_pair(mention, table.owner_concept[owner].astype(np.int64))
     best = pairs.head(1, *keys)
     # A precedent is no name of the ontology, and what is only set beside the mention is not the mention's own text.
+    # What people have said in corrections counts as a name: else an exact match could never be corrected.
     exact = pairs.any(names.exact[name] & (scope != MENTION) & batch.is_own[query])
     apposition_score = pairs.max(score, batch.is_apposition[query])
     of_mentions = Groups(mention[best], len(batch.first_text))

@@ -169,7 +169,9 @@ class Option(BaseModel):
     id: str
     label: str
     name: str = Field(description="The name that matched.")
-    scope: str = Field(description="What that name is: label, exact, broad, narrow or related.")
+    scope: str = Field(
+        description="What that name is: label, exact, broad, narrow, related; mention or corrected if people use it."
+    )
     ontology: str
     release: str
     score: float = Field(description="Retrieval's; comparable within one linker.")

@@ -228,6 +228,12 @@ def precedents(linker: LinkerConfig, folders: Sequence[Path], data: Path | None)
     return [(mention.long_form or mention.text, mention.gold[0]) for mention in mentions if len(mention.gold) == 1]
 
 
+def corrected_precedents(linker: LinkerConfig, folders: Sequence[Path], data: Path | None) -> list[tuple[str, str]]:
+    """Return those of :func:`precedents` that people have said in corrections."""
+    mentions = [m for document in taught_corrections(linker, folders, data) for m in document.mentions]
+    return [(mention.long_form or mention.text, mention.gold[0]) for mention in mentions if len(mention.gold) == 1]
+
+
 def corpus_documents(corpus: CorpusConfig, folders: Sequence[Path], data: Path | None) -> list[Document]:
     """Return the corpus with abbreviations spelled out and gold ids migrated to these releases.
 
