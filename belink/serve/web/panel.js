@@ -62,7 +62,8 @@ export function show(found) {
         isUnsure(found) ? make("span", { class: "tag", title: "Less probable than the linker's own bound" }, "unsure") : ""),
     nil ? null : about(found.id, found.candidates.find((option) => option.id === found.id), found),
     make("p", { class: "matched" }, `Decided by ${DECIDED[found.decided_by] ?? found.decided_by}.`),
-    make("h4", {}, "Candidates"), make("ul", { class: "options" }, options), ofMention(page.text, found));
+    ofMention(page.text, found),
+    make("h4", {}, "Candidates"), make("ul", { class: "options" }, options));
 }
 
 /** A span that the linker did not mark, with a way to say its concept. */
