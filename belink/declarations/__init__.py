@@ -31,6 +31,7 @@ from belink.declarations.linker import (
     RetrievalConfig,
     StorageConfig,
     TrainingConfig,
+    check_language_model,
 )
 from belink.declarations.source import Columns, Format, NamesKept, ReleaseGates, SourceConfig
 
@@ -57,6 +58,7 @@ __all__ = [
     "SourceConfig",
     "StorageConfig",
     "TrainingConfig",
+    "check_language_model",
     "corpus_file",
     "default_linker",
     "defaults_of",

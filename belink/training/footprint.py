@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from belink import weights as models
+from belink.declarations import check_language_model
 from belink.errors import ModelError, first_line
 from belink.linker import prompts
 from belink.linker import reranker as rerank
@@ -81,9 +82,11 @@ def footprint(linker: "LinkerConfig", cache: Path, device: str | None = None) ->
     Of the model only configuration and tokenizer are fetched.
 
     :param device: "cuda", "mps" or "cpu"; ``None`` takes the best there is.
+    :raises DeclarationError: the linker declares no language model.
     :raises ModelError: a model that cannot be fetched, is no causal language model, has no single-token letters or
         linear layers, or fewer positions than ``reranker.max_length``.
     """
+    check_language_model(linker)
     reranker, training = linker.reranker, linker.training
     base = models.resolve_config(reranker.model, cache)
     form = prompts.form(rerank.load_tokenizer(base), reranker)

@@ -583,6 +583,19 @@ def test_a_linker_without_an_adapter_needs_no_language_model(bench: Bench) -> No
     assert promotion.reopen(steps.start(bench.here, str(bench.toml)), "2").path == folder
 
 
+def test_a_linker_that_declares_no_language_model_trains_none_on_its_corpora(bench: Bench) -> None:
+    small.linker(bench.folder, {**bench.models, "reranker": ""})
+    outcome = bench.refresh(FIRST, "always")
+    assert (outcome["outcome"], outcome["trained"]) == ("promoted", False)
+    folder, _ = aliases.bundle_path(bench.here, "small", "champion")
+    manifest = bundle.check(folder)
+    assert (manifest["adapter"], bundle.base_sha256(manifest)) == (None, None)
+    assert (folder / bundle.LEXICON).is_file()  # the corpus still teaches which names are mentions
+    for step in (retrain.train_newest, commands.training_footprint):
+        with pytest.raises(DeclarationError, match="expected a language model to train"):
+            step(bench.here, str(bench.toml))
+
+
 def test_leftovers_of_killed_builds_are_swept(bench: Bench) -> None:
     stale = bench.here.indices / "small" / ".tmp-abc-999999999-0123abcd"
     stale.mkdir(parents=True)
