@@ -19,6 +19,7 @@ from belink.lifecycle.ontology import REFRESHED, resource
 CPU, GPU = "belink-cpu", "belink-gpu"
 AWAITS_APPROVAL = "linker.awaits-approval"
 HEARTBEAT = 30  # seconds; the shortest that Prefect takes
+LARGE = "-large"  # ends the names of shipped linkers that are deployed only where they are named
 Infrastructure = Literal["process", "docker", "kubernetes"]
 HEADER = """\
 # Made by `belink deploy --print` from ontologies/*.toml and flows/linkers/*.toml; a test holds the two together.
@@ -48,7 +49,9 @@ def prefect_yaml(wanted: Wanted) -> str:
 def deployments(wanted: Wanted) -> list[dict[str, Any]]:
     """Return one dictionary for each deployment: refreshes first, then retrainings, then the promotion."""
     # A worker runs in another folder, so paths are stored as absolute ones.
-    given = [_absolute(name) for name in wanted.linkers] or shipped(settings.shipped_linkers())
+    # A new release would start the training of large models too, on whatever machine serves the pool.
+    by_default = [name for name in shipped(settings.shipped_linkers()) if not name.endswith(LARGE)]
+    given = [_absolute(name) for name in wanted.linkers] or by_default
     linkers = {name: declarations.load_linker(name) for name in given}
     _check_names(linkers)
     # Everything that is shipped is refreshed where everything is deployed; else what the named linkers are made of.

@@ -18,7 +18,7 @@ from belink.declarations import load_linker, load_source
 from belink.errors import DeclarationError, ServerError
 from belink.flows import deployed
 from belink.flows.deploy import deploy
-from belink.flows.deployments import CPU, GPU, Wanted, deployments, prefect_yaml
+from belink.flows.deployments import CPU, GPU, LARGE, Wanted, deployments, prefect_yaml
 from tests.support import small
 from tests.support.servers import PrefectServer
 
@@ -51,12 +51,18 @@ def test_every_ontology_has_a_refresh_that_only_one_run_at_a_time_makes(path: Pa
 
 @pytest.mark.parametrize("path", sorted((ROOT / "flows" / "linkers").glob("*.toml")), ids=lambda path: path.stem)
 def test_every_linker_is_retrained_when_one_of_its_own_ontologies_was_refreshed(path: Path) -> None:
-    retrain, declared = by_entrypoint("retrain")[path.stem], load_linker(path.stem)
+    wanted = Wanted(linkers=[path.stem]) if path.stem.endswith(LARGE) else Wanted()
+    retrain, declared = by_entrypoint("retrain", wanted)[path.stem], load_linker(path.stem)
     (trigger,) = retrain["triggers"]
     assert trigger["expect"] == ["ontology.refreshed"]
     assert trigger["match"] == {"prefect.resource.id": [f"belink.ontology.{name}" for name in declared.ontologies]}
     assert retrain["concurrency_limit"] == {"limit": 1, "collision_strategy": "ENQUEUE"}
     assert retrain["work_pool"]["name"] == GPU
+
+
+def test_linkers_of_large_models_are_deployed_only_where_they_are_named() -> None:
+    assert not {"disease-large", "chemical-large"} & by_entrypoint("retrain").keys()
+    assert {"disease-large"} == by_entrypoint("retrain", Wanted(linkers=["disease-large"])).keys()
 
 
 @pytest.mark.heavy
