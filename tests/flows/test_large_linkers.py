@@ -46,6 +46,9 @@ def with_tiny_models(name: str, references: dict[str, str], folder: Path) -> Pat
     }.items():
         assert given in kept
         kept = kept.replace(given, tiny)
+    # Both declarations are asked about a few items only.
+    head, _, rest = kept.partition("[evaluation]")
+    kept = f"{head}[evaluation]\nitems = 30\ncorpus_items = 20\nindex_queries = 50\n{rest}"
     path = folder / f"{name}.toml"
     gates = "max_accuracy_loss = 1.0\nmax_ece = 1.0\nreranking_helps = 1.0\nmax_latency_ratio = 1000.0"
     corpus = '[[corpora]]\nname = "sample"\nfile = "$SAMPLES/corpus.jsonl"'
