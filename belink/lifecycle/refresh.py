@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from belink.declarations import EncoderConfig
     from belink.ontology.diff import Diff
     from belink.records import Candidate, Mention
-    from belink.retrieval.encoder import Encoder
+    from belink.retrieval.encoder import Encoder, NoEncoder
     from belink.retrieval.index import IndexReport
     from belink.training.questions import Retrieve
 
@@ -248,7 +248,7 @@ def report_unchanged(run: RefreshRun, champion: Champion) -> RefreshOutcome:
         version=champion.version,
         champion=champion.version,
         # The champion's index stays as it is, so all its vectors count as reused.
-        reused=champion.manifest["index"]["names"],
+        reused=champion.manifest["index"]["names"] * bool(champion.manifest["index"]["dimension"]),
     )
     aliases.note_refresh(run.settings, outcome.to_dict())
     return outcome
@@ -366,8 +366,12 @@ def retriever(run: RefreshRun, index_folder: Path, encoder_folder: Path | None =
     return candidates_of
 
 
-def load_encoder(run: RefreshRun, folder: Path | None = None) -> "Encoder":
+def load_encoder(run: RefreshRun, folder: Path | None = None) -> "Encoder | NoEncoder":
     """Return the linker's encoder, fine-tuned or as declared; loaded once a process, since several steps ask for it."""
+    if not run.linker.encoder.model:
+        from belink.retrieval.encoder import NoEncoder
+
+        return NoEncoder()
     return _encoder(run.linker.encoder, folder or run.settings.cache, folder is not None)
 
 

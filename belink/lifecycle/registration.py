@@ -49,7 +49,11 @@ def register(run: RefreshRun, folder: Path, index: "IndexReport", evaluation: Pa
             "adapter": manifest["adapter"],
             "index": manifest["index"]["key"],
         },
-        metrics={**_figures(json.loads(figures)), "index_names": index.names, "index_recall_at_10": index.recall_at_10},
+        metrics={
+            **_figures(json.loads(figures)),
+            "index_names": index.names,
+            **({} if index.recall_at_10 is None else {"index_recall_at_10": index.recall_at_10}),
+        },
         reports={
             **{f"diff-{name}": text for name, text in diffs.items()},
             "model_card.md": card,
@@ -101,7 +105,7 @@ def index_report(index: "IndexReport") -> str:
         "names": f"{index.names:,}",
         "encoded": f"{index.encoded:,}",
         "reused": f"{index.reused:,}",
-        "recall@10 against exact search": f"{index.recall_at_10:.4f}",
+        "recall@10 against exact search": "no vectors" if index.recall_at_10 is None else f"{index.recall_at_10:.4f}",
         "seconds": f"{index.seconds:.1f}",
     }
     return f"{markdown.table(['index', ''], [*rows.items()], right=[''])}\n"
@@ -135,7 +139,8 @@ def _hashes(manifest: Mapping[str, Any]) -> dict[str, str]:
         "adapter": f"{bundle.ADAPTER}/adapter_model.safetensors",  # as PEFT names it
     }
     hashes = {name: str(files[file]["sha256"]) for name, file in named.items() if file in files}
-    hashes["encoder"] = manifest["encoder"]["sha256"]
+    if encoder := manifest["encoder"]["sha256"]:  # "": the linker declares none
+        hashes["encoder"] = encoder
     if base := bundle.base_sha256(manifest):
         hashes["base_model"] = base
     return {f"belink.{name}.sha256": value for name, value in hashes.items()}

@@ -23,7 +23,7 @@ from belink.linker.reranker import Reranker
 from belink.linker.token_classifier import CombinedFinder, MentionFinder, TokenClassifier
 from belink.ontology.release import Release, open_release
 from belink.records import Candidate, Concept, Document, Link, Mention
-from belink.retrieval.encoder import DeferredEncoder, Encoder
+from belink.retrieval.encoder import DeferredEncoder, Encoder, NoEncoder
 from belink.retrieval.index import Index, TextEncoder
 from belink.retrieval.retrieve import retrieve
 from belink.text import abbreviations
@@ -56,6 +56,8 @@ class Linker:
     @cached_property
     def encoder(self) -> TextEncoder:
         """The encoder that made the index's vectors, loaded when a mention that is no name needs it."""
+        if not self.declaration.encoder.model:
+            return NoEncoder()
         return DeferredEncoder(self.index.manifest["encoder"], self._load_encoder)
 
     def _load_encoder(self) -> Encoder:

@@ -158,6 +158,17 @@ def _autocast(device: "torch.device") -> AbstractContextManager[Any]:
     return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
 
 
+class NoEncoder:
+    """The encoder of a linker that declares none: vectors have no numbers, so names and trigrams find everything."""
+
+    fingerprint = "none"
+    dimension = 0
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Return float32 (n, 0)."""
+        return np.empty((len(texts), 0), np.float32)
+
+
 def load_model(folder: Path, config: EncoderConfig) -> "SentenceTransformer":
     """Return the encoder in ``folder``, on the best device there is, its pooling and length as declared.
 

@@ -71,7 +71,7 @@ class IndexReport:
     names: int
     encoded: int  # names that were encoded
     reused: int  # names whose vectors were copied from an earlier index
-    recall_at_10: float  # against exact search, 0 to 1
+    recall_at_10: float | None  # against exact search, 0 to 1; None: there are no dense vectors
     seconds: float
 
 
@@ -103,7 +103,9 @@ def build_index(
     with FileLock(target_parent / f".{target.name}.lock"):
         if artefacts.is_reusable(target):
             manifest = artefacts.read_manifest(target)
-            return _report(target, {**manifest, "encoded": 0, "reused": manifest["names"]}, started)
+            return _report(
+                target, {**manifest, "encoded": 0, "reused": manifest["names"] * bool(manifest["dimension"])}, started
+            )
         work = target_parent / f".work-{target.name}"
 
         def fill(folder: Path) -> dict[str, Any]:
@@ -182,9 +184,11 @@ def _fill(
         )
     encoded = _fill_vectors(folder, table, encoder, lender, work)
     trigrams.build(table.names(), table.n_names, folder)
+    counts = {"names": table.n_names, "concepts": table.n_concepts, "dimension": encoder.dimension}
+    if not encoder.dimension:
+        return {**counts, "recall_at_10": None, "lists_read": None, "encoded": 0, "reused": 0}
     if table.n_names >= max(linker.retrieval.exact_below, FEWEST):
         compress(folder)
-    counts = {"names": table.n_names, "concepts": table.n_concepts, "dimension": encoder.dimension}
     recall = measure_recall(folder, linker.evaluation.index_queries)
     return {**counts, **recall, "encoded": encoded, "reused": table.n_names - encoded}
 
@@ -200,6 +204,9 @@ def _of_release(release: Release, prefixes: Sequence[str]) -> name_table.OfRelea
 
 def _fill_vectors(folder: Path, table: NameTable, encoder: TextEncoder, lender: "Index | None", work: Path) -> int:
     """Write the vectors of all names and return how many had to be encoded."""
+    if not encoder.dimension:
+        np.save(folder / STORED, np.empty((table.n_names, 0), np.float16))
+        return 0
     # Float16 halves the size of the file. Names of one concept differ by far more than its rounding.
     vectors = np.lib.format.open_memmap(
         folder / STORED, mode="w+", dtype=np.float16, shape=(table.n_names, encoder.dimension)

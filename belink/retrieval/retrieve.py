@@ -83,6 +83,8 @@ def retrieve(
     :raises IndexMismatch: the index was made by another encoder.
     """
     index.check(encoder)
+    if not index.dimension:
+        config = config.model_copy(update={"dense": 0})
     limit = config.candidates if candidates is None else candidates
     hidden_scopes = SCOPES if hide_own_name else SCOPES[MENTION:] if hide_precedent else ()
     results: list[list[Candidate]] = []

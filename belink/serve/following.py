@@ -67,7 +67,11 @@ def _check(linker: Linker, open_releases: tuple[Release, ...]) -> None:
     # Any name will do for this check.
     row = linker.index.table.n_names // 2
     (name,) = linker.index.table.names(np.array([row]))
-    (cosine,) = linker.index.vectors.cosines(linker.encoder.encode([name]), np.array([0]), np.array([row]))
+    if linker.index.dimension:
+        (cosine,) = linker.index.vectors.cosines(linker.encoder.encode([name]), np.array([0]), np.array([row]))
+    else:
+        linker.index.check(linker.encoder)
+        cosine = 1.0
     # Written with `not`, so that NaN is refused too.
     if not cosine > _SAME_VECTOR:
         raise BundleError(f"{linker.path}: expected the encoder that made its vectors, found another; refresh again")

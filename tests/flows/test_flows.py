@@ -26,6 +26,7 @@ from belink.linker.linker import Linker
 from belink.ontology.ingest import ingest
 from belink.records import Mention
 from belink.registry import aliases
+from belink.serve import following
 from belink.settings import Settings
 from belink.text import normalise
 from tests.support import small
@@ -594,6 +595,25 @@ def test_a_linker_that_declares_no_language_model_trains_none_on_its_corpora(ben
     for step in (retrain.train_newest, commands.training_footprint):
         with pytest.raises(DeclarationError, match="expected a language model to train"):
             step(bench.here, str(bench.toml))
+
+
+def test_a_linker_that_declares_no_models_links_by_names_and_trigrams(bench: Bench) -> None:
+    bench.models = {**bench.models, "encoder": "", "reranker": ""}
+    bench.declare()
+    outcomes = [bench.refresh(version) for version in (FIRST, SECOND, SECOND)]
+    assert [outcome["outcome"] for outcome in outcomes] == ["promoted", "promoted", "unchanged"]
+    assert [(outcome["encoded"], outcome["reused"]) for outcome in outcomes] == [(0, 0)] * 3
+    folder, _ = aliases.bundle_path(bench.here, "small", "champion")
+    manifest = bundle.check(folder)
+    assert (manifest["encoder"]["reference"], manifest["encoder"]["fingerprint"]) == ("", "none")
+    assert manifest["index"]["dimension"] == 0
+    linker = Linker(folder, bench.here.cache)
+    label = next(concept.label for concept in linker.search("disease", limit=1))
+    whole, misspelt = linker.link([Mention(text=label), Mention(text=label.replace("e", "ee", 1))])
+    assert whole.candidate is not None and whole.candidate.exact and whole.label == label
+    assert label in [candidate.label for candidate, _ in misspelt.options]
+    assert all(candidate.dense == 0 for candidate, _ in misspelt.options)
+    assert following.open_version(bench.here, "small", "champion").version == "2"
 
 
 def test_leftovers_of_killed_builds_are_swept(bench: Bench) -> None:
