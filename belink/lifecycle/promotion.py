@@ -60,7 +60,9 @@ def draft(
 
     linker, cache = run.linker, run.settings.cache
     sha256 = {name: str(artefacts.read_manifest(path)["sha256"]) for name, path in releases.items()}
-    adapter = {} if decision.adapter is None else {"drift": round(decision.drift, 6), "trained": _when(decision)}
+    # The key is the adapter's; a linker without one records here when its encoder was fine-tuned.
+    is_trained = decision.adapter is not None or linker.adaptation.steps > 0
+    adapter = {"drift": round(decision.drift, 6), "trained": _when(decision)} if is_trained else {}
     parts = bundle.Parts(
         linker=linker,
         releases=dict(releases),
@@ -286,8 +288,9 @@ def _seen(run: RefreshRun, champion: Champion | None, folders: Sequence[Path]) -
 
 
 def _when(decision: Decision) -> str:
-    """Return when the adapter was trained; the time of its manifest if no bundle has recorded it yet."""
-    if decision.trained or decision.adapter is None:
+    """Return when the adapter, or else the encoder, was trained; the time of its manifest if no bundle records it."""
+    folder = decision.adapter or decision.encoder
+    if decision.trained or folder is None:
         return decision.trained
-    made = (decision.adapter / artefacts.MANIFEST).stat().st_mtime  # written last, so when training ended
+    made = (folder / artefacts.MANIFEST).stat().st_mtime  # written last, so when training ended
     return datetime.fromtimestamp(made, UTC).isoformat(timespec="seconds")

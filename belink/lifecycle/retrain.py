@@ -50,13 +50,18 @@ class Decision:
     encoder: Path | None = None  # where the fine-tuned encoder lies, or will; None: the declared one as it is
 
 
+_UNTRAINED = Decision(train=False, reason="")
+
+
 def decide(
     run: RefreshRun, releases: Mapping[str, Path], champion: Champion | None, diffs: Mapping[str, "Diff"]
 ) -> Decision:
     """Return whether an adapter is trained, by the linker's declared rules and ``run.retrain``."""
     encoder = encoder_folder(run, releases)
     if why_untrained := _why_untrained(run.linker):  # no language model is fetched
-        return Decision(train=False, reason=why_untrained, encoder=encoder)
+        return _decide_encoder(
+            run, releases, champion, diffs, replace(_UNTRAINED, reason=why_untrained, encoder=encoder)
+        )
     adapter = adapter_folder(run, releases)
     # This holds for `always` too: the key covers all that training depends on, so it would make the same artefact.
     if artefacts.is_reusable(adapter) and (encoder is None or artefacts.is_reusable(encoder)):
@@ -77,6 +82,35 @@ def decide(
     if why_not or drift > bound:
         return Decision(train=True, reason=why_not or reason, adapter=adapter, encoder=encoder)
     return replace(kept, reason=reason, drift=drift)
+
+
+def _decide_encoder(
+    run: RefreshRun,
+    releases: Mapping[str, Path],
+    champion: Champion | None,
+    diffs: Mapping[str, "Diff"],
+    finetuned: Decision,
+) -> Decision:
+    """Return which encoder a linker without an adapter takes, by the rules that hold for an adapter.
+
+    :param finetuned: the decision that fine-tunes one on ``releases``.
+    """
+    if finetuned.encoder is None or artefacts.is_reusable(finetuned.encoder):
+        return finetuned
+    made = {} if champion is None or not champion.is_whole else champion.manifest["inputs"].get("adapter", {})
+    # A bundle with an adapter, or made before this was recorded, has an encoder that was fine-tuned for another choice.
+    if champion is None or not made or champion.manifest["adapter"] is not None:
+        return replace(finetuned, encoder=None) if run.retrain == "never" else finetuned
+    kept = replace(
+        finetuned,
+        encoder=_champions_encoder(run, champion),
+        drift=made["drift"] + _share_changed(releases, diffs),
+        trained=made["trained"],
+    )
+    if run.retrain == "never":
+        return kept
+    too_many = kept.drift > run.linker.retrain.names_changed
+    return finetuned if run.retrain == "always" or too_many or _why_encoder_not_kept(run, champion) else kept
 
 
 def finetune_encoder(run: RefreshRun, releases: Mapping[str, Path], decision: Decision) -> Decision:
@@ -211,11 +245,8 @@ def _keep(run: RefreshRun, champion: Champion | None) -> tuple[Decision | None, 
         return None, "the champion's belongs to another base model or another form of question"
     # The home gets a name of its own for the files: `belink gc` may remove the champion's bundle one day.
     adapter = artefacts.adopt(source, run.settings.adapters / linker.name / key)
-    encoder = None
-    if encoder_key := champion.manifest["encoder"].get("adapted"):
-        folder = run.settings.home / "encoders" / linker.name / encoder_key
-        # Encoder and adapter are kept together: training questions come from candidates that this encoder found.
-        encoder = artefacts.adopt(champion.path / bundle.ENCODER, folder)
+    # Encoder and adapter are kept together: training questions come from candidates that this encoder found.
+    encoder = _champions_encoder(run, champion)
     made = champion.manifest["inputs"].get("adapter", {})
     kept = Decision(
         train=False,
@@ -228,18 +259,31 @@ def _keep(run: RefreshRun, champion: Champion | None) -> tuple[Decision | None, 
     return kept, _why_not_kept(run, champion, manifest["training"])
 
 
+def _champions_encoder(run: RefreshRun, champion: Champion) -> Path | None:
+    """Return the home's own copy of the champion's fine-tuned encoder; ``None`` if it has none."""
+    key = champion.manifest["encoder"].get("adapted")
+    if not key:
+        return None
+    return artefacts.adopt(champion.path / bundle.ENCODER, run.settings.home / "encoders" / run.linker.name / key)
+
+
 def _why_not_kept(run: RefreshRun, champion: Champion, training: Mapping[str, Any]) -> str:
     """Return why the champion's adapter is trained anew; ``""`` if nothing speaks against it.
 
     :param training: what its manifest says of how it was trained.
     """
+    # An option that belink has only since, or no longer has, speaks against nothing.
+    if TrainingConfig.model_validate(without_removed("training", dict(training))) != run.linker.training:
+        return "the declared training is another than the champion's"
+    return _why_encoder_not_kept(run, champion)
+
+
+def _why_encoder_not_kept(run: RefreshRun, champion: Champion) -> str:
+    """Return why the champion's encoder is fine-tuned anew; ``""`` if nothing speaks against it."""
     linker, before = run.linker, read_stored_linker(champion.path / bundle.LINKER)
     encoders = [each.encoder.model_dump(exclude={"batch_size"}) for each in (linker, before)]
     if linker.adaptation != before.adaptation or (linker.adaptation.steps and encoders[0] != encoders[1]):
         return "the encoder is adapted otherwise than the champion's"
-    # An option that belink has only since, or no longer has, speaks against nothing.
-    if TrainingConfig.model_validate(without_removed("training", dict(training))) != linker.training:
-        return "the declared training is another than the champion's"
     if champion.manifest["inputs"].get("corpora") != dict(run.corpora):
         return "the corpora are others than the champion's"
     return ""

@@ -616,6 +616,36 @@ def test_a_linker_that_declares_no_models_links_by_names_and_trigrams(bench: Ben
     assert following.open_version(bench.here, "small", "champion").version == "2"
 
 
+def test_a_linker_without_an_adapter_keeps_its_encoder_until_many_names_change(bench: Bench) -> None:
+    def declare(bound: float, steps: int = 4) -> None:
+        more = (
+            f"[retrain]\nnames_changed = {bound}\n[adaptation]\nsteps = {steps}\nbatch_size = 16\nlearning_rate = 1e-3"
+        )
+        small.linker(bench.folder, {**bench.models, "reranker": ""}, more=more)
+
+    def refreshed(version: str, retrain: str) -> tuple[str | None, int, float]:
+        outcome = bench.refresh(version, retrain)
+        assert outcome["outcome"] == "promoted"
+        manifest = bundle.check(aliases.bundle_path(bench.here, "small", "champion")[0])
+        return manifest["encoder"].get("adapted"), outcome["reused"], manifest["inputs"]["adapter"]["drift"]
+
+    declare(1.0)
+    first, _, drift = refreshed(FIRST, "auto")
+    assert (first is not None, drift) == (True, 0)
+    kept, reused, drift = refreshed(SECOND, "auto")
+    assert kept == first
+    assert reused > 0
+    assert drift > 0
+    declare(drift / 2)
+    anew, reused, drift = refreshed(FIRST, "auto")
+    assert (anew, reused, drift) == (first, reused, 0), "the encoder of the first release is there already"
+    third, reused, _ = refreshed(SECOND, "auto")
+    assert third not in (None, first)
+    assert reused == 0
+    declare(1.0, steps=5)
+    assert refreshed(FIRST, "never")[0] == third
+
+
 def test_leftovers_of_killed_builds_are_swept(bench: Bench) -> None:
     stale = bench.here.indices / "small" / ".tmp-abc-999999999-0123abcd"
     stale.mkdir(parents=True)
