@@ -31,11 +31,10 @@ NOT_READING = {  # of the declaration: leaves the names and concepts as they are
     "format": "a file is of one format; by another's rules it cannot be read",
     "url": "tells where the files come from",
     "version": "tells where the version stands; it names the folder",
-    "licence": "recorded as it was when the release was made",
+    **dict.fromkeys(
+        ("licence", "citation", "fhir_codes", "redistributable"), "recorded as it was when the release was made"
+    ),
     "licence_url": "shown",
-    "citation": "recorded as it was when the release was made",
-    "fhir_codes": "recorded as it was when the release was made",
-    "redistributable": "recorded as it was when the release was made",
     "schedule": "says when a refresh runs",
     "edition": "says which version is asked for",
     "stream_above_mib": "says how OBO is read; the rows are the same",
@@ -87,9 +86,8 @@ def ingest(
 
     release.release_path(settings, source.name, version or "any")
     with plain_errors(files[0] if files else None):
-        attempt = _Attempt(
-            source, list(files), settings, version, refuse, corpus_ids, fingerprint(files, source.format)
-        )
+        content = fingerprint(files, source.format)
+        attempt = _Attempt(source, list(files), settings, version, refuse, corpus_ids, content)
         # Looked up before and after taking the lock: another process may have read the same files meanwhile.
         if existing := attempt.existing():
             return existing

@@ -96,10 +96,7 @@ def train(
         )
     form = prompts.form(rerank.load_tokenizer(base), reranker)
     chosen, dtype = choose_device(device)
-    examples = [
-        _Example(tokens=tuple(form.tokens(q.mention, q.candidates)), answer=q.answer, n_letters=len(q.candidates) + 1)
-        for q in questions
-    ]
+    examples = _examples(questions, form)
     identity = _identity(examples, base, training, reranker)
     work = checkpoints.prepare_work(work or target.with_name(f".work-{target.name}"), identity)
     model = add_adapter(rerank.cast(rerank.load_model(base, form), dtype), training)
@@ -128,6 +125,13 @@ def train(
     if record is not None:
         record("lora/loss_of_retrieval_alone", manifest["loss_retrieval"], manifest["steps"])
     return _report(target, manifest, resumed_at=resumed_at, new=True)
+
+
+def _examples(questions: "Sequence[Question]", form: prompts.Form) -> list[_Example]:
+    return [
+        _Example(tokens=tuple(form.tokens(q.mention, q.candidates)), answer=q.answer, n_letters=len(q.candidates) + 1)
+        for q in questions
+    ]
 
 
 def add_adapter(model: Any, training: "declarations.TrainingConfig") -> Any:
