@@ -21,7 +21,7 @@ from belink.text.control import visible, visible_json
 ERROR, REFUSED = 1, 3
 """Exit codes: something that the user can correct, and a gate that refused."""
 TOUCHED = REFUSED
-"""Exit code of ``belink diff --ids`` where a change touches one of the ids: a gate of the user's own."""
+"""Exit code of ``diff --ids`` where a change touches one of the ids, and of ``impact`` where a link changes."""
 
 
 class Commands(click.Group):

@@ -8,7 +8,7 @@ from typing import Literal
 
 import click
 
-from belink.cli.console import REFUSED, echo, show_answer
+from belink.cli.console import REFUSED, TOUCHED, echo, show_answer
 from belink.cli.options import as_json, existing
 from belink.settings import Settings
 
@@ -168,6 +168,40 @@ def evaluate(
 
     measured = commands.evaluate_corpus(settings, linker, corpus, predictions, against=against, report=report)
     show_answer(measured, json_, show.evaluated)
+
+
+@click.command()
+@click.argument("linker")
+@click.option("--from", "old", metavar="VERSION", help="The version or alias that made the links so far.")
+@click.option("--past", type=existing, help="Instead of --from: links.jsonl, as belink link --output wrote it.")
+@click.option(
+    "--to", "new", metavar="VERSION", default="champion", show_default=True, help="The version or alias to compare."
+)
+@click.option(
+    "--input",
+    "input_",
+    type=existing,
+    required=True,
+    help="The texts, in any format that belink link reads; of --past, the ones it was made from.",
+)
+@as_json
+@click.pass_context
+def impact(
+    ctx: click.Context, linker: str, old: str | None, past: Path | None, new: str, input_: Path, json_: bool
+) -> None:
+    """Show which links of your texts change between two versions, and why.
+
+    A change is explained where the difference of their releases accounts for it. The exit code is 3 where a link
+    changes, else 0.
+    """
+    from belink.cli import commands, show
+
+    if (old is None) == (past is None):
+        raise click.UsageError("give either --from or --past")
+    answer = commands.impact(ctx.obj, linker, old, new, input_, past)
+    show_answer(answer, json_, show.impact)
+    if answer["changed"]:
+        ctx.exit(TOUCHED)
 
 
 @click.command()

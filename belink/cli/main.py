@@ -1,9 +1,9 @@
 """``belink …``: each command opens what it names, calls one function and prints its answer.
 
-Exit codes: 0 done, 1 an error that the user can correct (one line says how), 2 wrong usage, 3 a gate refused or a
-change touches a listed id (``diff --ids``). With ``--json`` standard output holds exactly one JSON document; everything
-else goes to standard error. Imports of anything heavy stand inside the commands: ``belink --help`` answers in a tenth
-of a second.
+Exit codes: 0 done, 1 an error that the user can correct (one line says how), 2 wrong usage, 3 a gate refused, a change
+touches a listed id (``diff --ids``) or a link changes (``impact``). With ``--json`` standard output holds exactly one
+JSON document; everything else goes to standard error. Imports of anything heavy stand inside the commands: ``belink
+--help`` answers in a tenth of a second.
 """
 
 import logging
@@ -36,7 +36,7 @@ def belink(ctx: click.Context, home: Path | None, verbose: bool) -> None:
 # In the order of work: ontologies, linkers, linking.
 for command in [
     ontologies.new, ontologies.ingest, ontologies.diff, ontologies.migrate,
-    linkers.index, linkers.train, linkers.refresh, linkers.evaluate,
+    linkers.index, linkers.train, linkers.refresh, linkers.evaluate, linkers.impact,
     linkers.status, linkers.promote, linkers.rollback, linkers.gc, linkers.deploy,
     linking.link, linking.search, linking.serve, linking.mcp, linking.models, linking.demo,
     feedback.feedback, feedback.review,

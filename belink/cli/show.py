@@ -98,6 +98,10 @@ def diff(answer: Answer) -> str:
     return str(answer["markdown"])
 
 
+def impact(answer: Answer) -> str:
+    return str(answer["markdown"])
+
+
 def diff_counts(answer: Answer) -> str:
     """Return how many changes of each kind there are, without examples."""
     counts = [

@@ -11,14 +11,15 @@ import csv
 import io
 import itertools
 import json
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from belink import artefacts, textfiles
 from belink.corpora import bioc_writer, fhir, parquet, pubtator
 from belink.errors import CorpusError
-from belink.records import Document, Link, link_json
+from belink.records import Candidate, Document, Link, Mention, link_json
 from belink.text.control import as_cell
 
 OutputFormat = Literal["bioc-xml", "bioc-json", "pubtator", "jsonl", "csv", "tsv", "parquet", "fhir"]
@@ -91,6 +92,52 @@ def write_links(
             n_links += len(links)
         stream.write(after)
     return n_documents, n_links
+
+
+def read_links(path: Path) -> list[Link]:
+    """Return the links of a JSON Lines file that :func:`write_links` wrote, plain or .gz, without other candidates.
+
+    :raises CorpusError: the file cannot be read, or a line is no such document.
+    """
+    links: list[Link] = []
+    try:
+        with textfiles.open_utf8(path) as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    links += _read_line(line, f"{path}: line {number}")
+    except (OSError, EOFError, zlib.error, UnicodeError) as error:
+        raise CorpusError(f"{path}: expected links as JSON Lines, plain or .gz, found {error}") from error
+    return links
+
+
+def _read_line(line: str, where: str) -> list[Link]:
+    try:
+        document = json.loads(line)
+        lineage = dict(document["lineage"])
+        return [_read_link(node, lineage, str(document["id"])) for node in document["links"]]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorpusError(
+            f"{where}: expected a document with links and lineage, as belink link --output links.jsonl writes it, "
+            f"found {line.strip()[:60]!r}"
+        ) from error
+
+
+def _read_link(node: Mapping[str, Any], lineage: dict[str, str], document: str) -> Link:
+    mention = Mention(
+        text=str(node["text"]),
+        start=int(node["start"]),
+        end=int(node["end"]),
+        long_form=str(node.get("long_form") or ""),
+        document=document,
+    )
+    # The name that matched stands with the candidate alone, not with the answer.
+    name = next((each["name"] for each in node.get("candidates", ()) if each["id"] == node["id"]), "")
+    candidate = None
+    if node["id"] is not None:
+        candidate = Candidate(
+            id=node["id"], label=node["label"] or "", name=name, ontology=node["ontology"], release=node["release"]
+        )
+    return Link(mention=mention, candidate=candidate, probability=float(node["probability"]), lineage=lineage)
 
 
 def _frame(chosen: OutputFormat, first: Document | None, lineage: Mapping[str, str]) -> tuple[bytes, bytes, bytes]:
