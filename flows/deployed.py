@@ -38,11 +38,14 @@ from belink.flows.pipeline import (
     judge,
     publish,
     publish_gates,
+    publish_impacts,
+    watch,
 )
 from belink.lifecycle import ontology, promotion, registration
 from belink.lifecycle import refresh as steps
 from belink.lifecycle.failure import failure_noted
 from belink.lifecycle.outcome import RefreshOutcome
+from belink.lifecycle.watch import for_outcome
 from belink.records import GateResult
 from belink.registry import aliases
 from belink.settings import Settings
@@ -201,10 +204,12 @@ def evaluate_and_promote(request: Promotion) -> State[RefreshOutcome]:
         return ended(steps.report_unchanged(run, champion))
     challenger = reopen(run, version)
     evaluation = evaluate(run, challenger, champion)
-    gates = judge(run, challenger, evaluation)
+    impacts = watch(run, challenger, champion)
+    publish_impacts(run, impacts, version)
+    gates = judge(run, challenger, evaluation, impacts)
     publish_gates(f"gates-{run.linker.name}", gates, described(run, "Its gates", version))
     approval = _ask_person(run, version, gates) if run.linker.approval.required else None
-    outcome: RefreshOutcome = settle(run, version, champion, gates, approval=approval)
+    outcome: RefreshOutcome = settle(run, version, champion, gates, approval=approval, impact=for_outcome(impacts))
     return ended(outcome)
 
 

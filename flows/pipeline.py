@@ -26,6 +26,7 @@ from belink.lifecycle import calibrate as calibration_steps
 from belink.lifecycle import ontology, promotion, registration
 from belink.lifecycle import refresh as steps
 from belink.lifecycle import retrain as training_steps
+from belink.lifecycle import watch as watch_steps
 from belink.lifecycle.failure import failure_noted
 from belink.lifecycle.outcome import RefreshOutcome
 from belink.lifecycle.refresh import Champion, RefreshRun
@@ -60,6 +61,7 @@ train = task(name="train", cache_policy=NO_CACHE)(training_steps.train)
 calibrate = task(name="calibrate", cache_policy=NO_CACHE)(calibration_steps.calibrate)
 draft = task(name="draft", cache_policy=NO_CACHE)(promotion.draft)
 evaluate = task(name="evaluate", cache_policy=NO_CACHE)(promotion.evaluate)
+watch = task(name="watch", cache_policy=NO_CACHE)(watch_steps.watch)
 judge = task(name="judge", cache_policy=NO_CACHE)(promotion.judge)
 assemble = task(name="assemble", cache_policy=NO_CACHE)(promotion.assemble)
 register = task(name="register", cache_policy=NO_CACHE)(registration.register)
@@ -136,12 +138,16 @@ def _challenge_champion(run: RefreshRun, releases: dict[str, Path], champion: Ch
     calibration = calibrate(run, releases, index.path, decision, champion)
     challenger = draft(run, releases, index.path, decision, calibration)
     evaluation = evaluate(run, challenger, champion)
-    gates = judge(run, challenger, evaluation)
+    impacts = watch(run, challenger, champion)
+    gates = judge(run, challenger, evaluation, impacts)
     bundle = assemble(run, challenger, evaluation, gates, diffs)
     # A refused challenger is registered too: it can be looked at, and promoted by hand.
-    version = register(run, bundle, index, evaluation, gates)
+    version = register(run, bundle, index, evaluation, gates, impacts)
+    publish_impacts(run, impacts, version)
     publish_gates(f"gates-{run.linker.name}", gates, described(run, "Its gates", version))
-    outcome: RefreshOutcome = promote(run, version, champion, releases, index, decision, gates)
+    outcome: RefreshOutcome = promote(
+        run, version, champion, releases, index, decision, gates, watch_steps.for_outcome(impacts)
+    )
     return outcome
 
 
@@ -153,6 +159,13 @@ def ended(outcome: RefreshOutcome) -> State[RefreshOutcome]:
 def publish(key: str, markdown: str, description: str) -> None:
     """Keep a report where Prefect's page shows it."""
     create_markdown_artifact(markdown, key=_key(key), description=description)
+
+
+def publish_impacts(run: RefreshRun, impacts: watch_steps.Impacts, version: str) -> None:
+    """Keep what a version changes in each watched text where Prefect's page shows it."""
+    for name, impact in impacts.items():
+        described_as = described(run, f"What it changes in the text {name}", version)
+        publish(f"impact-{run.linker.name}-{name}", impact["markdown"], described_as)
 
 
 def publish_gates(key: str, gates: Sequence[GateResult], description: str) -> None:

@@ -158,3 +158,21 @@ def test_a_linker_without_an_encoder_cannot_do_what_needs_one(change: dict[str, 
     assert LinkerConfig.model_validate(declared).encoder.model == ""
     with pytest.raises(ValueError, match="declare an encoder, or leave both out"):
         LinkerConfig.model_validate({**declared, **change})
+
+
+def test_a_watched_text_lies_below_a_variable_or_beside_the_declaration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "beside.txt").write_text("Gout.")
+    text = 'title = "X"\nontologies = ["mondo"]\n[[watch]]\nname = "notes"\nfile = '
+    (path := tmp_path / "x.toml").write_text(f'{text}"beside.txt"\n')
+    assert declarations.watched_files(declarations.load_linker(str(path)), None) == {"notes": tmp_path / "beside.txt"}
+    path.write_text(f'{text}"$NOTES_OF_A_TEAM/beside.txt"\n')
+    linker = declarations.load_linker(str(path))
+    with pytest.raises(DeclarationError, match=r"watch notes: expected \$NOTES_OF_A_TEAM to name a folder"):
+        declarations.watched_files(linker, None)
+    monkeypatch.setenv("NOTES_OF_A_TEAM", str(tmp_path))
+    assert declarations.watched_files(linker, None) == {"notes": tmp_path / "beside.txt"}
+    monkeypatch.setenv("NOTES_OF_A_TEAM", str(tmp_path / "nowhere"))
+    with pytest.raises(DeclarationError, match=r"watch notes: expected the file .*, found none"):
+        declarations.watched_files(linker, None)

@@ -177,6 +177,7 @@ TABLES: dict[type[BaseModel], tuple[str, str]] = {
     declarations.DetectorConfig: ("flows/README.md", "`[detector]`,"),
     declarations.TrainingConfig: ("flows/README.md", "`[training]`,"),
     declarations.CorpusConfig: ("flows/README.md", "`[[corpora]]`,"),
+    declarations.WatchConfig: ("flows/README.md", "`[[watch]]`,"),
     declarations.EvaluationConfig: ("flows/README.md", "`[evaluation]`,"),
     declarations.RetrainConfig: ("flows/README.md", "`[retrain]`, when"),
     declarations.LinkerGates: ("flows/README.md", "## Gates"),

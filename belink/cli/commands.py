@@ -16,7 +16,7 @@ from belink.linker.group import LinkerGroup
 from belink.linker.linker import Linker
 from belink.ontology import release
 from belink.ontology.release import REFUSED, list_refused
-from belink.records import Document, Link, candidate_json, link_json
+from belink.records import Document, candidate_json, link_json
 from belink.registry.open import open_linker, open_linkers
 from belink.settings import Settings
 
@@ -205,45 +205,26 @@ def _fhir_codes(loaded: Linker | LinkerGroup) -> dict[str, str]:
     return fhir.read_codes(folder for linker in linkers for folder in sorted((linker.path / "releases").iterdir()))
 
 
-def impact(
-    settings: Settings, linker: str, old: str | None, new: str, input_: Path, past: Path | None, *, examples: int = 20
-) -> Answer:
+def impact(settings: Settings, linker: str, old: str | None, new: str, input_: Path, past: Path | None) -> Answer:
     """Return which links of the documents in ``input_`` change between two versions of a linker, and why.
 
     :param old: a version or alias; ``None`` where ``past`` holds the links from before.
     :param past: links of these documents as JSON Lines, which :func:`link` wrote.
     """
     from belink.corpora.links import read_links
-    from belink.evaluation.impact import compare_links, release_changes, releases_of
+    from belink.evaluation import run_impact
 
     plain = linker.partition("@")[0]
     challenger = open_linker(settings, f"{plain}@{new}")
-    if past is not None:
-        before, title = read_links(past), past.name
-        releases = {
-            each.candidate.ontology: _release(settings, each.candidate.ontology, each.candidate.release)
-            for each in before
-            if each.candidate is not None
-        }
+    if past is None:
+        measured = run_impact.compare_linkers(open_linker(settings, f"{plain}@{old}"), challenger, input_)
     else:
-        champion = open_linker(settings, f"{plain}@{old}")
-        before, title = _answers(champion, input_), _version(champion)
-        releases = releases_of(champion.path)
-    now = _answers(challenger, input_)
-    changes = release_changes(releases, releases_of(challenger.path), [*before, *now])
-    measured = compare_links(before, now, changes, old=title, new=_version(challenger), examples=examples)
+        before = read_links(past)
+        versions = {each.candidate.ontology: each.candidate.release for each in before if each.candidate is not None}
+        releases = {name: _release(settings, name, version) for name, version in versions.items()}
+        measured = run_impact.compare_with(before, releases, past.name, challenger, input_)
     name = challenger.lineage["linker"]
     return {"linker": name, **measured.to_dict(), "markdown": measured.markdown(name)}
-
-
-def _answers(loaded: Linker, path: Path) -> list[Link]:
-    """Return the links of the documents at ``path``, without candidates: two linkers' links lie in memory at once."""
-    pairs = (pair for batch in _batches(_documents(path)) for pair in loaded.link_documents(batch))
-    return [dataclasses.replace(each, options=()) for _, links in pairs for each in links]
-
-
-def _version(loaded: Linker) -> str:
-    return f"version {loaded.lineage['model_version']} ({loaded.lineage['releases']})"
 
 
 def _documents(path: Path | None) -> Iterable[Document]:

@@ -102,6 +102,18 @@ def impact(answer: Answer) -> str:
     return str(answer["markdown"])
 
 
+def impact_lines(watched: Answer | None) -> list[str]:
+    """Return one line about each watched text."""
+    lines = []
+    for name, text in (watched or {}).items():
+        causes = [f"{cause} {count:,}" for cause, count in text["counts"].items() if count and cause != "unchanged"]
+        lines.append(
+            f"text {name}: {text['changed']:,} of {text['mentions']:,} links change, "
+            f"{text['unexplained_changes']:,} of them unexplained" + (f" ({', '.join(causes)})" if causes else "")
+        )
+    return lines
+
+
 def diff_counts(answer: Answer) -> str:
     """Return how many changes of each kind there are, without examples."""
     counts = [
@@ -174,7 +186,8 @@ def refreshed(answer: Answer) -> str:
     shared = [_shared(answer["shared_ids"])] if answer.get("shared_ids") else []
     reason = [answer["reason"]] if answer.get("reason") else []
     bound = [str(chosen)] if (chosen := Abstention.from_dict(answer.get("abstention"))) else []
-    return "\n".join([head, counts, *bound, *left_out, *shared, *reason, gates(answer["gates"])])
+    texts = impact_lines(answer.get("impact"))
+    return "\n".join([head, counts, *bound, *texts, *left_out, *shared, *reason, gates(answer["gates"])])
 
 
 def _shared(of: Answer) -> str:
@@ -320,6 +333,7 @@ def _notes(linker: Answer) -> list[str]:
         notes.append(f"{name}: {chosen}")
     if last["outcome"]:
         notes.append(f"{name}: {_last_refresh(name, last)}")
+        notes += [f"{name}: {line}" for line in impact_lines(last.get("impact"))]
     if linker.get("page"):
         notes.append(f"{name}: the champion in MLflow: {linker['page']}")
     if linker["restricted"]:

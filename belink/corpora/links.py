@@ -110,7 +110,7 @@ def read_links(path: Path) -> list[Link]:
     return links
 
 
-def _read_line(line: str, where: str) -> list[Link]:
+def _read_line(line: bytes, where: str) -> list[Link]:
     try:
         document = json.loads(line)
         lineage = dict(document["lineage"])
@@ -118,7 +118,7 @@ def _read_line(line: str, where: str) -> list[Link]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorpusError(
             f"{where}: expected a document with links and lineage, as belink link --output links.jsonl writes it, "
-            f"found {line.strip()[:60]!r}"
+            f"found {line.decode().strip()[:60]!r}"
         ) from error
 
 

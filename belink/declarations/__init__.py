@@ -12,6 +12,7 @@ from belink.declarations.files import (
     load_source,
     read_stored_linker,
     undeclared_source,
+    watched_files,
     without_removed,
 )
 from belink.declarations.linker import (
@@ -31,6 +32,7 @@ from belink.declarations.linker import (
     RetrievalConfig,
     StorageConfig,
     TrainingConfig,
+    WatchConfig,
     check_language_model,
 )
 from belink.declarations.source import Columns, Format, NamesKept, ReleaseGates, SourceConfig
@@ -58,6 +60,7 @@ __all__ = [
     "SourceConfig",
     "StorageConfig",
     "TrainingConfig",
+    "WatchConfig",
     "check_language_model",
     "corpus_file",
     "default_linker",
@@ -66,5 +69,6 @@ __all__ = [
     "load_source",
     "read_stored_linker",
     "undeclared_source",
+    "watched_files",
     "without_removed",
 ]

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from belink import settings
 from belink.declarations.default import default_linker
 from belink.declarations.fields import Declaration
-from belink.declarations.linker import REMOVED_OPTIONS, CorpusConfig, LinkerConfig
+from belink.declarations.linker import REMOVED_OPTIONS, CorpusConfig, LinkerConfig, WatchConfig
 from belink.declarations.mistakes import tell_mistake
 from belink.declarations.source import Format, SourceConfig
 from belink.errors import DeclarationError, first_line
@@ -60,8 +60,12 @@ def load_linker(name_or_path: str) -> LinkerConfig:
         corpus if corpus.file.startswith("$") else corpus.model_copy(update={"file": str(beside / corpus.file)})
         for corpus in linker.corpora
     )
+    watch = tuple(
+        text if text.file.startswith("$") else text.model_copy(update={"file": str(beside / text.file)})
+        for text in linker.watch
+    )
     ontologies = tuple(_absolute(beside / name) if name.endswith(".toml") else name for name in linker.ontologies)
-    return linker.model_copy(update={"corpora": corpora, "ontologies": ontologies})
+    return linker.model_copy(update={"corpora": corpora, "watch": watch, "ontologies": ontologies})
 
 
 def read_stored_linker(path: Path) -> LinkerConfig:
@@ -99,6 +103,31 @@ def corpus_file(corpus: CorpusConfig, data: Path | None) -> Path:
         path = Path(corpus.file).expanduser()
     if not path.is_file():
         raise DeclarationError(f"corpus {corpus.name}: expected the file {path}, found none{get}")
+    return path
+
+
+def watched_files(linker: LinkerConfig, data: Path | None) -> dict[str, Path]:
+    """Return where each watched text of a linker lies on this machine, by its name.
+
+    :param data: the folder that ``$BELINK_DATA`` stands for.
+    :raises DeclarationError: one is not there, or its variable is not set.
+    """
+    return {text.name: _watched_file(text, data) for text in linker.watch}
+
+
+def _watched_file(text: WatchConfig, data: Path | None) -> Path:
+    variable, separator, below = text.file.partition("/")
+    if not variable.startswith("$"):
+        path = Path(text.file).expanduser()
+    else:
+        folder = str(data or "") if variable == "$BELINK_DATA" else os.environ.get(variable[1:], "")
+        if not folder or not separator:
+            raise DeclarationError(
+                f"watch {text.name}: expected {variable} to name a folder, found it unset; set it, or give a path"
+            )
+        path = Path(folder) / below
+    if not path.is_file():
+        raise DeclarationError(f"watch {text.name}: expected the file {path}, found none")
     return path
 
 

@@ -38,6 +38,7 @@ ADMINISTRATIVE = {
     "schedule": "says when a refresh runs",
     "approval": "says who decides on promotion",
     "storage": "says where bundles are kept",
+    "watch": "compared, once everything is made",
 }
 """Fields of a linker that change no artefact but the bundle, each with the reason; see ``artefacts.content``.
 
@@ -146,6 +147,13 @@ class CorpusConfig(Declaration):
         return values
 
 
+class WatchConfig(Declaration):
+    """Text without annotation whose links a refresh compares between champion and challenger."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")  # of its reports
+    file: str  # a path, relative to the declaration; "$VARIABLE/…" lies below the folder that the variable names
+
+
 class EvaluationConfig(Declaration):
     """The items that challenger and champion are both evaluated on."""
 
@@ -166,6 +174,8 @@ class LinkerGates(Declaration):
     max_ece: Share | None = 0.1
     reranking_helps: Share | None = 0.0  # accuracy that re-ranking may lose against retrieval's first candidate
     max_repeated_errors: int | None = Field(default=0, ge=0)  # corrected mentions that are wrong again, if they taught
+    # None only reports: the count grows with the texts, and a retrained model changes links that it improves.
+    max_unexplained_changes: int | None = Field(default=None, ge=0)  # links of all watched texts
     min_mentions: int = Field(default=30, ge=0)  # a gate on fewer is not measured
     require_measured: bool = False  # whether a gate that is not measured keeps the challenger from promotion
 
@@ -206,6 +216,7 @@ class LinkerConfig(Declaration):
     detector: DetectorConfig = DetectorConfig()
     training: TrainingConfig = TrainingConfig()
     corpora: tuple[CorpusConfig, ...] = ()
+    watch: tuple[WatchConfig, ...] = ()
     evaluation: EvaluationConfig = EvaluationConfig()
     gates: LinkerGates = LinkerGates()
     retrain: RetrainConfig = RetrainConfig()

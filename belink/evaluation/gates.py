@@ -43,12 +43,15 @@ def check_linker_gates(
     *,
     index_recall_at_10: float | None = None,
     repeated: Sequence[str] | None = None,
+    unexplained: int | None = None,
 ) -> list[GateResult]:
     """Return one result for each declared gate, in the order of the declaration.
 
     :param champion: the champion's answers to the same mentions, timed in the same run; ``None`` if there is none.
     :param index_recall_at_10: the index's recall against exact search, from its manifest.
     :param repeated: corrected mentions that the challenger gets wrong again, in words; ``None`` without corrections.
+    :param unexplained: links of watched texts that change without a cause in the releases; ``None`` if none was
+        compared.
     """
     metrics = challenger.metrics
     accuracy, recall = metrics["accuracy_at_1"], metrics["recall_at_10"]
@@ -62,6 +65,7 @@ def check_linker_gates(
         (challenger.n, _calibrated(declared.max_ece, challenger)),
         (recall.n, _reranking_helps(declared.reranking_helps, challenger)),
         (None, _repeated_errors(declared.max_repeated_errors, repeated)),
+        (None, _unexplained_changes(declared.max_unexplained_changes, unexplained)),
     ]
     # An undeclared gate has no result.
     return [_enough(declared, result, n) for n, result in results if result is not None]
@@ -188,6 +192,14 @@ def _repeated_errors(bound: int | None, repeated: Sequence[str] | None) -> GateR
             "shows them; withdraw those that are mistaken, or declare a higher gates.max_repeated_errors"
         )
     return _at_most("repeated_errors", float(len(repeated)), float(bound), detail)
+
+
+def _unexplained_changes(bound: int | None, unexplained: int | None) -> GateResult | None:
+    # Without a champion there is nothing to compare with, so nothing to refuse.
+    if bound is None or unexplained is None:
+        return None
+    detail = "links of watched texts that change without a cause in the releases"
+    return _at_most("unexplained_changes", float(unexplained), float(bound), detail)
 
 
 def _at_least(name: str, value: float | None, bound: float | None, detail: str) -> GateResult | None:

@@ -32,6 +32,7 @@ _JOINED_INPUTS = {
     "gates.min_mentions": 30,
     "gates.require_measured": False,
     "gates.max_repeated_errors": 0,
+    "gates.max_unexplained_changes": None,
     "type": "",
     **_JOINED_PRECISION,
     **_JOINED_CORRECTIONS,
@@ -94,7 +95,7 @@ LEXICON_NOT_CONTENT = {
 }
 # Gates count here, because a change of them calls for a new verdict although nothing is built anew.
 INPUTS_NOT_CONTENT = {
-    **{name: ADMINISTRATIVE[name] for name in ("title", "schedule", "retrain", "approval", "storage")},
+    **{name: ADMINISTRATIVE[name] for name in ("title", "schedule", "retrain", "approval", "storage", "watch")},
 }
 
 

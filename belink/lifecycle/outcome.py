@@ -8,7 +8,7 @@ from belink.linker.abstention import Abstention
 from belink.records import GateResult
 
 Verdict = Literal["promoted", "rejected", "unchanged"]
-_ONLY_WHERE_KNOWN = ("trained", "why", "reason", "defaults", "coverage", "shared_ids", "abstention")
+_ONLY_WHERE_KNOWN = ("trained", "why", "reason", "defaults", "coverage", "shared_ids", "abstention", "impact")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,7 @@ class RefreshOutcome:
     defaults: Mapping[str, Any] | None = None  # of a linker without declaration: what it is made by
     shared_ids: Mapping[str, Any] | None = None  # ``concepts`` that several ontologies have, and ``examples`` of them
     coverage: Mapping[str, Any] | None = None  # ontology → live concepts, how many of them are linked, and the rest
+    impact: Mapping[str, Any] | None = None  # watched text → how many of its links change, by cause
     abstention: Abstention | None = None  # the bound on links in raw text; None: the refresh chose none
 
     @property

@@ -128,10 +128,13 @@ def evaluate(run: RefreshRun, challenger: Challenger, champion: Champion | None)
     return target
 
 
-def judge(run: RefreshRun, challenger: Challenger, evaluation: Path) -> list[GateResult]:
+def judge(
+    run: RefreshRun, challenger: Challenger, evaluation: Path, impacts: Mapping[str, Mapping[str, Any]]
+) -> list[GateResult]:
     """Return each declared gate with its value and bound.
 
     :param evaluation: the folder that :func:`evaluate` returns.
+    :param impacts: what :func:`belink.lifecycle.watch.watch` returns.
     """
     recall = artefacts.read_manifest(challenger.parts.index)["recall_at_10"]
     figures = evaluations(evaluation)
@@ -145,6 +148,7 @@ def judge(run: RefreshRun, challenger: Challenger, evaluation: Path) -> list[Gat
         figures.get("champion"),
         index_recall_at_10=recall,
         repeated=artefacts.read_manifest(evaluation).get("repeated_errors"),
+        unexplained=sum(impact["unexplained_changes"] for impact in impacts.values()) if impacts else None,
     )
 
 
@@ -169,9 +173,11 @@ def promote(
     index: "IndexReport",
     decision: Decision,
     gates: Sequence[GateResult],
+    impact: Mapping[str, Any] | None = None,
 ) -> RefreshOutcome:
     """Return the outcome of a refresh: ``champion`` moves to ``version`` if every gate passed.
 
+    :param impact: see :func:`settle`.
     :raises RegistryError: the champion is not the one that the challenger was compared with.
     """
     # `register` gives a bundle that it holds already its old version, so a repeated refresh ends here.
@@ -181,7 +187,7 @@ def promote(
         )
         aliases.note_refresh(run.settings, outcome.to_dict())
     else:
-        outcome = settle(run, version, champion, gates)
+        outcome = settle(run, version, champion, gates, impact=impact)
     return replace(
         outcome,
         encoded=index.encoded,
@@ -220,10 +226,13 @@ def settle(
     champion: Champion | None,
     gates: Sequence[GateResult],
     approval: GateResult | None = None,
+    *,
+    impact: Mapping[str, Any] | None = None,
 ) -> RefreshOutcome:
     """Return the outcome: ``champion`` moves to ``version`` if every gate passed and, if declared, a person agrees.
 
     :param approval: what the person said; ``None`` if nobody was asked yet.
+    :param impact: what :func:`belink.lifecycle.watch.for_outcome` returns.
     :raises RegistryError: the champion is not the one that the challenger was compared with.
     """
     name, settings = run.linker.name, run.settings
@@ -249,6 +258,7 @@ def settle(
         champion=now,
         gates=gates,
         abstention=aliases.abstention(settings, name, version),
+        impact=impact,
     )
     aliases.note_refresh(settings, outcome.to_dict())
     return outcome

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from belink.training.questions import Retrieve
 
 # The folders of a home that hold, by linker, what a refresh builds; a new kind of artefact is added here.
-BUILT = ("encoders", "indices", "adapters", "calibrations", "lexicons", "drafts", "evaluations", "bundles", "fetched")
+BUILT = ("encoders", "indices", "adapters", "calibrations", "lexicons", "drafts", "evaluations", "impacts", "bundles",
+         "fetched")  # fmt: skip
 MOST_SHARED = 20  # concepts of several ontologies that an outcome lists
 RetrainRule = Literal["auto", "always", "never"]
 Fetch = Callable[[OntologyRun, Sequence[Path]], SourceFiles]
@@ -113,8 +114,9 @@ def start(
                 raise DeclarationError(
                     f"{declared.name}: expected {kind} for one of its ontologies {', '.join(sources)}, found {name}"
                 )
-    # A missing corpus is reported here, before hours of work.
+    # A missing corpus or text is reported here, before hours of work.
     files = {corpus.name: declarations.corpus_file(corpus, settings.data) for corpus in declared.corpora}
+    declarations.watched_files(declared, settings.data)
     return RefreshRun(
         settings=settings,
         linker=declared,

@@ -33,8 +33,18 @@ def recorded(run: RefreshRun) -> Iterator[RefreshRun]:
         yield replace(run, mlflow_run=run_id)
 
 
-def register(run: RefreshRun, folder: Path, index: "IndexReport", evaluation: Path, gates: Sequence[GateResult]) -> str:
-    """Return the version under which MLflow holds the bundle at ``folder``."""
+def register(
+    run: RefreshRun,
+    folder: Path,
+    index: "IndexReport",
+    evaluation: Path,
+    gates: Sequence[GateResult],
+    impacts: Mapping[str, Mapping[str, Any]],
+) -> str:
+    """Return the version under which MLflow holds the bundle at ``folder``.
+
+    :param impacts: what :func:`belink.lifecycle.watch.watch` returns.
+    """
     manifest, linker = artefacts.read_manifest(folder), run.linker
     figures = (folder / bundle.EVALUATION).read_text(encoding="utf-8")
     diffs = {path.name: path.read_text(encoding="utf-8") for path in sorted((folder / "diffs").glob("*.md"))}
@@ -56,6 +66,7 @@ def register(run: RefreshRun, folder: Path, index: "IndexReport", evaluation: Pa
         },
         reports={
             **{f"diff-{name}": text for name, text in diffs.items()},
+            **{f"impact-{name}.md": impact["markdown"] for name, impact in impacts.items()},
             "model_card.md": card,
             "gates.md": gate_report(gates),
             "index.md": index_report(index),

@@ -279,6 +279,8 @@ def note_refresh(settings: Settings, outcome: Mapping[str, Any]) -> None:
     note = {"ended": _now(), "outcome": outcome["outcome"], "version": outcome["version"], "failed_gates": failed}
     if outcome.get("reason"):
         note["reason"] = without_password(str(outcome["reason"]))[:_LONGEST_REASON]
+    if outcome.get("impact"):
+        note["impact"] = outcome["impact"]
     with one_line(f"{outcome['linker']}: its last refresh could not be noted"):
         Store(settings).tag_linker(outcome["linker"], _LAST, json.dumps(note))
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from belink.corpora.links import read_links, write_links
@@ -48,6 +48,7 @@ _MIRRORED: dict[Cause, Cause] = {
 }
 
 
+@settings(max_examples=50, deadline=None)
 @given(_links, _links, _changes)
 def test_every_mention_has_exactly_one_cause(before: list[Link], now: list[Link], changes: ReleaseChanges) -> None:
     impact = compare_links(before, now, changes, examples=100)
@@ -61,6 +62,7 @@ def test_every_mention_has_exactly_one_cause(before: list[Link], now: list[Link]
     assert json.loads(json.dumps(impact.to_dict()))["changed"] == impact.n_changed
 
 
+@settings(max_examples=50, deadline=None)
 @given(_links, _changes)
 def test_a_linker_against_itself_changes_nothing(links: list[Link], changes: ReleaseChanges) -> None:
     impact = compare_links(links, list(links), changes)
@@ -68,6 +70,7 @@ def test_a_linker_against_itself_changes_nothing(links: list[Link], changes: Rel
     assert impact.n_mentions == len(links)
 
 
+@settings(max_examples=50, deadline=None)
 @given(_links, _links)
 def test_swapped_links_of_one_release_mirror(before: list[Link], now: list[Link]) -> None:
     there, back = (compare_links(*pair, ReleaseChanges()) for pair in ((before, now), (now, before)))
@@ -76,6 +79,7 @@ def test_swapped_links_of_one_release_mirror(before: list[Link], now: list[Link]
     assert there.n_unexplained == there.n_changed == back.n_unexplained
 
 
+@settings(max_examples=50, deadline=None)
 @given(_links, _links, _changes)
 def test_what_is_found_one_way_is_lost_the_other(before: list[Link], now: list[Link], changes: ReleaseChanges) -> None:
     there, back = compare_links(before, now, changes), compare_links(now, before, changes)

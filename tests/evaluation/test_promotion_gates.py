@@ -211,3 +211,16 @@ def test_a_slower_challenger_fails_by_its_ratio() -> None:
     slow, fast = measured(shares(100, 80), seconds=8.0), measured(shares(50, 40), seconds=1.0)
     result = one(check_linker_gates(ALL, slow, fast), "latency_ratio")
     assert (result.value, result.passed) == (pytest.approx(4.0), False)
+
+
+@pytest.mark.parametrize(
+    ("bound", "unexplained", "passed"), [(2, 2, True), (2, 3, False), (0, 0, True), (2, None, None), (None, 9, None)]
+)
+def test_unexplained_changes_are_bounded_only_where_declared_and_compared(
+    bound: int | None, unexplained: int | None, passed: bool | None
+) -> None:
+    gates = LinkerGates(**{**NONE.model_dump(), "max_unexplained_changes": bound})
+    results = check_linker_gates(gates, measured(shares(100, 80)), unexplained=unexplained)
+    assert [(result.name, result.passed) for result in results] == (
+        [] if passed is None else [("unexplained_changes", passed)]
+    )

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from belink import artefacts, settings
-from belink.cli import commands
+from belink.cli import commands, show
 from belink.declarations import load_source
 from belink.errors import DeclarationError, RegistryError, ReleaseError, SourceError
 from belink.flows import refresh
@@ -35,6 +35,10 @@ FIRST, SECOND = small.RELEASES
 
 
 pytestmark = pytest.mark.usefixtures("prefect")
+
+
+# Between the two releases the first concept leads to another one, the second is retired, and the third is new.
+NOTES = "Asperger syndrome was ruled out. He had epilepsia partialis continua. She had acquired hypothalamic obesity."
 
 
 class Bench:
@@ -68,7 +72,9 @@ def told(
 ) -> tuple[Bench, list[dict[str, Any]]]:
     """The story that most tests read: a first release, a second one, the second again."""
     bench = Bench(tmp_path_factory.mktemp("told"), models, make_home)
-    bench.declare(more="[adaptation]\nsteps = 4\nbatch_size = 16\nlearning_rate = 1e-3")
+    (bench.folder / "notes.txt").write_text(NOTES, encoding="utf-8")
+    watch = '[[watch]]\nname = "notes"\nfile = "notes.txt"'
+    bench.declare(more=f"[adaptation]\nsteps = 4\nbatch_size = 16\nlearning_rate = 1e-3\n{watch}")
     return bench, [bench.refresh(FIRST), bench.refresh(SECOND), bench.refresh(SECOND)]
 
 
@@ -267,6 +273,32 @@ def test_reports_are_kept_as_prefect_artifacts(told: tuple[Bench, list[dict[str,
     assert {f"diff-{small.ONTOLOGY}", "index-small", "gates-small"} <= artifacts.keys()
     gates = artifacts["gates-small"]
     assert gates.type == "table" and "linker small version" in gates.description
+
+
+def test_a_refresh_tells_what_it_changes_in_watched_text(told: tuple[Bench, list[dict[str, Any]]]) -> None:
+    from prefect.client.orchestration import get_client
+
+    bench, (first, second, again) = told
+    assert "impact" not in first and "impact" not in again, "without another champion there is nothing to compare"
+    impact = second["impact"]["notes"]
+    counts = {cause: count for cause, count in impact["counts"].items() if count}
+    assert counts == {"id replaced": 1, "concept obsolete": 1, "new concept": 1}
+    assert (impact["mentions"], impact["changed"], impact["unexplained_changes"]) == (3, 3, 0)
+    assert "text notes: 3 of 3 links change, 0 of them unexplained" in show.refreshed(second)
+    by_hand = commands.impact(bench.here, "small", "1", "2", bench.folder / "notes.txt", None)
+    assert by_hand["counts"] == impact["counts"]
+    (replaced,) = by_hand["examples"]["id replaced"]
+    assert (replaced["text"], replaced["old"]["id"], replaced["new"]["id"]) == (
+        "Asperger syndrome",
+        "MONDO:0005259",
+        "MONDO:0100610",
+    )
+    assert replaced["sentence"] == "Asperger syndrome was ruled out."
+    with get_client(sync_client=True) as client:
+        (artifact,) = [each for each in client.read_artifacts() if each.key == "impact-small-notes"]
+    assert "concept obsolete" in artifact.data
+    stored = list((bench.here.home / "artifacts").rglob("impact-notes.md"))
+    assert [path.read_text(encoding="utf-8") for path in stored] == [artifact.data]
 
 
 @pytest.mark.parametrize(("shown", "answered"), [(True, 2), (False, 1)])

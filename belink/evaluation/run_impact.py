@@ -1,0 +1,58 @@
+"""Two linkers and a file of texts → what changes between their links; see :mod:`belink.evaluation.impact`."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from belink.corpora import files
+from belink.evaluation.impact import Impact, compare_links, release_changes, releases_of
+from belink.linker.linker import Linker
+from belink.progress import track
+from belink.records import Link
+
+_BATCH = 64  # documents
+
+
+def compare_linkers(old: Linker, new: Linker, path: Path) -> Impact:
+    """Return what changes between the links of two versions of a linker.
+
+    :param path: documents in any format that :func:`belink.corpora.files.read_documents` reads.
+    :raises CorpusError: the file cannot be read.
+    """
+    before = link_file(old, path)
+    return compare_with(before, releases_of(old.path), version_name(old), new, path)
+
+
+def compare_with(
+    before: Sequence[Link], releases: Mapping[str, Path], title: str, linker: Linker, path: Path
+) -> Impact:
+    """Return what changes between links and those of ``linker`` for the same documents.
+
+    :param releases: ontology → the release that ``before`` were made with.
+    :param title: what made ``before``, in words.
+    :param path: the documents.
+    :raises CorpusError: the file cannot be read.
+    """
+    now = link_file(linker, path)
+    changes = release_changes(releases, releases_of(linker.path), [*before, *now])
+    return compare_links(before, now, changes, old=title, new=version_name(linker))
+
+
+def link_file(linker: Linker, path: Path) -> list[Link]:
+    """Return the links of the documents at ``path``, without other candidates.
+
+    Links of both linkers lie in memory at once, and candidates would be most of it.
+    """
+    documents = iter(track(files.read_documents(path), what="linking", unit="documents"))
+    links: list[Link] = []
+    while batch := list(itertools.islice(documents, _BATCH)):
+        links += [replace(link, options=()) for _, of in linker.link_documents(batch) for link in of]
+    return links
+
+
+def version_name(linker: Linker) -> str:
+    """Return a linker's registered version, if it has one, and its releases, in words."""
+    version = linker.lineage["model_version"]
+    releases = linker.lineage["releases"]
+    return f"version {version} ({releases})" if version else releases

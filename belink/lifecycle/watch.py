@@ -1,0 +1,56 @@
+"""The step of a refresh that links the declared texts with champion and challenger, before anything is promoted."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from belink import artefacts, declarations
+from belink.evaluation.run_impact import compare_linkers
+from belink.lifecycle.promotion import Challenger
+from belink.lifecycle.refresh import Champion, RefreshRun, sound
+from belink.linker.linker import Linker
+
+IMPACT = "impact.json"
+_IN_OUTCOME = ("mentions", "changed", "unexplained_changes", "counts")
+
+Impacts = Mapping[str, Mapping[str, Any]]
+"""Name of a watched text → its impact, as ``belink impact --json`` prints it."""
+
+
+def watch(run: RefreshRun, challenger: Challenger, champion: Champion | None) -> Impacts:
+    """Return what the challenger changes in each watched text; ``{}`` without texts or a champion to compare with.
+
+    An existing comparison of the same two linkers on the same texts is kept.
+
+    :raises CorpusError: a text cannot be read.
+    """
+    champion = sound(champion)
+    if champion is None or not run.linker.watch:
+        return {}
+    texts = declarations.watched_files(run.linker, run.settings.data)
+    bundles = [champion.path, challenger.path]
+    sums = {name: artefacts.sha256(path) for name, path in texts.items()}
+    key = artefacts.key({"bundles": [path.name for path in bundles], "texts": sums})
+
+    def fill(folder: Path) -> dict[str, Any]:
+        # Of the challenger there is no version yet: it is registered with this comparison.
+        old = Linker(champion.path, run.settings.cache, model_version=champion.version)
+        new = Linker(challenger.path, run.settings.cache)
+        impacts = {}
+        for name, path in texts.items():
+            impact = compare_linkers(old, new, path)
+            impacts[name] = {"linker": run.linker.name, **impact.to_dict(), "markdown": impact.markdown(name)}
+        text = json.dumps(impacts, indent=1, ensure_ascii=False)
+        (folder / IMPACT).write_text(text + "\n", encoding="utf-8")
+        return {"key": key, "texts": sums}
+
+    target = run.settings.home / "impacts" / run.linker.name / key
+    artefacts.make(target, fill)
+    impacts: dict[str, dict[str, Any]] = json.loads((target / IMPACT).read_text(encoding="utf-8"))
+    return impacts
+
+
+def for_outcome(impacts: Impacts) -> dict[str, dict[str, Any]] | None:
+    """Return the counts of each watched text, without its sentences; ``None`` where nothing was compared."""
+    return {name: {key: impact[key] for key in _IN_OUTCOME} for name, impact in impacts.items()} or None
