@@ -170,7 +170,7 @@ def listed(answer: Answer) -> str:
         return f"{answer['linker']}: no corrections; belink serve {answer['linker']} --feedback stores them"
     lines = [_listed_row(row) for row in rows]
     counts = {state: sum(row["state"] == state for row in rows) for state in dict.fromkeys(r["state"] for r in rows)}
-    total = ", ".join(f"{n} {state}" for state, n in counts.items())
+    total = ", ".join(f"{state} {n}" for state, n in counts.items())
     conflict = "; people disagree where it says conflict: it teaches nothing" if counts.get("conflict") else ""
     return "\n".join([*lines, f"{answer['linker']}: {len(rows)} corrections: {total}{conflict}"])
 

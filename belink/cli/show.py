@@ -191,7 +191,7 @@ def refreshed(answer: Answer) -> str:
 
 
 def _shared(of: Answer) -> str:
-    from belink.lifecycle.refresh import shared_in_words
+    from belink.lifecycle.coverage import shared_in_words
 
     return shared_in_words(of["examples"], of["concepts"])
 

@@ -22,8 +22,9 @@ from belink.evaluation.metrics import as_json
 from belink.evaluation.predictions import Seen, write_predictions
 from belink.evaluation.run import evaluations, predict_in_turns, seen_in_training
 from belink.lifecycle.calibrate import learn_lexicon
+from belink.lifecycle.coverage import coverage, shared_ids
 from belink.lifecycle.outcome import RefreshOutcome, Verdict
-from belink.lifecycle.refresh import Champion, RefreshRun, coverage, inputs, shared_ids, sound
+from belink.lifecycle.refresh import Champion, RefreshRun, inputs, sound
 from belink.lifecycle.retrain import Decision, base_model
 from belink.linker import bundle
 from belink.linker.linker import Linker
