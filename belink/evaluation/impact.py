@@ -14,9 +14,10 @@ other choice        both answer, with different concepts
 ==================  ================================================================================================
 
 A mention that only one of the linkers finds is ``mention found`` or ``mention lost``. A change is *explained* where
-the difference of the releases accounts for it: always for the causes down to ``name changed``, never for the three
-below, and for a found or lost mention where its concept or its name came or went. A lost mention that overlaps an
-explained found one is explained, and the reverse. The rest comes from the models: weights, calibration, lexicon.
+the difference of the releases accounts for it: always for the causes down to ``name changed``; for the three below
+where a rival candidate, or the name that it matched, came or went; for a found or lost mention where its concept or its
+name did. A lost mention that overlaps an explained found one is explained, and the reverse. The rest comes from the
+models: weights, calibration, lexicon. That a change is explained does not say that the new link is right.
 """
 
 from collections import Counter, defaultdict
@@ -28,7 +29,7 @@ from typing import Any, Literal
 from belink import artefacts, markdown
 from belink.ontology import release
 from belink.ontology.migrate import fates
-from belink.records import Link
+from belink.records import Candidate, Link
 from belink.text.normalise import normalise
 
 Cause = Literal[
@@ -40,6 +41,9 @@ CAUSES: tuple[Cause, ...] = (
     "other choice", "mention found", "mention lost",
 )  # fmt: skip
 """Every cause, in the order in which they are shown."""
+
+RIVAL_PROBABILITY = 0.05
+"""The least probability of a candidate that may have kept another one from being the answer."""
 
 _BY_RELEASE: frozenset[Cause] = frozenset({"id replaced", "concept obsolete", "new concept", "name changed"})
 
@@ -170,14 +174,14 @@ def compare_links(
 
 
 def release_changes(old: Mapping[str, Path], new: Mapping[str, Path], links: Iterable[Link]) -> ReleaseChanges:
-    """Return what changes between two sets of releases for the concepts that ``links`` answer with.
+    """Return what changes between two sets of releases for the answers and rival candidates of ``links``.
 
     :param old: ontology → its release. An ontology that only one side has is left out: it is another linker's choice,
         and no release explains it.
     :param links: of both linkers.
     :raises ReleaseError: a release cannot be read.
     """
-    ids = sorted({link.id for link in links if link.id is not None})
+    ids = sorted({candidate.id for link in links for candidate in (*_rivals(link), link.candidate) if candidate})
     live: tuple[set[str], set[str]] = (set(), set())
     names: tuple[dict[str, set[str]], dict[str, set[str]]] = (defaultdict(set), defaultdict(set))
     both = sorted(old.keys() & new.keys())
@@ -232,7 +236,10 @@ def _change(pair: tuple[Link | None, Link | None], changes: ReleaseChanges) -> C
     mention = links[0].mention
     return Change(
         cause=cause,
-        explained=cause == "unchanged" or cause in _BY_RELEASE or _came_or_went(old, new, changes),
+        explained=cause == "unchanged"
+        or cause in _BY_RELEASE
+        or _came_or_went(old, new, changes)
+        or _rival_changed(old, new, changes),
         document=mention.document,
         start=mention.start,
         end=mention.end,
@@ -272,6 +279,22 @@ def _came_or_went(old: Link | None, new: Link | None, changes: ReleaseChanges) -
     if new is None and old is not None:
         return old.id in changes.retired or _has_name(old, changes.names_lost)
     return False
+
+
+def _rival_changed(old: Link | None, new: Link | None, changes: ReleaseChanges) -> bool:
+    """Return whether a rival candidate that one side has, or the name that it matched, is not in the other release."""
+    if old is None or new is None:
+        return False
+    sides = ((old, changes.retired, changes.names_lost), (new, changes.new, changes.names_gained))
+    return any(
+        rival.id in concepts or normalise(rival.name) in names.get(rival.id, ())
+        for link, concepts, names in sides
+        for rival in _rivals(link)
+    )
+
+
+def _rivals(link: Link) -> Iterator[Candidate]:
+    return (candidate for candidate, probability in link.options if probability >= RIVAL_PROBABILITY)
 
 
 def _has_name(link: Link, names: Mapping[str, Set[str]]) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from belink.corpora import files
-from belink.evaluation.impact import Impact, compare_links, release_changes, releases_of
+from belink.evaluation.impact import RIVAL_PROBABILITY, Impact, compare_links, release_changes, releases_of
 from belink.linker.linker import Linker
 from belink.progress import track
 from belink.records import Link
@@ -40,15 +40,21 @@ def compare_with(
 
 
 def link_file(linker: Linker, path: Path) -> list[Link]:
-    """Return the links of the documents at ``path``, without other candidates.
+    """Return the links of the documents at ``path``, with those other candidates that were probable.
 
-    Links of both linkers lie in memory at once, and candidates would be most of it.
+    Links of both linkers lie in memory at once, and all candidates would be most of it.
     """
     documents = iter(track(files.read_documents(path), what="linking", unit="documents"))
     links: list[Link] = []
     while batch := list(itertools.islice(documents, _BATCH)):
-        links += [replace(link, options=()) for _, of in linker.link_documents(batch) for link in of]
+        links += [_without_improbable(link) for _, of in linker.link_documents(batch) for link in of]
     return links
+
+
+def _without_improbable(link: Link) -> Link:
+    probable = tuple((candidate, probability) for candidate, probability in link.options
+                     if probability >= RIVAL_PROBABILITY)  # fmt: skip
+    return replace(link, options=probable)
 
 
 def version_name(linker: Linker) -> str:

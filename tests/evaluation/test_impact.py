@@ -117,6 +117,19 @@ def test_causes_come_from_the_releases(
     assert impact.n_unexplained == (not explained)
 
 
+@pytest.mark.parametrize(("probability", "explained"), [(0.4, True), (0.01, False)])
+@pytest.mark.parametrize("answer", [None, "X:1"])
+def test_a_probable_rival_that_lost_its_name_explains_another_answer(
+    two: tuple[Path, Path], answer: str | None, probability: float, explained: bool
+) -> None:
+    rival = link(0, "podagra", "X:2").candidate
+    assert rival is not None
+    old = replace(link(0, "poda", answer), options=((rival, probability),))
+    for before, now, releases in (([old], [link(0, "poda", "X:5")], two), ([link(0, "poda", "X:5")], [old], two[::-1])):
+        changes = release_changes({"x": releases[0]}, {"x": releases[1]}, [*before, *now])
+        assert compare_links(before, now, changes).n_unexplained == (not explained)
+
+
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("releases")
