@@ -69,7 +69,7 @@ $(READY): pyproject.toml
 	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/pip install --quiet $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
 	PYTHONWARNINGS="ignore:Editable installation" \
-	  $(BIN)/pip install --quiet --editable ".[train,flows,serve,postgres]" --group dev
+	  $(BIN)/pip install --quiet --editable ".[train,flows,serve,mcp,postgres]" --group dev
 	touch $@
 
 clean:

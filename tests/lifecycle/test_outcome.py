@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from belink.cli import show
-from belink.lifecycle import refresh
+from belink.lifecycle import coverage, refresh
 from belink.lifecycle.outcome import RefreshOutcome
 from belink.linker.abstention import Abstention
 from belink.records import GateResult
@@ -37,7 +37,7 @@ def test_an_id_of_two_ontologies_is_said_with_both_labels(
         "b": release(tmp_path / "2", concept(1, "mole"), ontology="b"),
     }
     with caplog.at_level("WARNING", logger="belink"):
-        shared = refresh.shared_ids(replace(run, ontologies=sources), releases)
+        shared = coverage.shared_ids(replace(run, ontologies=sources), releases)
     words = "ids in several of its ontologies: 1; the first declared names them: X:1 is 'mole' in b and 'naevus' in a"
     assert words in caplog.text
     assert shared == {"concepts": 1, "examples": [{"id": "X:1", "labels": {"b": "mole", "a": "naevus"}}]}
