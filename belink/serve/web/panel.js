@@ -8,7 +8,7 @@ const DECIDED = {
   exact: "a name that only this concept has", retrieval: "retrieval alone",
   reranker: "the language model, among the options below", "nothing found": "retrieval, which found no candidate",
 };
-const SCOPES = { label: "label", mention: "an annotated mention" };
+const SCOPES = { label: "label", mention: "an annotated mention", corrected: "a corrected mention" };
 const concepts = new Map(); // id → what the release says of it, for one version
 let onClose = () => {};
 
