@@ -12,6 +12,7 @@ from belink.lifecycle.refresh import Champion, RefreshRun, sound
 from belink.linker.linker import Linker
 
 IMPACT = "impact.json"
+_FORMAT = 2  # counts when the rules of evaluation.impact change
 _IN_OUTCOME = ("mentions", "changed", "unexplained_changes", "counts")
 
 Impacts = Mapping[str, Mapping[str, Any]]
@@ -31,7 +32,7 @@ def watch(run: RefreshRun, challenger: Challenger, champion: Champion | None) ->
     texts = declarations.watched_files(run.linker, run.settings.data)
     bundles = [champion.path, challenger.path]
     sums = {name: artefacts.sha256(path) for name, path in texts.items()}
-    key = artefacts.key({"bundles": [path.name for path in bundles], "texts": sums})
+    key = artefacts.key({"format": _FORMAT, "bundles": [path.name for path in bundles], "texts": sums})
 
     def fill(folder: Path) -> dict[str, Any]:
         # Of the challenger there is no version yet: it is registered with this comparison.

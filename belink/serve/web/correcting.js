@@ -12,7 +12,8 @@ async function store(target, verdict, concept) {
     document: id ?? "", ...(linker ? { linker } : {}) } });
 }
 
-export const undo = (id) => ask(`feedback/${encodeURIComponent(id)}/withdraw`, { body: { who: who() } });
+export const undo = (id, linker) =>
+  ask(`feedback/${encodeURIComponent(id)}/withdraw`, { body: { who: who(), linker } });
 
 const who = () => sessionStorage.getItem(WHO) ?? "";
 
@@ -41,7 +42,7 @@ export function controls(target, done) {
         "no-mention": "no mention", missed: stored.label ?? stored.concept }[verdict];
       const back = make("button", { type: "button", class: "plain", onclick: async () => {
         try {
-          await undo(stored.id);
+          await undo(stored.id, stored.linker);
           said.textContent = "Withdrawn.";
         } catch (error) {
           said.textContent = error.message;

@@ -62,7 +62,8 @@ export function add(links) {
   }
   rest.before(...pieces);
   rest.data = page.text.slice(at.unit);
-  for (const piece of pieces) if (typeof piece !== "string") paint(piece);
+  const known = kinds();
+  for (const piece of pieces) if (typeof piece !== "string") paint(piece, known);
 }
 
 function advance(point) {
@@ -72,11 +73,11 @@ function advance(point) {
   }
 }
 
-function paint(mention) {
+function paint(mention, known) {
   const index = Number(mention.dataset.mention);
   const found = page.links[index];
   const now = state(found);
-  const colour = now === "kept" ? `o${kinds().indexOf(kind(found)) % COLOURS} p${shade(found)}` : now;
+  const colour = now === "kept" ? `o${known.indexOf(kind(found)) % COLOURS} p${shade(found)}` : now;
   mention.className = `mention ${colour}${isUnsure(found) ? " unsure" : ""}`;
   mention.dataset.kind = now === "kept" ? kind(found) : "";
   mention.setAttribute("aria-pressed", String(page.chosen === index));
@@ -91,7 +92,8 @@ const shade = (found) => SHADES.filter((bound) => found.probability >= bound).le
 
 /** Colour each mention by its kind and shade it by its probability; count what the threshold keeps. */
 export function marks() {
-  for (const mention of byId("reading").querySelectorAll(".mention")) paint(mention);
+  const known = kinds();
+  for (const mention of byId("reading").querySelectorAll(".mention")) paint(mention, known);
   summary();
 }
 
@@ -159,7 +161,7 @@ export function choose(index) {
   page.chosen = index;
   for (const each of [before, index]) {
     const mention = each === null ? null : mentionAt(each);
-    if (mention) paint(mention);
+    if (mention) paint(mention, kinds());
   }
   if (index === null) return;
   byId("reading").querySelector('.mention[tabindex="0"]')?.setAttribute("tabindex", "-1");

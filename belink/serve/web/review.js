@@ -29,7 +29,7 @@ async function go(position) {
 async function withdraw() {
   if (!shown?.judgement) return;
   try {
-    await undo(shown.judgement.id);
+    await undo(shown.judgement.id, shown.linker);
     await go(shown.position);
   } catch (error) {
     notice(error.message);
@@ -59,7 +59,7 @@ function draw() {
 }
 
 function press(event) {
-  if (byId("view-review").hidden || !shown || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (byId("view-review").hidden || !shown || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest("input, textarea, select")) return;
   const { item, position } = shown;
   const option = item.candidates[Number(event.key) - 1];
