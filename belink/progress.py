@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+Record = Callable[[str, float, int], None]  # name of a metric, its value, the step
 # Seconds between log lines where there is no terminal. A line waits for the item in work, so that this and an item of
 # five seconds stay within the ten that a refresh may be silent.
 _LINE_EVERY = 5.0

@@ -100,6 +100,11 @@ class Document:
     # The document as BioC had it, in the JSON form: what is written back keeps its passages, relations and infons.
     source: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
 
+    @property
+    def judged_spans(self) -> set[tuple[int, int]] | None:
+        """Start and end of what people have judged; ``None``: the whole text is annotated."""
+        return None if self.judged is None else {(span.start, span.end) for span in self.judged}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evidence:

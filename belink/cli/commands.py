@@ -5,14 +5,15 @@ A function opens what the command names (a release, a registered linker, a file)
 
 import dataclasses
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from belink import declarations
 from belink.declarations import SourceConfig
 from belink.errors import DeclarationError, SourceError
-from belink.linker.group import LinkerGroup
+from belink.linker import bundle
+from belink.linker.group import LinkerGroup, link_stream
 from belink.linker.linker import Linker
 from belink.ontology import release
 from belink.ontology.release import REFUSED, list_refused
@@ -172,13 +173,9 @@ def link(
         if not as_fhir:
             output_format(output)  # refuses a name before anything is linked
     loaded = open_linkers(settings, linker, nested=nested)
-    batches = [[Document(id="", text=text)]] if text is not None else _batches(_documents(input_))
-    # A generator: documents are linked and written batch by batch, so a large file never lies in memory whole.
-    linked = (
-        (document, links)
-        for batch in batches
-        for document, links in loaded.link_documents(batch, min_probability=min_probability)
-    )
+    documents = [Document(id="", text=text)] if text is not None else _documents(input_)
+    # Documents are linked and written batch by batch, so a large file never lies in memory whole.
+    linked = link_stream(loaded, documents, min_probability=min_probability)
     codes = _fhir_codes(loaded) if as_fhir else None
     if output is None:
         if codes is not None:
@@ -202,7 +199,7 @@ def _fhir_codes(loaded: Linker | LinkerGroup) -> dict[str, str]:
     from belink.corpora import fhir
 
     linkers = [loaded] if isinstance(loaded, Linker) else loaded.linkers
-    return fhir.read_codes(folder for linker in linkers for folder in sorted((linker.path / "releases").iterdir()))
+    return fhir.read_codes(folder for linker in linkers for folder in bundle.release_folders(linker.path))
 
 
 def impact(settings: Settings, linker: str, old: str | None, new: str, input_: Path, past: Path | None) -> Answer:
@@ -229,23 +226,11 @@ def impact(settings: Settings, linker: str, old: str | None, new: str, input_: P
 
 def _documents(path: Path | None) -> Iterable[Document]:
     from belink.corpora.files import read_documents
+    from belink.progress import track
 
     if path is None:
         raise ValueError("neither a text nor a file was given")
-    return read_documents(path)
-
-
-def _batches(documents: Iterable[Document], size: int = 64) -> Iterator[list[Document]]:
-    from belink.progress import track
-
-    batch: list[Document] = []
-    for document in track(documents, what="linking", unit="documents"):
-        batch.append(document)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+    return track(read_documents(path), what="linking", unit="documents")
 
 
 def search(settings: Settings, linker: str | None, query: str, limit: int) -> Answer:

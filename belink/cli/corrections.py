@@ -1,6 +1,7 @@
 """What ``belink feedback`` and ``belink review`` do, and how their answers read."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from belink import declarations
 from belink.corpora import feedback, labelling
 from belink.corpora.feedback import Correction, Withdrawal
 from belink.errors import BelinkError, CorpusError
+from belink.linker import bundle
 from belink.linker.linker import Linker
 from belink.ontology.gold_ids import current_id
 from belink.ontology.release import Release, list_releases, open_release
@@ -66,14 +68,11 @@ def import_corrections(settings: Settings, linker: str, path: Path, who: str) ->
     """
     loaded, name = open_linker(settings, linker), _name(linker)
     counting = feedback.standing(feedback.read_records(settings, name))
-    stored = {(each.place, each.who, each.outcome) for each in (*counting.agreed, *counting.conflicts)}
-    releases = [open_release(folder) for folder in sorted((loaded.path / "releases").iterdir())]
+    stored = {(each.place, each.who, each.outcome) for each in counting.in_force}
     faults: list[str] = []
-    try:
+    with ExitStack() as opened:
+        releases = [opened.enter_context(open_release(folder)) for folder in bundle.release_folders(loaded.path)]
         corrections = list(_read_corrections(path, who, loaded, releases, faults))
-    finally:
-        for release in releases:
-            release.close()
     if faults:
         more = f"; and {len(faults) - _FAULTS} more" if len(faults) > _FAULTS else ""
         raise CorpusError(f"{path}: nothing is stored: {'; '.join(faults[:_FAULTS])}{more}")
@@ -130,7 +129,7 @@ def review(settings: Settings, linker: str, input_: Path, n: int, output: Path |
         read_documents(input_),
         n,
         new_concepts=_new_concepts(settings, loaded),
-        judged={each.place for each in (*counting.agreed, *counting.conflicts)},
+        judged={each.place for each in counting.in_force},
     )
     if output is not None:
         write_queue(items, output)
@@ -140,11 +139,10 @@ def review(settings: Settings, linker: str, input_: Path, n: int, output: Path |
 def _new_concepts(settings: Settings, linker: Linker) -> set[str]:
     """Return the concepts that the home's release before did not have; none where there is no such release."""
     new: set[str] = set()
-    for folder in sorted((linker.path / "releases").iterdir()):
+    for folder in bundle.release_folders(linker.path):
         with open_release(folder) as release:
             version = release.version
-        older = [path for path in list_releases(settings, folder.name) if path.name != version]
-        before = [path for path in older if path.name < version]
+        before = [path for path in list_releases(settings, folder.name) if path.name < version]
         if before:
             new |= splits.concept_ids([folder]) - splits.concept_ids(before[-1:])
     return new

@@ -91,6 +91,11 @@ class Standing:
     agreed: tuple[Correction, ...] = ()  # in force and without contradiction, oldest first
     conflicts: tuple[Correction, ...] = ()  # in force, but people contradict each other
 
+    @property
+    def in_force(self) -> tuple[Correction, ...]:
+        """All of them."""
+        return *self.agreed, *self.conflicts
+
 
 def corrections_file(settings: Settings, linker: str) -> Path:
     """Return where the corrections of ``linker`` lie."""

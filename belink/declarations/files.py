@@ -17,6 +17,7 @@ from belink.declarations.source import Format, SourceConfig
 from belink.errors import DeclarationError, first_line
 
 Model = TypeVar("Model", bound=Declaration)
+_Text = TypeVar("_Text", CorpusConfig, WatchConfig)
 
 
 def load_source(name_or_path: str) -> SourceConfig:
@@ -56,14 +57,8 @@ def load_linker(name_or_path: str) -> LinkerConfig:
         return default_linker(_source(path, table), _absolute(path))
     linker = _validated(path, LinkerConfig, table)
     beside = path.absolute().parent  # relative paths in a declaration start where it lies
-    corpora = tuple(
-        corpus if corpus.file.startswith("$") else corpus.model_copy(update={"file": str(beside / corpus.file)})
-        for corpus in linker.corpora
-    )
-    watch = tuple(
-        text if text.file.startswith("$") else text.model_copy(update={"file": str(beside / text.file)})
-        for text in linker.watch
-    )
+    corpora = tuple(_from_folder(corpus, beside) for corpus in linker.corpora)
+    watch = tuple(_from_folder(text, beside) for text in linker.watch)
     ontologies = tuple(_absolute(beside / name) if name.endswith(".toml") else name for name in linker.ontologies)
     return linker.model_copy(update={"corpora": corpora, "watch": watch, "ontologies": ontologies})
 
@@ -129,6 +124,11 @@ def _watched_file(text: WatchConfig, data: Path | None) -> Path:
     if not path.is_file():
         raise DeclarationError(f"watch {text.name}: expected the file {path}, found none")
     return path
+
+
+def _from_folder(text: _Text, folder: Path) -> _Text:
+    """Return the declaration of a text with the path of its file taken from ``folder``, unless it begins with "$"."""
+    return text if text.file.startswith("$") else text.model_copy(update={"file": str(folder / text.file)})
 
 
 def _absolute(path: Path) -> str:

@@ -5,8 +5,8 @@ span that it finds gets the link of that. A span that it does not find is linked
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
+from belink.evaluation.end_to_end import link_raw_text
 from belink.linker.linker import Linker
 from belink.records import Document, JudgedSpan, Link, Mention
 
@@ -30,12 +30,8 @@ def repeated_errors(linker: Linker, documents: Sequence[Document]) -> list[str]:
 
 def _found(linker: Linker, documents: Sequence[Document]) -> Iterator[dict[tuple[int, int], Link]]:
     """Yield span → link of the mentions that the linker finds in each text; no bound has made any of them NIL."""
-    for document in documents:
-        if document.text.strip():
-            ((_, links),) = linker.link_documents([replace(document, mentions=())], min_probability=0.0)
-            yield {(link.start, link.end): link for link in links}
-        else:
-            yield {}
+    for _, links in link_raw_text(linker, documents):
+        yield {(link.start, link.end): link for link in links}
 
 
 def _marked(linker: Linker, documents: Sequence[Document]) -> Iterator[dict[tuple[int, int], Link]]:

@@ -1,14 +1,13 @@
 """How a linker does on raw text: it finds the mentions itself, and a right link has the annotated span and id."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from belink.linker.calibration_error import expected_calibration_error
+from belink.linker.group import link_stream
 from belink.linker.linker import Linker
 from belink.records import Document, Link
-
-_BATCH = 64  # documents that are linked at once
 
 
 def evaluate_raw_text(
@@ -31,10 +30,10 @@ def evaluate_raw_text(
         return None
     answers: list[tuple[Link, frozenset[str]]] = []
     n_gold = 0
-    for document, links in _link(linker, documents):
+    for document, links in link_raw_text(linker, documents):
         gold = {(m.start, m.end): m for m in document.mentions}
         n_gold += sum(bool(m.gold) and m.type not in left_out for m in document.mentions)
-        judged = None if document.judged is None else {(span.start, span.end) for span in document.judged}
+        judged = document.judged_spans
         for link in links:
             if judged is not None and (link.start, link.end) not in judged:
                 continue
@@ -57,14 +56,13 @@ def evaluate_raw_text(
     }
 
 
-def _link(linker: Linker, documents: Sequence[Document]) -> Iterable[tuple[Document, Sequence[Link]]]:
+def link_raw_text(linker: Linker, documents: Sequence[Document]) -> Iterator[tuple[Document, Sequence[Link]]]:
     """Yield each document with the links in its text, its own mentions hidden and no bound set."""
-    for start in range(0, len(documents), _BATCH):
-        batch = documents[start : start + _BATCH]
-        # A document without mentions makes the linker find its own, as for raw text.
-        hidden = [replace(document, mentions=()) for document in batch]
-        for document, (_, links) in zip(batch, linker.link_documents(hidden, min_probability=0.0), strict=True):
-            yield document, links
+    # A document without mentions makes the linker find its own, as for raw text.
+    hidden = (replace(document, mentions=()) for document in documents)
+    linked = link_stream(linker, hidden, min_probability=0.0)
+    for document, (_, links) in zip(documents, linked, strict=True):
+        yield document, links
 
 
 def _figures(

@@ -24,9 +24,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from belink import artefacts, markdown
+from belink import markdown
 from belink.ontology import release
 from belink.ontology.migrate import fates
 from belink.records import Candidate, Link
@@ -36,10 +36,7 @@ Cause = Literal[
     "unchanged", "id replaced", "concept obsolete", "new concept", "name changed", "abstained before", "abstains now",
     "other choice", "mention found", "mention lost",
 ]  # fmt: skip
-CAUSES: tuple[Cause, ...] = (
-    "unchanged", "id replaced", "concept obsolete", "new concept", "name changed", "abstained before", "abstains now",
-    "other choice", "mention found", "mention lost",
-)  # fmt: skip
+CAUSES: tuple[Cause, ...] = get_args(Cause)
 """Every cause, in the order in which they are shown."""
 
 RIVAL_PROBABILITY = 0.05
@@ -341,8 +338,3 @@ def _said(answer: Answer | None) -> str:
         return "not found"
     concept = "no concept" if answer.id is None else f"{answer.id} {answer.label or ''}".strip()
     return f"{concept} ({answer.probability:.2f})"
-
-
-def releases_of(folder: Path) -> dict[str, Path]:
-    """Return ontology → its release, of the bundle at ``folder``."""
-    return {path.name: path for path in sorted((folder / "releases").iterdir()) if artefacts.exists(path)}

@@ -21,6 +21,7 @@ from belink.evaluation.predictions import (
     read_predictions,
     write_predictions,
 )
+from belink.linker import bundle
 from belink.linker.linker import Linker
 from belink.ontology.gold_ids import migrate_gold, successors, unknown_ids
 from belink.records import Candidate, Document, Link, Mention
@@ -116,7 +117,7 @@ def evaluate_corpus(
     :param against: other predictions of the same mentions; the paired difference becomes ``comparison``.
     :param report: the file that an HTML report is written to.
     """
-    folders = sorted((linker.path / "releases").iterdir())
+    folders = bundle.release_folders(linker.path)
     documents = list(files.read_corpus(corpus, default_prefix=_default_prefix(linker)))
     unknown = unknown_ids(documents, folders)
     left_out = _foreign_types(documents, unknown)

@@ -1,17 +1,16 @@
 """Two linkers and a file of texts → what changes between their links; see :mod:`belink.evaluation.impact`."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from belink.corpora import files
-from belink.evaluation.impact import RIVAL_PROBABILITY, Impact, compare_links, release_changes, releases_of
+from belink.evaluation.impact import RIVAL_PROBABILITY, Impact, compare_links, release_changes
+from belink.linker import bundle
+from belink.linker.group import link_stream
 from belink.linker.linker import Linker
 from belink.progress import track
 from belink.records import Link
-
-_BATCH = 64  # documents
 
 
 def compare_linkers(old: Linker, new: Linker, path: Path) -> Impact:
@@ -21,7 +20,7 @@ def compare_linkers(old: Linker, new: Linker, path: Path) -> Impact:
     :raises CorpusError: the file cannot be read.
     """
     before = link_file(old, path)
-    return compare_with(before, releases_of(old.path), version_name(old), new, path)
+    return compare_with(before, _releases(old), version_name(old), new, path)
 
 
 def compare_with(
@@ -35,7 +34,7 @@ def compare_with(
     :raises CorpusError: the file cannot be read.
     """
     now = link_file(linker, path)
-    changes = release_changes(releases, releases_of(linker.path), [*before, *now])
+    changes = release_changes(releases, _releases(linker), [*before, *now])
     return compare_links(before, now, changes, old=title, new=version_name(linker))
 
 
@@ -44,11 +43,12 @@ def link_file(linker: Linker, path: Path) -> list[Link]:
 
     Links of both linkers lie in memory at once, and all candidates would be most of it.
     """
-    documents = iter(track(files.read_documents(path), what="linking", unit="documents"))
-    links: list[Link] = []
-    while batch := list(itertools.islice(documents, _BATCH)):
-        links += [_without_improbable(link) for _, of in linker.link_documents(batch) for link in of]
-    return links
+    documents = track(files.read_documents(path), what="linking", unit="documents")
+    return [_without_improbable(link) for _, links in link_stream(linker, documents) for link in links]
+
+
+def _releases(linker: Linker) -> dict[str, Path]:
+    return {folder.name: folder for folder in bundle.release_folders(linker.path)}
 
 
 def _without_improbable(link: Link) -> Link:

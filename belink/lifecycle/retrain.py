@@ -50,18 +50,14 @@ class Decision:
     encoder: Path | None = None  # where the fine-tuned encoder lies, or will; None: the declared one as it is
 
 
-_UNTRAINED = Decision(train=False, reason="")
-
-
 def decide(
     run: RefreshRun, releases: Mapping[str, Path], champion: Champion | None, diffs: Mapping[str, "Diff"]
 ) -> Decision:
     """Return whether an adapter is trained, by the linker's declared rules and ``run.retrain``."""
     encoder = encoder_folder(run, releases)
     if why_untrained := _why_untrained(run.linker):  # no language model is fetched
-        return _decide_encoder(
-            run, releases, champion, diffs, replace(_UNTRAINED, reason=why_untrained, encoder=encoder)
-        )
+        untrained = Decision(train=False, reason=why_untrained, encoder=encoder)
+        return _decide_encoder(run, releases, champion, diffs, untrained)
     adapter = adapter_folder(run, releases)
     # This holds for `always` too: the key covers all that training depends on, so it would make the same artefact.
     if artefacts.is_reusable(adapter) and (encoder is None or artefacts.is_reusable(encoder)):

@@ -294,6 +294,11 @@ def _check_sums(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
                 )
 
 
+def release_folders(folder: Path) -> list[Path]:
+    """Return the folders of the releases in the bundle at ``folder``, each named by its ontology, in that order."""
+    return sorted((folder / "releases").iterdir())
+
+
 def _check_releases(folder: Path, manifest: Mapping[str, Any]) -> None:
     for name, expected in manifest["releases"].items():
         identity = _release_identity(folder / "releases" / name)

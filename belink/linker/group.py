@@ -7,13 +7,16 @@ linker it comes from, and of what type its concept is. Models that linkers share
 ``_LOADED`` in :mod:`belink.retrieval.encoder` and :mod:`belink.linker.reranker`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import islice
 
 from belink.errors import BelinkError
 from belink.linker.linker import Linker
 from belink.records import Candidate, Concept, Document, Link, Mention
+
+_BATCH = 64  # documents that are linked at once
 
 
 class LinkerGroup:
@@ -184,3 +187,15 @@ def _interleave(lists: Sequence[Sequence[Candidate]]) -> Iterator[Candidate]:
             if position < len(candidates) and candidates[position].id not in seen:
                 seen.add(candidates[position].id)
                 yield candidates[position]
+
+
+def link_stream(
+    linker: Linker | LinkerGroup, documents: Iterable[Document], *, min_probability: float | None = None
+) -> Iterator[tuple[Document, list[Link]]]:
+    """Yield each document, as it is linked, with its links, in order; only a batch of them lies in memory at once.
+
+    :param min_probability: see :meth:`LinkerGroup.link_text`.
+    """
+    remaining = iter(documents)
+    while batch := list(islice(remaining, _BATCH)):
+        yield from linker.link_documents(batch, min_probability=min_probability)

@@ -144,7 +144,7 @@ class Linker:
     @cached_property
     def _typed_releases(self) -> list[Release]:
         """The releases whose concepts have types; the manifest says which, so that others are not opened."""
-        folders = sorted((self.path / "releases").iterdir())
+        folders = bundle.release_folders(self.path)
         return [open_release(folder) for folder in folders if artefacts.read_manifest(folder)["counts"].get("typed")]
 
     def _type_of(self, mention: Mention) -> str:
@@ -290,7 +290,7 @@ class Linker:
 
     def _releases(self) -> Iterator[Release]:
         """The bundle's releases, each open while it is looked at."""
-        for folder in sorted((self.path / "releases").iterdir()):
+        for folder in bundle.release_folders(self.path):
             with open_release(folder) as release:
                 yield release
 

@@ -286,7 +286,7 @@ def learn(names: Iterable[str], documents: Sequence[Document]) -> Lexicon:
     denied: set[str] = set()
     for document in progress.track(documents, what="learning names", unit="documents"):
         gold = {(mention.start, mention.end) for mention in document.mentions}
-        judged = None if document.judged is None else {(span.start, span.end) for span in document.judged}
+        judged = document.judged_spans
         defined = abbreviations.find_definitions(document.text)
         for mention in finder.find(document.text, sentences=document.sentences):
             span = mention.start, mention.end

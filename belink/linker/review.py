@@ -9,7 +9,7 @@ release before did not have: nobody has seen such links yet.
 import json
 import zlib
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ from typing import Any
 from belink import textfiles
 from belink.corpora.feedback import Place, cut_sentence
 from belink.errors import CorpusError, first_line
+from belink.linker.group import link_stream
 from belink.linker.linker import Linker
 from belink.records import Document, Link, link_json
 from belink.text.normalise import normalise
 
-_BATCH = 64  # documents
 _NEW = 2.0  # factor of concepts that are new
 _CANDIDATES = 10  # listed a mention
 
@@ -69,7 +69,8 @@ def review_queue(
     """
     counts: Counter[str] = Counter()
     least_sure: dict[str, tuple[Link, Place]] = {}
-    for document, links in _linked(linker, documents):
+    # No bound: a doubtful link is what a person should see.
+    for document, links in link_stream(linker, documents, min_probability=0.0):
         for link in links:
             key = normalise(link.mention.long_form or link.text)
             counts[key] += 1
@@ -81,18 +82,6 @@ def review_queue(
     items = [_item(link, place, counts[key], link.id in new_concepts) for key, (link, place) in least_sure.items()]
     # The text decides between equal scores, so that the same documents give the same queue.
     return sorted(items, key=lambda item: (-item.score, item.mention, item.text))[:n]
-
-
-def _linked(linker: Linker, documents: Iterable[Document]) -> Iterable[tuple[Document, Sequence[Link]]]:
-    """Yield the documents with their links; below no bound, since a doubtful link is what a person should see."""
-    batch: list[Document] = []
-    for document in documents:
-        batch.append(document)
-        if len(batch) == _BATCH:
-            yield from linker.link_documents(batch, min_probability=0.0)
-            batch = []
-    if batch:
-        yield from linker.link_documents(batch, min_probability=0.0)
 
 
 def _item(link: Link, place: Place, n_mentions: int, is_new: bool) -> QueueItem:

@@ -1,9 +1,10 @@
 """The MLflow run of a refresh: open while it runs, and the addresses of MLflow's pages."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
-from belink.registry.store import Record, Store, one_line
+from belink.progress import Record
+from belink.registry.store import Store, one_line
 from belink.settings import Settings, without_password
 
 
@@ -15,15 +16,11 @@ def open_run(settings: Settings, linker: str, started: float) -> Iterator[str]:
     :raises RegistryError: the registry cannot be reached.
     """
     store = Store(settings)
-    run = store.open_run(linker, started)
-    with one_line(f"{linker}: MLflow did not open a run"):
-        run_id = run.__enter__()
-    try:
+    with ExitStack() as run:
+        # Around the opening alone: what the block raises is not the registry's.
+        with one_line(f"{linker}: MLflow did not open a run"):
+            run_id = run.enter_context(store.open_run(linker, started))
         yield run_id
-    except BaseException as error:
-        run.__exit__(type(error), error, error.__traceback__)
-        raise
-    run.__exit__(None, None, None)
 
 
 def recorder(settings: Settings, run_id: str) -> Record | None:
@@ -33,13 +30,17 @@ def recorder(settings: Settings, run_id: str) -> Record | None:
 
 def version_page(settings: Settings, linker: str, version: str) -> str | None:
     """Return the address of a version's page on the MLflow server; ``None`` for a registry without one."""
-    if not settings.tracking_uri.startswith("http"):
-        return None
-    return f"{without_password(settings.tracking_uri).rstrip('/')}/#/models/{linker}/versions/{version}"
+    server = _server(settings)
+    return server and f"{server}/#/models/{linker}/versions/{version}"
 
 
 def run_page(settings: Settings, run_id: str) -> str | None:
     """Return the address of a run's page on the MLflow server; ``None`` for a registry without one."""
-    if not run_id or not settings.tracking_uri.startswith("http"):
-        return None
-    return f"{without_password(settings.tracking_uri).rstrip('/')}{Store(settings).run_page(run_id)}"
+    server = _server(settings) if run_id else None
+    return server and f"{server}{Store(settings).run_page(run_id)}"
+
+
+def _server(settings: Settings) -> str | None:
+    """Return the address of the MLflow server, without its password; ``None`` for a registry that is none."""
+    address = settings.tracking_uri
+    return without_password(address).rstrip("/") if address.startswith("http") else None

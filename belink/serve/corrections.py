@@ -142,14 +142,15 @@ def _label(concept: str | None, served: Served) -> str | None:
 
 def _review(app: FastAPI, service: Service, items: list[QueueItem]) -> None:
     n = len(items)
+    places = [item.place for item in items]  # each splits sentences, so they are found once
 
     @app.get("/review", responses=_PROBLEMS)
     def review(position: Annotated[int | None, Query(ge=0, lt=n)] = None) -> dict[str, Any]:
         """Return one mention of the queue with its judgement, if any; by default the first without one."""
         name = service.name(None)
         counting = feedback.standing(feedback.read_records(service.settings, name))
-        judgements = {each.place: each for each in (*counting.agreed, *counting.conflicts)}
-        judged = [judgements.get(item.place) for item in items]
+        judgements = {each.place: each for each in counting.in_force}
+        judged = [judgements.get(place) for place in places]
         if position is None:
             position = next((i for i, judgement in enumerate(judged) if judgement is None), n - 1)
         return {

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from belink.errors import BundleError, RegistryError, first_line
+from belink.linker import bundle
 from belink.linker.linker import Linker
 from belink.ontology import release as releases
 from belink.ontology.release import Release
@@ -54,7 +55,7 @@ def open_version(settings: Settings, name: str, version_name: str) -> Served:
     """
     path, version = aliases.bundle_path(settings, name, version_name)
     linker = Linker(path, settings.cache, model_version=version)
-    open_releases = tuple(releases.open_release(folder) for folder in sorted((path / "releases").iterdir()))
+    open_releases = tuple(releases.open_release(folder) for folder in bundle.release_folders(path))
     _check(linker, open_releases)
     return Served(linker=linker, version=version, releases=open_releases)
 

@@ -81,6 +81,21 @@ class Text(RequestSettings):
     text: Written
 
 
+def _check_span(text: str, start: int, end: int, span: str, mention: str) -> None:
+    """Refuse offsets that are no mention's.
+
+    :param span: how the message names what was sent.
+    :param mention: how it names what is allowed.
+    """
+    # Python counts code points, as the API does. JavaScript clients count UTF-16 units and must convert.
+    if not start < end <= len(text):
+        raise ValueError(
+            f"expected {span} inside the text of {len(text)} code points, start before end; found {start} to {end}"
+        )
+    if end - start > LONGEST_MENTION:
+        raise ValueError(f"expected {mention} of at most {LONGEST_MENTION:,} code points, found a longer one")
+
+
 class Marked(BaseModel):
     """A document; its mentions are found where it marks none."""
 
@@ -93,14 +108,7 @@ class Marked(BaseModel):
     @model_validator(mode="after")
     def _mentions_lie_in_the_text(self) -> "Marked":
         for span in self.mentions or ():
-            # Python counts code points, as the API does. JavaScript clients count UTF-16 units and must convert.
-            if not span.start < span.end <= len(self.text):
-                raise ValueError(
-                    f"expected mentions inside the text of {len(self.text)} code points, start before end; "
-                    f"found {span.start} to {span.end}"
-                )
-            if span.end - span.start > LONGEST_MENTION:
-                raise ValueError(f"expected mentions of at most {LONGEST_MENTION:,} code points, found a longer one")
+            _check_span(self.text, span.start, span.end, "mentions", "mentions")
         return self
 
 
@@ -321,13 +329,7 @@ class Correction(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Correction":
-        if not self.start < self.end <= len(self.text):
-            raise ValueError(
-                f"expected a span inside the text of {len(self.text)} code points, start before end; "
-                f"found {self.start} to {self.end}"
-            )
-        if self.end - self.start > LONGEST_MENTION:
-            raise ValueError(f"expected a mention of at most {LONGEST_MENTION:,} code points, found a longer one")
+        _check_span(self.text, self.start, self.end, "a span", "a mention")
         return self
 
 

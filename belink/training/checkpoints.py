@@ -5,7 +5,7 @@ import math
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,6 @@ from belink.errors import BelinkError, ModelError
 if TYPE_CHECKING:
     import torch
 
-Record = Callable[[str, float, int], None]  # name of a metric, its value, the optimiser step
 _RECORDED = ("loss", "learning_rate", "grad_norm")  # of what the Trainer logs
 _LOG_EVERY = 10  # optimiser steps between entries of the loss history
 _STATE = "state.json"
@@ -118,7 +117,7 @@ def checkpoint_step(checkpoint: Path | None) -> int:
     return int(manifests.read_object(checkpoint / "trainer_state.json")["global_step"])
 
 
-def recording(prefix: str, record: Record | None) -> list[Any]:
+def recording(prefix: str, record: progress.Record | None) -> list[Any]:
     """Return the callbacks that hand each loss, learning rate and norm of the gradient to ``record``; ``[]`` for none.
 
     A continued run begins with the figures of the run before it, up to the checkpoint.

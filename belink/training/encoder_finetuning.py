@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from belink import artefacts
+from belink import artefacts, progress
 from belink.errors import DeclarationError
 from belink.records import Mention
 from belink.retrieval import encoder as encode
@@ -96,7 +96,7 @@ def finetune(
     encoder: "declarations.EncoderConfig",
     config: "declarations.AdaptationConfig",
     target: Path,
-    record: "checkpoints.Record | None" = None,
+    record: "progress.Record | None" = None,
 ) -> FinetuningReport:
     """Fine-tune the encoder into the folder ``target``, which sentence-transformers can load.
 
@@ -258,7 +258,7 @@ def _run(
     work: Path,
     device: "torch.device",
     bf16: bool,
-    record: "checkpoints.Record | None" = None,
+    record: "progress.Record | None" = None,
 ) -> dict[str, Any]:
     """Train ``model`` in place and return what its manifest records of the run."""
     from datasets import Dataset
@@ -276,10 +276,7 @@ def _run(
     )
     checkpoint = checkpoints.newest_checkpoint(work)
     clock = checkpoints.training_clock(
-        work,
-        checkpoints.checkpoint_step(checkpoint),
-        steps,
-        what="fine-tuning the encoder",
+        work, checkpoints.checkpoint_step(checkpoint), steps, what="fine-tuning the encoder"
     )
     pairs = [pair for batch in batches for pair in batch]
     # The limit is stored with the model, so it is put back before the model is saved.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from belink import artefacts
+from belink import artefacts, progress
 from belink.errors import DeclarationError, ModelError
 from belink.linker import conditional_logit, features, prompts
 from belink.linker import reranker as rerank
@@ -73,7 +73,7 @@ def train(
     *,
     work: Path | None = None,
     device: str | None = None,
-    record: "checkpoints.Record | None" = None,
+    record: "progress.Record | None" = None,
 ) -> TrainReport:
     """Train the adapter at ``target``: adapter_model.safetensors, adapter_config.json and manifest.json.
 
@@ -175,7 +175,7 @@ def _run(
     training: "declarations.TrainingConfig",
     work: Path,
     device: "torch.device",
-    record: "checkpoints.Record | None" = None,
+    record: "progress.Record | None" = None,
 ) -> dict[str, Any]:
     """Train ``model`` in place and return what its manifest records of the run."""
     from transformers import TrainingArguments

@@ -153,7 +153,7 @@ def found_questions(
     held_out = [document for document in documents if is_held_out(document.id, "", training.held_out)]
     for document in progress.track(held_out, what="finding mentions", unit="documents"):
         annotated = {(mention.start, mention.end): mention for mention in document.mentions}
-        judged = None if document.judged is None else {(span.start, span.end) for span in document.judged}
+        judged = document.judged_spans
         for mention in find(replace(document, mentions=())).mentions:
             if judged is not None and (mention.start, mention.end) not in judged:
                 continue

@@ -183,10 +183,16 @@ def _of_corpus(
 
 def taught_corrections(linker: LinkerConfig, folders: Sequence[Path], data: Path | None) -> list[Document]:
     """Return the corrected sentences that the linker learns from, with gold ids of these releases."""
+    return _not_held_out(linker, [corpus for corpus in linker.corpora if corpus.feedback], folders, data)
+
+
+def _not_held_out(
+    linker: LinkerConfig, corpora: Iterable[CorpusConfig], folders: Sequence[Path], data: Path | None
+) -> list[Document]:
     return [
         document
-        for corpus in linker.corpora
-        if corpus.feedback and corpus.use != "evaluate"
+        for corpus in corpora
+        if corpus.use != "evaluate"
         for document in corpus_documents(corpus, folders, data)
         if not is_held_out(document.id, "", linker.training.held_out)
     ]
@@ -210,13 +216,7 @@ def training_mentions(linker: LinkerConfig, folders: Sequence[Path], data: Path 
 
 def training_documents(linker: LinkerConfig, folders: Sequence[Path], data: Path | None) -> list[Document]:
     """Return the documents of the training corpora that are not held out."""
-    return [
-        document
-        for corpus in linker.corpora
-        if corpus.use != "evaluate"
-        for document in corpus_documents(corpus, folders, data)
-        if not is_held_out(document.id, "", linker.training.held_out)
-    ]
+    return _not_held_out(linker, linker.corpora, folders, data)
 
 
 def precedents(linker: LinkerConfig, folders: Sequence[Path], data: Path | None) -> list[tuple[str, str]]:
@@ -224,13 +224,16 @@ def precedents(linker: LinkerConfig, folders: Sequence[Path], data: Path | None)
 
     An abbreviation counts as its long form. A mention of several concepts is a name of none of them.
     """
-    mentions = training_mentions(linker, folders, data)
-    return [(mention.long_form or mention.text, mention.gold[0]) for mention in mentions if len(mention.gold) == 1]
+    return _text_and_concept(training_mentions(linker, folders, data))
 
 
 def corrected_precedents(linker: LinkerConfig, folders: Sequence[Path], data: Path | None) -> list[tuple[str, str]]:
     """Return those of :func:`precedents` that people have said in corrections."""
-    mentions = [m for document in taught_corrections(linker, folders, data) for m in document.mentions]
+    return _text_and_concept(m for document in taught_corrections(linker, folders, data) for m in document.mentions)
+
+
+def _text_and_concept(mentions: Iterable[Mention]) -> list[tuple[str, str]]:
+    """Return the text, or the long form that it stands for, and the id of each mention of one concept."""
     return [(mention.long_form or mention.text, mention.gold[0]) for mention in mentions if len(mention.gold) == 1]
 
 

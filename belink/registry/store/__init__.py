@@ -19,14 +19,13 @@ from belink.registry.store.connection import (
 )
 from belink.registry.store.files import download, download_model, read_part, upload
 from belink.registry.store.registered import Store, StoredVersion
-from belink.registry.store.runs import Record, RunRecord
+from belink.registry.store.runs import RunRecord
 
 __all__ = [
     "BUNDLE",
     "EXPERIMENT",
     "HOME",
     "KIND",
-    "Record",
     "RunRecord",
     "Store",
     "StoredVersion",

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from belink.errors import RegistryError, first_line
+from belink.progress import Record
 from belink.registry.store.connection import BUNDLE, KIND, pointed_at, setup
 from belink.registry.store.locks import locked_everywhere
 from belink.registry.store.runs import (
-    Record,
     RunRecord,
     drop_run,
     drop_unfinished,

@@ -7,13 +7,14 @@ import logging
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from belink.errors import RegistryError
+from belink.progress import Record
 from belink.registry.store.connection import BUNDLE, EXPERIMENT, HOME, KIND, LINKER, local_folder
 from belink.settings import Settings, without_password
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Record = Callable[[str, float, int], None]  # name of a metric, its value, the step
 _MODEL = (
     "A linker of belink: mentions in biomedical text to ontology concepts. Each version is a whole linker: releases, "
     "index, adapter and calibration. `champion` is the version that answers, `previous` the one to roll back to, "
