@@ -7,14 +7,14 @@ import pytest
 
 from belink.ontology.id_spans import id_spans
 from belink.records import Document, Mention
-from belink.text import abbreviations, formulas, normalise, sentences, variants, words
+from belink.text import abbreviations, formulas, normalise, sentences, taxa, variants, words
 from belink.text.concept_ids import standardise
 
 SMALL, LARGE = 4_000, 64_000  # characters
 SEEDS = [
     "a", " ", "(", "(1-", "AB ", " sodium", "d l ", "1,2-", "-\n", "MS (", "a (AB) ", "AB; ", "A: b c;", "x" * 9 + ",",
     "+", "alpha,beta-", "'", "\\", "&", ". A", "  a", "Ca(OH)2", "MONDO_", "http://", "<infon key='", '"', "³",
-    "é\u0301",
+    "E. coli ", "S. ", "é\u0301",
 ]  # fmt: skip
 
 
@@ -31,6 +31,9 @@ FUNCTIONS: dict[str, Callable[[str], object]] = {
     "bracket_variants": variants.bracket_variants,
     "kind_variants": variants.kind_variants,
     "to_american": variants.to_american,
+    "short_key": taxa.short_key,
+    "short_form": taxa.short_form,
+    "fallbacks": taxa.fallbacks,
     "formula_names": formulas.formula_names,
     "sentences": sentences.split,
     "find_definitions": abbreviations.find_definitions,

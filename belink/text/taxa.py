@@ -1,0 +1,201 @@
+"""Names of taxa as papers write them: Latin binomials, their short forms, and what else an organism may be called.
+
+A short form keeps the first letters of the genus: "R. prolixus", "C.elegans", "Ae. aegypti". :func:`short_key` gives
+the key under which a name is found by its short forms; :func:`short_form` reads one from text; both agree on the key.
+:func:`fallbacks` leaves out what no taxonomy lists (strains, culture-collection numbers, authorities). The rules are
+for indices of taxa alone: "Alzheimer disease type 1" is written like a species with its strain.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from belink.text.normalise import normalise
+
+_MIN_EPITHET = 3  # letters; "Yi qi" and "Ia io" are not worth reading every "A to" as a species
+# Words that stand where an epithet stands, but are none; normalised.
+_OPEN = frozenset("sp spp ssp subsp var cf aff nr gen nov species bacterium archaeon fungus x n".split())
+_NO_EPITHET = _OPEN | frozenset(
+    "complex group subgroup clade cluster hybrid endosymbiont symbiont parasite metagenome plasmid clone clones "
+    "isolate isolates strain strains sample samples environmental genomosp phytoplasma phage alga yeast "
+    "eukaryote prokaryote ciliate nematode proteobacterium actinobacterium cyanobacterium associated from".split()
+)
+_NO_GENUS = frozenset(
+    "uncultured unidentified unclassified unknown environmental artificial synthetic recombinant marine human "
+    "candidate vectors other mixed".split()
+)
+# Words of rank inside a name, which authors leave out; normalised.
+_RANK_WORDS = frozenset(
+    "sp ssp subsp subspecies var varietas f fo forma pv pathovar bv biovar biotype serovar serotype serogroup sv str "
+    "strain substr substrain isolate cv cultivar".split()
+)
+_QUALIFIERS = re.compile(
+    r"""[\s,]*(?<![\w.])(?:
+        s\.\s?s\.? | s\.\s?str\.? | s\.\s?l\.? | s\.\s?lat\.? | sensu\s(?:stricto|lato)
+        | (?:sp|gen|comb|nom|subsp|stat)\.?\s?(?:nov|rev|n)\b\.? | n\.\s?(?:sp|gen)\b\.?
+    )(?!\w)""",
+    re.VERBOSE,
+)
+_FUNCTION_WORDS = frozenset(
+    "about after again against all also although among and any are because been before being between both but can "
+    "could did does during each either few for from had has have however into its may might more most must neither "
+    "nor not once one only other our out over per same several shall she should since some such than that the their "
+    "them then there these they this those three through thus two under until upon using very via was were what when "
+    "where whereas whether which while who whose will with within without would yet you your "
+    "cells figure infection infections mice mouse patients species strain strains table type types".split()
+)
+# A genus is cut to one letter, or to several and a full stop; bacteriologists write two of the latter without it.
+_SHORT = re.compile(r"([A-Z](?:[a-z]{0,5}\.\s*|\s+)|S(?:taph|trep)\s+)([a-z]+(?:-[a-z]+)*)\b(.*)", re.DOTALL)
+_NO_LETTERS = frozenset("cf dr eq fig figs mr mrs ms no nos prof ref refs sec sp st suppl tab vol vs".split())
+_CANDIDATUS = re.compile(r"^[\"'‘“]?(?:Candidatus|Ca\.)[\"'’”]?\s+(?=[A-Z])", re.IGNORECASE)
+_BINOMIAL = re.compile(r"(?P<genus>[A-Z][a-z]{0,5}\.|[A-Z][a-z-]*|[a-z]{4,})\s*(?P<rest>(?<=[.\s]).+)", re.DOTALL)
+_SUB = re.compile(
+    r"(?:(?:subsp|ssp|var|pv|bv|f\.\s?sp|f|forma|subspecies|variety|pathovar|biovar)\b\.?\s+)?"
+    r"([a-z]{3,}(?:-[a-z]+)*)\b(?![-.:]?\d)"
+)
+_LABELS = re.compile(
+    r"(?<![\w-])(?:strains?|isolates?|clones?|str|substr|cv|cultivar|line|type strain|serovars?|serotypes?|sv|ser)\b"
+    r"\.?\s*",
+    re.IGNORECASE,
+)
+_SALMONELLA = re.compile(
+    r"(?:Salmonella|S\.)\s*(?:(?:enterica|enteritidis)\s*)?(?:(?:subsp|ssp)\.?\s*(?:enterica|I)\s*)?"
+    r"(?:(?:serovar|serotype|sv|ser)\b\.?\s*)?([A-Z]?[a-z]{3,})$"
+)
+_SEROVARS = frozenset(
+    "agona anatum braenderup choleraesuis derby dublin enteritidis gallinarum hadar heidelberg infantis javiana "
+    "kentucky mbandaka montevideo muenchen newport oranienburg paratyphi pullorum saintpaul schwarzengrund "
+    "senftenberg tennessee thompson typhi typhimurium virchow".split()
+)
+_LETTERS_DIGITS = re.compile(r"(?<=[A-Za-z])(?=\d+$)")
+# Latin and half-Latin plurals of genera → their singular; the first that fits.
+_PLURALS = (
+    ("cocci", "coccus"), ("bacilli", "bacillus"), ("bacteria", "bacterium"), ("monads", "monas"), ("somes", "soma"),
+    ("spirilla", "spirillum"), ("plasmata", "plasma"), ("ellae", "ella"), ("iae", "ia"), ("ebae", "eba"),
+    ("aemophili", "aemophilus"), ("fungi", "fungus"), ("idia", "idium"), ("odia", "odium"),
+)  # fmt: skip
+
+
+class ShortForm(NamedTuple):
+    """A Latin name whose genus is cut to its first letters."""
+
+    letters: str  # of the genus, as written but in lower case: "ae" of "Ae. aegypti"
+    key: str  # what :func:`short_key` gives for the names that it may stand for: "a aegypti"
+
+    def stands_for(self, name: str) -> bool:
+        """Return whether the genus of ``name`` is cut to :attr:`letters`: "Cx." for Culex, "An." for Anopheles.
+
+        :param name: with :attr:`key` as its key; written or normalised.
+        """
+        genus = _CANDIDATUS.sub("", name).partition(" ")[0].casefold()
+        remaining = iter(genus)
+        return genus[:1] == self.letters[:1] and all(letter in remaining for letter in self.letters)
+
+
+def short_key(name: str) -> str:
+    """Return the key of a Latin name: the initial of its genus and the rest; ``""`` for all other names.
+
+    Words of rank are left out, as authors do. Viruses, "uncultured bacterium" and "Homo sp." are no Latin names.
+    A normalised common name of two words cannot be told from a binomial and has a key.
+
+    >>> short_key("Rhodnius prolixus"), short_key("Escherichia coli str. K-12"), short_key("Homo sp.")
+    ('r prolixus', 'e coli k 12', '')
+
+    :param name: as written or normalised; normalised names are not normalised again, which saves most of the time.
+    """
+    if " " not in name or "virus" in name:
+        return ""
+    if not name.islower() or not name.isascii() or "-" in name or "." in name:
+        name = normalise(name)
+    genus, _, rest = name.removeprefix("candidatus ").partition(" ")
+    epithet, _, tail = rest.partition(" ")
+    if not (len(genus) > 1 and len(epithet) >= _MIN_EPITHET and genus.isalpha() and epithet.isalpha()):
+        return ""
+    if epithet in _NO_EPITHET or genus in _NO_GENUS or genus.endswith("phage") or "virus" in name:
+        return ""
+    return f"{genus[0]} {epithet}{_without_rank_words(tail)}"
+
+
+def short_form(text: str) -> ShortForm | None:
+    """Return the short form that ``text`` is, as a paper writes it; ``None`` for anything else.
+
+    The genus begins with a capital; the epithet is in lower case, has three letters or more, and is no function word.
+
+    >>> short_form("Ae. aegypti"), short_form("An. gambiae s.s."), short_form("J. Smith")
+    (ShortForm(letters='ae', key='a aegypti'), ShortForm(letters='an', key='a gambiae'), None)
+    """
+    match = _SHORT.fullmatch(_QUALIFIERS.sub("", _CANDIDATUS.sub("", text.strip())))
+    if not match:
+        return None
+    letters, epithet = match[1].rstrip(". \n\t\xa0").casefold(), match[2]
+    is_word = epithet.partition("-")[0] in _FUNCTION_WORDS
+    if letters in _NO_LETTERS or len(epithet) < _MIN_EPITHET or epithet in _NO_EPITHET or is_word:
+        return None
+    return ShortForm(letters, f"{letters[0]} {normalise(epithet)}{_without_rank_words(normalise(match[3]))}")
+
+
+def fallbacks(text: str) -> tuple[str, ...]:
+    """Return what else a taxon written as ``text`` may be called, the nearest first, ``text`` itself left out.
+
+    The name without qualifiers ("sp. nov.", "s.s."), then without words like "strain", then its subspecies and its
+    species; a Salmonella serovar with its full name; the genus of "Rhodnius spp."; the singular of a Latin plural.
+    Short forms stay short: "E. coli ATCC 25922" gives "E. coli".
+
+    >>> fallbacks("Escherichia coli strain K-12"), fallbacks("streptococci")
+    (('Escherichia coli K-12', 'Escherichia coli'), ('streptococcus',))
+    """
+    text = " ".join(text.split())
+    return tuple(dict.fromkeys(other for other in _fallbacks(text) if other and other != text))
+
+
+def _fallbacks(text: str) -> Iterator[str]:
+    bare = _CANDIDATUS.sub("", text)
+    bare = _QUALIFIERS.sub("", bare).strip(" ,;\"'‘’“”")
+    if (serovar := _SALMONELLA.fullmatch(bare)) and serovar[1].casefold() in _SEROVARS:
+        yield f"Salmonella enterica subsp. enterica serovar {serovar[1].capitalize()}"
+        yield f"Salmonella enterica serovar {serovar[1].capitalize()}"
+        yield "Salmonella enterica"
+        return
+    yield bare
+    yield " ".join(_LABELS.sub("", bare).split())
+    if match := _BINOMIAL.fullmatch(bare):
+        yield from _shorter(match["genus"], match["rest"])
+    if " " not in bare:
+        yield from _singular(bare)
+        yield _LETTERS_DIGITS.sub(" ", bare)
+
+
+def _shorter(genus: str, rest: str) -> Iterator[str]:
+    """Yield the names of the subspecies, the species or the genus that ``genus`` and ``rest`` begin with."""
+    words = rest.split()
+    first = words[0].strip(".,()").casefold()
+    if first in ("cf", "aff", "nr", "x", "×") and len(words) > 1:
+        yield " ".join([genus, *words[1:]])
+        words = words[1:]
+    elif first in _OPEN:
+        yield "" if genus.endswith(".") else genus
+        return
+    epithet = words[0].strip(",;")
+    if not (epithet.replace("-", "").isalpha() and epithet.islower() and len(epithet) >= _MIN_EPITHET):
+        return
+    tail = " ".join(words[1:])
+    if (sub := _SUB.match(tail)) and sub[1] not in _NO_EPITHET:
+        yield f"{genus} {epithet} {sub[0]}"
+        yield f"{genus} {epithet} subsp. {sub[1]}"
+        yield f"{genus} {epithet} {sub[1]}"
+    if tail:
+        yield f"{genus} {epithet}"
+
+
+def _singular(word: str) -> Iterator[str]:
+    for plural, singular in _PLURALS:
+        if word.casefold().endswith(plural) and len(word) > len(plural):
+            yield word[: -len(plural)] + singular
+            return
+
+
+def _without_rank_words(tail: str) -> str:
+    """Return the normalised words after an epithet without words of rank, each after a blank."""
+    if not tail:
+        return ""
+    return "".join(f" {word}" for word in tail.split(" ") if word not in _RANK_WORDS)
