@@ -16,6 +16,8 @@ from belink.linker.abstention import Abstention
 from belink.ontology.release import shared_concepts
 from belink.records import GateResult
 from belink.registry import aliases, runs
+from belink.registry.impacts import FILE as IMPACTS
+from belink.registry.impacts import stored_text
 from belink.registry.model_card import gate_table, model_card, shortened
 from belink.registry.store import RunRecord
 
@@ -67,6 +69,7 @@ def register(
         reports={
             **{f"diff-{name}": text for name, text in diffs.items()},
             **{f"impact-{name}.md": impact["markdown"] for name, impact in impacts.items()},
+            **({IMPACTS: stored_text(impacts)} if impacts else {}),
             "model_card.md": card,
             "gates.md": gate_report(gates),
             "index.md": index_report(index),

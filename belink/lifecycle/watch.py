@@ -10,10 +10,10 @@ from belink.evaluation.run_impact import compare_linkers
 from belink.lifecycle.promotion import Challenger
 from belink.lifecycle.refresh import Champion, RefreshRun, sound
 from belink.linker.linker import Linker
+from belink.registry.impacts import without_sentences
 
 IMPACT = "impact.json"
 _FORMAT = 2  # counts when the rules of evaluation.impact change
-_IN_OUTCOME = ("mentions", "changed", "unexplained_changes", "counts")
 
 Impacts = Mapping[str, Mapping[str, Any]]
 """Name of a watched text → its impact, as ``belink impact --json`` prints it."""
@@ -54,4 +54,4 @@ def watch(run: RefreshRun, challenger: Challenger, champion: Champion | None) ->
 
 def for_outcome(impacts: Impacts) -> dict[str, dict[str, Any]] | None:
     """Return the counts of each watched text, without its sentences; ``None`` where nothing was compared."""
-    return {name: {key: impact[key] for key in _IN_OUTCOME} for name, impact in impacts.items()} or None
+    return without_sentences(impacts) or None

@@ -15,20 +15,20 @@ from belink.errors import ReleaseError
 from belink.linker import bundle
 from belink.ontology import release as releases
 from belink.registry import aliases as registry
+from belink.registry import impacts
 from belink.registry.bundles import REFERENCE, referenced_folder
 from belink.registry.store import Store, StoredVersion, local_folder, may_hold_anything, one_line, read_part
 from belink.settings import Settings
 
 _RELEASE = "belink.release."
-_reading = threading.Lock()  # MLflow's module-level functions point at one store at a time
 
 
 def versions(settings: Settings, linker: str, limit: int = 100) -> list[dict[str, Any]]:
     """Return the newest ``limit`` versions, newest first.
 
     Each with ``version``, ``aliases``, ``created``, ``promoted`` and ``withdrawn`` (ISO 8601 or null), ``outcome``,
-    ``failed_gates``, ``unmeasured_gates``, ``releases`` (ontology → version), ``bundle``, ``gates`` and ``figures``
-    (metric → value).
+    ``failed_gates``, ``unmeasured_gates``, ``releases`` (ontology → version), ``bundle``, ``gates``, ``figures``
+    (metric → value) and ``impact`` (watched text → how many links changed, by cause; null where none was compared).
 
     :raises RegistryError: the registry does not answer.
     """
@@ -59,7 +59,21 @@ def _shown(store: Store, linker: str, version: StoredVersion, aliases: dict[str,
         "bundle": version.bundle,
         "gates": [gate for gate in gates if isinstance(gate, dict)] if isinstance(gates, list) else [],
         "figures": {name: metric.get("value") for name, metric in metrics.items() if isinstance(metric, dict)},
+        "impact": impacts.without_sentences(impacts.read_impacts(settings, store.run_files(version.run_id))) or None,
     }
+
+
+def impact(settings: Settings, linker: str, version: str) -> dict[str, dict[str, Any]] | None:
+    """Return what ``version`` changed in each watched text, with examples; ``None`` where there is no such version.
+
+    :raises RegistryError: the registry does not answer.
+    """
+    if not may_hold_anything(settings):
+        return None
+    store = Store(settings)
+    with one_line(f"{linker}: its versions cannot be read"):
+        run_id = next((each.run_id for each in store.versions(linker) if each.number == version), None)
+        return None if run_id is None else impacts.read_impacts(settings, store.run_files(run_id))
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -96,8 +110,7 @@ def _referenced(settings: Settings, address: str, key: str) -> str:
 
 @lru_cache(maxsize=512)  # of what was read, not of what could not be
 def _read(settings: Settings, address: str, part: str) -> Any:
-    with _reading:
-        text = read_part(settings, address, part)
+    text = read_part(settings, address, part)
     if text is None:
         raise LookupError(part)
     return json.loads(text)

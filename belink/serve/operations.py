@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from belink.registry import history
@@ -13,6 +13,7 @@ from belink.serve.guard import TRUSTED
 from belink.serve.service import PROBLEMS, Service
 
 _NAME = Annotated[str, Query(min_length=1, max_length=200)]
+_VERSION = Annotated[str, Query(pattern=r"^[0-9]{1,9}$", description="The number of a version.")]
 _LINKER = Annotated[str | None, Query(max_length=200, description="One of the linkers served; the first if left out.")]
 
 
@@ -88,6 +89,15 @@ def _history(app: FastAPI, service: Service) -> None:
             "versions": await service.run_slow(history.versions, settings, name),
             "releases": await service.run_slow(history.known_releases, settings, name),
         }
+
+    @app.get("/impact", responses={**PROBLEMS, 404: {"model": schemas.Problem}})
+    async def impact(version: _VERSION, linker: _LINKER = None) -> dict[str, Any]:
+        """Tell what a version changed in the texts that its linker watches, with examples from them."""
+        name = service.name(linker)
+        texts = await service.run_slow(history.impact, settings, name, version)
+        if texts is None:
+            raise HTTPException(404, f"{name}: no version {version}; GET /history lists them")
+        return {"linker": name, "version": version, "texts": texts}
 
     @app.get("/diff", responses={**PROBLEMS, 404: {"model": schemas.Problem}})
     async def diff(ontology: _NAME, old: _NAME, new: _NAME, linker: _LINKER = None) -> dict[str, Any]:

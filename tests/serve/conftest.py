@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from belink.registry import aliases
+from belink.registry import aliases, impacts
 from tests.support import small
+from tests.support.impacts import watched
 from tests.support.serving import Made, Server, serving
 
 CHROMIUM = shutil.which("chromium")
@@ -18,7 +19,9 @@ expect.set_options(timeout=60_000)
 @pytest.fixture(scope="session")
 def server(served_home: Made) -> Iterator[Server]:
     here, name = served_home.here, "page"
-    first, second = (served_home.register(name, release) for release in small.RELEASES)
+    first = served_home.register(name, small.RELEASES[0])
+    reports = {impacts.FILE: impacts.stored_text(watched(25))}
+    second = served_home.register(name, small.RELEASES[1], reports=reports)
     aliases.settle(here, name, first, "rejected", ("min_accuracy_at_1",))
     aliases.promote(here, name, first)
     aliases.settle(here, name, second, "promoted")

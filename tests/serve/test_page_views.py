@@ -40,6 +40,8 @@ def test_no_view_has_a_fault_of_accessibility(browser: Browser, server: Server, 
     page.locator(".close").click()
     page.click("#tab-history")
     page.wait_for_selector("#version-table table")
+    page.click("#versions summary")
+    page.locator(".changes li").first.wait_for()
     assert axe.violations(page, source) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.goto(f"{server.url}/docs")
@@ -253,6 +255,31 @@ def test_two_versions_are_compared(page: Page) -> None:
         expect(table.locator("tr", has_text=small.ONTOLOGY)).to_contain_text(release)
     page.select_option("#version-old", "2")
     expect(table).not_to_contain_text("version 1")
+
+
+def test_a_version_shows_what_it_changed_in_watched_texts(page: Page) -> None:
+    page.click("#tab-history")
+    row = page.locator("#versions tbody > tr", has_text="champion").first
+    expect(row).to_contain_text("26 of 27, 25 unexplained")
+    impact = page.locator("#gates-2 .impact")
+    expect(impact.locator(".counts li", has_text="other choice")).to_have_text("other choice25")
+    assert not impact.locator(".changes").count(), "examples come only when they are asked for"
+    impact.locator("summary").click()
+    examples = impact.locator(".changes")
+    expect(examples.first.locator("li")).to_have_count(20)
+    expect(impact.locator("h4").first).to_have_text("other choice, the first 20 of 25")
+    first = examples.first.locator("li").first
+    expect(first.locator("mark")).to_have_text("gout")
+    expect(first).to_contain_text("The scurvy and the gout of a child.")
+    expect(first).to_contain_text("gout (X:2, 0.75) → gout (X:1, 0.75)")
+    expect(first).to_contain_text("not explained by the releases")
+    found = examples.nth(1).locator("li")
+    expect(found).to_contain_text("A <b>croup</b> was seen")
+    expect(found).to_contain_text("not found → croup (X:4, 0.50)")
+    expect(found).not_to_contain_text("not explained")
+    expect(page.locator("#version-table tr", has_text="links changed in notes")).to_contain_text("–26 of 27")
+    page.locator("#versions tbody > tr", has_text="rejected").locator("button").click()
+    assert not page.locator("#gates-1 .impact").count()
 
 
 def test_the_interface_is_described_without_outside_scripts(page: Page, server: Server) -> None:

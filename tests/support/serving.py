@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,7 +41,13 @@ class Made:
     parts: dict[str, bundle.Parts]
 
     def register(
-        self, linker: str, version: str = small.RELEASES[0], number: int = 1, *, by_reference: bool = False
+        self,
+        linker: str,
+        version: str = small.RELEASES[0],
+        number: int = 1,
+        *,
+        by_reference: bool = False,
+        reports: Mapping[str, str] | None = None,
     ) -> str:
         """A version of ``linker`` built from the release ``version``; another ``number`` gives another bundle."""
         parts = self.parts[version]
@@ -53,7 +59,7 @@ class Made:
             gates=[GateResult(name="min_accuracy_at_1", value=0.5 + number / 100, bound=0.5, passed=True)],
         )
         made = bundle.assemble(parts, self.here.bundles / linker)
-        return aliases.register(self.here, made, RunRecord(description=f"# {linker}"))
+        return aliases.register(self.here, made, RunRecord(description=f"# {linker}", reports=reports or {}))
 
 
 def made(folder: Path, models: dict[str, str], database: Path) -> Made:

@@ -1,10 +1,13 @@
 """Files that the store holds, or an object store beside it: fetched, read and sent."""
 
+import threading
 from pathlib import Path
 
 from belink import artefacts
 from belink.registry.store.connection import local_folder, one_line, pointed_at
 from belink.settings import Settings, without_password
+
+_reading = threading.Lock()  # MLflow's module-level functions point at one store at a time
 
 
 def download_model(settings: Settings, uri: str, folder: Path) -> None:
@@ -24,7 +27,7 @@ def read_part(settings: Settings, address: str, part: str) -> str | None:
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    with pointed_at(settings):
+    with _reading, pointed_at(settings):
         try:
             return str(mlflow.artifacts.load_text(f"{address.rstrip('/')}/{part}"))
         except (MlflowException, OSError):

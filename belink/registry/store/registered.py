@@ -206,6 +206,17 @@ class Store:
         """Return the path of a run's page on an MLflow server, after its address."""
         return f"/#/experiments/{self._client.get_run(run_id).info.experiment_id}/runs/{run_id}"
 
+    def run_files(self, run_id: str) -> str:
+        """Return where the files of a run lie, as :meth:`address` does; ``""`` for a run that is not there."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return str(self._client.get_run(run_id).info.artifact_uri)
+        except MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise
+            return ""
+
     def delete_version(self, linker: str, number: str) -> None:
         """Remove a version; its run stays until :meth:`drop_run`."""
         self._client.delete_model_version(linker, number)

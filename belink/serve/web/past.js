@@ -1,6 +1,7 @@
 // The second view: versions with their gates, releases, and what changed between two of them.
 
 import { ask, byId, make, notice, number, table } from "./common.js";
+import * as impact from "./impact.js";
 
 let known = null;
 
@@ -46,7 +47,7 @@ function versions() {
   }
   const rows = known.versions.flatMap((version, index) => {
     const gates = make("tr", { class: "gates", id: `gates-${version.version}`, hidden: true },
-      make("td", { colspan: 7 }, gateTable(version)));
+      make("td", { colspan: 8 }, gateTable(version), impact.details(version, known.linker)));
     const button = make("button", { type: "button", class: "plain", "aria-expanded": "false",
       "aria-controls": `gates-${version.version}`,
       onclick: () => {
@@ -63,11 +64,12 @@ function versions() {
       make("td", {}, outcome(version)),
       make("td", { class: "right" }, accuracy(version)),
       make("td", {}, marks(version)),
+      make("td", { class: "right" }, impact.summary(version)),
       make("td", {}, Object.entries(version.releases).map(([name, release]) => `${name} ${release}`).join("; ")),
       make("td", {}, when(version.created))), gates];
   });
-  const heads = ["version", "alias", "outcome", "accuracy", "gates", "releases", "made (UTC)"].map((words) =>
-    ({ words, css: words === "accuracy" ? "right" : undefined }));
+  const heads = ["version", "alias", "outcome", "accuracy", "gates", "links changed", "releases", "made (UTC)"].map((words) =>
+    ({ words, css: ["accuracy", "links changed"].includes(words) ? "right" : undefined }));
   byId("versions").replaceChildren(table("Versions", heads, rows));
 }
 
@@ -109,6 +111,8 @@ function compareVersions() {
     ...keys((version) => version.releases).map((name) => row(name, pair.map((version) => version.releases[name] ?? "–"))),
     ...keys((version) => version.figures).map((name) =>
       row(name.replaceAll("_", " "), pair.map((version) => figure(version.figures[name])))),
+    ...keys((version) => version.impact ?? {}).map((text) => row(`links changed in ${text}`,
+      pair.map((version) => impact.counted(version.impact?.[text])))),
     ...keys(gates).map((name) => row(`gate: ${name.replaceAll("_", " ")}`,
       pair.map((version) => verdict(gates(version)[name])))),
   ];
