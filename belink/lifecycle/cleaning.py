@@ -37,12 +37,13 @@ _CALLED = {"indices": "index", "fetched": "fetched bundle", "referenced": "refer
 class Removal:
     """A version, an artefact or scratch files that nothing needs."""
 
-    what: str  # version, release, index, …
-    path: str  # a folder, or LINKER version N
+    what: str  # version, run, release, index, …
+    path: str  # a folder, or LINKER version N, or LINKER run ID
     why: str
     bytes: int = 0
     folders: tuple[Path, ...] = ()
     version: tuple[str, str] | None = None  # linker and number
+    run: tuple[str, str] | None = None  # linker and id of an MLflow run
 
 
 @dataclass(kw_only=True)
@@ -84,7 +85,8 @@ def clean(settings: Settings, *, keep: int = 3, remove: bool = False) -> dict[st
             for each in removals:
                 _remove(settings, each)
     shown = [
-        {name: value for name, value in asdict(each).items() if name not in ("folders", "version")} for each in removals
+        {name: value for name, value in asdict(each).items() if name not in ("folders", "version", "run")}
+        for each in removals
     ]
     return {"remove": shown, "freed": freed, "done": remove, "busy": [*busy, *busy_ontologies], "keep": keep}
 
@@ -107,12 +109,27 @@ def _find(settings: Settings, keep: int, busy: list[str], busy_ontologies: list[
                 folders=folders,
                 version=(linker, each.number),
             )
+        if linker not in busy:
+            yield from _runs(settings, linker)
     yield from _scratch(settings, {*busy, *busy_ontologies})
     yield from _releases(settings, needed, keep, busy_ontologies)
     for kind in BORROWED:
         for linker in _below(settings.home / kind):
             if linker not in busy:
                 yield from _artefacts(settings.home / kind / linker, kind, needed.keys[kind])
+
+
+def _runs(settings: Settings, linker: str) -> Iterator[Removal]:
+    """Yield the runs that a killed registration, or a killed removal of a version, left with their bundles."""
+    for run_id, folders in versions.unregistered_runs(settings, linker):
+        yield Removal(
+            what="run",
+            path=f"{linker} run {run_id}",
+            why="holds a bundle that is no version",
+            bytes=sum(map(_size, folders)),
+            folders=tuple(folders),
+            run=(linker, run_id),
+        )
 
 
 def _need(settings: Settings, needed: Needed, linker: str, version: versions.Version) -> None:
@@ -192,6 +209,9 @@ def _folder(what: str, path: Path, why: str) -> Removal:
 def _remove(settings: Settings, removal: Removal) -> None:
     if removal.version is not None:
         versions.forget(settings, *removal.version)
+        return
+    if removal.run is not None:
+        versions.forget_run(settings, *removal.run)
         return
     for folder in removal.folders:
         # A killed `artefacts.atomic_write` leaves a file, a killed build a folder.

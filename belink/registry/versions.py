@@ -64,5 +64,19 @@ def forget(settings: Settings, linker: str, number: str) -> None:
                 raise RegistryError(f"{linker} version {number}: expected no alias on it, found {', '.join(named)}")
             run_id = store.version(linker, number).run_id
             store.delete_version(linker, number)
-        # The run goes last: a kill in between leaves files that no version names, and never a version without files.
+        # The run goes last: a kill in between leaves a run that no version names, and never a version without files.
         store.drop_run(run_id)
+
+
+def unregistered_runs(settings: Settings, linker: str) -> list[tuple[str, list[Path]]]:
+    """Return the ended runs that hold a bundle without a version, each with its folders in this home."""
+    if not may_hold_anything(settings):
+        return []
+    with one_line(f"{linker}: its runs cannot be listed"):
+        return Store(settings).unregistered_runs(linker)
+
+
+def forget_run(settings: Settings, linker: str, run_id: str) -> None:
+    """Remove a run that no version names; see :func:`unregistered_runs`."""
+    with one_line(f"{linker}: the run {run_id} could not be removed"):
+        Store(settings).drop_run(run_id)

@@ -116,6 +116,27 @@ def test_any_alias_keeps_a_version(six: Settings) -> None:
         versions.forget(six, "sample", "3")
 
 
+def test_a_removal_that_was_killed_is_finished_by_the_next(six: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    from belink.registry.store import Store, setup
+
+    run_id = setup(six).get_model_version("sample", "3").run_id
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Store, "drop_run", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        versions.forget(six, "sample", "3")
+    (left,) = [each for each in clean(six, keep=6)["remove"] if each["what"] == "run"]
+    assert left["path"] == f"sample run {run_id}" and left["bytes"] > 0
+    folders = list((six.home / "artifacts" / "models").iterdir())
+    # Killed again, now between the steps of the removal of the run itself.
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(type(setup(six)), "delete_run", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        clean(six, keep=6, remove=True)
+    assert [each["path"] for each in clean(six, keep=6)["remove"] if each["what"] == "run"] == [f"sample run {run_id}"]
+    clean(six, keep=6, remove=True)
+    assert not [each for each in clean(six, keep=6)["remove"] if each["what"] == "run"]
+    assert len(list((six.home / "artifacts" / "models").iterdir())) == len(folders) - 1
+    assert len(versions.registered(six, "sample")) == 5
+
+
 def test_what_a_refresh_holds_is_left_alone(six: Settings) -> None:
     six.locks.mkdir(exist_ok=True)
     with FileLock(six.locks / "refresh-sample.lock"):

@@ -1,13 +1,17 @@
 """The MLflow run of a refresh: open while it runs, and never open for ever."""
 
+import shutil
+import socket
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from belink.cli import show
 from belink.registry import aliases, runs
-from belink.registry.store import RunRecord, setup
+from belink.registry.store import HOME, RunRecord, homes, setup
 from belink.settings import Settings
 from tests.support.handmade import parts
 
@@ -97,9 +101,44 @@ def test_status_links_to_the_champion_on_a_server(registry_home: Settings, monke
 
 
 def test_pages_are_those_of_a_server(registry_home: Settings) -> None:
-    from dataclasses import replace
-
     assert runs.version_page(registry_home, "sample", "3") is None
     server = replace(registry_home, tracking_uri="http://somebody:secret@mlflow.example:5000/")
     page = runs.version_page(server, "sample", "3")
     assert page is not None and page.endswith("mlflow.example:5000/#/models/sample/versions/3") and "secret" not in page
+
+
+def test_a_run_stays_open_until_its_bundle_is_promoted(registry_home: Settings) -> None:
+    from belink.linker import bundle
+
+    here = registry_home
+    made = bundle.assemble(parts(here.home / "parts"), here.bundles / "sample")
+    with runs.open_run(here, "sample", time.time()) as run_id:
+        aliases.register(here, made, RunRecord(run_id=run_id))
+        # A kill from here on must leave a run that is not finished: nobody has promoted anything.
+        assert [run.info.status for run in all_runs(here)] == ["RUNNING"]
+    (run,) = all_runs(here)
+    assert run.info.status == "FINISHED" and run.info.end_time >= run.info.start_time
+
+
+def test_a_container_of_another_name_ends_the_runs_that_its_home_left(
+    registry_home: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    here = registry_home
+    shared = replace(here, tracking_uri=f"sqlite:///{shutil.copy(here.home / 'mlflow.db', tmp_path / 'team.db')}")
+    for home in (here, shared):
+        other = replace(home, home=tmp_path / "other" / "home", tracking_uri=shared.tracking_uri)
+        monkeypatch.setattr(socket, "gethostname", lambda: "container-1")
+        left = [runs.open_run(each, "sample", time.time()) for each in (home, other)]
+        killed, elsewhere = (run.__enter__() for run in left)
+        monkeypatch.setattr(socket, "gethostname", lambda: "container-2")
+        with runs.open_run(home, "sample", time.time()):
+            status = {run.info.run_id: run.info.status for run in [*all_runs(home), *all_runs(other)]}
+        assert (status[killed], status[elsewhere]) == ("KILLED", "RUNNING")
+
+
+def test_runs_tagged_with_the_machines_name_are_still_a_homes_own(registry_home: Settings, tmp_path: Path) -> None:
+    here = replace(registry_home, tracking_uri=f"sqlite:///{registry_home.home / 'mlflow.db'}")
+    shared = replace(here, tracking_uri=f"sqlite:///{shutil.copy(here.home / 'mlflow.db', tmp_path / 'team.db')}")
+    ours, theirs = {HOME: f"{socket.gethostname()}:{here.home}"}, {HOME: f"another:{here.home}"}
+    assert [homes.is_own(shared, tags) for tags in (ours, theirs, {})] == [True, False, False]
+    assert all(homes.is_own(here, tags) for tags in (ours, theirs, {})), "nobody else writes into a home's own database"

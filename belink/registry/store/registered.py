@@ -20,6 +20,8 @@ from belink.registry.store.runs import (
     log_bundle,
     open_run,
     recorder,
+    run_folders,
+    unregistered_runs,
 )
 from belink.settings import Settings
 
@@ -225,6 +227,11 @@ class Store:
         """Remove a run and the models logged in it, with those of their files that lie in this home."""
         with pointed_at(self.settings):
             drop_run(self._client, self.settings, run_id)
+
+    def unregistered_runs(self, linker: str) -> list[tuple[str, list[Path]]]:
+        """Return what killed registrations and removals left: the ids of runs, and their folders in this home."""
+        runs = unregistered_runs(self._client, self.settings, linker)
+        return [(run_id, run_folders(self._client, self.settings, run_id)) for run_id in runs]
 
     def locked(self, name: str) -> AbstractContextManager[None]:
         """Keep out whoever else asks for the same lock, in this home or in another with the same registry."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from belink.errors import RegistryError
 from belink.progress import Record
 from belink.registry.store.connection import BUNDLE, EXPERIMENT, HOME, KIND, LINKER, local_folder
+from belink.registry.store.homes import home_tag, is_own
 from belink.settings import Settings, without_password
 
 if TYPE_CHECKING:
@@ -53,13 +54,13 @@ def open_run(client: "MlflowClient", settings: Settings, linker: str, started: f
     """Give the id of a run that is open while the block runs; it ends as FINISHED, FAILED or KILLED.
 
     Open runs of the same linker and home were left by killed refreshes, since a lock lets only one refresh run. They
-    end as KILLED.
+    end as KILLED. The run stays open when a bundle is logged in it: the promotion is still to come.
 
     :param started: when the refresh began, in seconds since 1970.
     """
     experiment = _experiment(client)
     _end_killed(client, settings, experiment, linker)
-    tags = {KIND: "refresh", HOME: _here(settings), LINKER: linker, _NOTE: f"A refresh of {linker}, not ended yet."}
+    tags = {KIND: "refresh", HOME: home_tag(settings), LINKER: linker, _NOTE: f"A refresh of {linker}, not ended yet."}
     name = f"{linker}-{time.strftime('%Y-%m-%d-%H%M%S', time.gmtime(started))}"
     run_id = client.create_run(experiment, start_time=int(started * 1000), tags=tags, run_name=name).info.run_id
     status = "KILLED"  # Ctrl-C, and whatever else is no exception
@@ -79,8 +80,9 @@ def open_run(client: "MlflowClient", settings: Settings, linker: str, started: f
 
 
 def _end_killed(client: "MlflowClient", settings: Settings, experiment: str, linker: str) -> None:
-    mine = f"attributes.status = 'RUNNING' AND tags.`{LINKER}` = '{linker}' AND tags.`{HOME}` = '{_here(settings)}'"
-    for run in client.search_runs([experiment], mine):
+    for run in client.search_runs([experiment], f"attributes.status = 'RUNNING' AND tags.`{LINKER}` = '{linker}'"):
+        if not is_own(settings, run.data.tags):
+            continue
         log.info("%s: the run %s was left by a killed refresh; it is marked so", linker, run.info.run_id)
         client.set_tag(run.info.run_id, _NOTE, f"A refresh of {linker} that was killed. The next one went on from it.")
         client.set_terminated(run.info.run_id, status="KILLED")
@@ -140,7 +142,7 @@ def log_bundle(
 
     linker, key = manifest["linker"], manifest["key"]
     experiment = _experiment(client)
-    tags = {**record.tags, BUNDLE: key, KIND: "refresh", HOME: _here(settings), LINKER: linker}
+    tags = {**record.tags, BUNDLE: key, KIND: "refresh", HOME: home_tag(settings), LINKER: linker}
     run_id = record.run_id
     if not run_id:
         run_id = client.create_run(experiment, tags=tags, run_name=f"{linker}-{key}").info.run_id
@@ -149,7 +151,7 @@ def log_bundle(
             client.set_tag(run_id, name, value)
         client.update_run(run_id, name=f"{linker}-{key}")
     client.set_tag(run_id, _NOTE, _note(experiment, run_id, record))
-    with mlflow.start_run(run_id=run_id, log_system_metrics=False) as run, warnings.catch_warnings():
+    with mlflow.start_run(run_id=run_id, log_system_metrics=False), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice for authors of models, not for those who refresh one
         # 6,000 characters are the most that MLflow takes of a parameter (`MAX_PARAM_VAL_LENGTH`).
         mlflow.log_params({name: str(value)[:6000] for name, value in record.params.items()})
@@ -173,7 +175,10 @@ def log_bundle(
             dataset = MetaDataset(resolve_dataset_source(source), name=name, digest=sha256[:36])  # type: ignore[abstract]
             model = LoggedModelInput(model_id=logged.model_id)
             mlflow.log_input(dataset, context="refresh", tags={"sha256": sha256}, model=model)
-        return run.info.run_id, logged.model_uri, logged.model_id
+    if record.run_id:
+        # `mlflow.start_run` has ended it. A refresh that is killed before it promotes must not look finished.
+        client.update_run(run_id, status="RUNNING")
+    return run_id, logged.model_uri, logged.model_id
 
 
 def _note(experiment: str, run_id: str, record: RunRecord) -> str:
@@ -190,26 +195,52 @@ def drop_unfinished(client: "MlflowClient", settings: Settings, linker: str, key
     """Remove what a killed registration of the same bundle, by this home, left in the store."""
     experiment = _experiment(client)
     # Another home may be registering the same bundle at this moment, so only runs of this home count.
-    mine = f"tags.`{BUNDLE}` = '{key}' AND tags.`{HOME}` = '{_here(settings)}'"
-    for run in client.search_runs([experiment], mine):
-        if client.search_model_versions(f"name = '{linker}' AND run_id = '{run.info.run_id}'"):
+    for run in client.search_runs([experiment], f"tags.`{BUNDLE}` = '{key}'"):
+        if not is_own(settings, run.data.tags) or client.search_model_versions(
+            f"name = '{linker}' AND run_id = '{run.info.run_id}'"
+        ):
             continue
         log.info("%s: removing the unfinished run %s", linker, run.info.run_id)
         drop_run(client, settings, run.info.run_id)
 
 
+def run_folders(client: "MlflowClient", settings: Settings, run_id: str) -> list[Path]:
+    """Return the folders in this home that hold the files of a run and of the models logged in it."""
+    addresses = [str(client.get_run(run_id).info.artifact_uri)]
+    addresses += [str(model.artifact_location) for model in _logged_models(client, run_id)]
+    folders = [folder for address in addresses if (folder := local_folder(address)) is not None]
+    home = settings.home.resolve()
+    # Both addresses end in `artifacts`; the folder above belongs to the run or model alone.
+    return [folder.parent for folder in folders if folder.resolve().is_relative_to(home)]
+
+
+def _logged_models(client: "MlflowClient", run_id: str) -> list[Any]:
+    return list(client.search_logged_models([_experiment(client)], filter_string=f"source_run_id = '{run_id}'"))
+
+
+def unregistered_runs(client: "MlflowClient", settings: Settings, linker: str) -> list[str]:
+    """Return the ended runs of this home in which a bundle was logged that no version has.
+
+    A registration or the removal of a version was killed. Runs that failed before have no bundle, and stay.
+    """
+    registered = {str(version.run_id) for version in client.search_model_versions(f"name = '{linker}'")}
+    return [
+        run.info.run_id
+        for run in client.search_runs(
+            [_experiment(client)], f"tags.`{LINKER}` = '{linker}' AND attributes.status != 'RUNNING'"
+        )
+        if run.info.run_id not in registered and BUNDLE in run.data.tags and is_own(settings, run.data.tags)
+    ]
+
+
 def drop_run(client: "MlflowClient", settings: Settings, run_id: str) -> None:
     """Remove a run and the models logged in it, with those of their files that lie in this home."""
-    models = client.search_logged_models([_experiment(client)], filter_string=f"source_run_id = '{run_id}'")
-    folders = [local_folder(str(client.get_run(run_id).info.artifact_uri))]
-    for model in models:
-        folders.append(local_folder(str(model.artifact_location)))
+    # The run goes last: a kill in between leaves one that `unregistered_runs` finds.
+    for folder in run_folders(client, settings, run_id):
+        shutil.rmtree(folder, ignore_errors=True)
+    for model in _logged_models(client, run_id):
         client.delete_logged_model(model.model_id)
     client.delete_run(run_id)
-    for folder in folders:
-        if folder is not None and folder.resolve().is_relative_to(settings.home.resolve()):
-            # Both addresses end in `artifacts`; the folder above belongs to the run or model alone.
-            shutil.rmtree(folder.parent, ignore_errors=True)
 
 
 def ensure_model(client: "MlflowClient", linker: str) -> None:
@@ -237,10 +268,3 @@ def _experiment(client: "MlflowClient") -> str:
     if experiment is None:
         raise RegistryError(f"expected the experiment {EXPERIMENT} in MLflow, found none; was it deleted meanwhile?")
     return str(experiment.experiment_id)
-
-
-def _here(settings: Settings) -> str:
-    import socket
-
-    # The value stands between single quotes in a filter, which MLflow gives no way to escape.
-    return f"{socket.gethostname()}:{settings.home}".replace("'", "")
