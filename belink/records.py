@@ -68,6 +68,7 @@ class Mention:
     appositions: tuple[
         str, ...
     ] = ()  # another name that the document gives in brackets beside it: "dacarbazine (DTIC)"
+    composed: tuple[str, ...] = ()  # of a Latin short form, what it may be by genera that the document names
     gold: tuple[str, ...] = ()  # acceptable concept ids; () unannotated
     nil: bool = False  # annotated as having no concept
     found: bool = False  # by a name finder in raw text, rather than marked by whoever sent the text

@@ -321,7 +321,8 @@ class Linker:
         """Return all that the answer depends on; the sentence only where the language model reads it."""
         shown = mention.sentence if self.declaration.reranker.sentence else ""
         counts = (mention.n_occurrences, mention.n_annotated)
-        return (mention.text, mention.long_form, mention.appositions, mention.found, *counts, shown)
+        names = (mention.text, mention.long_form, mention.composed, mention.appositions)
+        return (*names, mention.found, *counts, shown)
 
     def _answer(
         self,

@@ -2,10 +2,12 @@
 
 A mention is looked up as it is written and in American spelling, which most names have; by its long form, where the
 document spells it out; by names that the document sets beside it; and by what else vocabularies may call it (the acid
-of a salt, a class, a formula), where that is a name.
+of a salt, a class, a formula), where that is a name. A Latin name with a genus that the document only names elsewhere
+is a long form where it is a name.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -87,6 +89,18 @@ def _with_names(queries: Sequence[Query], rows: Mapping[str, int]) -> list[Query
     return [query for query in present if query.is_own or not query.is_variant or query is nearest]
 
 
+def _with_genera(table: "NameTable", mentions: Sequence[Mention]) -> list[Mention]:
+    """Return ``mentions`` with the nearest of their composed names that is a name as long form."""
+    names = list(dict.fromkeys(normalise(name) for mention in mentions for name in mention.composed))
+    present = {name for name, row in zip(names, table.find(names).tolist(), strict=True) if row >= 0}
+    return [
+        replace(mention, long_form=next((n for n in mention.composed if normalise(n) in present), mention.long_form))
+        if mention.composed
+        else mention
+        for mention in mentions
+    ]
+
+
 class QueryBatch:
     """The queries of several mentions as columns; each distinct text is searched once."""
 
@@ -95,7 +109,7 @@ class QueryBatch:
 
         :param hidden_scopes: scopes in which a mention's own text does not count as a name.
         """
-        queries = [queries_of(mention) for mention in mentions]
+        queries = [queries_of(mention) for mention in _with_genera(table, mentions)]
         texts = list(dict.fromkeys(query.text for group in queries for query in group))
         rows = dict(zip(texts, table.find_spelled(texts).tolist(), strict=True))
         queries = [_with_names(group, rows) for group in queries]

@@ -1,8 +1,9 @@
 """Abbreviations that a document defines itself: "heparin-induced thrombocytopenia (HIT)".
 
 :func:`find_definitions` reads them from brackets (by the letters, see ``short_forms``) and from lists of abbreviations
-(see ``abbreviation_lists``); :func:`expand` writes them out in the mentions of a document. All of it takes time linear
-in the length of the text.
+(see ``abbreviation_lists``); :func:`expand` writes them out in the mentions of a document. Latin names whose genus is
+cut short ("E. coli") count as well where the text spells them out (see ``genera``). All of it takes time linear in the
+length of the text.
 """
 
 import bisect
@@ -13,7 +14,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from belink.records import Document, Mention
-from belink.text import abbreviation_lists, appositions, short_forms
+from belink.text import abbreviation_lists, appositions, genera, short_forms
 from belink.text.variants import to_singular
 from belink.waiting import go_on
 
@@ -119,7 +120,20 @@ def find_definitions(text: str) -> Definitions:
             definitions[0] = definitions[0]._replace(long_form=long)
         elif not definitions or definitions[-1].long_form.casefold() != long.casefold():
             definitions.append(Definition(position, long))
-    return Definitions({short: _written_out(short, each, by_short) for short, each in by_short.items()})
+    defined = {short: _written_out(short, each, by_short) for short, each in by_short.items()}
+    for short, spelled_out in _latin(text).items():
+        defined.setdefault(short, spelled_out)
+    return Definitions(defined)
+
+
+def _latin(text: str) -> dict[str, tuple[Definition, ...]]:
+    """Return the Latin names that ``text`` cuts short and spells out: their short forms as written → definitions."""
+    by_short: dict[str, list[Definition]] = {}
+    for position, short, long in genera.find_binomials(text):
+        definitions = by_short.setdefault(short, [])
+        if not definitions or definitions[-1].long_form != long:
+            definitions.append(Definition(position, long))
+    return {short: tuple(definitions) for short, definitions in by_short.items()}
 
 
 def _in_brackets(text: str) -> Iterator[tuple[int, str, str]]:
@@ -192,12 +206,12 @@ def _whole(short: str, bracket: str) -> str:
 
 
 def expand(document: Document) -> Document:
-    """Return ``document`` with ``long_form`` and ``appositions`` of its mentions filled from what it says itself."""
+    """Return ``document`` with its mentions' long forms, composed names and appositions, by what it says itself."""
     definitions = find_definitions(document.text)
     if definitions:
         mentions = tuple(expand_mention(mention, definitions) for mention in document.mentions)
         document = replace(document, mentions=mentions)
-    return appositions.expand(document)
+    return appositions.expand(genera.expand(document))
 
 
 def expand_mention(mention: Mention, definitions: Definitions) -> Mention:

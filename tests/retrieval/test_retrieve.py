@@ -243,6 +243,18 @@ def test_a_long_form_of_which_nothing_is_left_spells_nothing_out(index: Index, e
     assert spelled_out == text != []
 
 
+def test_a_composed_latin_name_counts_only_where_it_is_a_name(tmp_path: Path, encoder: Encoder) -> None:
+    known = built(tmp_path, encoder, concept(1, "Rhodnius prolixus"), concept(2, "Results prolix"), concept(3, "R. x"))
+    composed = Mention(text="R. prolixus", composed=("Results prolixus", "Rhodnius prolixus", "Rhinus prolixus"))
+    plain = Mention(text="R. prolixus")
+    unknown = replace(plain, composed=("Results prolixus",))
+    of_composed, of_long, of_unknown, of_plain = retrieve(
+        known, encoder, [composed, replace(plain, long_form="Rhodnius prolixus"), unknown, plain], EVERYTHING
+    )
+    assert ids(of_composed) == ids(of_long) and ids(of_composed)[0] == "X:1" and of_composed[0].exact
+    assert ids(of_unknown) == ids(of_plain) and not any(candidate.exact for candidate in of_unknown)
+
+
 def test_a_salt_is_found_by_the_name_of_its_acid(
     tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
