@@ -11,6 +11,7 @@ import os
 import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -155,34 +156,50 @@ def cut_sentence(text: str, start: int, end: int) -> Place:
 
 
 def withdraw(settings: Settings, linker: str, correction_id: str, who: str) -> Withdrawal:
-    """Return the record that takes a correction out of force, once it is stored.
+    """Return the record that takes a correction out of force, once it is stored; of two at once, one succeeds.
+
+    The person's earlier correction of the same span counts again, if there is one.
 
     :raises CorpusError: there is no such correction, or it is withdrawn already.
     """
-    records = read_records(settings, linker)
-    withdrawn = {record.withdraws for record in records if isinstance(record, Withdrawal)}
-    ids = {record.id for record in records if isinstance(record, Correction)}
-    if correction_id not in ids - withdrawn:
-        raise CorpusError(f"{correction_id[:100]}: expected a correction of {linker} in force, found none of that id")
-    withdrawal = Withdrawal(
-        id=secrets.token_hex(16),
-        at=datetime.now(UTC).isoformat(timespec="microseconds"),
-        who=who,
-        withdraws=correction_id,
-    )
-    append(settings, linker, [withdrawal])
+    with _exclusive(settings, linker):
+        records = read_records(settings, linker)
+        withdrawn = {record.withdraws for record in records if isinstance(record, Withdrawal)}
+        ids = {record.id for record in records if isinstance(record, Correction)}
+        if correction_id not in ids - withdrawn:
+            raise CorpusError(
+                f"{correction_id[:100]}: expected a correction of {linker} in force, found none of that id"
+            )
+        withdrawal = Withdrawal(
+            id=secrets.token_hex(16),
+            at=datetime.now(UTC).isoformat(timespec="microseconds"),
+            who=who,
+            withdraws=correction_id,
+        )
+        _write(corrections_file(settings, linker), [withdrawal])
     return withdrawal
 
 
 def append(settings: Settings, linker: str, records: Sequence[Record]) -> None:
     """Store ``records``; they are on the disk when this returns. Threads and processes take turns."""
+    with _exclusive(settings, linker):
+        _write(corrections_file(settings, linker), records)
+
+
+@contextmanager
+def _exclusive(settings: Settings, linker: str) -> Iterator[None]:
+    """Keep out whoever else writes corrections of ``linker``."""
     from filelock import FileLock
 
-    path = corrections_file(settings, linker)
-    path.parent.mkdir(parents=True, exist_ok=True)
     settings.locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(settings.locks / f"feedback-{linker}.lock"):
+        yield
+
+
+def _write(path: Path, records: Sequence[Record]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records).encode()
-    with FileLock(settings.locks / f"feedback-{linker}.lock"), path.open("ab") as out:
+    with path.open("ab") as out:
         # A process that was killed while it wrote may have left half a line; the next record begins a line of its own.
         if out.tell() and not _ends_with_newline(path):
             lines = b"\n" + lines
@@ -200,17 +217,35 @@ def _ends_with_newline(path: Path) -> bool:
 def read_records(settings: Settings, linker: str) -> list[Record]:
     """Return all records of ``linker``, oldest first; a damaged line is named in the log and passed over."""
     path = corrections_file(settings, linker)
+    return _parse(path.read_bytes(), path) if path.is_file() else []
+
+
+def read_added(settings: Settings, linker: str, offset: int) -> tuple[list[Record], int]:
+    """Return the records that were stored behind ``offset``, and the offset behind them; both in whole lines.
+
+    :param offset: in bytes; 0 at first, then what the last call returned.
+    """
+    path = corrections_file(settings, linker)
     if not path.is_file():
-        return []
+        return [], 0
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        added = stream.read()
+    whole = added[: added.rfind(b"\n") + 1]  # somebody may be writing the rest
+    return _parse(whole, path), offset + len(whole)
+
+
+def _parse(lines: bytes, path: Path) -> list[Record]:
     records: list[Record] = []
-    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
+    for line in lines.split(b"\n"):
         if not line.strip():
             continue
         try:
             node = json.loads(line)
             records.append(Withdrawal(**node) if "withdraws" in node else Correction(**node))
         except (ValueError, TypeError) as error:
-            log.warning("%s: line %d is no record and counts for nothing: %s", path, number, str(error)[:100])
+            start = line[:60].decode(errors="replace")
+            log.warning("%s: %r is no record and counts for nothing: %s", path, start, str(error)[:100])
     return records
 
 

@@ -42,6 +42,7 @@ class QueueItem:
     is_new: bool  # the answer is a concept that the release before did not have
     score: float
     candidates: tuple[dict[str, Any], ...] = ()
+    linker: str = ""  # that answered; "" in a queue of an older belink
 
     @property
     def place(self) -> Place:
@@ -79,12 +80,15 @@ def review_queue(
             place = cut_sentence(document.text, link.start, link.end)
             if cut_sentence(*place) not in judged:
                 least_sure[key] = link, place
-    items = [_item(link, place, counts[key], link.id in new_concepts) for key, (link, place) in least_sure.items()]
+    name = linker.declaration.name
+    items = [
+        _item(link, place, counts[key], link.id in new_concepts, name) for key, (link, place) in least_sure.items()
+    ]
     # The text decides between equal scores, so that the same documents give the same queue.
     return sorted(items, key=lambda item: (-item.score, item.mention, item.text))[:n]
 
 
-def _item(link: Link, place: Place, n_mentions: int, is_new: bool) -> QueueItem:
+def _item(link: Link, place: Place, n_mentions: int, is_new: bool, linker: str) -> QueueItem:
     node = link_json(link, n_candidates=_CANDIDATES)
     text, start, end = place
     return QueueItem(
@@ -100,6 +104,7 @@ def _item(link: Link, place: Place, n_mentions: int, is_new: bool) -> QueueItem:
         is_new=is_new,
         score=round((1 - link.probability) * n_mentions * (_NEW if is_new else 1.0), 4),
         candidates=tuple(node["candidates"]),
+        linker=linker,
     )
 
 

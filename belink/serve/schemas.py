@@ -359,12 +359,26 @@ class Undo(BaseModel):
     linker: str | None = Field(default=None, max_length=200, description="One of those served; the first if left out.")
 
 
+class InForce(BaseModel):
+    """A correction that counts."""
+
+    id: str
+    at: str
+    verdict: Verdict
+    who: str
+    concept: str | None
+    label: str | None
+
+
 class Withdrawn(BaseModel):
     """The record that took a correction out of force."""
 
     id: str
     at: str
     withdraws: str
+    in_force: list[InForce] = Field(
+        description="What counts for the same span now; an earlier correction counts again."
+    )
 
 
 class Problem(BaseModel):

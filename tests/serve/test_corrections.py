@@ -1,7 +1,9 @@
 """Corrections over HTTP are stored as sentences, refused in words, undone by another record; and the review queue."""
 
 import json
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,14 @@ import httpx
 import pytest
 
 from belink.corpora import feedback
+from belink.errors import CorpusError
 from belink.linker.linker import Linker
 from belink.linker.review import read_queue, review_queue, write_queue
 from belink.records import Document
 from belink.registry import aliases
-from belink.serve.corrections import RateLimit
+from belink.serve.rates import RateLimit
+from belink.serve.review import Judgements
+from belink.settings import Settings
 from tests.support import small
 from tests.support.serving import Made, Server, serving
 
@@ -157,7 +162,7 @@ def test_the_queue_counts_what_is_judged_and_goes_on_after_it(server: Server, qu
 
 
 def test_a_client_that_sends_too_much_has_to_wait() -> None:
-    limit = RateLimit(2)
+    limit = RateLimit(2, "corrections")
     assert [limit.wait("a"), limit.wait("a")] == [0, 0]
     assert 0 < limit.wait("a") <= 60
     assert limit.wait("b") == 0
@@ -173,3 +178,80 @@ def test_a_half_written_record_costs_only_itself(served_home: Made, linker: Link
     two = feedback.make_correction("A fever.", 2, 7, "no-mention", "anna")
     feedback.append(here, "torn", [two])
     assert feedback.read_records(here, "torn") == [one, two]
+
+
+def test_withdrawing_the_newest_tells_what_counts_now(server: Server) -> None:
+    first, second = correct(server, who="carol").json(), correct(server, who="carol", verdict="no-mention").json()
+    other = correct(server, who="dora", verdict="no-mention").json()
+    left = withdraw(server, second["id"]).json()["in_force"]
+    assert [(each["id"], each["who"], each["verdict"]) for each in left][-2:] == [
+        (first["id"], "carol", "nil"), (other["id"], "dora", "no-mention"),
+    ]  # fmt: skip
+    left = withdraw(server, first["id"]).json()["in_force"]
+    assert "carol" not in [each["who"] for each in left]
+    withdraw(server, other["id"])
+
+
+def test_of_withdrawals_at_the_same_time_one_is_stored(here: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = feedback.make_correction("A fever.", 2, 7, "nil", "anna")
+    feedback.append(here, "raced", [one])
+    read = feedback.read_records
+
+    def slowly(*arguments: Any) -> list[feedback.Record]:
+        records = read(*arguments)
+        time.sleep(0.1)
+        return records
+
+    monkeypatch.setattr(feedback, "read_records", slowly)
+
+    def attempt(who: str) -> bool:
+        try:
+            feedback.withdraw(here, "raced", one.id, who)
+        except CorpusError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(attempt, "abcd")) == [False, False, False, True]
+    assert len(read(here, "raced")) == 2
+
+
+def test_the_queue_reads_only_what_was_added(here: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = ("A fever.", 2, 7)
+    judgements = Judgements(here, "queued", [place])
+    assert judgements.now() == {}
+    one = feedback.make_correction(*place, "nil", "anna")
+    feedback.append(here, "queued", [one, feedback.make_correction("Gout.", 0, 4, "nil", "anna")])
+    assert judgements.now() == {place: one}
+    parsed: list[bytes] = []
+    parse = feedback._parse
+    monkeypatch.setattr(feedback, "_parse", lambda lines, path: parsed.append(lines) or parse(lines, path))
+    two = feedback.make_correction(*place, "no-mention", "anna")
+    feedback.append(here, "queued", [two])
+    path = feedback.corrections_file(here, "queued")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9])  # somebody is writing it
+    assert judgements.now() == {place: one}
+    path.write_bytes(whole)
+    assert judgements.now() == {place: two}
+    assert judgements.now() == {place: two}
+    assert [lines.count(b"\n") for lines in parsed] == [0, 1, 0]
+    feedback.withdraw(here, "queued", two.id, "anna")
+    assert judgements.now() == {place: one}
+    path.write_bytes(whole.splitlines(keepends=True)[1])  # put back from elsewhere: shorter, and another content
+    assert judgements.now() == {}
+
+
+def test_a_queue_of_a_linker_that_is_not_served_is_refused(served_home: Made, queue: Path, tmp_path: Path) -> None:
+    strange = tmp_path / "strange.jsonl"
+    strange.write_text(queue.read_text(encoding="utf-8").replace('"linker": "corrected"', '"linker": "drugs"'))
+    with pytest.raises(CorpusError, match="expected mentions of corrected, found one of drugs"):
+        with serving(served_home.here, "corrected", feedback=True, review=strange):
+            pass
+
+
+def test_looking_at_the_queue_has_a_limit(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RateLimit, "wait", lambda *_: 7.2)
+    answer = server.get("/review")
+    assert (answer.status_code, answer.headers["retry-after"]) == (429, "8")
+    assert answer.json()["detail"] == "expected at most 600 looks at the queue a minute, found more; go on in 8 s"

@@ -3,9 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
+from belink.corpora import feedback
 from belink.errors import RegistryError
+from belink.linker.review import review_queue, write_queue
+from belink.records import Document
 from belink.registry import aliases
 from belink.serve.application import follow
 from belink.serve.metrics import Metrics
@@ -85,6 +89,31 @@ def test_nothing_is_answered_until_each_linker_is_there(served_home: Made) -> No
         assert waiting.get("/ready").status_code == 503
         assert [each["ready"] for each in waiting.get("/ready").json()["linkers"]] == [True, False]
         assert waiting.post(text=TEXT).status_code == 503
+
+
+def test_a_queue_of_several_linkers_is_judged_each_at_its_own(
+    served_home: Made, server: Server, tmp_path: Path
+) -> None:
+    queue, here = tmp_path / "queue.jsonl", served_home.here
+    with queue.open("wb") as both:
+        for name, text in (("remedies", "Some heparin."), ("ills", "A case of hepatitis.")):
+            follower = next(f for f in follow(here, [name], Metrics(), every=60))
+            follower.start(wait=False)
+            assert follower.current is not None
+            part = tmp_path / f"{name}.jsonl"
+            write_queue(review_queue(follower.current.linker, [Document(id=name, text=text)], 1), part)
+            both.write(part.read_bytes())
+            follower.stop()
+    with serving(here, "ills", "remedies", feedback=True, review=queue) as running:
+        first = running.get("/review").json()
+        assert (first["n"], first["linker"], first["item"]["mention"]) == (2, "remedies", "heparin")
+        item = {key: first["item"][key] for key in ("text", "start", "end")}
+        body = {**item, "verdict": "no-mention", "who": "anna", "linker": first["linker"]}
+        assert httpx.post(f"{running.url}/feedback", json=body, timeout=60).status_code == 201
+        then = running.get("/review").json()
+        assert (then["n_judged"], then["linker"]) == (1, "ills")
+    assert [each.verdict for each in feedback.read_records(here, "remedies")] == ["no-mention"]  # type: ignore[union-attr]
+    assert feedback.read_records(here, "ills") == []
 
 
 def test_a_linker_is_served_once(served_home: Made) -> None:

@@ -3,7 +3,11 @@
 import { ask, byId, make } from "./common.js";
 
 const WHO = "belink-who";
-export const offered = { feedback: false, review: false };
+export const offered = { feedback: false, review: false, linkers: [] };
+const NAMELESS = "Write your name first: it is stored with your judgement.";
+const OUTCOMES = { right: "right", nil: "no concept fits", "no-mention": "no mention" };
+const SHOWN = 10; // concepts that a search lists
+let last = null; // the linker that was corrected last
 
 /** Store a correction of the span `target`; the answer has the `id` that `undo` takes. */
 async function store(target, verdict, concept) {
@@ -12,8 +16,16 @@ async function store(target, verdict, concept) {
     document: id ?? "", ...(linker ? { linker } : {}) } });
 }
 
-export const undo = (id, linker) =>
-  ask(`feedback/${encodeURIComponent(id)}/withdraw`, { body: { who: who(), linker } });
+/** Withdraw a correction; returns what counts for its span now, in words. */
+export async function undo(id, linker) {
+  if (!who()) throw new Error(NAMELESS);
+  const { in_force: left } = await ask(`feedback/${encodeURIComponent(id)}/withdraw`, { body: { who: who(), linker } });
+  if (!left.length) return "Withdrawn. Nothing is said of it now.";
+  return `Withdrawn. What counts now: ${left.map((one) => `${outcome(one)}, by ${one.who} on ${one.at.slice(0, 10)}`).join("; ")}.`;
+}
+
+/** What a correction says of its span, in words. */
+export const outcome = ({ verdict, label, concept }) => OUTCOMES[verdict] ?? label ?? concept;
 
 const who = () => sessionStorage.getItem(WHO) ?? "";
 
@@ -32,23 +44,21 @@ export function controls(target, done) {
   const field = make("div", { class: "correcting" });
   const give = async (verdict, concept = null) => {
     if (!who()) {
-      said.textContent = "Write your name first: it is stored with the correction.";
+      said.textContent = NAMELESS;
       field.querySelector(".who").focus();
       return;
     }
     try {
-      const stored = await store(target, verdict, concept);
-      const what = { right: "right", other: stored.label ?? stored.concept, nil: "no concept fits",
-        "no-mention": "no mention", missed: stored.label ?? stored.concept }[verdict];
+      const stored = await store({ ...target, linker: linker.value() }, verdict, concept);
+      last = stored.linker;
       const back = make("button", { type: "button", class: "plain", onclick: async () => {
         try {
-          await undo(stored.id, stored.linker);
-          said.textContent = "Withdrawn.";
+          said.textContent = await undo(stored.id, stored.linker);
         } catch (error) {
           said.textContent = error.message;
         }
       } }, "Undo");
-      said.replaceChildren(`Stored: ${what}. `, back);
+      said.replaceChildren(`Stored: ${outcome(stored)}. `, back);
       done?.(stored);
     } catch (error) {
       said.textContent = error.message;
@@ -60,6 +70,7 @@ export function controls(target, done) {
   const options = (list) => make("ul", { class: "plain-list" }, list.map((option) => make("li", {},
     button(option.label || option.id, option.id === target.answered ? "right" : verdict, option.id), " ",
     make("span", { class: "id" }, option.id))));
+  const linker = choice(target, () => results.replaceChildren());
   const results = make("div", {}, options(target.candidates.filter((option) => option.id !== target.answered)));
   const query = make("input", { type: "search", maxlength: 200, autocomplete: "off", "aria-label": "Search the right concept",
     placeholder: "Search" });
@@ -67,7 +78,8 @@ export function controls(target, done) {
     event.preventDefault();
     if (!query.value.trim()) return;
     try {
-      const { concepts } = await ask("search", { query: { q: query.value.trim(), limit: 10 } });
+      const answer = await ask("search", { query: { q: query.value.trim(), limit: offered.linkers.length > 1 ? 100 : SHOWN } });
+      const concepts = answer.concepts.filter((concept) => answersWith(linker.value(), concept)).slice(0, SHOWN);
       results.replaceChildren(concepts.length ? options(concepts) : "No concept has such a name.");
     } catch (error) {
       said.textContent = error.message;
@@ -77,9 +89,25 @@ export function controls(target, done) {
     target.missed ? "" : make("p", { class: "row verdicts" },
       target.answered ? button("Right", "right", target.answered) : "",
       button("No concept fits", "nil"), button("No mention", "no-mention")),
-    make("details", { open: target.missed }, make("summary", {}, target.missed ? "Its concept" : "Another concept"), search, results),
+    make("details", { open: target.missed }, make("summary", {}, target.missed ? "Its concept" : "Another concept"), linker.element, search,
+      results),
     said);
   return { element: field, give };
+}
+
+/** The linker that a correction is for: the one that answered, or the reader's choice where all missed the mention. */
+function choice(target, changed) {
+  if (!target.missed || offered.linkers.length < 2) return { element: null, value: () => target.linker };
+  const first = target.linker ?? last ?? offered.linkers[0].linker;
+  const select = make("select", { class: "of-linker", onchange: changed }, offered.linkers.map(({ linker, title, type }) =>
+    make("option", { value: linker, selected: linker === first }, type ? `${type} (${title})` : title)));
+  return { element: make("p", {}, make("label", {}, "Linker ", select)), value: () => select.value };
+}
+
+/** Whether `linker` can answer with `concept`: its ontology is one of the linker's; one linker alone can with all. */
+function answersWith(linker, concept) {
+  const of = offered.linkers.find((one) => one.linker === linker);
+  return !of || concept.ontology in of.releases;
 }
 
 /** The controls for a mention of a linked text; `null` where the service stores no corrections. */

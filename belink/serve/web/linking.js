@@ -43,7 +43,7 @@ export function start() {
   byId("missed").addEventListener("click", () => {
     const span = selectedSpan(page.text);
     notice(span ? "" : "Select the mention in the text first; link again if the text has changed.");
-    if (span) panel.missed(page.text, span);
+    if (span) panel.missed(page.text, span, links.filtered() ?? page.links[page.chosen]?.linker ?? null);
   });
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && panel.isOpen()) choose(null);

@@ -2,7 +2,7 @@
 
 import { byId, make, number, percent, table } from "./common.js";
 import { bioc, json, pubtator, tsv } from "./exports.js";
-import { kind, kinds, page, state } from "./reading.js";
+import { isHidden, kind, kinds, page, state } from "./reading.js";
 
 const SHOWN = 200; // rows until the reader asks for all
 const COLUMNS = [
@@ -59,6 +59,13 @@ export function draw() {
       draw();
     } }, `Show all ${number(rows.length)}`) : "");
   byId("links-count").textContent = `${number(rows.length)} of ${number(page.links.length)}`;
+}
+
+/** The linker whose links alone are shown, by the table's filter or by the legend; `null` where several are. */
+export function filtered() {
+  const shown = byId("links-type").value ? [byId("links-type").value] : kinds().filter((name) => !isHidden(name));
+  if (shown.length !== 1 || kinds().length < 2) return null;
+  return page.links.find((found) => found.id !== null && kind(found) === shown[0]).linker;
 }
 
 function sort(key) {

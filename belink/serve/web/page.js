@@ -25,7 +25,7 @@ async function serving() {
       return `${linker.title} · ${releases} · version ${linker.version}`;
     }).join("; ");
     document.title = `belink: ${found.linkers.map((linker) => linker.title).join(", ")}`;
-    Object.assign(offered, { feedback: found.feedback, review: found.review });
+    Object.assign(offered, { feedback: found.feedback, review: found.review, linkers: found.linkers });
     byId("tab-review").hidden = !offered.review;
     if (offered.feedback) {
       byId("kept-note").textContent = "Texts are sent to this service only. A correction keeps its sentence; nothing else is kept.";

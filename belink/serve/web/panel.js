@@ -66,10 +66,11 @@ export function show(found) {
     make("h4", {}, "Candidates"), make("ul", { class: "options" }, options));
 }
 
-/** A span that the linker did not mark, with a way to say its concept. */
-export function missed(text, span) {
+/** A span that no linker marked, with a way to say its concept; `linker` is the one that the reader looks at, if any. */
+export function missed(text, span, linker) {
   open("Not marked", make("h3", {}, `“${span.words}”`),
-    controls({ text, start: span.start, end: span.end, answered: null, candidates: [], missed: true }).element);
+    controls({ text, start: span.start, end: span.end, answered: null, candidates: [], missed: true, linker })
+      .element);
 }
 
 function candidate(option, found) {

@@ -28,6 +28,9 @@ export const kind = (found) => found.type || found.ontology || found.linker;
 
 export const kinds = () => [...new Set(page.links.filter((found) => found.id !== null).map(kind))].sort();
 
+/** Whether the reader has switched a kind off. */
+export const isHidden = (name) => hidden.has(name);
+
 export const isUnsure = (found) => found.id !== null && found.probability < (bounds.get(found.linker) ?? 0);
 
 /** "nil", "off" (its kind is hidden), "kept" or "below" (the threshold). */

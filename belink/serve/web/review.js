@@ -1,7 +1,7 @@
 // The third view: the mentions most worth a judgement, one at a time, by keyboard or by hand.
 
 import { ask, byId, make, notice, percent } from "./common.js";
-import { controls, undo } from "./correcting.js";
+import { controls, outcome, undo } from "./correcting.js";
 
 let shown = null; // what the service says of the current position
 let give = null;
@@ -20,6 +20,7 @@ async function go(position) {
   try {
     shown = await ask("review", position === undefined ? {} : { query: { position } });
     notice("");
+    byId("review-said").textContent = "";
     draw();
   } catch (error) {
     notice(error.message);
@@ -29,10 +30,13 @@ async function go(position) {
 async function withdraw() {
   if (!shown?.judgement) return;
   try {
-    await undo(shown.judgement.id, shown.linker);
+    const said = await undo(shown.judgement.id, shown.linker);
     await go(shown.position);
+    byId("review-said").textContent = said;
   } catch (error) {
     notice(error.message);
+    const name = byId("review-item").querySelector(".who");
+    if (!name.value) name.focus();
   }
 }
 
@@ -52,7 +56,7 @@ function draw() {
     make("div", { class: "verdict" }, make("h3", {}, item.id === null ? "NIL" : item.label || item.id),
       make("span", { class: "number" }, percent(item.probability))),
     make("p", { class: "id" }, item.id ?? ""),
-    make("p", { class: "quiet" }, judgement ? `Judged ${judgement.verdict} by ${judgement.who}.` : "Not judged yet."),
+    make("p", { class: "quiet" }, judgement ? `Judged by ${judgement.who}: ${outcome(judgement)}.` : "Not judged yet."),
     make("ol", { class: "review-candidates" }, item.candidates.slice(0, 9).map((option) =>
       make("li", {}, option.label || option.id, " ", make("span", { class: "id" }, option.id)))),
     made.element);
