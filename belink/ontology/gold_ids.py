@@ -6,7 +6,6 @@ release's own.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,32 +45,23 @@ def migrate_gold(
 
 def successors(documents: Iterable[Document], folders: Sequence[Path]) -> dict[str, tuple[str, ...]]:
     """Return each gold id with the live ids that stand for it in the first release that has any; ``()`` for none."""
-    ids = {gold for document in documents for mention in document.mentions for gold in mention.gold}
-    with ExitStack() as stack:
-        opened = [stack.enter_context(open_release(folder)) for folder in folders]
-        # Most ids are live, which one table per release tells; only the others are followed one by one.
-        live = [set(release.concepts_table(own=False)["id"].to_pylist()) for release in opened]
-
-        def live_ids(identifier: str) -> tuple[str, ...]:
-            for release, live_here in zip(opened, live, strict=True):
-                if ids := (identifier,) if identifier in live_here else release.successor(identifier):
-                    return ids
-            return ()
-
-        return {identifier: live_ids(identifier) for identifier in sorted(ids)}
+    ids = sorted({gold for document in documents for mention in document.mentions for gold in mention.gold})
+    current: dict[str, tuple[str, ...]] = dict.fromkeys(ids, ())
+    for folder in folders:
+        with open_release(folder) as release:
+            current |= release.successors([identifier for identifier, live in current.items() if not live])
+    return current
 
 
 def unknown_ids(documents: Iterable[Document], folders: Sequence[Path]) -> Counter[str]:
     """Return the gold ids that no release knows, in any form, with the number of mentions of each."""
     counts = Counter(gold for document in documents for mention in document.mentions for gold in mention.gold)
-    with ExitStack() as stack:
-        opened = [stack.enter_context(open_release(folder)) for folder in folders]
-        known_ids = {
-            identifier
-            for identifier in counts
-            if any(release.successor(identifier) or release.concept(identifier) for release in opened)
-        }
-    return Counter({identifier: count for identifier, count in counts.items() if identifier not in known_ids})
+    for folder in folders:
+        with open_release(folder) as release:
+            for identifier, live in release.successors(counts).items():
+                if live or release.concept(identifier):
+                    del counts[identifier]
+    return counts
 
 
 def current_id(identifier: str, releases: Sequence[Release], is_offered: Callable[[str], bool]) -> str:

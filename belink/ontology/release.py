@@ -6,7 +6,7 @@ release in its place is never written again, so readers never meet a writer. Man
 
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from belink import artefacts
 from belink.errors import BelinkError, ReleaseError, first_line
+from belink.ontology.release_ids import standard_ids, successors
 from belink.ontology.release_writer import HAS_TYPE, ReleaseWriter, configuration
 from belink.records import Concept, Name, Rejection, Scope
 from belink.settings import Settings
@@ -195,7 +196,7 @@ class Release:
         self.prefixes: tuple[str, ...] = tuple(self.manifest.get("prefixes", ()))
         by_prefix = self.manifest.get("counts", {}).get("by_prefix", {})
         # Declared prefixes come first, so that the bound never cuts one of them off.
-        self._prefixes_in_use = tuple(dict.fromkeys((*self.prefixes, *by_prefix)))[:_MAX_PREFIXES]
+        self.prefixes_in_use = tuple(dict.fromkeys((*self.prefixes, *by_prefix)))[:_MAX_PREFIXES]
         # A DuckDB connection is for one thread at a time, so each call takes a cursor of its own, under this lock.
         self._lock = threading.Lock()
         try:
@@ -313,38 +314,23 @@ class Release:
         return cast("str | None", rows[0][0]) if rows else None
 
     def successor(self, concept_id: str) -> tuple[str, ...]:
-        """Return the live ids that stand for ``concept_id`` (in any form) in this release, in alphabetical order.
+        """Return the live ids that stand for one concept, as :meth:`successors` does."""
+        return self.successors([concept_id])[concept_id]
+
+    def successors(self, ids: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """Return each of ``ids`` (in any form) with the live ids that stand for it here, in alphabetical order.
 
         A live id stands for itself. Otherwise replaced_by and alternative ids are followed, through obsolete concepts
         too; ``()`` where they lead to nothing live, or the id is unknown.
         """
-        concept_id = self.standard_id(concept_id)
-        live: set[str] = set()
-        seen, waiting = {concept_id}, [concept_id]
-        while waiting:  # a cycle of replacements ends at ids that were seen
-            current = waiting.pop()
-            if self.rows("SELECT 1 FROM concept WHERE id = ? AND NOT obsolete", [current]):
-                live.add(current)
-                continue
-            steps = self.rows(
-                "SELECT replacement_id FROM replaced_by WHERE concept_id = $id "
-                "UNION SELECT concept_id FROM alt_id WHERE alt_id = $id",
-                {"id": current},
-            )
-            waiting.extend(target for (target,) in steps if target not in seen)
-            seen.update(target for (target,) in steps)
-        return tuple(sorted(live))
+        return successors(self, ids)
 
     def standard_id(self, identifier: str) -> str:
         """Return ``identifier`` in the form that this release uses: ``MONDO_0005002`` and its address are one id.
 
         Unchanged where the release knows it as it is, or has no such prefix.
         """
-        # An id may look like another form of an id, so one that the release knows is never changed.
-        known_ids = "SELECT 1 FROM concept WHERE id = $id UNION ALL SELECT 1 FROM alt_id WHERE alt_id = $id LIMIT 1"
-        if self.rows(known_ids, {"id": identifier}):
-            return identifier
-        return standardise(identifier, self._prefixes_in_use)
+        return standard_ids(self, [identifier])[identifier]
 
     def with_xref(self, identifier: str) -> tuple[str, ...]:
         """Return the concepts that list ``identifier``, in any form, as a cross-reference; in alphabetical order."""
