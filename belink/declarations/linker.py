@@ -169,6 +169,7 @@ class LinkerGates(Declaration):
     min_accuracy_at_1: Share | None = None
     max_accuracy_loss: Share | None = 0.02  # against the champion on the same items; paired bootstrap, one-sided 95 %
     min_recall_at_10: Share | None = None
+    min_stratum_accuracy: dict[str, Share] | None = None  # stratum of the report → accuracy@1
     min_index_recall_at_10: Share | None = 0.95
     max_latency_ratio: float | None = Field(default=3.0, gt=0)  # seconds a mention against the champion's, same run
     max_ece: Share | None = 0.1
@@ -209,6 +210,8 @@ class LinkerConfig(Declaration):
     prefixes: tuple[str, ...] = ()  # offered CURIE prefixes; () takes the ontologies' own
     type: str = ""  # what its concepts are, such as "Disease": stands in each link; beside other linkers, this one is
     # asked about mentions that are marked with it
+    # "latin": its concepts are taxa. Mentions may be short forms ("E. coli"); questions ask what papers make of names.
+    names: Literal["any", "latin"] = "any"
     encoder: EncoderConfig = EncoderConfig()
     adaptation: AdaptationConfig = AdaptationConfig()
     retrieval: RetrievalConfig = RetrievalConfig()

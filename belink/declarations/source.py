@@ -64,7 +64,7 @@ class Columns(Declaration):
 
     id: str = Field(description="the concept's id; one without a prefix gets the first of `prefixes`")
     label: str = Field(description="the preferred name")
-    synonyms: str | None = Field(default=None, description="further names")
+    synonyms: str | tuple[str, ...] | None = Field(default=None, description="further names; one column or a list")
     definition: str | None = Field(default=None, description="a text for people")
     parents: str | None = Field(default=None, description="ids of broader concepts")
     alt_ids: str | None = Field(default=None, description="further ids of the same concept")

@@ -23,7 +23,7 @@ more so with few mentions: it fails above its bound and above what 95 % of perfe
 many mentions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from belink.declarations import LinkerGates
@@ -60,6 +60,7 @@ def check_linker_gates(
         (challenger.n, _at_least("accuracy_at_1", accuracy.value, declared.min_accuracy_at_1, _interval(accuracy))),
         _not_below_champion(declared.max_accuracy_loss, challenger, champion),
         (recall.n, _at_least("recall_at_10", recall.value, declared.min_recall_at_10, "retrieval's first ten")),
+        *_of_strata(declared.min_stratum_accuracy or {}, challenger),
         (None, _at_least("index_recall_at_10", index_recall_at_10, declared.min_index_recall_at_10, index_detail)),
         (challenger.n, _latency_ratio(declared.max_latency_ratio, challenger, champion)),
         (challenger.n, _calibrated(declared.max_ece, challenger)),
@@ -88,6 +89,15 @@ def _enough(declared: LinkerGates, result: GateResult, n: int | None) -> GateRes
     if declared.require_measured:
         detail += "; gates.require_measured refuses that"
     return replace(result, measured=False, passed=not declared.require_measured, detail=f"{detail} ({result.detail})")
+
+
+def _of_strata(bounds: Mapping[str, float], challenger: Evaluation) -> list[tuple[int | None, GateResult | None]]:
+    """Return the number of mentions and the result of each declared stratum; one without mentions has no number."""
+    results: list[tuple[int | None, GateResult | None]] = []
+    for stratum, bound in bounds.items():
+        accuracy = challenger.strata.get(stratum, {}).get("accuracy_at_1", Metric(value=None))
+        results.append((accuracy.n, _at_least(f"accuracy_at_1 {stratum}", accuracy.value, bound, _interval(accuracy))))
+    return results
 
 
 def _not_below_champion(

@@ -26,14 +26,17 @@ _DETECTOR = {"detector": "finds mentions in raw text; only marked ones are read 
 _SPEED = {"encoder.batch_size": "changes the speed only", "reranker.batch_tokens": "changes the speed only"}
 # Fields that count since keys without them exist, each with the value at which those keys still hold.
 _JOINED_CORRECTIONS = {"corpora.feedback": False}
-_JOINED = {"corpora.use": "both", **_JOINED_CORRECTIONS}
+_JOINED_NAMES = {"names": "any"}
+_JOINED = {"corpora.use": "both", **_JOINED_NAMES, **_JOINED_CORRECTIONS}
 _JOINED_PRECISION = {"precision": 0.9}
-_JOINED_INPUTS = {
+_JOINED_INPUTS: dict[str, Any] = {
     "gates.min_mentions": 30,
     "gates.require_measured": False,
     "gates.max_repeated_errors": 0,
     "gates.max_unexplained_changes": None,
+    "gates.min_stratum_accuracy": None,
     "type": "",
+    **_JOINED_NAMES,
     **_JOINED_PRECISION,
     **_JOINED_CORRECTIONS,
 }
@@ -183,7 +186,9 @@ def calibration_key(linker: LinkerConfig, index: str, adapter: str | None, corpo
 
 def lexicon_key(linker: LinkerConfig, index: str, corpora: Mapping[str, str]) -> str:
     """Return the key of what the corpora that train teach about the names of an index, given by its key."""
-    content = artefacts.content(linker, LEXICON_NOT_CONTENT, but=["training.held_out"], joined=_JOINED_CORRECTIONS)
+    content = artefacts.content(
+        linker, LEXICON_NOT_CONTENT, but=["training.held_out"], joined={**_JOINED_NAMES, **_JOINED_CORRECTIONS}
+    )
     # Unlike `_corpora`, this form states the use of every corpus. Keys of stored lexicons have it, so it stays.
     uses = {corpus.pop("name"): list(corpus.values()) for corpus in content.pop("corpora")}
     return artefacts.key(

@@ -20,11 +20,16 @@ from belink.records import Candidate, Mention
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-VERSION = 11
+VERSION = 12
 """Raise it with any change of what a weight means: weights of another version are refused."""
 
 _OWN_LIST_WEIGHTS = tuple(f.name for f in features.NIL if f.name.startswith("nil.found."))
-_ADDED_SINCE = {9: ("nil.is_found", "nil.is_found_and_annotated", *_OWN_LIST_WEIGHTS), 10: _OWN_LIST_WEIGHTS}
+_OF_TAXA = ("is_short_form", "prominence", "nil.any_short_form")
+_ADDED_SINCE = {
+    9: ("nil.is_found", "nil.is_found_and_annotated", *_OWN_LIST_WEIGHTS, *_OF_TAXA),
+    10: (*_OWN_LIST_WEIGHTS, *_OF_TAXA),
+    11: _OF_TAXA,
+}
 """Earlier versions that are still read, and the features that they lack: those get the weight 0."""
 
 DISABLED = 2.0

@@ -19,6 +19,7 @@ from belink import artefacts, manifests
 from belink.declarations import Format, SourceConfig
 from belink.errors import BelinkError, GateRefused, ReleaseError, SourceError
 from belink.ontology import release
+from belink.ontology.readers import sssom, tabular
 from belink.ontology.readers.files import SUFFIXES, Fingerprint, fingerprint, plain_errors, unpack_sources
 from belink.records import GateResult
 from belink.settings import Settings
@@ -86,6 +87,7 @@ def ingest(
 
     release.release_path(settings, source.name, version or "any")
     with plain_errors(files[0] if files else None):
+        source = tabular.as_given(source, [path for path in files if not sssom.is_mapping_set(path)])
         content = fingerprint(files, source.format)
         attempt = _Attempt(source, list(files), settings, version, refuse, corpus_ids, content)
         # Looked up before and after taking the lock: another process may have read the same files meanwhile.
@@ -139,8 +141,6 @@ class _Attempt(NamedTuple):
 
     def read(self) -> Ingested:
         """Read the files into a release, measure its gates, and move it into place."""
-        from belink.ontology.readers import sssom
-
         mappings = [path for path in self.files if sssom.is_mapping_set(path)]
         ontology = [path for path in self.files if path not in mappings]
         folder = release.release_path(self.settings, self.source.name, "any").parent
@@ -379,8 +379,6 @@ def _reader(format: Format) -> Reader:
 
         return taxdump.read
     if format == "table":
-        from belink.ontology.readers import tabular
-
         return tabular.read
     from belink.ontology.readers.obo import reader
 

@@ -46,6 +46,8 @@ def describe(
         "share_annotated": np.minimum(names.sum(times, is_own) / annotated, 1.0),
         "id_kind_log_rate": table.id_kind_log_rates[concept],
     }
+    if index.latin_names is not None:
+        evidence["prominence"] = index.latin_names.prominence[concept]
     if dense is not None:
         cosine = _cosines(index, dense, text[candidate], name)
         evidence["mean_nearest_cosine"] = names.mean_of_largest(cosine, _N_NEAREST)

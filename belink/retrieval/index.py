@@ -25,7 +25,8 @@ from belink.declarations import ADMINISTRATIVE, LinkerConfig
 from belink.errors import IndexMismatch, ReleaseError
 from belink.ontology.release import Release, open_release, shared_concepts
 from belink.records import Candidate
-from belink.retrieval import name_table, trigrams
+from belink.retrieval import latin_names, name_table, trigrams
+from belink.retrieval.latin_names import LatinNames
 from belink.retrieval.name_table import NameTable
 from belink.retrieval.vectors import FEWEST, RECIPE, ROWS, STORED, Vectors, compress, measure_recall, parts
 from belink.text import normalise
@@ -123,7 +124,7 @@ def _about(
     releases: Sequence[Path], linker: LinkerConfig, encoder: TextEncoder, precedents: Sequence[tuple[str, str]]
 ) -> dict[str, Any]:
     """Return everything that determines an index, for its key and its manifest."""
-    content = artefacts.content(linker, NOT_CONTENT, but=["retrieval.exact_below"])
+    content = artefacts.content(linker, NOT_CONTENT, but=["retrieval.exact_below"], joined={"names": "any"})
     manifests = [artefacts.read_manifest(path) for path in releases]
     names = [str(manifest["ontology"]) for manifest in manifests]
     # Of an id in several ontologies the first one's label counts; without such ids the order decides nothing.
@@ -176,7 +177,9 @@ def _fill(
     with ExitStack() as opened:
         sources = [opened.enter_context(open_release(path)) for path in releases]
         name_table.build([_of_release(source, linker.prefixes) for source in sources], folder, precedents, corrected)
-    table = NameTable.load(folder)
+        table = NameTable.load(folder)
+        if linker.names == "latin":
+            latin_names.build(folder, table, sources, linker.prefixes)
     if not table.n_names:
         raise ReleaseError(
             f"{', '.join(str(path) for path in releases)}: expected live concepts with names, found none of the "
@@ -251,6 +254,7 @@ class Index:
         self.manifest = manifest
         self.dimension: int = manifest["dimension"]
         self.table = NameTable.load(path)
+        self.latin_names = LatinNames.load(path, self.table)  # None: its names are not those of taxa
         self.vectors = Vectors(path, manifest.get("lists_read"))
 
     @classmethod

@@ -239,6 +239,18 @@ class NameTable:
         for some in _lists(chosen):
             yield from some
 
+    def name_lists(self) -> Iterator[list[str]]:
+        """Yield all normalised names in the order of their rows, many at a time."""
+        return _lists(self._names)
+
+    def concept_rows(self, ids: "pa.Array | pa.ChunkedArray") -> np.ndarray:
+        """Return int64 (n,): the row of each concept id, -1 where the table does not hold it."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        rows = pc.fill_null(pc.index_in(ids.cast(pa.large_string()), self._concepts["id"]), -1)
+        return np.asarray(rows, np.int64)
+
     @cached_property
     def id_kind_log_rates(self) -> np.ndarray:
         """float64 (n_concepts,): how readily annotators mean concepts whose ids are of this kind, 0 or less.

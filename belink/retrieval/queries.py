@@ -3,10 +3,11 @@
 A mention is looked up as it is written and in American spelling, which most names have; by its long form, where the
 document spells it out; by names that the document sets beside it; and by what else vocabularies may call it (the acid
 of a salt, a class, a formula), where that is a name. A Latin name with a genus that the document only names elsewhere
-is a long form where it is a name.
+is a long form where it is a name. In an index of taxa a Latin name is also looked up by its short form ("E. coli") and
+without what no taxonomy lists (a strain, an authority).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,10 +18,12 @@ from belink.retrieval.name_table import SCOPES
 from belink.text.formulas import formula_names
 from belink.text.normalise import normalise, unescape
 from belink.text.short_forms import is_code
+from belink.text.taxa import ShortForm, fallbacks, short_form
 from belink.text.variants import bracket_variants, class_variants, kind_variants, name_variants, to_acid, to_american
 from belink.waiting import go_on
 
 if TYPE_CHECKING:
+    from belink.retrieval.latin_names import LatinNames
     from belink.retrieval.name_table import NameTable
 
 # Factors on the score of a name, by what it was found for.
@@ -41,10 +44,14 @@ class Query(NamedTuple):
     is_apposition: bool = False  # a name that the document sets beside the mention
     is_variant: bool = False  # looked up only where it is a name
     names_only: bool = False  # finds only the name that equals it: what resembles it says nothing
+    latin: ShortForm | None = None  # a Latin name with its genus cut short: finds the names that it may stand for
 
 
-def queries_of(mention: Mention) -> list[Query]:
-    """Return the queries of a mention without repetition: its long form first, where it has one, then its text."""
+def queries_of(mention: Mention, *, latin: bool = False) -> list[Query]:
+    """Return the queries of a mention without repetition: its long form first, where it has one, then its text.
+
+    :param latin: look it up as a Latin name, too.
+    """
     go_on()
     # ``setdefault`` keeps the first query of a text: the mention itself goes before appositions and variants.
     queries: dict[str, Query] = {}
@@ -62,6 +69,8 @@ def queries_of(mention: Mention) -> list[Query]:
             of_acid,
             Query(of_acid, _ACID_WEIGHT * weight, is_short_form=is_short, is_variant=True, names_only=True),
         )
+    for query in _latin_queries(mention) if latin else ():
+        queries.setdefault(query.text, query)
     for other in mention.appositions:
         for spelled in (key := normalise(other), to_american(key)):
             query = Query(spelled, _APPOSITION_WEIGHT, is_own=False, is_apposition=True, names_only=is_code(other))
@@ -73,18 +82,34 @@ def queries_of(mention: Mention) -> list[Query]:
     return list(queries.values())
 
 
+def _latin_queries(mention: Mention) -> Iterator[Query]:
+    """Yield the queries of a Latin name: what its short form stands for, then what else the taxon may be called."""
+    if form := short_form(mention.text):
+        yield Query(_unlike_names(form), latin=form, names_only=True)
+    for other in fallbacks(mention.long_form or mention.text):
+        variant = Query(normalise(other), _VARIANT_WEIGHT, is_own=False, is_variant=True, names_only=True)
+        yield variant
+        if form := short_form(other):
+            yield variant._replace(text=_unlike_names(form), latin=form)
+
+
+def _unlike_names(form: ShortForm) -> str:
+    """Return a text for ``form`` that no normalised name equals: "e coli" is a name of one taxon, "E. coli" of many."""
+    return f"{form.letters}. {form.key.partition(' ')[2]}"
+
+
 def _variants(mention: Mention, name: str, *, is_spelled_out: bool) -> tuple[str, ...]:
     """Return what else the mention may be called, the nearest first; formulas are read as they are written."""
     written = () if is_spelled_out else (*formula_names(mention.text), *bracket_variants(mention.text))
     return (*map(normalise, written), *name_variants(name), *class_variants(name), *kind_variants(name))
 
 
-def _with_names(queries: Sequence[Query], rows: Mapping[str, int]) -> list[Query]:
+def _with_names(queries: Sequence[Query], names: Container[str]) -> list[Query]:
     """Return the ``queries`` to look up: of variants only those that are names, and of the mention's the nearest.
 
-    :param rows: the row of the name that equals a query's text, -1 for none.
+    :param names: the texts of queries that are names, or short forms of some.
     """
-    present = [query for query in queries if rows[query.text] >= 0 or not query.is_variant]
+    present = [query for query in queries if query.text in names or not query.is_variant]
     nearest = next((query for query in present if query.is_variant and not query.is_own), None)
     return [query for query in present if query.is_own or not query.is_variant or query is nearest]
 
@@ -101,18 +126,44 @@ def _with_genera(table: "NameTable", mentions: Sequence[Mention]) -> list[Mentio
     ]
 
 
+def _without_needless_variants(queries: Sequence[Query], names: Container[str]) -> list[Query]:
+    """Return the ``queries`` of a Latin name; those of the mention itself alone, where one is known.
+
+    A listed strain is not looked up as its species, nor "Haemophilus" in American spelling.
+    """
+    known = [query for query in queries if query.is_own and query.text in names]
+    # A long form that is listed says which taxon its short form stands for. A genus that was renamed is not listed.
+    if any(query.is_short_form for query in queries) and queries[0].text in names:
+        known = [query for query in known if query.latin is None]
+    return [*known, *(query for query in queries if query.is_apposition)] if known else list(queries)
+
+
 class QueryBatch:
     """The queries of several mentions as columns; each distinct text is searched once."""
 
-    def __init__(self, table: "NameTable", mentions: Sequence[Mention], hidden_scopes: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        table: "NameTable",
+        mentions: Sequence[Mention],
+        hidden_scopes: Sequence[str] = (),
+        latin_names: "LatinNames | None" = None,
+    ) -> None:
         """Collect the queries of ``mentions``.
 
         :param hidden_scopes: scopes in which a mention's own text does not count as a name.
+        :param latin_names: those of an index of taxa; ``None`` for any other.
         """
-        queries = [queries_of(mention) for mention in _with_genera(table, mentions)]
+        queries = [queries_of(each, latin=latin_names is not None) for each in _with_genera(table, mentions)]
         texts = list(dict.fromkeys(query.text for group in queries for query in group))
         rows = dict(zip(texts, table.find_spelled(texts).tolist(), strict=True))
-        queries = [_with_names(group, rows) for group in queries]
+        short = _names_of_short_forms(queries, latin_names)
+        names = {text for text, row in rows.items() if row >= 0} | short.keys()
+        if latin_names is not None:
+            queries = [_without_needless_variants(group, names) for group in queries]
+        queries = [_with_names(group, names) for group in queries]
+        # Names that resemble a taxon's name are other taxa, so they are looked for only where the name is unknown.
+        is_settled = latin_names is not None and not hidden_scopes
+        settled = [is_settled and any(q.text in names and not q.is_apposition for q in group) for group in queries]
         flat = [query for group in queries for query in group]
         self.texts = list(dict.fromkeys(query.text for query in flat))
         number = {text: i for i, text in enumerate(self.texts)}
@@ -125,7 +176,11 @@ class QueryBatch:
         self.is_own = np.array([query.is_own for query in flat], bool)
         self.is_short_form = np.array([query.is_short_form for query in flat], bool)
         self.is_apposition = np.array([query.is_apposition for query in flat], bool)
-        self.names_only = np.array([query.names_only for query in flat], bool)
+        self.names_only = np.array([query.names_only for query in flat], bool) | np.array(settled, bool)[self.mention]
+        # Two int64 (n,): a text that is a short form of Latin names, ascending, and the row of a name that it may stand
+        # for.
+        pairs = sorted((number[text], row) for text, rows in short.items() if text in number for row in rows.tolist())
+        self.short_form_text, self.short_form_row = np.array(pairs, np.int64).reshape(-1, 2).T
         # (n_mentions,): the text of a mention's first query, which is its long form where it has one; -1 for none.
         self.first_text = np.array([number[group[0].text] if group else -1 for group in queries], np.int64)
         # (n_mentions, width): the rows of names that equal the mention or what is set beside it, padded with -1.
@@ -151,3 +206,13 @@ class QueryBatch:
         if not len(self._hidden):
             return np.zeros(len(name), bool)
         return self.is_own_name(mention, name) & np.isin(scope, self._hidden)
+
+
+def _names_of_short_forms(
+    queries: Sequence[Sequence[Query]], latin_names: "LatinNames | None"
+) -> dict[str, np.ndarray]:
+    """Return text → int64 (n,), the rows of at least one name, of each query that is a short form of Latin names."""
+    forms = {query.text: query.latin for group in queries for query in group if query.latin is not None}
+    if latin_names is None or not forms:
+        return {}
+    return {text: rows for text, rows in zip(forms, latin_names.find(list(forms.values())), strict=True) if len(rows)}

@@ -37,6 +37,8 @@ _BATCH = 1_024  # mentions whose names are scored at a time; bounds the memory
 _SCOPE_PENALTY = np.array([0.0, 0.001, 0.002, 0.002, 0.002, 0.001, 0.0], np.float32)  # as SCOPES
 # Trigram cosine of a long form and a name of the concept, from which on its short form may stand for the concept.
 _MIN_AGREEMENT = 0.3
+# Of a name that a Latin short form may stand for: below an exact name, above names that resemble it.
+_LATIN_SHORT_FORM_SCORE = 0.9
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +48,7 @@ class _ScoredNames:
     text: np.ndarray  # int64 (n,)
     row: np.ndarray  # int64 (n,), of the name table
     exact: np.ndarray  # bool (n,)
+    is_short_form: np.ndarray  # bool (n,), the text is a short form of the Latin name
     lexical: np.ndarray  # float32 (n,), trigram cosine
     dense: np.ndarray  # float32 (n,), encoder cosine
     score: np.ndarray  # float32 (n,), fused
@@ -90,7 +93,7 @@ def retrieve(
     results: list[list[Candidate]] = []
     batches = [mentions[start : start + _BATCH] for start in range(0, len(mentions), _BATCH)]
     for part in progress.track(batches, what="finding candidates", total=len(mentions), unit="mentions", size=len):
-        batch = QueryBatch(index.table, part, hidden_scopes)
+        batch = QueryBatch(index.table, part, hidden_scopes, index.latin_names)
         results += _retrieve_batch(index, encoder, batch, config, limit)
     return results
 
@@ -104,7 +107,7 @@ def _retrieve_batch(
     text, row = _propose(index, vectors, batch, config)
     names = _score(index, vectors, batch, config, text, row)
     concepts = _rank(index, vectors, batch, names, limit)
-    described = evidence.describe(
+    described = {"is_short_form": names.is_short_form[concepts.name]} | evidence.describe(
         index,
         batch,
         vectors.dense if config.dense else None,
@@ -148,7 +151,7 @@ def _propose(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the proposed names as two int64 (n,): a text of the batch, ascending, and the row of a name for it."""
     is_name = np.flatnonzero(batch.rows >= 0)
-    pairs = [(is_name, batch.rows[is_name])]
+    pairs = [(is_name, batch.rows[is_name]), (batch.short_form_text, batch.short_form_row)]
     resembling = np.flatnonzero(batch.resembling)
     if config.lexical and len(resembling):
         lists = index.trigrams.search(vectors.trigrams[resembling], config.lexical)
@@ -174,6 +177,8 @@ def _score(
 ) -> _ScoredNames:
     """Score every proposed name by both cosines; one that is switched off counts 0."""
     exact = row == batch.rows[text]
+    n_names = index.table.n_names
+    is_short_form = np.isin(text * n_names + row, batch.short_form_text * n_names + batch.short_form_row)
     lexical = dense = np.zeros(len(row), np.float32)
     if config.lexical:
         lexical = index.trigrams.cosines(vectors.trigrams, text, row)
@@ -184,7 +189,10 @@ def _score(
     # With one source switched off, the other one counts in full.
     weight = config.lexical_weight if config.lexical and config.dense else float(bool(config.lexical))
     score = np.where(exact, 1.0, weight * lexical + (1 - weight) * dense).astype(np.float32)
-    return _ScoredNames(text=text, row=row, exact=exact, lexical=lexical, dense=dense, score=score)
+    score[is_short_form] = _LATIN_SHORT_FORM_SCORE
+    return _ScoredNames(
+        text=text, row=row, exact=exact, is_short_form=is_short_form, lexical=lexical, dense=dense, score=score
+    )
 
 
 def _rank(index: Index, vectors: _QueryVectors, batch: QueryBatch, names: _ScoredNames, limit: int) -> _RankedConcepts:
@@ -193,8 +201,10 @@ def _rank(index: Index, vectors: _QueryVectors, batch: QueryBatch, names: _Score
     query, name, owner = _matches(index, vectors, batch, names)
     mention, scope = batch.mention[query], table.owner_scope[owner]
     score = names.score[name] * batch.weight[query] - _SCOPE_PENALTY[scope]
-    # Among equal scores the concept annotated more often comes first, then the order of the table, so results repeat.
-    keys = (-score, -table.owner_times[owner], owner)
+    # Among equal scores the concept annotated more often comes first, then the more prominent taxon, then the order of
+    # the table, so results repeat.
+    prominence = () if index.latin_names is None else (-index.latin_names.prominence[table.owner_concept[owner]],)
+    keys = (-score, -table.owner_times[owner], *prominence, owner)
     pairs = Groups.by_pair(mention, table.owner_concept[owner].astype(np.int64))
     best = pairs.head(1, *keys)
     # A precedent is no name of the ontology, and what is only set beside the mention is not the mention's own text.
@@ -222,7 +232,7 @@ def _matches(
     query, name = expand(bounds, batch.text)
     # Where only a name itself counts, what resembles it is dropped here: another mention may have searched the same
     # text.
-    kept = ~batch.names_only[query] | names.exact[name]
+    kept = ~batch.names_only[query] | names.exact[name] | names.is_short_form[name]
     query, name = query[kept], name[kept]
     table = index.table
     position, owner = table.owners(names.row[name])

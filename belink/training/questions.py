@@ -117,17 +117,33 @@ def corpus_questions(
     # The index holds training mentions as names of their concepts, so each would otherwise find itself.
     candidates_of = retrieve(mentions, hide_precedent=not held_out)
     if held_out:
-        questions = []
-        for mention, candidates in zip(mentions, candidates_of, strict=True):
-            questions.append(as_retrieved(mention, candidates, options))
-            if is_made_nil(mention, training.nil_share):
-                questions.append(_without_gold(mention, candidates, options))
-        return [question for question in questions if question.candidates]
+        return _as_retrieved_and_without(mentions, candidates_of, training, options)
     made = [
         _training_question(_HiddenName(mention, None), candidates, training, options, rng)
         for mention, candidates in zip(mentions, candidates_of, strict=True)
     ]
     return [question for question in made if question is not None]
+
+
+def mention_questions(
+    mentions: Sequence[Mention], retrieve: Retrieve, *, training: "TrainingConfig", options: int
+) -> list[Question]:
+    """Return questions to measure with, of ``mentions`` whose gold is known, with their options in retrieval's order.
+
+    A share ``training.nil_share`` is asked again without the right concept.
+    """
+    return _as_retrieved_and_without(mentions, retrieve(mentions), training, options)
+
+
+def _as_retrieved_and_without(
+    mentions: Sequence[Mention], candidates_of: Sequence[Sequence[Candidate]], training: "TrainingConfig", options: int
+) -> list[Question]:
+    questions = []
+    for mention, candidates in zip(mentions, candidates_of, strict=True):
+        questions.append(as_retrieved(mention, candidates, options))
+        if is_made_nil(mention, training.nil_share):
+            questions.append(_without_gold(mention, candidates, options))
+    return [question for question in questions if question.candidates]
 
 
 def found_questions(

@@ -15,11 +15,13 @@ from belink.corpora import files
 from belink.declarations import CorpusConfig, EvaluationConfig, LinkerConfig
 from belink.ontology import release as releases
 from belink.ontology.gold_ids import migrate_gold, successors
+from belink.ontology.prominence import measure_prominence
 from belink.records import Candidate, Document, Mention, Question
 from belink.text import abbreviations
 from belink.text.normalise import normalise
 from belink.training import questions
 from belink.training.holdout import is_held_out, uniform
+from belink.training.latin_questions import LatinMention, latin_mentions
 from belink.training.questions import Retrieve
 
 if TYPE_CHECKING:
@@ -115,15 +117,38 @@ def calibration_questions(
                 )
     made = [question for question in made if not _is_evaluated(question.mention, config)]
     if sum(not question.mention.found for question in made) < _MIN_FROM_TEXT:
-        from_names = questions.held_out_questions(
-            concept_names(folders, linker.prefixes),
-            retrieve,
-            training=training,
-            options=options,
-            n=round(config.items / config.share),
-        )
-        made += [question for question in from_names if not _is_evaluated(question.mention, config)]
+        made += _questions_from_names(linker, folders, retrieve)
     return made
+
+
+def _questions_from_names(linker: LinkerConfig, folders: Sequence[Path], retrieve: Retrieve) -> list[Question]:
+    """Return questions made of names that are not evaluated on: hidden names, or forms of Latin ones."""
+    training, options, config = linker.training, linker.reranker.options, linker.evaluation
+    if linker.names == "latin":
+        mentions = [
+            each.mention for each in _latin_mentions(linker, folders) if not _is_evaluated(each.mention, config)
+        ]
+        return questions.mention_questions(mentions, retrieve, training=training, options=options)
+    from_names = questions.held_out_questions(
+        concept_names(folders, linker.prefixes),
+        retrieve,
+        training=training,
+        options=options,
+        n=round(config.items / config.share),
+    )
+    return [question for question in from_names if not _is_evaluated(question.mention, config)]
+
+
+def _latin_mentions(linker: LinkerConfig, folders: Sequence[Path]) -> list[LatinMention]:
+    """Return mentions made of the releases' Latin names, for calibration and evaluation together."""
+    import pyarrow as pa
+
+    prominence = []
+    for folder in folders:
+        with releases.open_release(folder) as release:
+            prominence.append(measure_prominence(release, linker.prefixes))
+    n = round(linker.evaluation.items / linker.evaluation.share)
+    return latin_mentions(concept_names(folders, linker.prefixes), pa.concat_tables(prominence), n)
 
 
 def held_out_mentions(linker: LinkerConfig, folders: Sequence[Path], data: Path | None) -> list[Mention]:
@@ -146,6 +171,8 @@ def evaluation_items(linker: LinkerConfig, folders: Sequence[Path], data: Path |
     ]
     if len(items) >= _MIN_FROM_TEXT:
         return items
+    if linker.names == "latin":
+        return [item for each in _latin_mentions(linker, folders) for item in _latin_items(each, linker)] + items
     drawn = questions.held_out_questions(
         concept_names(folders, linker.prefixes),
         _no_retrieval,
@@ -267,6 +294,15 @@ def _name_items(mention: Mention, nil_share: float) -> list[EvaluationItem]:
     item = EvaluationItem(mention=mention, source=NAMES, hide_own_name=True)
     # The hash takes the name alone, so that a change of its concept's id does not change the item.
     return [item, _without_concept(item)] if uniform("nil", normalise(mention.text)) < nil_share else [item]
+
+
+def _latin_items(made: LatinMention, linker: LinkerConfig) -> list[EvaluationItem]:
+    """Return the items of a mention made of a Latin name, none where it calibrates."""
+    if not _is_evaluated(made.mention, linker.evaluation):
+        return []
+    item = EvaluationItem(mention=made.mention, source=made.kind)
+    is_asked_without = questions.is_made_nil(made.mention, linker.training.nil_share)
+    return [item, _without_concept(item)] if is_asked_without else [item]
 
 
 def _without_concept(item: EvaluationItem) -> EvaluationItem:

@@ -476,10 +476,13 @@ def test_weights_of_another_version_are_refused(change):
         Calibration.from_dict(found)
 
 
-@pytest.mark.parametrize("version", [9, 10])
+@pytest.mark.parametrize("version", [9, 10, 11])
 def test_a_calibration_of_a_version_before_is_read_and_answers_as_its_weights_say(version: int):
     own = [feature.name for feature in features.NIL if feature.name.startswith("nil.found.")]
-    new = own if version == 10 else [*own, "nil.is_found", "nil.is_found_and_annotated"]
+    of_taxa = ["is_short_form", "prominence", "nil.any_short_form"]
+    new = {11: of_taxa, 10: [*own, *of_taxa], 9: [*own, *of_taxa, "nil.is_found", "nil.is_found_and_annotated"]}[
+        version
+    ]
     fitted = fitting.fit(*world(120, model_knows=1.0))
     stored = fitted.to_dict()
     lacks = [i for i, feature in enumerate(features.ALL) if feature.name in new]

@@ -68,7 +68,7 @@ def unpack_sources(files: list[Path], source: SourceConfig, work: Path) -> Unpac
 
     Files of the OBO family are recognised by content and unpacked here; other readers unpack what they read themselves.
     """
-    if source.format not in SUFFIXES and not _is_obo_edition(files, source.format):
+    if source.format not in SUFFIXES and not is_obo_edition(files, source.format):
         return Unpacked(files, source, fingerprint(files, source.format).sha256)
     if len(files) != 1:
         raise SourceError(f"{source.name}: expected one file, found {len(files)}; give --file once")
@@ -88,7 +88,7 @@ def unpack_sources(files: list[Path], source: SourceConfig, work: Path) -> Unpac
     return Unpacked([plain], source, digest.hexdigest())
 
 
-def _is_obo_edition(files: list[Path], format: Format) -> bool:
+def is_obo_edition(files: list[Path], format: Format) -> bool:
     """Whether a taxonomy declared as NCBI's dump comes as a file of the OBO family, as OBO publishes it too."""
     if format != "taxdump" or len(files) != 1 or not files[0].is_file() or files[0].suffix in (".zip", ".dmp"):
         return False

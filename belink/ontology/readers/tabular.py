@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 from belink.declarations import Columns, SourceConfig
 from belink.errors import DeclarationError, SourceError
-from belink.ontology.readers.archive import open_source
+from belink.ontology.readers.archive import is_tar, is_zip, open_source
 from belink.ontology.readers.delimited import Layout, Sieve, scan, sifted, text_lines
+from belink.ontology.readers.files import is_obo_edition
 from belink.ontology.release_writer import REJECTED_TEXT, ReleaseWriter
 
 _PARQUET = b"PAR1"
@@ -29,6 +30,19 @@ _ONE_LINE = {ord(mark): " " for mark in "\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 _CREATED = re.compile(r"Report created:\s*\w{3} (\w{3}) +(\d+) [\d:]+ \w+ (\d{4})")  # CTD
 _CURIE_OF = "if(contains({0}, ':') OR {1} = '', {0}, {1} || ':' || {0})"  # CTD writes DO:DOID:… beside OMIM:…
 _LISTS = ("synonyms", "parents", "alt_ids", "xrefs", "tree_numbers")
+
+
+def as_given(source: SourceConfig, files: Sequence[Path]) -> SourceConfig:
+    """Return the declaration as it holds for ``files``: a taxonomy declared as a dump may come as a table, too."""
+    if source.format != "taxdump" or source.columns is None:
+        return source
+    is_table = bool(files) and not any(
+        path.is_dir() or ".dmp" in path.suffixes or is_zip(path) or is_tar(path) for path in files
+    )
+    if is_table and not is_obo_edition(list(files), source.format):
+        return source.model_copy(update={"format": "table"})
+    # Of a dump its reader knows the columns. Without them its releases are those of declarations that had none.
+    return source.model_copy(update={"columns": None})
 
 
 def read(paths: Sequence[Path], source: SourceConfig, into: ReleaseWriter) -> None:
@@ -99,7 +113,13 @@ def _stage_parquet(path: Path, source: SourceConfig, columns: Columns, into: Rel
 
 def _mapped(columns: Columns) -> list[str]:
     """Return the names of the file's columns that the declaration uses."""
-    return [name for key in ("id", "label", "definition", *_LISTS) if (name := getattr(columns, key))]
+    names = [name for key in ("id", "label", "definition", *_LISTS) for name in _names_of(getattr(columns, key))]
+    return list(dict.fromkeys(names))
+
+
+def _names_of(declared: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """Return the columns that a key of the declaration names: none, one or several."""
+    return (declared,) if isinstance(declared, str) and declared else tuple(declared or ())
 
 
 def _stage(rows: str, at: dict[str, str], as_list: set[str], path: Path, columns: Columns, into: ReleaseWriter) -> None:
@@ -112,10 +132,14 @@ def _stage(rows: str, at: dict[str, str], as_list: set[str], path: Path, columns
     def single(name: str | None) -> str:
         return f"coalesce(trim({at[name]}::VARCHAR), '')" if name else "''"
 
-    def several(name: str | None) -> str:
-        if not name:
+    def several(declared: str | tuple[str, ...] | None) -> str:
+        lists = [
+            f"{at[name]}::VARCHAR[]" if name in as_list else f"string_split({at[name]}::VARCHAR, $separator)"
+            for name in _names_of(declared)
+        ]
+        if not lists:
             return "[]"
-        values = f"{at[name]}::VARCHAR[]" if name in as_list else f"string_split({at[name]}::VARCHAR, $separator)"
+        values = lists[0] if len(lists) == 1 else f"flatten([{', '.join(lists)}])"
         return f"list_filter(list_transform({values}, lambda v: trim(v)), lambda v: v <> '')"
 
     cells = [f"{single(getattr(columns, key))} AS {key}" for key in ("id", "label", "definition")]
