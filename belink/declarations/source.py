@@ -33,6 +33,11 @@ class NamesKept(Declaration):
         description="OWL and OBO Graph: further annotation properties that hold names, each with its scope, such as "
         '`"EFO:alternative_term" = "exact"`',
     )
+    added: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description='further exact names of concepts, such as `"NCBITaxon:10090" = ["mouse", "mice"]`; no other '
+        "concept keeps one of them as a synonym",
+    )
 
 
 class ReleaseGates(Declaration):

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from belink import artefacts, manifests
 from belink.declarations import Format, SourceConfig
 from belink.errors import BelinkError, GateRefused, ReleaseError, SourceError
-from belink.ontology import release
+from belink.ontology import added_names, release
 from belink.ontology.readers import sssom, tabular
 from belink.ontology.readers.files import SUFFIXES, Fingerprint, fingerprint, plain_errors, unpack_sources
 from belink.records import GateResult
@@ -162,6 +162,7 @@ class _Attempt(NamedTuple):
                 # all concepts.
                 into.drop_repeated()
                 into.mark_called_obsolete()
+                added_names.add(into)
                 if mappings:
                     sssom.read(mappings, into)
                 # Readers of other formats keep to the branches themselves, while they read.
@@ -348,7 +349,7 @@ def _reading(source: SourceConfig) -> str:
 
 def reading_content(source: SourceConfig) -> dict[str, Any]:
     """Return the fields of a declaration that decide the content of a release."""
-    return artefacts.content(source, NOT_READING, joined={"names.properties": {}})
+    return artefacts.content(source, NOT_READING, joined={"names.properties": {}, "names.added": {}})
 
 
 def _ingested(path: Path, manifest: dict[str, Any], *, new: bool) -> Ingested:

@@ -1,0 +1,56 @@
+"""Names that the declaration of an ontology adds to its concepts: what texts call them and the source does not."""
+
+import logging
+
+from belink.ontology.release_writer import ReleaseWriter
+
+TYPE = "added"
+"""The type of these names in a release."""
+
+log = logging.getLogger(__name__)
+
+
+def add(into: ReleaseWriter) -> None:
+    """Add the declared names to the concepts that are in the release.
+
+    A declared name belongs to its concept alone: a synonym of another concept that differs at most in case is left out
+    (NCBI calls the genus Mus "mice", papers mean the house mouse). Labels stay. A replaced id leads to its successor.
+    Names of an id that the source does not list are left out. What is left out is written down as a repair.
+    """
+    declared = into.source.names.added
+    if not declared:
+        return
+    pairs = [(concept, name) for concept, names in declared.items() for name in names]
+    into.sql(
+        "CREATE TEMP TABLE added AS SELECT unnest($concepts) AS concept_id, unnest($names) AS text",
+        {"concepts": [concept for concept, _ in pairs], "names": [name for _, name in pairs]},
+    )
+    into.sql(
+        "UPDATE added SET concept_id = replacement_id FROM replaced_by WHERE replaced_by.concept_id = added.concept_id"
+    )
+    no_concept = "FROM added WHERE concept_id NOT IN (SELECT id FROM concept WHERE NOT obsolete)"
+    into.sql(
+        f"INSERT INTO rejection SELECT NULL, concept_id || ' ' || text, $reason, true {no_concept} ORDER BY rowid",
+        {"reason": "the declaration adds this name, but the source has no live concept of the id"},
+    )
+    if n_unknown := into.sql(f"DELETE {no_concept}")[0][0]:
+        log.info("%d added names were left out: the source has no live concepts of their ids", n_unknown)
+    of_others = """
+        FROM name WHERE scope <> 'label' AND lower(text) IN (SELECT lower(text) FROM added)
+            AND (concept_id, lower(text)) NOT IN (SELECT (concept_id, lower(text)) FROM added)
+    """
+    into.sql(
+        f"INSERT INTO rejection SELECT NULL, concept_id || ' ' || text, $reason, true {of_others} ORDER BY rowid",
+        {"reason": "the declaration gives this name to another concept"},
+    )
+    into.sql(f"DELETE {of_others}")
+    into.sql(
+        """
+        INSERT INTO name SELECT concept_id, text, 'exact', $type, '', '' FROM added
+        WHERE (concept_id, lower(text)) NOT IN (
+            SELECT (concept_id, lower(text)) FROM name WHERE scope IN ('label', 'exact'))
+        ORDER BY rowid
+        """,
+        {"type": TYPE},
+    )
+    into.sql("DROP TABLE temp.added")
