@@ -15,7 +15,11 @@ from belink.training.latin_questions import LatinMention, latin_mentions
 from tests.support import latin
 
 LABELS = {f"NCBITaxon:{number}": name for number, name, *_ in latin.TAXA}
-COMMON = {f"NCBITaxon:{number}": {common, title} for number, _, common, title, *_ in latin.TAXA}
+ADDED = load_source("ncbitaxon").names.added
+COMMON = {
+    (taxon := f"NCBITaxon:{number}"): {common, title, *ADDED.get(taxon, ())}
+    for number, _, common, title, *_ in latin.TAXA
+}
 
 
 def read(folder: Path, taxa: list[tuple[int, str, str, str, str, int]]) -> Path:
