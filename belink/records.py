@@ -170,7 +170,7 @@ class Link:
     probability: float  # calibrated, of the answer given (of NIL where candidate is None), 0 to 1
     options: tuple[tuple[Candidate, float], ...] = ()  # every candidate with its probability, best first
     nil_probability: float = 0.0
-    decided_by: Literal["exact", "retrieval", "reranker", "nothing found"] = "reranker"
+    decided_by: Literal["exact", "retrieval", "reranker", "nothing found", "correction"] = "reranker"
     lineage: dict[str, str] = field(default_factory=dict)  # linker, releases, index, adapter, model version
     type: str = ""  # as the linker declares; else the concept's own (UMLS: "T047"); else as the mention was marked
 

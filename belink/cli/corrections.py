@@ -15,12 +15,12 @@ from belink.ontology.gold_ids import current_id
 from belink.ontology.release import Release, list_releases, open_release
 from belink.registry.open import open_linker
 from belink.settings import Settings
+from belink.text.sentences import in_brackets
 from belink.training import splits
 from belink.training.holdout import is_held_out
 
 Answer = dict[str, Any]
 _FAULTS = 10  # of an imported file that are listed
-_AROUND = 30  # characters shown before and after a mention
 
 
 def list_corrections(settings: Settings, linker: str) -> Answer:
@@ -170,22 +170,27 @@ def listed(answer: Answer) -> str:
     counts = {state: sum(row["state"] == state for row in rows) for state in dict.fromkeys(r["state"] for r in rows)}
     total = ", ".join(f"{state} {n}" for state, n in counts.items())
     conflict = "; people disagree where it says conflict: it teaches nothing" if counts.get("conflict") else ""
-    return "\n".join([*lines, f"{answer['linker']}: {len(rows)} corrections: {total}{conflict}"])
+    return "\n".join([*lines, f"{answer['linker']}: {len(rows)} corrections: {total}{conflict}", *_everywhere(rows)])
+
+
+def _everywhere(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return what those corrections do that count for a name in every text."""
+    effects = {
+        "no-mention": '"no mention" stops these names in every text, unless other corrections or corpora annotate them',
+        "nil": "NIL is the answer to these names in every text, unless another correction gives them a concept",
+    }
+    lines = []
+    for verdict, effect in effects.items():
+        names = sorted({row["mention"] for row in rows if row["state"] == "teaches" and row["verdict"] == verdict})
+        if names:
+            lines.append(f"{effect}: {', '.join(names)}")
+    return lines
 
 
 def _listed_row(row: dict[str, Any]) -> str:
     outcome = row["concept"] or {"nil": "NIL", "no-mention": "no mention"}[row["verdict"]]
-    return (
-        f"{row['at'][:10]}  {row['state']:<9}  {row['verdict']:<10}  {outcome:<16}  {shown_mention(row)}  "
-        f"{row['who']}  {row['id']}"
-    )
-
-
-def shown_mention(row: dict[str, Any], text: str = "sentence") -> str:
-    """Return the mention in brackets with a few words around it, in one line."""
-    sentence, start, end = row[text], row["start"], row["end"]
-    before, after = sentence[max(0, start - _AROUND) : start], sentence[end : end + _AROUND]
-    return " ".join(f"{before}[{sentence[start:end]}]{after}".split())
+    mention = in_brackets(row["sentence"], row["start"], row["end"])
+    return f"{row['at'][:10]}  {row['state']:<9}  {row['verdict']:<10}  {outcome:<16}  {mention}  {row['who']}  {row['id']}"
 
 
 def exported(answer: Answer) -> str:
@@ -203,7 +208,7 @@ def queued(answer: Answer) -> str:
     items = answer["items"]
     lines = [
         f"{i['score']:>8.2f}  {i['n_mentions']:>5} ×  {i['probability']:.2f}  {i['id'] or 'NIL':<16}  "
-        f"{shown_mention(i, 'text')}"
+        f"{in_brackets(i['text'], i['start'], i['end'])}"
         for i in items
     ]
     if answer["output"]:

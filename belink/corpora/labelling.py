@@ -74,19 +74,26 @@ def read_labelled(path: Path) -> Iterator[Document]:
 def _nodes(path: Path) -> list[dict[str, Any]] | None:
     """Return the tasks or lines of a labelling tool; ``None`` for any other file."""
     with textfiles.open_utf8(path) as stream:
-        head = stream.read(1 << 14).lstrip()
-        if not head.startswith((b"[", b"{")):
-            return None
+        first = next((line for line in stream if line.strip()), b"").lstrip()
         stream.seek(0)
-        if head.startswith(b"["):
+        if first.startswith(b"["):
             tasks = json.loads(stream.read())
             is_label_studio = bool(tasks) and all(isinstance(task, dict) and "data" in task for task in tasks)
             return tasks if is_label_studio else None
-        first = json.loads(stream.readline() or b"{}") if b"\n" in head else {}
-        if not any(key in first for key in _DOCCANO_KEYS) or "mentions" in first:
+        if not _is_doccano(first):
             return None
-        stream.seek(0)
         return [json.loads(line) for line in stream if line.strip()]
+
+
+def _is_doccano(line: bytes) -> bool:
+    """Return whether the first line of a file is a whole document with doccano's labels."""
+    if not line.startswith(b"{"):
+        return False
+    try:
+        node = json.loads(line)
+    except ValueError:  # the first line of a document that goes on, such as BioC JSON
+        return False
+    return any(key in node for key in _DOCCANO_KEYS) and "mentions" not in node
 
 
 def _document(node: Mapping[str, Any], number: int) -> Document:
@@ -105,12 +112,15 @@ def _document(node: Mapping[str, Any], number: int) -> Document:
     document = assemble(raw, report)
     if report.rejected:
         raise ValueError(f"task or line {number}: {report.rejections[0].reason}")
-    verdicts = {(start, end): verdict for start, end, verdict in extra.get("verdicts") or ()}
+    # Files of an older belink have no concept there.
+    exported = {(start, end): (verdict, *concept) for start, end, verdict, *concept in extra.get("verdicts") or ()}
     labels = [(mention, mention.gold[0]) for mention in document.mentions]
     return replace(
         document,
         mentions=tuple(_annotated(mention, label) for mention, label in labels if label != NO_MENTION),
-        judged=tuple(_judged(mention, label, verdicts.get((mention.start, mention.end))) for mention, label in labels),
+        judged=tuple(
+            _judged(mention, label, *exported.get((mention.start, mention.end), ())) for mention, label in labels
+        ),
     )
 
 
@@ -118,11 +128,15 @@ def _annotated(mention: Mention, label: str) -> Mention:
     return replace(mention, gold=(), nil=True) if label == NIL_LABEL else mention
 
 
-def _judged(mention: Mention, label: str, verdict: object) -> JudgedSpan:
-    """Return the span with its verdict; that of the export counts where the label still says the same kind of thing."""
+def _judged(mention: Mention, label: str, verdict: object = None, concept: object = None) -> JudgedSpan:
+    """Return the span with its verdict; that of the export counts where the label still says the same kind of thing.
+
+    :param concept: the exported one. What was right then and has another id now is an error that somebody mended.
+    """
     kinds: dict[str, Verdict] = {NIL_LABEL: "nil", NO_MENTION: "no-mention"}
     new: Verdict = kinds.get(label, "other")
-    if new == "other" and verdict in get_args(Verdict) and verdict not in kinds.values():
+    is_changed = verdict == "right" and concept is not None and concept != label
+    if new == "other" and verdict in get_args(Verdict) and verdict not in kinds.values() and not is_changed:
         new = verdict  # type: ignore[assignment]
     return JudgedSpan(start=mention.start, end=mention.end, verdict=new)
 
@@ -161,7 +175,11 @@ def _label(mention: Mention | None) -> str:
 
 
 def _extra(document: Document) -> dict[str, Any]:
-    verdicts = [[span.start, span.end, span.verdict] for span in document.judged or ()]
+    labels = _labels(document)
+    verdicts = [
+        [span.start, span.end, span.verdict, label]
+        for span, (_, _, label) in zip(document.judged or (), labels, strict=True)
+    ]
     return {"document": document.id, "verdicts": verdicts}
 
 

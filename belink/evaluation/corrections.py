@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from belink.evaluation.end_to_end import link_raw_text
 from belink.linker.linker import Linker
 from belink.records import Document, JudgedSpan, Link, Mention
+from belink.text.sentences import in_brackets
 
 
 def repeated_errors(linker: Linker, documents: Sequence[Document]) -> list[str]:
@@ -19,7 +20,7 @@ def repeated_errors(linker: Linker, documents: Sequence[Document]) -> list[str]:
     :param documents: corrected sentences, with gold ids of the linker's releases.
     """
     return [
-        f"{_shown(document, span)}: {fault}"
+        f"{in_brackets(document.text, span.start, span.end)}: {fault}"
         for document, links, marked in zip(
             documents, _found(linker, documents), _marked(linker, documents), strict=True
         )
@@ -73,9 +74,3 @@ def _above_bound(linker: Linker, link: Link | None) -> Link | None:
     """Return ``link`` if it has a concept that the linker's bound lets through; else ``None``."""
     shown = None if link is None else linker.abstain(link)
     return None if shown is None or shown.id is None else shown
-
-
-def _shown(document: Document, span: JudgedSpan) -> str:
-    """Return the span with a few words around it."""
-    before, after = document.text[max(0, span.start - 30) : span.start], document.text[span.end : span.end + 30]
-    return f"{before}[{document.text[span.start : span.end]}]{after}".replace("\n", " ")

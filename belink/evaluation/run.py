@@ -47,7 +47,8 @@ def link_items(linker: Linker, items: Sequence[EvaluationItem]) -> tuple[list[Li
         retrieved = linker.candidates([items[i].mention for i in positions], hide_own_name=hide)
         for i, of_item in zip(positions, retrieved, strict=True):
             candidates[i] = [candidate for candidate in of_item if candidate.id not in items[i].without]
-    links = linker.choose([item.mention for item in items], candidates)
+    names_hidden = {i for i, item in enumerate(items) if item.hide_own_name}
+    links = linker.choose([item.mention for item in items], candidates, names_hidden=names_hidden)
     return links, candidates, time.perf_counter() - started
 
 

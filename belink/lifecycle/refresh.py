@@ -286,8 +286,17 @@ def build_index(
     # Vectors of another encoder cannot be reused, so an older index of this encoder goes before a newer one.
     previous = newest(folder, encoder=encoder.fingerprint) or (champion.path / bundle.INDEX if champion else None)
     folders = list(releases.values())
-    taught = [make(run.linker, folders, run.settings.data) for make in (splits.precedents, splits.corrected_precedents)]
-    return index.build_index(folders, run.linker, encoder, folder, previous, *taught)
+    corpora = run.linker, folders, run.settings.data
+    return index.build_index(
+        folders,
+        run.linker,
+        encoder,
+        folder,
+        previous,
+        splits.precedents(*corpora),
+        splits.corrected_precedents(*corpora),
+        splits.texts_without_concept(*corpora),
+    )
 
 
 def newest_releases(run: RefreshRun) -> dict[str, Path]:

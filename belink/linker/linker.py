@@ -7,7 +7,7 @@ A :class:`Linker` is a loaded bundle and nothing else: same bundle, same answers
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -27,10 +27,12 @@ from belink.retrieval.encoder import DeferredEncoder, Encoder, NoEncoder
 from belink.retrieval.index import Index, TextEncoder
 from belink.retrieval.retrieve import retrieve
 from belink.text import abbreviations
+from belink.text.normalise import normalise
 
 # Of a search's answers to its query. With the starter encoder the nearest name to "zzzzqqq" has 0.48, to "hello world"
 # 0.54; "lung trouble" finds a lung disorder with 0.81, "pain in the belly" a stomach disorder with 0.57.
 _MIN_COSINE = 0.55
+_CORRECTED = 0.99  # the least probability of NIL where a person has said so; people err, too
 
 
 class Linker:
@@ -157,9 +159,13 @@ class Linker:
         candidates: Sequence[Sequence[Candidate]],
         *,
         min_probability: float | None = None,
+        names_hidden: Container[int] = (),
     ) -> list[Link]:
-        """Return one link a mention, in order, chosen from the candidates given for it; see :meth:`link`."""
-        answers = zip(mentions, candidates, *self.probabilities(mentions, candidates), strict=True)
+        """Return one link a mention, in order, chosen from the candidates given for it; see :meth:`link`.
+
+        :param names_hidden: positions of mentions whose own names retrieval did not see, nor what people said of them.
+        """
+        answers = zip(mentions, candidates, *self.probabilities(mentions, candidates, names_hidden), strict=True)
         return [self._answer(*answer, bound=self.bound(answer[0].found, min_probability)) for answer in answers]
 
     def bound(self, found: bool = True, min_probability: float | None = None) -> float:
@@ -295,17 +301,25 @@ class Linker:
                 yield release
 
     def probabilities(
-        self, mentions: Sequence[Mention], candidates: Sequence[Sequence[Candidate]]
+        self,
+        mentions: Sequence[Mention],
+        candidates: Sequence[Sequence[Candidate]],
+        names_hidden: Container[int] = (),
     ) -> tuple[list[np.ndarray], list[str]]:
         """Return each mention's probabilities, float64 (n_options + 1,), NIL last, and what decided it.
 
         For what they sum to, see :meth:`belink.linker.calibration.Calibration.probabilities`.
+
+        :param names_hidden: see :meth:`choose`.
         """
         # The calibration is fitted to lists of this length, also where the re-ranker is skipped.
         n_options = self.declaration.reranker.options
         options = [list(group[:n_options]) for group in candidates]
         questions = list(zip(mentions, options, strict=True))
         settled = [self.calibration.settled(*question) for question in questions]
+        corrected = {i for i, mention in enumerate(mentions) if i not in names_hidden and self._is_without(mention)}
+        for i in corrected:
+            settled[i] = _with_nil(self.calibration.probabilities(None, *questions[i]))
         unsettled = [i for i, probabilities in enumerate(settled) if probabilities is None]
         logits: dict[int, np.ndarray] = {}
         if unsettled and self.reranker is not None:
@@ -315,7 +329,13 @@ class Linker:
             self.calibration.probabilities(logits.get(i), *questions[i]) if probabilities is None else probabilities
             for i, probabilities in enumerate(settled)
         ]
-        return results, [_decided_by(group, i in logits) for i, group in enumerate(options)]
+        decided = [_decided_by(group, i in logits) for i, group in enumerate(options)]
+        return results, ["correction" if i in corrected else by for i, by in enumerate(decided)]
+
+    def _is_without(self, mention: Mention) -> bool:
+        """Whether people have said of the mention's text that no concept fits it."""
+        names = self.index.without_concept
+        return bool(names) and normalise(mention.long_form or mention.text) in names
 
     def _answer_key(self, mention: Mention) -> tuple[object, ...]:
         """Return all that the answer depends on; the sentence only where the language model reads it."""
@@ -349,6 +369,14 @@ class Linker:
             lineage=self.lineage,
             type=self._type_of(mention),
         )
+
+
+def _with_nil(probabilities: np.ndarray) -> np.ndarray:
+    """Return ``probabilities`` with NIL, the last, at least as probable as a person's word; the others keep a rest."""
+    nil = max(float(probabilities[-1]), _CORRECTED)
+    others = probabilities[:-1].sum()
+    scale = (1 - nil) / others if others > 1 - nil else 1.0
+    return np.append(probabilities[:-1] * scale, nil)
 
 
 def _resembles(candidate: Candidate) -> bool:

@@ -8,6 +8,7 @@ Dense vectors are compared exactly up to ``retrieval.exact_below`` names. Above,
 compressed codes, which the stored vectors then rank; ``tests/benchmarks/bench_scale.py`` compares recipes.
 """
 
+import json
 import logging
 import shutil
 import time
@@ -34,6 +35,7 @@ from belink.text import normalise
 log = logging.getLogger(__name__)
 
 FORMAT = 2
+_WITHOUT_CONCEPT = "without-concept.json"
 _SHARD = 8_192  # names encoded between two writes to the disk: a killed build loses no more
 
 
@@ -84,11 +86,13 @@ def build_index(
     previous: Path | None = None,
     precedents: Sequence[tuple[str, str]] = (),
     corrected: Sequence[tuple[str, str]] = (),
+    without_concept: Sequence[str] = (),
 ) -> IndexReport:
     """Build the index of ``releases`` under ``target_parent`` and return its report; reuse it where nothing changed.
 
     :param precedents: text and concept id of annotated mentions; they propose concepts as names do.
     :param corrected: those of ``precedents`` that people have said themselves; they count as exact matches.
+    :param without_concept: texts of which people have said that no concept fits; see :attr:`Index.without_concept`.
     :param previous: an index to borrow vectors from; one of another encoder or normalisation lends nothing.
     :raises ReleaseError: a release cannot be read.
     """
@@ -98,6 +102,8 @@ def build_index(
     about = _about(releases, linker, encoder, precedents)
     if corrected:
         about["corrected"] = artefacts.key(sorted(corrected))
+    if names_without := sorted({normalise.normalise(text) for text in without_concept}):
+        about["without_concept"] = artefacts.key(names_without)
     target = target_parent / artefacts.key(about)
     target_parent.mkdir(parents=True, exist_ok=True)
     # Two refreshes may need the same index. The second one waits and finds it.
@@ -111,6 +117,8 @@ def build_index(
 
         def fill(folder: Path) -> dict[str, Any]:
             made = _fill(folder, releases, linker, encoder, _lender(previous, about), work, precedents, corrected)
+            if names_without:
+                (folder / _WITHOUT_CONCEPT).write_text(json.dumps(names_without, ensure_ascii=False), encoding="utf-8")
             files = sorted(path for path in folder.iterdir() if path.is_file())
             return {**about, **made, "files": {path.name: artefacts.sha256(path) for path in files}}
 
@@ -303,3 +311,9 @@ class Index:
     def trigrams(self) -> trigrams.TrigramIndex:
         """The trigram vectors of the names."""
         return trigrams.TrigramIndex.load(self.path)
+
+    @cached_property
+    def without_concept(self) -> frozenset[str]:
+        """Normalised texts of which people have said that no concept fits; linkers answer NIL to them."""
+        path = self.path / _WITHOUT_CONCEPT
+        return frozenset(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else frozenset()

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from belink.records import Mention
 
 Spans = Sequence[tuple[int, int]]
+_AROUND = 30  # characters shown on either side of a mention
 CONTEXT = 1_000  # characters of a sentence kept before a mention, and after it
 
 # A stop, closing marks, white space, then a character that a sentence can begin with; or the end of a line, unless the
@@ -90,3 +91,13 @@ def surrounding(start: int, end: int, spans: Spans, starts: Sequence[int]) -> tu
     if not spans:
         return start, end
     return max(min(start, spans[first][0]), start - CONTEXT), min(max(end, spans[last][1]), end + CONTEXT)
+
+
+def in_brackets(text: str, start: int, end: int) -> str:
+    """Return a span of ``text`` in brackets with a few words around it, in one line.
+
+    >>> in_brackets("She has a fever.", 10, 15)
+    'She has a [fever].'
+    """
+    before, after = text[max(0, start - _AROUND) : start], text[end : end + _AROUND]
+    return " ".join(f"{before}[{text[start:end]}]{after}".split())

@@ -259,6 +259,20 @@ def corrected_precedents(linker: LinkerConfig, folders: Sequence[Path], data: Pa
     return _text_and_concept(m for document in taught_corrections(linker, folders, data) for m in document.mentions)
 
 
+def texts_without_concept(linker: LinkerConfig, folders: Sequence[Path], data: Path | None) -> list[str]:
+    """Return the texts of which people have said in corrections that no concept fits.
+
+    A text that also has a corrected concept is left out: it depends on the sentence, which the re-ranker reads.
+    """
+    mentions = [m for document in taught_corrections(linker, folders, data) for m in document.mentions]
+    with_concept = {_key(mention) for mention in mentions if mention.gold}
+    return sorted({_key(mention) for mention in mentions if mention.nil} - with_concept)
+
+
+def _key(mention: Mention) -> str:
+    return normalise(mention.long_form or mention.text)
+
+
 def _text_and_concept(mentions: Iterable[Mention]) -> list[tuple[str, str]]:
     """Return the text, or the long form that it stands for, and the id of each mention of one concept."""
     return [(mention.long_form or mention.text, mention.gold[0]) for mention in mentions if len(mention.gold) == 1]

@@ -137,3 +137,56 @@ def test_people_who_disagree_are_a_conflict_until_one_withdraws() -> None:
     assert standing([anna, ben, again]).agreed == (anna, again)
     (document,) = correction_documents([anna, again])
     assert [span.verdict for span in document.judged or ()] == ["other"]
+
+
+@pytest.mark.parametrize("format", ["label-studio", "doccano"])
+def test_a_link_that_was_right_and_has_another_id_now_is_an_error(tmp_path: Path, format: labelling.Format) -> None:
+    made = [make_correction("A fever. A rash.", start, start + 4, "right", "anna", concept="X:1") for start in (2, 11)]
+    path = tmp_path / "labels"
+    labelling.write_labelled(correction_documents(made), path, format)
+    text = path.read_text(encoding="utf-8")
+    kept = text.count("X:1")
+    first = '"X:1"'
+    at = text.index(first, text.index("annotations" if format == "label-studio" else '"label"'))
+    path.write_text(text[:at] + '"X:2"' + text[at + len(first) :], encoding="utf-8")
+    assert path.read_text(encoding="utf-8").count("X:1") == kept - 1
+    spans = [span for document in labelling.read_labelled(path) for span in document.judged or ()]
+    assert [span.verdict for span in spans] == ["other", "right"]
+
+
+def test_verdicts_without_a_concept_are_read_as_before(tmp_path: Path) -> None:
+    path = tmp_path / "export.jsonl"
+    line = {"text": "A fever.", "label": [[2, 7, "X:2"]], "verdicts": [[2, 7, "right"]]}
+    path.write_text(json.dumps(line), encoding="utf-8")
+    (document,) = labelling.read_labelled(path)
+    assert [span.verdict for span in document.judged or ()] == ["right"]
+
+
+@pytest.mark.parametrize("before", ["", "\n \n" * 3, "\n" * 20_000])
+@pytest.mark.parametrize("after", ["", "\n"])
+@pytest.mark.parametrize("words", ["fever", "fever " * 5_000])
+def test_a_doccano_file_of_one_line_is_read_whatever_stands_around_it(
+    tmp_path: Path, before: str, words: str, after: str
+) -> None:
+    path = tmp_path / "export.jsonl"
+    line = json.dumps({"text": f"A {words}.", "label": [[2, 7, "NIL"]]})
+    path.write_text(f"{before}{line}{after}", encoding="utf-8")
+    (document,) = labelling.read_labelled(path)
+    assert [(m.text, m.nil) for m in document.mentions] == [("fever", True)]
+
+
+def test_bioc_of_many_lines_is_no_file_of_a_labelling_tool(tmp_path: Path) -> None:
+    annotation = {
+        "id": "1",
+        "infons": {"identifier": "X:1"},
+        "text": "fever",
+        "locations": [{"offset": 2, "length": 5}],
+    }
+    passage = {"offset": 0, "infons": {}, "text": "A fever.", "annotations": [annotation]}
+    collection = {"source": "", "date": "", "key": "", "documents": [{"id": "1", "infons": {}, "passages": [passage]}]}
+    path = tmp_path / "corpus.json"
+    path.write_text(json.dumps(collection, indent=1), encoding="utf-8")
+    (document,) = labelling.read_labelled(path)
+    assert [(m.gold, s.verdict) for m, s in zip(document.mentions, document.judged or (), strict=True)] == [
+        (("X:1",), "other")
+    ]

@@ -102,16 +102,38 @@ def test_a_corrected_link_is_learned_by_the_next_champion(corrected: Corrected, 
     assert corrected.refresh()["outcome"] == "unchanged"
 
 
+def test_an_exact_name_without_a_concept_is_learned(corrected: Corrected, server: Server) -> None:
+    name = linked_names(corrected.linker())[50]
+    text = f"Again {name} was seen."
+    correct(server, text, name, "nil")
+    outcome = corrected.refresh()
+    assert outcome["outcome"] == "promoted", outcome["gates"]
+    linker = corrected.linker()
+    (link,) = linker.link_text(f"Elsewhere {name} came.", min_probability=0.0)
+    assert (link.text, link.id, link.decided_by) == (name, None, "correction")
+    assert link.probability >= 0.99
+    assert sum(p for _, p in link.options) + link.probability == pytest.approx(1.0)
+    assert linker.search(name), "the concept is still there to be chosen"
+    # An exam that hides a name must not be answered by what people have said of it.
+    mention = link.mention
+    (hidden,) = linker.choose([mention], linker.candidates([mention], hide_own_name=True), names_hidden={0})
+    assert hidden.decided_by != "correction"
+
+
 def test_a_version_that_repeats_a_corrected_error_is_refused(corrected: Corrected, server: Server) -> None:
     linker = corrected.linker()
     names = linked_names(linker)
     text = f"It was {names[40]} again."
     champion = aliases.champion(corrected.here, "small")
+    concept = linker.search(names[40])[0].id
+    # Of the same words in another sentence somebody says the opposite, so the text alone cannot decide.
+    right = correct(server, f"And {names[40]} before.", names[40], "right", concept)
     wrong = correct(server, text, names[40], "nil")
     outcome = corrected.refresh()
     assert (outcome["outcome"], outcome["champion"]) == ("rejected", champion)
     (gate,) = [gate for gate in outcome["gates"] if not gate["passed"]]
     assert gate["name"] == "repeated_errors"
     assert f"It was [{names[40]}] again.: has no concept, linked to MONDO:" in gate["detail"]
-    feedback.withdraw(corrected.here, "small", wrong, "anna")
+    for each in (wrong, right):
+        feedback.withdraw(corrected.here, "small", each, "anna")
     assert corrected.refresh()["outcome"] == "unchanged"

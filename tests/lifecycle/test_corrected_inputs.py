@@ -14,9 +14,11 @@ from belink.evaluation.metrics import evaluate
 from belink.evaluation.predictions import Prediction
 from belink.lifecycle import refresh
 from belink.linker.name_finder import learn
-from belink.records import Document, JudgedSpan, Mention
+from belink.records import Document, JudgedSpan, Mention, Verdict
 from belink.settings import Settings
+from belink.text.normalise import normalise
 from belink.training import splits
+from belink.training.holdout import is_held_out
 from tests.support import small
 from tests.support.made_releases import concept, release
 
@@ -74,6 +76,28 @@ def test_corrections_teach_measure_and_follow_the_release(
     assert sorted([d.text for d in taught] + [item.mention.sentence for item in items]) == sorted(texts)
     assert taught and items
     assert set(splits.corrected_precedents(linker, [folder], None)) == {("fever", "X:2")}
+
+
+def test_a_text_has_no_concept_where_all_corrections_of_it_say_so(
+    here: Settings, tmp_path: Path, models: dict[str, str]
+) -> None:
+    folder = release(tmp_path / "1", concept(2, "fever"), concept(3, "cold"))
+    taught = next(f"note {n}" for n in range(100) if not is_held_out(f"note {n}", "", 0.3))
+
+    def say(text: str, mention: str, verdict: Verdict, concept: str | None = None, who: str = "anna") -> None:
+        start = text.index(mention)
+        made = make_correction(text, start, start + len(mention), verdict, who, concept=concept, document=taught)
+        feedback.append(here, "small", [made])
+
+    say("The Colds were here.", "Colds", "nil")
+    say("A fever.", "fever", "nil")
+    say("Another fever.", "fever", "right", "X:2")
+    say("A gout.", "gout", "nil")
+    say("A gout.", "gout", "other", "X:3", who="ben")  # a conflict teaches nothing
+    run = refresh.start(here, str(small.linker(tmp_path, models, more=FEEDBACK)))
+    corpora = tuple(corpus for corpus in run.linker.corpora if corpus.feedback)
+    linker = run.linker.model_copy(update={"corpora": corpora})
+    assert splits.texts_without_concept(linker, [folder], None) == [normalise("Colds")]
 
 
 def document(text: str, mention: str, *, denied: bool = False, whole: bool = False) -> Document:

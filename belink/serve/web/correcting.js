@@ -89,6 +89,8 @@ export function controls(target, done) {
     target.missed ? "" : make("p", { class: "row verdicts" },
       target.answered ? button("Right", "right", target.answered) : "",
       button("No concept fits", "nil"), button("No mention", "no-mention")),
+    target.missed ? "" : make("p", { class: "matched" }, "From the next version on, “no mention” stops this name in every text, and "
+      + "“no concept fits” answers NIL wherever it stands; unless other corrections of the name say otherwise."),
     make("details", { open: target.missed }, make("summary", {}, target.missed ? "Its concept" : "Another concept"), linker.element, search,
       results),
     said);

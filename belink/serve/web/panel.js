@@ -7,6 +7,7 @@ import { isUnsure, page } from "./reading.js";
 const DECIDED = {
   exact: "a name that only this concept has", retrieval: "retrieval alone",
   reranker: "the language model, among the options below", "nothing found": "retrieval, which found no candidate",
+  correction: "a correction: somebody has said that no concept fits this name",
 };
 const SCOPES = { label: "label", mention: "an annotated mention", corrected: "a corrected mention" };
 const concepts = new Map(); // id → what the release says of it, for one version
