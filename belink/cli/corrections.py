@@ -189,8 +189,8 @@ def _everywhere(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 def _listed_row(row: dict[str, Any]) -> str:
     outcome = row["concept"] or {"nil": "NIL", "no-mention": "no mention"}[row["verdict"]]
-    mention = in_brackets(row["sentence"], row["start"], row["end"])
-    return f"{row['at'][:10]}  {row['state']:<9}  {row['verdict']:<10}  {outcome:<16}  {mention}  {row['who']}  {row['id']}"
+    head = f"{row['at'][:10]}  {row['state']:<9}  {row['verdict']:<10}  {outcome:<16}"
+    return f"{head}  {in_brackets(row['sentence'], row['start'], row['end'])}  {row['who']}  {row['id']}"
 
 
 def exported(answer: Answer) -> str:

@@ -29,6 +29,7 @@ from dataclasses import replace
 from belink.declarations import LinkerGates
 from belink.errors import CorpusError
 from belink.evaluation.metrics import Comparison, Evaluation, Metric, ece_by_chance, paired_bootstrap
+from belink.evaluation.predictions import Prediction
 from belink.records import GateResult
 
 # Floating-point error must not fail a value that equals its bound.
@@ -165,10 +166,7 @@ def _reranking_helps(tolerated: float | None, challenger: Evaluation) -> GateRes
         detail = "expected predictions with their candidates, found none"
         return _without_number("reranking_helps", 0.0 - tolerated, detail)
     # The answer is the most probable candidate, also where the linker itself answered NIL.
-    best = [
-        replace(p, predicted=max(p.candidates, key=lambda option: option.probability).id if p.candidates else None)
-        for p in linkable
-    ]
+    best = [_most_probable(prediction) for prediction in linkable]
     # Without candidates there can be no tie, which strict accuracy would count as wrong.
     first = [replace(p, predicted=p.candidates[0].id if p.candidates else None, candidates=()) for p in linkable]
     # `gold` is part of the key of a mention, so both lists match pair by pair.
@@ -178,6 +176,15 @@ def _reranking_helps(tolerated: float | None, challenger: Evaluation) -> GateRes
         f"on {comparison.n} mentions with a concept"
     )
     return _not_worse("reranking_helps", comparison, tolerated, detail)
+
+
+def _most_probable(prediction: Prediction) -> Prediction:
+    """Return ``prediction`` with its most probable candidate as the answer, and the probability of that."""
+    if not prediction.candidates:
+        return replace(prediction, predicted=None)
+    best = max(prediction.candidates, key=lambda option: option.probability)
+    # Ties are told by the probability: with that of NIL, two equal candidates would not count as one.
+    return replace(prediction, predicted=best.id, probability=best.probability)
 
 
 def _calibrated(bound: float | None, challenger: Evaluation) -> GateResult | None:

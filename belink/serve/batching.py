@@ -127,7 +127,7 @@ class Batcher:
         self._open: list[_Open] = []
         self._closed = False
         self._count = 0
-        self._counting = threading.Lock()
+        self._counting = threading.Lock()  # of `_count`, `_closed` and what comes into the queue
         self._seconds = 0.1  # a request's, smoothed; for Retry-After
         self._thread = threading.Thread(target=self._run, name="belink-linking", daemon=True)
         self._thread.start()
@@ -165,20 +165,22 @@ class Batcher:
 
     def close(self) -> None:
         """Stop the thread; open requests fail with :class:`Closed`."""
-        self._closed = True
-        self._queue.put(None)
+        with self._counting:
+            self._closed = True
+            self._queue.put(None)
         # The thread is a daemon: one that hangs in a model does not keep the process from ending.
         self._thread.join(timeout=10)
 
     def _submit(self, waiting: _Waiting) -> "Future[Any]":
-        if self._closed:
-            raise Closed("the service is stopping")
-        if not self._places.acquire(blocking=False):
-            # The time that a full queue takes at the present speed, at least a second and at most a minute.
-            raise Overloaded(retry_after=min(60, 1 + int(self._limit * self._seconds)))
+        # One lock with `close`: a request that came into the queue behind its end would never be answered.
         with self._counting:
+            if self._closed:
+                raise Closed("the service is stopping")
+            if not self._places.acquire(blocking=False):
+                # The time that a full queue takes at the present speed, at least a second and at most a minute.
+                raise Overloaded(retry_after=min(60, 1 + int(self._limit * self._seconds)))
             self._count += 1
-        self._queue.put(waiting)
+            self._queue.put(waiting)
         return waiting.future
 
     def _done(self, future: "Future[Any]", result: Any = None, error: BaseException | None = None) -> None:

@@ -224,3 +224,15 @@ def test_unexplained_changes_are_bounded_only_where_declared_and_compared(
     assert [(result.name, result.passed) for result in results] == (
         [] if passed is None else [("unexplained_changes", passed)]
     )
+
+
+def test_two_equally_probable_concepts_behind_nil_are_a_tie() -> None:
+    def prediction(at: int, other: float) -> Prediction:
+        options = (Option(id="A", probability=0.2), Option(id="B", probability=other))
+        nil = {"predicted": None, "probability": 0.6}
+        return Prediction(document="", start=at, end=at + 1, text="x", gold=("A",), candidates=options, **nil)  # type: ignore[arg-type]
+
+    figures = {other: evaluate([prediction(at, other) for at in range(20)], resamples=100) for other in (0.1, 0.2)}
+    results = {other: one(check_linker_gates(ALL, each), "reranking_helps") for other, each in figures.items()}
+    assert results[0.1].value == 0.0, "the gold concept stands alone at the top"
+    assert results[0.2].value == -1.0, "chance would decide"
