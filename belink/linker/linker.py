@@ -252,7 +252,10 @@ class Linker:
         """
         if (by_id := self.look_up_id(query, limit)) is not None:
             return by_id
-        (candidates,) = self.candidates([Mention(text=query)])
+        # A search shows what resembles a name, too; a link of a taxon's name has no use for it.
+        (candidates,) = retrieve(
+            self.index, self.encoder, [Mention(text=query)], self.declaration.retrieval, settle=False
+        )
         return [candidate for candidate in candidates if _resembles(candidate)][:limit], []
 
     def look_up_id(self, query: str, limit: int = 10) -> tuple[list[Candidate], list[str]] | None:

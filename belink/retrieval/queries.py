@@ -147,11 +147,14 @@ class QueryBatch:
         mentions: Sequence[Mention],
         hidden_scopes: Sequence[str] = (),
         latin_names: "LatinNames | None" = None,
+        *,
+        settle: bool = True,
     ) -> None:
         """Collect the queries of ``mentions``.
 
         :param hidden_scopes: scopes in which a mention's own text does not count as a name.
         :param latin_names: those of an index of taxa; ``None`` for any other.
+        :param settle: look for names that resemble a taxon's name only where the name is unknown: they are other taxa.
         """
         queries = [queries_of(each, latin=latin_names is not None) for each in _with_genera(table, mentions)]
         texts = list(dict.fromkeys(query.text for group in queries for query in group))
@@ -161,8 +164,7 @@ class QueryBatch:
         if latin_names is not None:
             queries = [_without_needless_variants(group, names) for group in queries]
         queries = [_with_names(group, names) for group in queries]
-        # Names that resemble a taxon's name are other taxa, so they are looked for only where the name is unknown.
-        is_settled = latin_names is not None and not hidden_scopes
+        is_settled = settle and latin_names is not None and not hidden_scopes
         settled = [is_settled and any(q.text in names and not q.is_apposition for q in group) for group in queries]
         flat = [query for group in queries for query in group]
         self.texts = list(dict.fromkeys(query.text for query in flat))

@@ -74,6 +74,7 @@ def retrieve(
     *,
     hide_own_name: bool = False,
     hide_precedent: bool = False,
+    settle: bool = True,
     candidates: int | None = None,
 ) -> list[list[Candidate]]:
     """Return the candidates of each mention, best first: distinct live concepts, none where nothing of it is left.
@@ -82,6 +83,7 @@ def retrieve(
         on an ontology's own names, and evaluation on them, needs.
     :param hide_precedent: act as if nobody had annotated the mention's text (or long form): what training on annotated
         mentions needs, which are precedents themselves.
+    :param settle: offer no names that resemble the known name of a taxon.
     :param candidates: at most so many a mention; ``None`` takes ``config.candidates``.
     :raises IndexMismatch: the index was made by another encoder.
     """
@@ -93,7 +95,7 @@ def retrieve(
     results: list[list[Candidate]] = []
     batches = [mentions[start : start + _BATCH] for start in range(0, len(mentions), _BATCH)]
     for part in progress.track(batches, what="finding candidates", total=len(mentions), unit="mentions", size=len):
-        batch = QueryBatch(index.table, part, hidden_scopes, index.latin_names)
+        batch = QueryBatch(index.table, part, hidden_scopes, index.latin_names, settle=settle)
         results += _retrieve_batch(index, encoder, batch, config, limit)
     return results
 

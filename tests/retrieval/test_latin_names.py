@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from belink import settings
-from belink.declarations import LinkerConfig, load_linker, load_source
+from belink.declarations import LinkerConfig, RetrievalConfig, load_linker, load_source
 from belink.linker import features
 from belink.ontology.ingest import ingest
 from belink.ontology.prominence import count_descendants, measure_prominence
@@ -17,6 +17,7 @@ from belink.retrieval.index import Index, build_index
 from belink.retrieval.retrieve import retrieve
 from tests.support import latin
 
+SETTINGS = RetrievalConfig()
 LABELS = {f"NCBITaxon:{number}": name for number, name, *_ in latin.TAXA}
 
 
@@ -39,7 +40,7 @@ def index(release: Path, linker: LinkerConfig, tmp_path_factory: pytest.TempPath
 
 def candidates(index: Index, *mentions: Mention | str) -> list[list[Candidate]]:
     asked = [Mention(text=mention) if isinstance(mention, str) else mention for mention in mentions]
-    return retrieve(index, NoEncoder(), asked, LinkerConfig(name="x", title="X", ontologies=("x",)).retrieval)
+    return retrieve(index, NoEncoder(), asked, SETTINGS)
 
 
 def labels(found: list[Candidate]) -> list[str]:
@@ -88,6 +89,8 @@ def test_names_that_resemble_a_known_name_are_not_looked_for(index: Index) -> No
     known, misspelt = candidates(index, "Bacillus subtilis", "Bacillus subtilsi")
     assert labels(known) == ["Bacillus subtilis"]
     assert "Bacillus cereus" in labels(misspelt)
+    (searched,) = retrieve(index, NoEncoder(), [Mention(text="Bacillus subtilis")], SETTINGS, settle=False)
+    assert labels(searched)[0] == "Bacillus subtilis" and "Bacillus cereus" in labels(searched)
 
 
 def test_a_long_form_of_the_document_rules_out_the_others(index: Index) -> None:
