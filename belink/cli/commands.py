@@ -7,11 +7,12 @@ import dataclasses
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from belink import declarations
 from belink.declarations import SourceConfig
-from belink.errors import DeclarationError, SourceError
+from belink.errors import BelinkError, DeclarationError, SourceError
 from belink.linker import bundle
 from belink.linker.group import LinkerGroup, link_stream
 from belink.linker.linker import Linker
@@ -193,6 +194,48 @@ def link(
     n_documents, n_mentions = write_links(linked, output, loaded.lineage, fhir_codes=codes)
     counts = {"documents": n_documents, "mentions": n_mentions}
     return {**counts, "output": str(output), "links": [], "lineage": loaded.lineage}
+
+
+def link_files(
+    settings: Settings,
+    linker: str | None,
+    pattern: Path,
+    output: Path,
+    min_probability: float | None,
+    *,
+    nested: bool = False,
+    format: str | None = None,
+    engine: str = "local",
+    address: str | None = None,
+) -> Answer:
+    """Link each file that matches ``pattern`` into a file of the folder ``output``; keep those that are finished.
+
+    :param format: of the links; ``None`` keeps the inputs' own.
+    :param engine: ``local`` for this process, ``ray`` for a cluster.
+    :param address: of the Ray cluster.
+    """
+    from belink.linker import shards
+    from belink.progress import track
+
+    files = shards.find_shards(pattern, output, format)
+    loaded = open_linkers(settings, linker, nested=nested)
+    codes = _fhir_codes(loaded) if format == "fhir" else None
+    options = shards.ShardOptions(min_probability=min_probability, nested=nested, fhir_codes=codes)
+    with shards.sole_writer(output, files):
+        if engine == "ray":
+            results = _ray().link_shards(settings, loaded, files, options, address=address)
+        else:
+            results = shards.link_shards(loaded, files, options)
+        sums = shards.total(track(results, what="linking", total=len(files), unit="files"))
+    return {**sums, "output": str(output), "links": [], "lineage": loaded.lineage}
+
+
+def _ray() -> ModuleType:
+    try:
+        from belink.serve import ray
+    except ModuleNotFoundError as error:
+        raise BelinkError(f"expected {error.name}, found none; pip install 'belink[ray]'") from error
+    return ray
 
 
 def _fhir_codes(loaded: Linker | LinkerGroup) -> dict[str, str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
 import click
 
-from belink.cli.console import echo, log_to_stderr, show_answer
-from belink.cli.options import Probability, Words, as_json, linkers_option, service_options
+from belink.cli.console import ERROR, echo, log_to_stderr, show_answer
+from belink.cli.options import InputFiles, Probability, Words, as_json, is_pattern, linkers_option, service_options
 from belink.settings import Settings
 from belink.text.control import visible_json
 
@@ -18,21 +19,31 @@ from belink.text.control import visible_json
 @click.option(
     "--input",
     "input_",
-    type=click.Path(exists=True, allow_dash=True, path_type=Path),
-    help="Plain text, BioC XML or JSON, PubTator, JSONL or Parquet, plain or gzip; - reads standard input.",
+    type=InputFiles(exists=True, allow_dash=True, path_type=Path),
+    help="Plain text, BioC XML or JSON, PubTator, JSONL or Parquet, plain or gzip; - reads standard input. Many files "
+    "by a pattern in quotation marks: 'DIR/*.parquet'.",
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
     help="Write links in the format of the suffix: .xml, .json (BioC), .pubtator, .jsonl, .csv, .tsv, each also "
-    "with .gz, or .parquet.",
+    "with .gz, or .parquet. Of many files: a folder, for a file of links each; finished ones are kept.",
 )
 @click.option(
     "--format",
     "format_",
-    type=click.Choice(["fhir"]),
-    help="Write one FHIR CodeableConcept a line for each mention, whatever the suffix of --output; without it, print.",
+    type=click.Choice(["fhir", "xml", "json", "pubtator", "jsonl", "csv", "tsv", "parquet"]),
+    help="fhir: write one FHIR CodeableConcept a line for each mention, whatever the suffix of --output; without it, "
+    "print. The others are for many files: write this format instead of the input's.",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Of many files: link them in this process, or by one process for each core or GPU of a Ray cluster.",
+)
+@click.option("--address", help="The Ray cluster. By default RAY_ADDRESS, else the cores of this machine.")
 @linkers_option
 @click.option("--nested", is_flag=True, help="Of several linkers, keep mentions that lie within longer ones, too.")
 @click.option(
@@ -49,18 +60,34 @@ def link(
     input_: Path | None,
     output: Path | None,
     format_: str | None,
+    engine: str,
+    address: str | None,
     linker: str | None,
     nested: bool,
     min_probability: float | None,
     explain: bool,
     json_: bool,
 ) -> None:
-    """Link the mentions in TEXT, or in a file, to concepts."""
-    from belink.cli import commands, show
+    """Link the mentions in TEXT, or in files, to concepts."""
+    from belink.cli import commands, show, show_several
 
     # Click has no options that exclude each other.
     if (text is None) == (input_ is None):
         raise click.UsageError("give either TEXT or --input")
+    if address is not None and engine != "ray":
+        raise click.UsageError("--address is that of a Ray cluster; add --engine ray")
+    if input_ is not None and is_pattern(input_):
+        if output is None or explain:
+            raise click.UsageError("many files need --output, a folder for their links, and no --explain")
+        answer = commands.link_files(
+            settings, linker, input_, output, min_probability,
+            nested=nested, format=format_, engine=engine, address=address,
+        )  # fmt: skip
+        show_answer(answer, json_, show_several.linked_files)
+        # Other files are linked all the same, so the code comes last.
+        sys.exit(ERROR if answer["failed"] else 0)
+    if engine == "ray" or format_ not in (None, "fhir"):
+        raise click.UsageError("--engine ray and formats other than fhir are for many files: --input 'DIR/*.parquet'")
     if explain and output is not None:
         raise click.UsageError("--explain prints; it cannot be written to --output")
     if explain and "," in (linker or ""):

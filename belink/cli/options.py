@@ -1,5 +1,6 @@
 """Options and types that several commands share."""
 
+import glob
 import math
 import os
 from collections.abc import Callable
@@ -16,6 +17,21 @@ linkers_option = click.option(
     help="Registered linkers, separated by commas. May be left out where there is only one.",
 )
 existing = click.Path(exists=True, path_type=Path)
+
+
+class InputFiles(click.Path):
+    """A file that exists, or a pattern with wildcards (``*``, ``?``, ``[…]``), which may match many."""
+
+    name = "path or pattern"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        # Brackets may stand in the name of a file, too.
+        return Path(value) if is_pattern(value) else super().convert(value, param, ctx)
+
+
+def is_pattern(path: str | os.PathLike[str]) -> bool:
+    """Whether ``path`` has wildcards and names no file itself."""
+    return glob.has_magic(os.fspath(path)) and not os.path.exists(path)
 
 
 class Words(click.types.StringParamType):

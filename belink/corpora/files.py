@@ -37,11 +37,12 @@ _JSON = re.compile(r"\{\s*[\"}]|\[\s*[\[{\]]")  # a note may begin with a bracke
 log = logging.getLogger(__name__)
 
 
-def read_documents(path: Path) -> Iterator[Document]:
+def read_documents(path: Path, *, report: CorpusReport | None = None) -> Iterator[Document]:
     """Yield the documents of any file that can be linked: an annotated corpus, a Parquet table, or a plain note.
 
     A text in none of the annotated formats is one document, named by its file. ``-`` reads standard input.
 
+    :param report: see :func:`read_corpus`.
     :raises CorpusError: the file is missing, empty, or no text.
     """
     with _plain_errors(path), textfiles.open_bytes(path) as stream:
@@ -52,7 +53,9 @@ def read_documents(path: Path) -> Iterator[Document]:
             yield from parquet.read_documents(path, stream)
         # Only here is the source kept: links are written back into the document that they come from.
         elif (format := _sniff(stream, path)) is not None:
-            yield from _assembled(format, stream, path, "", CorpusReport(), keep_source=True)
+            yield from _assembled(
+                format, stream, path, "", report if report is not None else CorpusReport(), keep_source=True
+            )
         else:
             with textfiles.as_utf8(stream, path) as text:
                 yield Document(id=path.name, text=text.read().decode("utf-8"))

@@ -25,7 +25,7 @@ from belink.text.control import as_cell
 OutputFormat = Literal["bioc-xml", "bioc-json", "pubtator", "jsonl", "csv", "tsv", "parquet", "fhir"]
 Linked = Iterable[tuple[Document, Sequence[Link]]]
 
-_SUFFIXES: dict[str, OutputFormat] = {
+SUFFIXES: dict[str, OutputFormat] = {
     ".xml": "bioc-xml", ".json": "bioc-json", ".pubtator": "pubtator", ".jsonl": "jsonl", ".ndjson": "jsonl",
     ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet",
 }  # fmt: skip
@@ -40,12 +40,12 @@ def output_format(path: Path) -> OutputFormat:
     """
     # ``Path.suffix`` of "links.json.gz" is ".gz".
     suffix = Path(path.name.removesuffix(".gz")).suffix.casefold()
-    if suffix not in _SUFFIXES or (suffix == ".parquet" and path.name.endswith(".gz")):
+    if suffix not in SUFFIXES or (suffix == ".parquet" and path.name.endswith(".gz")):
         raise CorpusError(
-            f"{path}: expected a name that ends in {', '.join(_SUFFIXES)} (all but .parquet also with .gz), "
+            f"{path}: expected a name that ends in {', '.join(SUFFIXES)} (all but .parquet also with .gz), "
             f"found {''.join(path.suffixes[-2:]) or 'no suffix'}; name the output by its format"
         )
-    return _SUFFIXES[suffix]
+    return SUFFIXES[suffix]
 
 
 def write_links(
