@@ -216,6 +216,25 @@ def status(settings: Settings, json_: bool) -> None:
 
 
 @click.command()
+@click.argument("name")
+@click.argument("linkers", metavar="LINKER[@ALIAS]...", nargs=-1, required=True)
+@click.option("--nested", is_flag=True, help="Keep mentions that lie within longer ones, too.")
+@as_json
+@click.pass_obj
+def register(settings: Settings, name: str, linkers: tuple[str, ...], nested: bool, json_: bool) -> None:
+    """Register several linkers as one MLflow model, NAME.
+
+    The model follows the aliases: it looks them up when it is loaded. LINKER@VERSION stays at that version.
+    """
+    from belink.cli import show_several
+    from belink.registry import groups
+
+    if len(linkers) < 2:
+        raise click.UsageError("name two linkers or more; a single one is a model already")
+    show_answer(groups.register_group(settings, name, linkers, nested=nested), json_, show_several.registered)
+
+
+@click.command()
 @click.argument("linker")
 @click.argument("version")
 @as_json

@@ -37,7 +37,7 @@ def belink(ctx: click.Context, home: Path | None, verbose: bool) -> None:
 for command in [
     ontologies.new, ontologies.ingest, ontologies.diff, ontologies.migrate,
     linkers.index, linkers.train, linkers.refresh, linkers.evaluate, linkers.impact,
-    linkers.status, linkers.promote, linkers.rollback, linkers.gc, linkers.deploy,
+    linkers.status, linkers.register, linkers.promote, linkers.rollback, linkers.gc, linkers.deploy,
     linking.link, linking.search, linking.serve, linking.mcp, linking.models, linking.demo,
     feedback.feedback, feedback.review,
 ]:  # fmt: skip

@@ -21,6 +21,7 @@ from belink.registry.store import download, download_model, local_folder, upload
 from belink.settings import Settings, without_password
 
 REFERENCE = "reference.json"
+GROUP = "linkers.json"  # in place of a bundle: the linkers of a group, see `groups`
 
 
 @contextmanager
@@ -122,6 +123,8 @@ def _stored_in(model: Path, what: str) -> Path:
     folders = sorted(
         path.parent for path in (model / "artifacts").glob("*/*.json") if path.name in (artefacts.MANIFEST, REFERENCE)
     )
+    if not folders and list((model / "artifacts").glob(f"*/{GROUP}")):
+        raise RegistryError(f"{what}: expected a linker, found several registered as one; name them instead")
     if len(folders) != 1:
         raise RegistryError(f"{what}: expected one bundle in {model}, found {len(folders)}; roll back or refresh again")
     return folders[0]

@@ -1,4 +1,4 @@
-"""The model that MLflow loads: a bundle behind ``predict``, stored as this file (models from code), never pickled.
+"""The model that MLflow loads: ``predict`` of a bundle, or of several, as this file (models from code), never pickled.
 
     mlflow.pyfunc.load_model("models:/sample@champion").predict([{"text": "He has type 2 diabetes."}])
 
@@ -48,6 +48,8 @@ class LinkedMention(BaseModel):
     label: str | None = None
     ontology: str | None = None
     release: str | None = None
+    type: str = ""
+    linker: str = ""
     probability: float
     candidates: list[Option]
 
@@ -60,10 +62,10 @@ class LinkResponse(BaseModel):
 
 
 class BundleModel(PythonModel):
-    """A loaded bundle."""
+    """A loaded bundle, or several."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the bundle that lies beside this model."""
+        """Load the bundle that lies beside this model, or the linkers that are listed there."""
         from belink.registry.predict import load_bundle
 
         self.answer = load_bundle(context.artifacts["bundle"])

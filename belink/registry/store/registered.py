@@ -1,7 +1,7 @@
 """Registered linkers, their versions, and the tags and aliases on both, as belink speaks of them."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,11 +13,13 @@ from belink.progress import Record
 from belink.registry.store.connection import BUNDLE, KIND, pointed_at, setup
 from belink.registry.store.locks import locked_everywhere
 from belink.registry.store.runs import (
+    GROUP,
     RunRecord,
     drop_run,
     drop_unfinished,
     ensure_model,
     log_bundle,
+    log_group,
     open_run,
     recorder,
     run_folders,
@@ -182,6 +184,20 @@ class Store:
                 tags=dict(tags),
                 description=record.description or None,
                 model_id=model_id,
+            )
+            return str(version.version)
+
+    def add_group(self, name: str, folder: Path, references: Sequence[str], lineage: Mapping[str, str]) -> str:
+        """Return the new version of a model that lists several linkers.
+
+        :param folder: holds the list.
+        :raises RegistryError: the name is taken by another model.
+        """
+        with pointed_at(self.settings):
+            ensure_model(self._client, name, GROUP)
+            run_id, model_uri, model_id = log_group(self._client, name, folder, references, lineage)
+            version = self._client.create_model_version(
+                name, model_uri, run_id, description=", ".join(references), model_id=model_id
             )
             return str(version.version)
 

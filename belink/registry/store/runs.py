@@ -7,11 +7,12 @@ import logging
 import shutil
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from belink.errors import RegistryError
 from belink.progress import Record
@@ -31,6 +32,11 @@ _MODEL = (
     "`mlflow models serve -m models:/{linker}@champion --env-manager local` answers `POST /invocations` with "
     '`{{"inputs": [{{"text": "He has type 2 diabetes."}}]}}`.'
 )  # description of a registered model, Markdown
+_GROUP_MODEL = (
+    "Several linkers of belink that answer as one; a version lists them. Each linker follows its own alias or version, "
+    "looked up in this registry when the model is loaded."
+)
+GROUP: Final = "group"  # the kind of such a model
 _LONGEST_NOTE = 1000  # characters
 _NOTE = "mlflow.note.content"  # the tag that MLflow shows as a run's description
 
@@ -157,17 +163,8 @@ def log_bundle(
         mlflow.log_params({name: str(value)[:6000] for name, value in record.params.items()})
         for name, content in record.reports.items():
             mlflow.log_text(content, name)
-        logged = mlflow.pyfunc.log_model(
-            name=linker,
-            # A path instead of an object is MLflow's "models from code": the file is stored, and nothing is pickled.
-            python_model=str(Path(__file__).parents[1] / "pyfunc_model.py"),
-            artifacts={"bundle": str(stored)},
-            # Without this list, MLflow runs the model in a second process to infer what it imports.
-            pip_requirements=[f"belink=={manifest['belink']}", f"mlflow=={mlflow.__version__}"],
-            metadata={"lineage": dict(manifest["lineage"])},
-            params={name: str(manifest["lineage"][name]) for name in ("index", "adapter", "bundle")},
-            input_example=[{"text": "He has type 2 diabetes."}],
-        )
+        params = {name: str(manifest["lineage"][name]) for name in ("index", "adapter", "bundle")}
+        logged = _log_model(linker, stored, manifest["belink"], {"lineage": dict(manifest["lineage"])}, params)
         # Of the model, and so of the run too: MLflow's page compares models by these.
         mlflow.log_metrics(dict(record.metrics), model_id=logged.model_id)
         for name, (source, sha256) in record.datasets.items():
@@ -179,6 +176,38 @@ def log_bundle(
         # `mlflow.start_run` has ended it. A refresh that is killed before it promotes must not look finished.
         client.update_run(run_id, status="RUNNING")
     return run_id, logged.model_uri, logged.model_id
+
+
+def log_group(
+    client: "MlflowClient", name: str, folder: Path, references: Sequence[str], lineage: Mapping[str, str]
+) -> tuple[str, str, str]:
+    """Return (run id, model URI, model id) of a run with a list of linkers logged in it; needs :func:`pointed_at`."""
+    import mlflow
+
+    tags = {KIND: GROUP, _NOTE: f"The linkers {', '.join(references)} as one model."}
+    run_id = client.create_run(_experiment(client), tags=tags, run_name=name).info.run_id
+    with mlflow.start_run(run_id=run_id, log_system_metrics=False), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # advice for authors of models
+        metadata = {"linkers": list(references), "lineage_when_registered": dict(lineage)}
+        logged = _log_model(name, folder, version("belink"), metadata, {})
+        return run_id, logged.model_uri, logged.model_id
+
+
+def _log_model(name: str, folder: Path, belink: str, metadata: dict[str, Any], params: dict[str, str]) -> Any:
+    """Return MLflow's record of a model that answers from ``folder``, logged in the run that is open."""
+    import mlflow
+
+    return mlflow.pyfunc.log_model(
+        name=name,
+        # A path instead of an object is MLflow's "models from code": the file is stored, and nothing is pickled.
+        python_model=str(Path(__file__).parents[1] / "pyfunc_model.py"),
+        artifacts={"bundle": str(folder)},
+        # Without this list, MLflow runs the model in a second process to infer what it imports.
+        pip_requirements=[f"belink=={belink}", f"mlflow=={mlflow.__version__}"],
+        metadata=metadata,
+        params=params,
+        input_example=[{"text": "He has type 2 diabetes."}],
+    )
 
 
 def _note(experiment: str, run_id: str, record: RunRecord) -> str:
@@ -243,8 +272,8 @@ def drop_run(client: "MlflowClient", settings: Settings, run_id: str) -> None:
     client.delete_run(run_id)
 
 
-def ensure_model(client: "MlflowClient", linker: str) -> None:
-    """Make the registered model of a linker where there is none.
+def ensure_model(client: "MlflowClient", linker: str, kind: Literal["linker", "group"] = "linker") -> None:
+    """Make the registered model of a linker, or of several, where there is none.
 
     :raises RegistryError: a model of that name is there that belink has not made.
     """
@@ -252,14 +281,15 @@ def ensure_model(client: "MlflowClient", linker: str) -> None:
 
     try:
         # Creating and handling the refusal leaves no gap; a look first would leave one for another process.
-        client.create_registered_model(linker, tags={KIND: "linker"}, description=_MODEL.format(linker=linker))
+        description = _GROUP_MODEL if kind == GROUP else _MODEL.format(linker=linker)
+        client.create_registered_model(linker, tags={KIND: kind}, description=description)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-        if KIND not in client.get_registered_model(linker).tags:
+        if (there := client.get_registered_model(linker).tags.get(KIND)) != kind:
+            owner = f"a {there} of belink" if there else "somebody else's model"
             raise RegistryError(
-                f"{linker}: expected a linker of belink in the registry, found somebody else's model of that name; "
-                "name the linker differently"
+                f"{linker}: expected a {kind} of belink in the registry, found {owner} of that name; choose another"
             ) from error
 
 
