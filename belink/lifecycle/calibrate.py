@@ -61,7 +61,8 @@ def calibrate(
 
 def _finder(run: RefreshRun, releases: Mapping[str, Path], index: Path) -> "Callable[[Document], Document] | None":
     """Return a finder of the index's names, as raw text is linked; ``None`` where a model finds mentions."""
-    from belink.linker.name_finder import NOTHING_LEARNED, Lexicon, NameFinder
+    from belink.linker.latin_finder import build_finder
+    from belink.linker.name_finder import NOTHING_LEARNED, Lexicon
     from belink.retrieval.index import Index
     from belink.text import abbreviations
 
@@ -69,7 +70,7 @@ def _finder(run: RefreshRun, releases: Mapping[str, Path], index: Path) -> "Call
         return None
     learned = learn_lexicon(run, releases, index)
     lexicon = Lexicon.from_dict(json.loads(learned.read_text("utf-8"))) if learned else NOTHING_LEARNED
-    finder = NameFinder.build(Index.load(index).names(), lexicon)
+    finder = build_finder(Index.load(index), list(releases.values()), lexicon)
 
     def find(document: Document) -> Document:
         mentions = finder.find(document.text, document=document.id, sentences=document.sentences)

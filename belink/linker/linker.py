@@ -18,6 +18,7 @@ from belink import artefacts, weights
 from belink.declarations import read_stored_linker
 from belink.linker import bundle
 from belink.linker.calibration import Calibration
+from belink.linker.latin_finder import build_finder
 from belink.linker.name_finder import NOTHING_LEARNED, Explainer, Lexicon, NameFinder
 from belink.linker.reranker import Reranker
 from belink.linker.token_classifier import CombinedFinder, MentionFinder, TokenClassifier
@@ -92,14 +93,17 @@ class Linker:
         return finders[0] if len(finders) == 1 else CombinedFinder(finders)
 
     @cached_property
-    def name_finder(self) -> NameFinder:
+    def name_finder(self) -> MentionFinder:
         """The finder of the ontologies' names, by what the corpora taught about them."""
-        return NameFinder.build(self.index.names(), self.lexicon)
+        return build_finder(self.index, bundle.release_folders(self.path), self.lexicon)
 
     @cached_property
     def explainer(self) -> Explainer:
-        """Says why names in a text are no mentions for :attr:`name_finder`."""
-        return Explainer(self.name_finder, self.index.names(), self.lexicon)
+        """Says why names in a text are no mentions by the ontologies' names."""
+        finder = self.name_finder
+        if not isinstance(finder, NameFinder):
+            finder = NameFinder.build(self.index.names(), self.lexicon)
+        return Explainer(finder, self.index.names(), self.lexicon)
 
     @cached_property
     def lexicon(self) -> Lexicon:

@@ -45,7 +45,7 @@ from belink.text.variants import to_american
 from belink.text.words import find_words, without_line_ends
 from belink.waiting import go_on
 
-VERSION = 3
+VERSION = 4
 """Raise it with any change of what is found, and ``calibration.VERSION`` with it: lexicons and calibrations are made of
 what is found in annotated text."""
 
@@ -57,7 +57,7 @@ _GENERIC = frozenset(
     "disease disorder syndrome illness condition sickness ailment chemical compound substance drug".split()
 )
 _HEAD_OF = 3  # longer names that must end in a short word before it counts in lower case ("pain", "coma")
-_APART = re.compile(r"[;:]\s|\s[(\[]|[)\]]\s")  # no name runs across these; brackets inside a word are chemistry
+APART = re.compile(r"[;:]\s|\s[(\[]|[)\]]\s")  # no name runs across these; brackets inside a word are chemistry
 _BREAK = "\n "  # put into the haystack where no name may run across
 _MIN_OCCURRENCES = 3  # of a name in annotated text, from which on its precision counts
 _MIN_PRECISION = 0.5  # of a name in annotated text, below which it is not looked for
@@ -148,7 +148,7 @@ class NameFinder:
             make_mention(document, text, start, end, within, starts)
             for start, end in self._spans(text, starts, definitions)
         )
-        return [self._counted(_whole(abbreviations.expand_mention(mention, definitions))) for mention in mentions]
+        return [self._counted(join_lines(abbreviations.expand_mention(mention, definitions))) for mention in mentions]
 
     def _counted(self, mention: Mention) -> Mention:
         """Return ``mention`` with its counts in training text; an abbreviation has those of its long form."""
@@ -166,11 +166,11 @@ class NameFinder:
             else:
                 others.add((start, end))  # "(AD)" after "autosomal dominant" is no Alzheimer disease
         spans = [span for span in self._matches(text, starts) if span not in others]
-        return sorted(spans + _uncovered(names, spans, len(text)))
+        return sorted(spans + uncovered(names, spans, len(text)))
 
     def _matches(self, text: str, starts: Sequence[int]) -> Iterator[Span]:
         """Yield the spans of names, by the automaton."""
-        words, lines = find_words(text, self._is_word), _Lines(text)
+        words, lines = find_words(text, self._is_word), Lines(text)
         haystack, places = _haystack(text, words, starts)
         go_on()
         for number, begin, end in self._automaton.find_matches_as_indexes(haystack):
@@ -183,7 +183,7 @@ class NameFinder:
         """Whether ``word``, which is normalised, is a word of some name."""
         return _fold_word(word) in self._words
 
-    def _is_name(self, written: str, name: str, lines: "_Lines", start: int) -> bool:
+    def _is_name(self, written: str, name: str, lines: "Lines", start: int) -> bool:
         """Whether ``written``, which begins at ``start``, is the name rather than a plain word of the same letters."""
         if " " in name or len(name) > _SHORT or name in self._heads or any(map(str.isdigit, written)):
             return True
@@ -218,7 +218,7 @@ class Explainer:
     def passed_over(self, text: str) -> list[PassedOver]:
         """Return every occurrence of a name that the finder does not return, with the reason, in order."""
         starts = [start for start, _ in split(text)]
-        words, lines = find_words(text, self._every._is_word), _Lines(text)
+        words, lines = find_words(text, self._every._is_word), Lines(text)
         haystack, places = _haystack(text, words, starts)
         definitions = abbreviations.find_definitions(text)
         defined = {
@@ -246,7 +246,7 @@ class Explainer:
         return sorted(passed_over, key=lambda each: (each.start, each.end))
 
 
-class _Lines:
+class Lines:
     """The lines of a text: in one that is written in capitals, capitals do not say that a word is an acronym."""
 
     def __init__(self, text: str) -> None:
@@ -359,7 +359,7 @@ def _haystack(text: str, words: Sequence[tuple[str, int, int]], starts: Sequence
     for word, start, end in words:
         go_on()
         now = bisect.bisect_right(starts, start)
-        if now != sentence or _APART.search(text, before, start):
+        if now != sentence or APART.search(text, before, start):
             # No pattern contains a line feed, so no match can include one.
             pieces.append(_BREAK)
             length += len(_BREAK)
@@ -371,13 +371,13 @@ def _haystack(text: str, words: Sequence[tuple[str, int, int]], starts: Sequence
     return "".join(pieces), places
 
 
-def _whole(mention: Mention) -> Mention:
+def join_lines(mention: Mention) -> Mention:
     """Return ``mention`` with a long form where a line's end breaks one of its words, so that retrieval finds it."""
     joined = without_line_ends(mention.text)
     return mention if mention.long_form or joined == mention.text else replace(mention, long_form=joined)
 
 
-def _uncovered(spans: Sequence[Span], taken: Sequence[Span], length: int) -> list[Span]:
+def uncovered(spans: Sequence[Span], taken: Sequence[Span], length: int) -> list[Span]:
     """Return those of ``spans`` that overlap none of ``taken``, in a text of ``length`` characters."""
     covered = bytearray(length)
     for start, end in taken:

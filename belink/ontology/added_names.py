@@ -2,6 +2,7 @@
 
 import logging
 
+from belink.ontology.release import Release
 from belink.ontology.release_writer import ReleaseWriter
 
 TYPE = "added"
@@ -54,3 +55,9 @@ def add(into: ReleaseWriter) -> None:
         {"type": TYPE},
     )
     into.sql("DROP TABLE temp.added")
+
+
+def read(release: Release) -> list[str]:
+    """Return the added names that ``release`` has."""
+    names: list[str] = release.table("SELECT text FROM name WHERE type = 'added' ORDER BY rowid")["text"].to_pylist()
+    return names

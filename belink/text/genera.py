@@ -17,7 +17,7 @@ from belink.waiting import go_on
 
 _WORD = r"[A-Z][a-z]{2,40}(?:-[a-z]{2,40})?"
 _EPITHET = r"(?P<epithet>[a-z]{3,40}(?:-[a-z]{2,40}){0,2})(?![\w-])"
-_SHORT = re.compile(rf"(?<![\w.-])[A-Z][a-z]{{0,5}}\.\s{{0,2}}{_EPITHET}")
+SHORT_FORM = re.compile(rf"(?<![\w.-])[A-Z][a-z]{{0,5}}\.\s{{0,2}}{_EPITHET}")
 _SHORT_WITHOUT_STOP = re.compile(rf"[A-Z]\s{_EPITHET}")
 _BINOMIAL = re.compile(rf"(?<![\w-])(?P<genus>{_WORD})\s{{1,2}}(?={_EPITHET})")
 _CAPITALISED = re.compile(rf"(?<![\w-]){_WORD}(?![\w-])")
@@ -33,7 +33,7 @@ def find_binomials(text: str) -> Iterator[tuple[int, str, str]]:
     The short form is as ``text`` writes it; the position is that of the spelled-out name, in ascending order.
     """
     forms: dict[str, dict[str, ShortForm]] = {}  # epithet → short forms as written
-    for match in _SHORT.finditer(text):
+    for match in SHORT_FORM.finditer(text):
         go_on()
         same = forms.setdefault(match["epithet"], {})
         if len(same) < _MAX_FORMS and (form := short_form(match[0])):
@@ -61,7 +61,7 @@ def expand(document: Document) -> Document:
 def _find_short(text: str) -> re.Match[str] | None:
     """Return the Latin short form in the text of a mention; ``None`` where there is none."""
     # Without its full stop ("E coli") only a whole mention is read so: "vitamin D deficiency" has no genus.
-    match = _SHORT.search(text[:_MAX_LENGTH]) or _SHORT_WITHOUT_STOP.fullmatch(text[:_MAX_LENGTH])
+    match = SHORT_FORM.search(text[:_MAX_LENGTH]) or _SHORT_WITHOUT_STOP.fullmatch(text[:_MAX_LENGTH])
     return match if match and short_form(match[0]) else None
 
 

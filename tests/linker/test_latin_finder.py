@@ -1,0 +1,128 @@
+"""Taxa are found in raw text by Latin names, short forms and everyday words, but not where they are plain words."""
+
+from pathlib import Path
+
+import pytest
+
+from belink import settings
+from belink.declarations import LinkerConfig, load_linker, load_source
+from belink.linker.latin_finder import LatinFinder, build_finder
+from belink.linker.name_finder import Lexicon, NameFinder
+from belink.linker.token_classifier import MentionFinder
+from belink.ontology.ingest import ingest
+from belink.retrieval.encoder import NoEncoder
+from belink.retrieval.index import Index, build_index
+from tests.support import latin
+
+TAXA = [
+    *latin.TAXA,
+    (6754, "Cancer", "", "Cancer (genus)", "genus", 2759),
+    (6755, "Cancer pagurus", "edible crab", "Cancer pagurus", "species", 6754),
+    (1900010, "Data", "", "", "genus", 2759),
+    (7215, "Drosophila", "", "Drosophila", "genus", 2759),
+    (590, "Salmonella", "", "Salmonella", "genus", 2),
+    (2000001, "Mus", "", "", "genus", 2759),
+    (3847, "Glycine", "", "Glycine", "genus", 2759),
+    (12814, "Respiratory syncytial virus", "", "", "no_rank", 10239),
+]
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("release")
+    here = settings.load(folder / "home")
+    return ingest(load_source("ncbitaxon"), [latin.table(folder / "taxa.tsv", TAXA)], here, "1").path
+
+
+@pytest.fixture(scope="module")
+def linker(tmp_path_factory: pytest.TempPathFactory) -> LinkerConfig:
+    return load_linker(str(latin.linker(tmp_path_factory.mktemp("declared") / "taxa.toml")))
+
+
+@pytest.fixture(scope="module")
+def index(release: Path, linker: LinkerConfig, tmp_path_factory: pytest.TempPathFactory) -> Index:
+    return Index.load(build_index([release], linker, NoEncoder(), tmp_path_factory.mktemp("index")).path)
+
+
+@pytest.fixture(scope="module")
+def finder(index: Index, release: Path) -> MentionFinder:
+    return build_finder(index, [release])
+
+
+@pytest.mark.parametrize(
+    ("text", "mentions"),
+    [
+        ("We fed Rhodnius prolixus.", ["Rhodnius prolixus"]),
+        ("Here R. prolixus and C.elegans grew.", ["R. prolixus", "C.elegans"]),
+        ("Ae. aegypti, but no Q. aegypti.", ["Ae. aegypti"]),
+        ("Cells of Escherichia coli K-12 and E. coli.", ["Escherichia coli K-12", "E. coli"]),
+        ("Patients and mice; three women.", ["Patients", "mice", "women"]),
+        ("The mouse strain, a rat, zebrafishes", ["mouse", "rat", "zebrafishes"]),
+        ("Yellow fever mosquitoes bite.", ["Yellow fever mosquitoes"]),
+        ("HIV-1 and hiv-1", ["HIV-1", "hiv-1"]),
+        ("The respiratory syncytial virus (RSV). RSV", ["respiratory syncytial virus", "RSV", "RSV"]),
+        ("The chloramphenicol acetyltransferase (CAT) gene", []),
+        ("A CAT scan", []),
+        ("a chain of glycine (Gly) and Gly", []),
+        ("", []),
+        ("…", []),
+    ],
+)  # fmt: skip
+def test_taxa_are_found_as_papers_write_them(finder: MentionFinder, text: str, mentions: list[str]) -> None:
+    assert [mention.text for mention in finder.find(text)] == mentions
+
+
+@pytest.mark.parametrize(
+    ("text", "mentions"),
+    [
+        ("Breast cancer is frequent. Cancer kills.", []),
+        ("Funded by the American Cancer Society.", []),
+        ("The Risk of Cancer After Transplantation", []),
+        ("Data were analysed. The data are shown.", []),
+        ("Infection with Salmonella is frequent.", ["Salmonella"]),
+        ("Flies: Drosophila is kept, as larvae of Drosophila are.", ["Drosophila"]),
+        ("The crab Cancer pagurus. In Cancer the legs are short.", ["Cancer pagurus", "Cancer"]),
+        ("Crabs (Cancer sp.) and the genus Data.", ["Cancer", "Data"]),
+        ("Wild Mus live here, Mus sp. there.", ["Mus"]),
+        ("A strain. Data follow.", []),
+    ],
+)
+def test_a_genus_counts_where_it_is_no_plain_word(finder: MentionFinder, text: str, mentions: list[str]) -> None:
+    assert [mention.text for mention in finder.find(text)] == mentions
+
+
+def test_a_mention_has_its_place_its_sentence_and_its_long_form(finder: MentionFinder) -> None:
+    text = "Trypanosoma cruzi is a parasite. We studied T. cruzi."
+    first, second = finder.find(text, document="7")
+    assert text[second.start : second.end] == second.text == "T. cruzi"
+    assert (second.sentence, second.document) == ("We studied T. cruzi.", "7")
+    assert (first.long_form, second.long_form) == ("", "Trypanosoma cruzi")
+
+
+def test_what_corpora_taught_counts(index: Index, release: Path) -> None:
+    lexicon = Lexicon(extra=frozenset({"kissing bug"}), stop=frozenset({"zea mays"}), counts={"mouse": (4, 3)})
+    taught = build_finder(index, [release], lexicon)
+    mentions = taught.find("Zea mays, house mouse, mouse and kissing bugs")
+    assert [m.text for m in mentions] == ["house mouse", "mouse", "kissing bugs"]
+    assert [(m.n_occurrences, m.n_annotated) for m in mentions] == [(0, 0), (4, 3), (0, 0)]
+
+
+def test_other_indices_are_searched_by_an_automaton(linker: LinkerConfig, release: Path, tmp_path: Path) -> None:
+    plain = linker.model_copy(update={"names": "any"})
+    index = Index.load(build_index([release], plain, NoEncoder(), tmp_path).path)
+    assert isinstance(build_finder(index, [release]), NameFinder)
+
+
+@pytest.mark.heavy
+def test_the_time_follows_the_length_of_the_text(index: Index) -> None:
+    import time
+
+    def seconds(text: str) -> float:
+        started = time.process_time()
+        LatinFinder(index).find(text)
+        return time.process_time() - started
+
+    for seed in ("Mus ", "E. coli ", "Cancer. ", "a", "x (AB) ", "Escherichia coli "):
+        small, large = (seed * (n // len(seed)) for n in (2_000, 16_000))
+        seconds(small)
+        assert seconds(large) < max(seconds(small), 0.01) * 8**1.3 + 0.1, seed
