@@ -17,6 +17,7 @@ from belink.settings import Settings
 if TYPE_CHECKING:
     from belink.weights import ResolvedModel
     from tests.support.serving import Made
+    from tests.support.small import Homes
 
 # Read while transformers, mlflow and prefect are imported, so set before any test module is.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -116,6 +117,16 @@ def served_home(tmp_path_factory: pytest.TempPathFactory, models: dict[str, str]
     from tests.support.serving import made
 
     return made(tmp_path_factory.mktemp("served"), models, empty_registry)
+
+
+@pytest.fixture(scope="session")
+def refreshed_homes(
+    tmp_path_factory: pytest.TempPathFactory, models: dict[str, str], empty_registry: Path, prefect_server: Path
+) -> "Homes":
+    """Homes of the small linker after one or two refreshes, which take seconds; copying one takes a fraction."""
+    from tests.support.small import Homes
+
+    return Homes(tmp_path_factory.mktemp("refreshed"), models, empty_registry)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from belink.cli.main import belink
 from belink.lifecycle import refresh as steps
 from belink.settings import Settings
 from belink.text import control
-from tests.support import small
+from tests.support import small, warm
 
 FIRST, SECOND = small.RELEASES
 TEXT = "He has type 2 diabetes mellitus and asthma."
@@ -51,14 +51,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory, empty_registry: Path) -> Pa
 
 
 @pytest.fixture(scope="module")
-def run(folder: Path) -> Run:
+def run(folder: Path, prefect_server: Path) -> Run:
     """``belink …`` in ``folder``: a refresh in a process of its own, as Prefect wants it; the rest in this one."""
+    from prefect.settings import PREFECT_API_URL
 
-    def run(*arguments: str | Path, home: str = "home") -> Ran:
+    server = {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
+
+    def run(*arguments: str | Path, home: str = "home", own_server: bool = False) -> Ran:
         given = ["--home", str(folder / home), *map(str, arguments)]
         if "refresh" in given:
-            command = [sys.executable, "-m", "belink.cli.main", *given]
-            done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False, env=os.environ)
+            variables = {**os.environ, **({} if own_server else server)}
+            done = warm.run(["-m", "belink.cli.main", *given], cwd=folder, env=variables)
             return Ran(done.returncode, done.stdout, done.stderr)
         with contextlib.chdir(folder):
             ran = CliRunner().invoke(belink, given)
@@ -76,9 +79,12 @@ def files(folder: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def story(run: Run, folder: Path, files: list[Path], models: dict[str, str]) -> list[Ran]:
-    """Two refreshes of the small linker."""
+    """Two refreshes of the small linker, the first with a temporary server of its own."""
     toml = small.linker(folder, models)
-    return [run("refresh", toml, "--file", f"{small.ONTOLOGY}={file}", "--json") for file in files]
+    return [
+        run("refresh", toml, "--file", f"{small.ONTOLOGY}={file}", "--json", own_server=file is files[0])
+        for file in files
+    ]
 
 
 def test_ingest_and_diff(run: Run, files: list[Path]) -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from belink.cli import demo
 from belink.cli.main import belink
 from belink.registry import aliases
 from belink.settings import Settings, load
-from tests.support import small
+from tests.support import small, warm
 
 _RUN = """
 import sys
@@ -58,14 +57,7 @@ def test_a_second_run_builds_nothing_again(
         path = small.linker(folder, models, name=demo.LINKER)
         server = str(PREFECT_API_URL.value())
         environment = {**os.environ, "BELINK_HOME": str(registry_home.home), "PREFECT_API_URL": server}
-        done = subprocess.run(
-            [sys.executable, "-c", _RUN, path],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=tmp_path,
-            env=environment,
-        )
+        done = warm.run(["-c", _RUN, path], cwd=tmp_path, env=environment)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout), done.stderr
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from belink.errors import DeclarationError, GateRefused, RegistryError, ReleaseError, SourceError
-from belink.flows import deployed
+from belink.flows import deployed, refresh
 from belink.flows.deployed import OntologyRefresh, Promotion, Retraining
 from belink.flows.pipeline import fetch
 from belink.lifecycle import ontology
@@ -117,26 +118,17 @@ def test_retraining_takes_what_was_ingested_to_a_champion(team: Team) -> None:
     team.ingest(FIRST)
     assert team.retrain()["outcome"] == "promoted"
     assert team.retrain()["outcome"] == "unchanged"
+    file = small.release(team.folder / "files", FIRST)
+    assert refresh.run(team.here, team.toml, {small.ONTOLOGY: [file]}).outcome == "unchanged", "the command agrees"
     team.ingest(SECOND)
     second = team.retrain()
     assert (second["outcome"], second["champion"]) == ("promoted", "2")
     assert second["reused"] > second["encoded"]
 
 
-def test_retraining_and_the_command_line_agree_on_what_is_unchanged(team: Team) -> None:
-    from belink.flows import refresh
-
-    team.ingest(FIRST)
-    team.retrain()
-    file = small.release(team.folder / "files", FIRST)
-    assert refresh.run(team.here, team.toml, {small.ONTOLOGY: [file]}).outcome == "unchanged"
-
-
-def test_a_version_is_judged_again_against_todays_champion(team: Team) -> None:
-    team.ingest(FIRST)
-    team.retrain()
-    team.ingest(SECOND)
-    team.retrain()
+def test_a_version_is_judged_again_against_todays_champion(team: Team, refreshed_homes: small.Homes) -> None:
+    shutil.rmtree(team.here.home)
+    team.here = refreshed_homes.copy(team.folder, FIRST, SECOND)
     registry.rollback(team.here, "small")
     refused = team.promote("2")
     assert [gate["name"] for gate in refused["gates"] if not gate["passed"]] == ["not_withdrawn"]

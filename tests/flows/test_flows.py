@@ -29,7 +29,7 @@ from belink.registry import aliases
 from belink.serve import following
 from belink.settings import Settings
 from belink.text import normalise
-from tests.support import small
+from tests.support import small, warm
 
 FIRST, SECOND = small.RELEASES
 
@@ -61,6 +61,14 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path, models: dict[str, str], make_home: Callable[[Path], Settings]) -> Bench:
     return Bench(tmp_path, models, make_home)
+
+
+@pytest.fixture
+def promoted(bench: Bench, refreshed_homes: small.Homes) -> Bench:
+    """A bench whose home has the first release as champion."""
+    shutil.rmtree(bench.here.home)
+    bench.here = refreshed_homes.copy(bench.folder, FIRST)
+    return bench
 
 
 @pytest.fixture(scope="module")
@@ -348,8 +356,8 @@ found, marked = model.predict([
 ])
 print(json.dumps([found, marked]))
 """
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    done = warm.run(["-c", code], env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"})
+    assert done.returncode == 0, done.stderr
     found, marked = json.loads(done.stdout.splitlines()[-1])
     (link,) = found["links"]
     assert normalise[link["start"] : link["end"]] == link["text"] == names[0]
@@ -432,48 +440,44 @@ def _names(bench: Bench) -> list[str]:
     return sorted(label for label in labels if label and label.replace(" ", "").isalpha() and label.count(" ") == 1)
 
 
-def test_a_gate_that_fails_keeps_the_champion_and_says_which(bench: Bench) -> None:
-    bench.refresh(FIRST)
-    bench.declare(gates="min_accuracy_at_1 = 1.0")
-    refused = bench.refresh(SECOND)
+def test_a_gate_that_fails_keeps_the_champion_and_says_which(promoted: Bench) -> None:
+    promoted.declare(gates="min_accuracy_at_1 = 1.0")
+    refused = promoted.refresh(SECOND)
     assert (refused["outcome"], refused["version"], refused["champion"]) == ("rejected", "2", "1")
     assert [gate["name"] for gate in refused["gates"] if not gate["passed"]] == ["accuracy_at_1"]
-    (linker,) = aliases.status(bench.here)["linkers"]
+    (linker,) = aliases.status(promoted.here)["linkers"]
     assert (linker["champion"], linker["challenger"]) == ("1", "2")
     last = linker["last_refresh"]
     assert (last["outcome"], last["version"], last["failed_gates"]) == ("rejected", "2", ["accuracy_at_1"])
-    again = bench.refresh(SECOND)
+    again = promoted.refresh(SECOND)
     assert (again["outcome"], again["version"]) == ("rejected", "2"), "the same challenger is no new version"
 
 
-def test_a_release_that_lost_its_half_is_refused_before_anything_is_built(bench: Bench) -> None:
-    bench.refresh(FIRST)
-    refused = bench.refresh(SECOND, keep=0.5)
+def test_a_release_that_lost_its_half_is_refused_before_anything_is_built(promoted: Bench) -> None:
+    refused = promoted.refresh(SECOND, keep=0.5)
     assert (refused["outcome"], refused["version"], refused["champion"]) == ("rejected", None, "1")
     assert "max_shrinkage" in [gate["name"] for gate in refused["gates"] if not gate["passed"]]
     assert f"belink diff {small.ONTOLOGY} {FIRST} rejected" in refused["reason"]
     assert "--accept" in refused["reason"]
-    change = commands.compare(bench.here, small.ONTOLOGY, FIRST, "rejected")
+    change = commands.compare(promoted.here, small.ONTOLOGY, FIRST, "rejected")
     assert change["removed"] > 100
-    assert aliases.aliases(bench.here, "small")["champion"] == "1"
-    assert bench.refresh(SECOND)["outcome"] == "promoted", "the whole release is taken afterwards"
+    assert aliases.aliases(promoted.here, "small")["champion"] == "1"
+    assert promoted.refresh(SECOND)["outcome"] == "promoted", "the whole release is taken afterwards"
 
 
-def test_status_tells_of_a_refresh_that_an_error_ended(bench: Bench) -> None:
-    bench.refresh(FIRST)
-    (broken := bench.folder / "broken.obo").write_text("garbage\n")
+def test_status_tells_of_a_refresh_that_an_error_ended(promoted: Bench) -> None:
+    (broken := promoted.folder / "broken.obo").write_text("garbage\n")
     with pytest.raises(SourceError):
-        refresh.run(bench.here, str(bench.toml), {small.ONTOLOGY: [broken]})
-    (linker,) = aliases.status(bench.here)["linkers"]
+        refresh.run(promoted.here, str(promoted.toml), {small.ONTOLOGY: [broken]})
+    (linker,) = aliases.status(promoted.here)["linkers"]
     assert (linker["champion"], linker["last_refresh"]["outcome"]) == ("1", "failed")
     assert "broken.obo: expected OBO" in linker["last_refresh"]["reason"]
 
 
-def test_a_refused_release_is_taken_when_somebody_accepts_it(bench: Bench) -> None:
-    bench.refresh(FIRST)
-    half = {small.ONTOLOGY: [small.release(bench.folder / "files", SECOND, keep=0.5)]}
-    assert refresh.run(bench.here, str(bench.toml), half).outcome == "rejected"
-    taken = refresh.run(bench.here, str(bench.toml), half, accept=True)
+def test_a_refused_release_is_taken_when_somebody_accepts_it(promoted: Bench) -> None:
+    half = {small.ONTOLOGY: [small.release(promoted.folder / "files", SECOND, keep=0.5)]}
+    assert refresh.run(promoted.here, str(promoted.toml), half).outcome == "rejected"
+    taken = refresh.run(promoted.here, str(promoted.toml), half, accept=True)
     assert (taken.outcome, taken.champion) == ("promoted", "2")
 
 
@@ -510,9 +514,9 @@ def test_what_a_linker_leaves_out_is_counted(told: tuple[Bench, list[dict[str, A
     assert covered["left_out"] == {}
 
 
-def test_what_was_rolled_back_is_not_promoted_again_by_itself(bench: Bench) -> None:
-    bench.refresh(FIRST)
-    bench.refresh(SECOND)
+def test_what_was_rolled_back_is_not_promoted_again_by_itself(bench: Bench, refreshed_homes: small.Homes) -> None:
+    shutil.rmtree(bench.here.home)
+    bench.here = refreshed_homes.copy(bench.folder, FIRST, SECOND)
     aliases.rollback(bench.here, "small")
     refused = bench.refresh(SECOND)
     assert (refused["outcome"], refused["champion"]) == ("rejected", "1")
@@ -530,21 +534,19 @@ def test_retraining_can_be_ruled_out_and_asked_for(bench: Bench) -> None:
     assert bundle.check(aliases.bundle_path(bench.here, "small")[0])["adapter"] is not None
 
 
-def test_names_that_change_while_training_is_ruled_out_count_later(bench: Bench) -> None:
-    bench.refresh(FIRST)
-    assert not bench.refresh(SECOND, "never")["trained"]
-    made = bundle.check(aliases.bundle_path(bench.here, "small")[0])["inputs"]["adapter"]
+def test_names_that_change_while_training_is_ruled_out_count_later(promoted: Bench) -> None:
+    assert not promoted.refresh(SECOND, "never")["trained"]
+    made = bundle.check(aliases.bundle_path(promoted.here, "small")[0])["inputs"]["adapter"]
     assert made["drift"] > 0
 
 
-def test_many_new_names_or_another_recipe_ask_for_training(bench: Bench) -> None:
-    bench.refresh(FIRST)
-    bench.declare(more="[retrain]\nnames_changed = 0.001")
-    assert bench.refresh(SECOND)["trained"]
-    bench.declare(more="[retrain]\nnames_changed = 1.0", name="small")
-    toml = bench.toml.read_text().replace("questions = 16", "questions = 17")
-    bench.toml.write_text(toml)
-    third = bench.refresh(SECOND)
+def test_many_new_names_or_another_recipe_ask_for_training(promoted: Bench) -> None:
+    promoted.declare(more="[retrain]\nnames_changed = 0.001")
+    assert promoted.refresh(SECOND)["trained"]
+    promoted.declare(more="[retrain]\nnames_changed = 1.0", name="small")
+    toml = promoted.toml.read_text().replace("questions = 16", "questions = 17")
+    promoted.toml.write_text(toml)
+    third = promoted.refresh(SECOND)
     assert third["trained"]
     assert "declared training" in third["why"]
 
@@ -685,14 +687,13 @@ def test_leftovers_of_killed_builds_are_swept(bench: Bench) -> None:
         assert not stale.exists()
 
 
-def test_a_damaged_champion_is_replaced_without_being_compared(bench: Bench) -> None:
-    bench.refresh(FIRST)
-    path, _ = aliases.bundle_path(bench.here, "small")
+def test_a_damaged_champion_is_replaced_without_being_compared(promoted: Bench) -> None:
+    path, _ = aliases.bundle_path(promoted.here, "small")
     (path / bundle.CALIBRATION).unlink()
-    repaired = bench.refresh(FIRST)
+    repaired = promoted.refresh(FIRST)
     assert (repaired["outcome"], repaired["champion"]) == ("promoted", "2")
     assert "not_below_champion" not in [gate["name"] for gate in repaired["gates"]]
-    bundle.check(aliases.bundle_path(bench.here, "small")[0])
+    bundle.check(aliases.bundle_path(promoted.here, "small")[0])
 
 
 def test_a_linker_whose_name_no_registry_takes_is_refused(bench: Bench) -> None:

@@ -191,9 +191,10 @@ def test_a_clock_that_went_back_hides_no_release(here: Settings, monkeypatch: py
         assert release.latest(here, small.ONTOLOGY) == done.path
 
 
-def test_a_damaged_champion_is_refused_whichever_part_it_is_and_the_previous_one_serves(rounds: Refreshes) -> None:
-    rounds.finish(rounds.release(1))
-    here = rounds.here
+def test_a_damaged_champion_is_refused_whichever_part_it_is_and_the_previous_one_serves(
+    refreshed_homes: small.Homes, tmp_path: Path
+) -> None:
+    here = refreshed_homes.copy(tmp_path, *small.RELEASES)
     path, version = aliases.bundle_path(here, "small")
     assert version == "2"
     files = sorted(bundle.check(path)["files"])

@@ -18,7 +18,7 @@ from belink.flows import environment
 from belink.linker import bundle
 from belink.registry import aliases
 from belink.settings import Settings
-from tests.support import small
+from tests.support import small, warm
 
 PROGRAM = """
 import json, sys
@@ -50,9 +50,8 @@ class Rounds:
         made.write_text(text.rstrip() + f'\nsynonym: "disease of round {number}" EXACT []\n', encoding="utf-8")
         return made
 
-    def start(self, file: Path, out: int = subprocess.PIPE) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", PROGRAM, str(self.here.home), str(self.toml), str(file)]
-        return subprocess.Popen(command, env=self.variables, stdout=out, stderr=out, text=True, cwd=self.folder)
+    def start(self, file: Path) -> warm.Process:
+        return warm.Process(["-c", PROGRAM, self.here.home, self.toml, file], env=self.variables, cwd=self.folder)
 
     def finish(self, file: Path) -> dict[str, Any]:
         process = self.start(file)
@@ -63,7 +62,7 @@ class Rounds:
 
     def kill_after(self, seconds: float, file: Path) -> bool:
         """Whether the refresh was still running then."""
-        process = self.start(file, subprocess.DEVNULL)  # a pipe would stay open: the server it started outlives it
+        process = self.start(file)
         try:
             process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:

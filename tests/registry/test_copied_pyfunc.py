@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from belink import settings
 from belink.registry import aliases
 from belink.registry.moved import own_copy
+from tests.support import warm
 from tests.support.serving import Made
 
 PROGRAM = """
@@ -22,9 +22,8 @@ print(answer["lineage"]["bundle"])
 """
 
 
-def load(home: Path, linker: str, *tracer: str) -> subprocess.CompletedProcess[str]:
-    command = [*tracer, sys.executable, "-c", PROGRAM, str(home), linker]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=home.parent)
+def load(home: Path, linker: str) -> subprocess.CompletedProcess[str]:
+    return warm.run(["-c", PROGRAM, home, linker], cwd=home.parent)
 
 
 @pytest.mark.parametrize("by_reference", [False, True])

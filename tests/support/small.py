@@ -1,10 +1,13 @@
 """A linker that is refreshed in seconds: a twelfth of the sample releases, tiny models, the sample corpus."""
 
+import os
 import re
+import shutil
 from hashlib import blake2b
 from pathlib import Path
 
 from belink import settings
+from belink.settings import Settings
 
 RELEASES = ("2025-02-04", "2025-09-02")
 ONTOLOGY = "mondo-sample"
@@ -67,3 +70,40 @@ def linker(folder: Path, models: dict[str, str], *, name: str = "small", more: s
         encoding="utf-8",
     )
     return path
+
+
+class Homes:
+    """Homes in which the small linker was refreshed, each made once; a test works in a copy of one."""
+
+    def __init__(self, folder: Path, models: dict[str, str], database: Path) -> None:
+        """``database`` is an MLflow database without content."""
+        self._folder = folder
+        self._models = models
+        self._database = database
+
+    def copy(self, folder: Path, *versions: str) -> Settings:
+        """Return a home in ``folder`` whose champions were the releases ``versions``, in this order."""
+        home = folder / "home"
+        shutil.copytree(self._refreshed(versions), home)
+        return settings.load(home)
+
+    def _refreshed(self, versions: tuple[str, ...]) -> Path:
+        from belink.flows import refresh
+
+        folder = self._folder / "-".join(("after", *versions))
+        if folder.exists():
+            return folder / "home"
+        if versions:
+            here = self.copy(folder, *versions[:-1])
+            variables = dict(os.environ)
+            try:
+                file = release(self._folder / "files", versions[-1])
+                outcome = refresh.run(here, str(linker(self._folder, self._models)), {ONTOLOGY: [file]})
+            finally:  # Prefect's settings, for other homes
+                os.environ.clear()
+                os.environ.update(variables)
+            assert (outcome.outcome, outcome.version) == ("promoted", str(len(versions)))
+        else:
+            (folder / "home").mkdir(parents=True)
+            shutil.copy(self._database, folder / "home" / "mlflow.db")
+        return folder / "home"
