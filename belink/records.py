@@ -119,6 +119,7 @@ class Evidence:
     share_annotated: float = 0.0  # of the training mentions with this very text, the share annotated with it, 0 to 1
     nearest_annotation_cosine: float = 0.0  # of the encoder's vectors, to the nearest of its training mentions
     is_short_form: bool = False  # the mention is a Latin name with its genus cut short, and may stand for the name
+    is_misspelling: bool = False  # of a taxon: the mention is one letter away from the name
     prominence: float = 0.0  # of a taxon, 0 or more: how likely papers are to mean it; see ontology.prominence
     id_kind_log_rate: float = 0.0  # how often training text uses ids of its kind; see NameTable.id_kind_log_rates
 

@@ -24,7 +24,7 @@ VERSION = 12
 """Raise it with any change of what a weight means: weights of another version are refused."""
 
 _OWN_LIST_WEIGHTS = tuple(f.name for f in features.NIL if f.name.startswith("nil.found."))
-_OF_TAXA = ("is_short_form", "prominence", "nil.any_short_form")
+_OF_TAXA = ("is_short_form", "is_misspelling", "prominence", "nil.any_short_form", "nil.any_misspelling")
 _ADDED_SINCE = {
     9: ("nil.is_found", "nil.is_found_and_annotated", *_OWN_LIST_WEIGHTS, *_OF_TAXA),
     10: (*_OWN_LIST_WEIGHTS, *_OF_TAXA),

@@ -65,6 +65,7 @@ OPTION = (
     Feature(name="nearest_annotation_cosine", stored_as="precedent", sign=1, of_text=True),
     Feature(name="id_kind_log_rate", stored_as="kind_meant", sign=1, of_text=True),
     Feature(name="is_short_form", sign=1, scaled=False),
+    Feature(name="is_misspelling", sign=1, scaled=False),
     Feature(name="prominence", sign=1),
     Feature(name="same_words", sign=1),
     Feature(name="numbers_lost", sign=-1),
@@ -83,6 +84,7 @@ NIL = (
     Feature(name="nil.best_dense", stored_as="none.best_dense"),
     Feature(name="nil.n_options", stored_as="none.n_options"),
     Feature(name="nil.any_short_form", scaled=False),
+    Feature(name="nil.any_misspelling", scaled=False),
     Feature(name="nil.is_found", scaled=False, of_found=True),
     Feature(name="nil.is_found_and_annotated", scaled=False, of_found=True),
     Feature(name="nil.found.best_score", of_found=True),
@@ -189,6 +191,7 @@ def nil(mention: Mention, candidates: Sequence[Candidate]) -> dict[str, float]:
         "nil.bias": 1.0,
         **{f"nil.{name}": value for name, value in of_list.items()},
         "nil.any_short_form": float(any(candidate.evidence.is_short_form for candidate in candidates)),
+        "nil.any_misspelling": float(any(candidate.evidence.is_misspelling for candidate in candidates)),
         "nil.is_found": float(mention.found),
         "nil.is_found_and_annotated": float(mention.found and is_annotated),
         **{f"nil.found.{name}": mention.found * value for name, value in of_list.items()},
@@ -233,6 +236,7 @@ def _of_evidence(candidates: Sequence[Candidate]) -> "dict[str, NDArray[np.float
         "nearest_annotation_cosine": np.array([each.nearest_annotation_cosine for each in evidence]),
         "id_kind_log_rate": np.array([each.id_kind_log_rate for each in evidence]),
         "is_short_form": np.array([each.is_short_form for each in evidence], dtype=float),
+        "is_misspelling": np.array([each.is_misspelling for each in evidence], dtype=float),
         "prominence": np.array([each.prominence for each in evidence]),
     }
 

@@ -27,6 +27,7 @@ from belink.retrieval.groups import Groups, expand
 from belink.retrieval.index import Index, TextEncoder
 from belink.retrieval.name_table import MENTION, SCOPES
 from belink.retrieval.queries import QueryBatch
+from belink.text.variants import is_misspelling
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -109,7 +110,7 @@ def _retrieve_batch(
     text, row = _propose(index, vectors, batch, config)
     names = _score(index, vectors, batch, config, text, row)
     concepts = _rank(index, vectors, batch, names, limit)
-    described = {"is_short_form": names.is_short_form[concepts.name]} | evidence.describe(
+    described = _describe_forms(index, batch, names, concepts) | evidence.describe(
         index,
         batch,
         vectors.dense if config.dense else None,
@@ -118,6 +119,21 @@ def _retrieve_batch(
         index.table.owner_concept[concepts.owner].astype(np.int64),
     )
     return _candidates(index, names, concepts, described, n_mentions=len(batch.first_text))
+
+
+def _describe_forms(
+    index: Index, batch: QueryBatch, names: _ScoredNames, concepts: _RankedConcepts
+) -> dict[str, np.ndarray]:
+    """Return the fields of :class:`belink.records.Evidence` that say what the mention makes of a taxon's name."""
+    if index.latin_names is None:
+        return {}
+    text, row = names.text[concepts.name], names.row[concepts.name]
+    is_known = names.exact[concepts.name] | names.is_short_form[concepts.name]
+    unknown = np.flatnonzero(~is_known)
+    misspelt = np.zeros(len(row), bool)
+    pairs = zip(text[unknown].tolist(), index.table.names(row[unknown]), strict=True)
+    misspelt[unknown] = [is_misspelling(batch.texts[number], name) for number, name in pairs]
+    return {"is_short_form": names.is_short_form[concepts.name], "is_misspelling": misspelt}
 
 
 class _QueryVectors:

@@ -6,6 +6,7 @@ and gives its variants likeliest first, the name itself left out.
 """
 
 import re
+from itertools import takewhile
 
 _AMERICAN = (("ae", "e"), ("oe", "e"), ("tumour", "tumor"), ("sulph", "sulf"), ("aluminium", "aluminum"))
 _METAL = re.compile(r" (sodium|disodium|potassium|calcium|magnesium)(?= |$)")
@@ -123,3 +124,22 @@ def kind_variants(name: str) -> tuple[str, ...]:
     """
     one = to_singular(name)
     return tuple(f"{one} {kind}" for kind in _KINDS) if len(name) >= _MIN_LENGTH_OF_PLURAL else ()
+
+
+def is_misspelling(text: str, name: str) -> bool:
+    """Return whether one letter of ``name`` was dropped, added or replaced in ``text``, or two neighbours swapped.
+
+    >>> is_misspelling("eschericia coli", "escherichia coli"), is_misspelling("escherichia", "escherichia coli")
+    (True, False)
+    """
+    if text == name or min(len(text), len(name)) < _MIN_LENGTH or abs(len(text) - len(name)) > 1:
+        return False
+    begins = _n_common(text, name)
+    ends = _n_common(text[begins:][::-1], name[begins:][::-1])
+    written, meant = text[begins : len(text) - ends], name[begins : len(name) - ends]
+    return max(len(written), len(meant)) <= 1 or (len(written) == 2 and written == meant[::-1])
+
+
+def _n_common(one: str, other: str) -> int:
+    """Return how many letters both begin with."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))

@@ -479,7 +479,7 @@ def test_weights_of_another_version_are_refused(change):
 @pytest.mark.parametrize("version", [9, 10, 11])
 def test_a_calibration_of_a_version_before_is_read_and_answers_as_its_weights_say(version: int):
     own = [feature.name for feature in features.NIL if feature.name.startswith("nil.found.")]
-    of_taxa = ["is_short_form", "prominence", "nil.any_short_form"]
+    of_taxa = ["is_short_form", "is_misspelling", "prominence", "nil.any_short_form", "nil.any_misspelling"]
     new = {11: of_taxa, 10: [*own, *of_taxa], 9: [*own, *of_taxa, "nil.is_found", "nil.is_found_and_annotated"]}[
         version
     ]

@@ -93,6 +93,13 @@ def test_names_that_resemble_a_known_name_are_not_looked_for(index: Index) -> No
     assert labels(searched)[0] == "Bacillus subtilis" and "Bacillus cereus" in labels(searched)
 
 
+def test_evidence_says_which_name_the_mention_misspells(index: Index) -> None:
+    (found,) = candidates(index, "Escherichia coil")
+    assert [labels([each]) for each in found if each.evidence.is_misspelling] == [["Escherichia coli"]]
+    (known,) = candidates(index, "Bacillus cereus")
+    assert not known[0].evidence.is_misspelling
+
+
 def test_a_long_form_of_the_document_rules_out_the_others(index: Index) -> None:
     (found,) = candidates(index, Mention(text="E. coli", long_form="Entamoeba coli"))
     assert labels(found) == ["Entamoeba coli"]
@@ -140,5 +147,6 @@ def test_features_of_taxa_are_zero_for_all_others() -> None:
     mention = Mention(text="x")
     others = [Candidate(id="X:1", label="x", name="x", ontology="", release="", score=1.0, exact=True)]
     row = dict(zip([f.name for f in features.RETRIEVAL], features.design(mention, others)[0], strict=True))
-    assert (row["is_short_form"], row["prominence"]) == (0.0, 0.0)
-    assert features.nil(mention, others)["nil.any_short_form"] == 0.0
+    assert (row["is_short_form"], row["is_misspelling"], row["prominence"]) == (0.0, 0.0, 0.0)
+    of_list = features.nil(mention, others)
+    assert (of_list["nil.any_short_form"], of_list["nil.any_misspelling"]) == (0.0, 0.0)

@@ -5,6 +5,7 @@ import pytest
 from belink.text.variants import (
     bracket_variants,
     class_variants,
+    is_misspelling,
     kind_variants,
     name_variants,
     to_acid,
@@ -110,3 +111,24 @@ def test_class_nouns_are_appended_to_the_singular() -> None:
     assert "sulfonylurea compounds" in kind_variants("sulfonylureas")
     assert "nephrotic syndrome" in kind_variants("nephrotic")
     assert kind_variants("mi") == kind_variants("") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "expected"),
+    [
+        ("escherichia coil", "escherichia coli", True),  # swapped
+        ("bacillus ceeus", "bacillus cereus", True),  # dropped
+        ("bacillus cerreus", "bacillus cereus", True),  # doubled
+        ("bacillus cepeus", "bacillus cereus", True),  # replaced
+        ("bacillus cereus", "bacillus cereus", False),
+        ("bacillus subtilis", "bacillus cereus", False),
+        ("bacillus cereuss", "bacillus cereu", False),  # two letters
+        ("ia io", "ia i", True),
+        ("rat", "bat", False),  # too short to tell
+        ("aaaa", "aaaaa", True),
+        ("", "x", False),
+    ],
+)
+def test_a_misspelling_is_one_letter_away(text: str, name: str, expected: bool) -> None:
+    assert is_misspelling(text, name) is expected
+    assert is_misspelling(name, text) is expected
