@@ -166,13 +166,40 @@ def test_a_watched_text_lies_below_a_variable_or_beside_the_declaration(
     (tmp_path / "beside.txt").write_text("Gout.")
     text = 'title = "X"\nontologies = ["mondo"]\n[[watch]]\nname = "notes"\nfile = '
     (path := tmp_path / "x.toml").write_text(f'{text}"beside.txt"\n')
-    assert declarations.watched_files(declarations.load_linker(str(path)), None) == {"notes": tmp_path / "beside.txt"}
+    beside = {"notes": (tmp_path / "beside.txt",)}
+    assert declarations.watched_files(declarations.load_linker(str(path)), None) == beside
     path.write_text(f'{text}"$NOTES_OF_A_TEAM/beside.txt"\n')
     linker = declarations.load_linker(str(path))
     with pytest.raises(DeclarationError, match=r"watch notes: expected \$NOTES_OF_A_TEAM to name a folder"):
         declarations.watched_files(linker, None)
     monkeypatch.setenv("NOTES_OF_A_TEAM", str(tmp_path))
-    assert declarations.watched_files(linker, None) == {"notes": tmp_path / "beside.txt"}
+    assert declarations.watched_files(linker, None) == beside
     monkeypatch.setenv("NOTES_OF_A_TEAM", str(tmp_path / "nowhere"))
     with pytest.raises(DeclarationError, match=r"watch notes: expected the file .*, found none"):
         declarations.watched_files(linker, None)
+
+
+def test_a_watched_text_may_be_a_pattern_of_files(tmp_path: Path) -> None:
+    (tmp_path / "notes" / "old").mkdir(parents=True)
+    for name in ("b.txt", "a.txt", "c.json", "old/d.txt"):
+        (tmp_path / "notes" / name).write_text("Gout.")
+    text = 'title = "X"\nontologies = ["mondo"]\n[[watch]]\nname = "notes"\nlimit = 5\nfile = '
+
+    def found(pattern: str) -> list[str]:
+        (path := tmp_path / "x.toml").write_text(f'{text}"{pattern}"\n')
+        (files,) = declarations.watched_files(declarations.load_linker(str(path)), None).values()
+        return [file.relative_to(tmp_path / "notes").as_posix() for file in files]
+
+    assert found("notes/*.txt") == ["a.txt", "b.txt"]
+    assert found("notes/**/*.txt") == ["a.txt", "b.txt", "old/d.txt"]
+    (tmp_path / "notes" / "[a].txt").write_text("A file of that very name goes before the pattern.")
+    assert found("notes/[a].txt") == ["[a].txt"]
+    with pytest.raises(DeclarationError, match=r"expected the file .*none\.txt, found none"):
+        found("notes/*none.txt")
+    with pytest.raises(DeclarationError, match="limit"):
+        load_linker(str(_written(tmp_path / "y.toml", f'{text}"a"\n'.replace("limit = 5", "limit = 0"))))
+
+
+def _written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path

@@ -12,7 +12,7 @@ from typing import Any
 
 from belink import declarations
 from belink.declarations import SourceConfig
-from belink.errors import BelinkError, DeclarationError, SourceError
+from belink.errors import BelinkError, CorpusError, DeclarationError, SourceError
 from belink.linker import bundle
 from belink.linker.group import LinkerGroup, link_stream
 from belink.linker.linker import Linker
@@ -248,21 +248,29 @@ def _fhir_codes(loaded: Linker | LinkerGroup) -> dict[str, str]:
 def impact(settings: Settings, linker: str, old: str | None, new: str, input_: Path, past: Path | None) -> Answer:
     """Return which links of the documents in ``input_`` change between two versions of a linker, and why.
 
-    :param old: a version or alias; ``None`` where ``past`` holds the links from before.
-    :param past: links of these documents as JSON Lines, which :func:`link` wrote.
+    :param old: a version or alias; ``None`` where ``past`` holds the links from before, and their releases.
+    :param past: links of these documents, which :func:`link` wrote.
+    :raises CorpusError: ``past`` does not say its releases, and ``old`` is ``None``.
     """
-    from belink.corpora.links import read_links
+    from belink.corpora.past_links import read_links, releases_of
     from belink.evaluation import run_impact
 
     plain = linker.partition("@")[0]
     challenger = open_linker(settings, f"{plain}@{new}")
     if past is None:
-        measured = run_impact.compare_linkers(open_linker(settings, f"{plain}@{old}"), challenger, input_)
+        measured = run_impact.compare_linkers(open_linker(settings, f"{plain}@{old}"), challenger, [input_])
     else:
         before = read_links(past)
-        versions = {each.candidate.ontology: each.candidate.release for each in before if each.candidate is not None}
-        releases = {name: _release(settings, name, version) for name, version in versions.items()}
-        measured = run_impact.compare_with(before, releases, past.name, challenger, input_)
+        if versions := releases_of(before):
+            releases = {name: _release(settings, name, version) for name, version in versions.items()}
+        elif old is not None:
+            releases = run_impact.releases_of(open_linker(settings, f"{plain}@{old}"))
+        else:
+            raise CorpusError(
+                f"{past}: expected the releases that its links were made with, found none; name the version that made "
+                "it: --from VERSION"
+            )
+        measured = run_impact.compare_with(before, releases, past.name, challenger, [input_])
     name = challenger.lineage["linker"]
     return {"linker": name, **measured.to_dict(), "markdown": measured.markdown(name)}
 

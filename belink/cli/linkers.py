@@ -173,7 +173,11 @@ def evaluate(
 @click.command()
 @click.argument("linker")
 @click.option("--from", "old", metavar="VERSION", help="The version or alias that made the links so far.")
-@click.option("--past", type=existing, help="Instead of --from: links.jsonl, as belink link --output wrote it.")
+@click.option(
+    "--past",
+    type=existing,
+    help="Instead of --from: links as belink link --output wrote them. For PubTator add --from.",
+)
 @click.option(
     "--to", "new", metavar="VERSION", default="champion", show_default=True, help="The version or alias to compare."
 )
@@ -196,8 +200,8 @@ def impact(
     """
     from belink.cli import commands, show
 
-    if (old is None) == (past is None):
-        raise click.UsageError("give either --from or --past")
+    if old is None and past is None:
+        raise click.UsageError("give --from or --past")
     answer = commands.impact(ctx.obj, linker, old, new, input_, past)
     show_answer(answer, json_, show.impact)
     if answer["changed"]:

@@ -334,6 +334,9 @@ def _notes(linker: Answer) -> list[str]:
     if last["outcome"]:
         notes.append(f"{name}: {_last_refresh(name, last)}")
         notes += [f"{name}: {line}" for line in impact_lines(last.get("impact"))]
+    if linker.get("impact") and not last.get("impact"):
+        lines = impact_lines(linker["impact"])
+        notes += [f"{name}: when version {linker['champion']} came, {line}" for line in lines]
     if linker.get("page"):
         notes.append(f"{name}: the champion in MLflow: {linker['page']}")
     if linker["restricted"]:

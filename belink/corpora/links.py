@@ -11,15 +11,14 @@ import csv
 import io
 import itertools
 import json
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from belink import artefacts, textfiles
 from belink.corpora import bioc_writer, fhir, parquet, pubtator
 from belink.errors import CorpusError
-from belink.records import Candidate, Document, Link, Mention, link_json
+from belink.records import Document, Link, link_json
 from belink.text.control import as_cell
 
 OutputFormat = Literal["bioc-xml", "bioc-json", "pubtator", "jsonl", "csv", "tsv", "parquet", "fhir"]
@@ -29,7 +28,7 @@ SUFFIXES: dict[str, OutputFormat] = {
     ".xml": "bioc-xml", ".json": "bioc-json", ".pubtator": "pubtator", ".jsonl": "jsonl", ".ndjson": "jsonl",
     ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet",
 }  # fmt: skip
-_COLUMNS = ("document", "text", "start", "end", "id", "label", "ontology", "release", "type", "probability",
+COLUMNS = ("document", "text", "start", "end", "id", "label", "ontology", "release", "type", "probability",
             "decided_by")  # fmt: skip
 
 
@@ -94,52 +93,6 @@ def write_links(
     return n_documents, n_links
 
 
-def read_links(path: Path) -> list[Link]:
-    """Return the links of a JSON Lines file that :func:`write_links` wrote, plain or .gz, without other candidates.
-
-    :raises CorpusError: the file cannot be read, or a line is no such document.
-    """
-    links: list[Link] = []
-    try:
-        with textfiles.open_utf8(path) as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    links += _read_line(line, f"{path}: line {number}")
-    except (OSError, EOFError, zlib.error, UnicodeError) as error:
-        raise CorpusError(f"{path}: expected links as JSON Lines, plain or .gz, found {error}") from error
-    return links
-
-
-def _read_line(line: bytes, where: str) -> list[Link]:
-    try:
-        document = json.loads(line)
-        lineage = dict(document["lineage"])
-        return [_read_link(node, lineage, str(document["id"])) for node in document["links"]]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorpusError(
-            f"{where}: expected a document with links and lineage, as belink link --output links.jsonl writes it, "
-            f"found {line.decode().strip()[:60]!r}"
-        ) from error
-
-
-def _read_link(node: Mapping[str, Any], lineage: dict[str, str], document: str) -> Link:
-    mention = Mention(
-        text=str(node["text"]),
-        start=int(node["start"]),
-        end=int(node["end"]),
-        long_form=str(node.get("long_form") or ""),
-        document=document,
-    )
-    # The name that matched stands with the candidate alone, not with the answer.
-    name = next((each["name"] for each in node.get("candidates", ()) if each["id"] == node["id"]), "")
-    candidate = None
-    if node["id"] is not None:
-        candidate = Candidate(
-            id=node["id"], label=node["label"] or "", name=name, ontology=node["ontology"], release=node["release"]
-        )
-    return Link(mention=mention, candidate=candidate, probability=float(node["probability"]), lineage=lineage)
-
-
 def _frame(chosen: OutputFormat, first: Document | None, lineage: Mapping[str, str]) -> tuple[bytes, bytes, bytes]:
     """Return what stands before, between and after the documents of a file."""
     if chosen == "bioc-xml":
@@ -147,7 +100,7 @@ def _frame(chosen: OutputFormat, first: Document | None, lineage: Mapping[str, s
     if chosen == "bioc-json":
         return bioc_writer.json_head(bioc_writer.collection_of(first), lineage), b",\n", b"\n]}\n"
     if chosen in ("csv", "tsv"):
-        return _rows(chosen, [(*_COLUMNS, *parquet.LINEAGE)]), b"", b""
+        return _rows(chosen, [(*COLUMNS, *parquet.LINEAGE)]), b"", b""
     return b"", b"", b""
 
 
@@ -160,7 +113,7 @@ def _document(chosen: OutputFormat, document: Document, links: Sequence[Link], l
         for link in links:
             node = {**link_json(link, n_candidates=0), "document": document.id}
             origin = link.lineage or lineage  # of several linkers, each link has its own
-            rows.append([*(_cell(node[name]) for name in _COLUMNS), *(origin.get(k, "") for k in parquet.LINEAGE)])
+            rows.append([*(_cell(node[name]) for name in COLUMNS), *(origin.get(k, "") for k in parquet.LINEAGE)])
         return _rows(chosen, rows)
     # Mentions are equal only if their offsets are, too, so two of one text do not collide.
     by_mention = {link.mention: link for link in links}

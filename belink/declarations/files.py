@@ -1,5 +1,6 @@
 """Declarations as files: found by name or path, read, and their mistakes told."""
 
+import glob
 import json
 import os
 import tomllib
@@ -88,42 +89,51 @@ def corpus_file(corpus: CorpusConfig, data: Path | None) -> Path:
     :raises DeclarationError: it is not there; the message says where to get it.
     """
     get = f"; get it from {corpus.url}" if corpus.url else ""
-    if corpus.file.startswith("$BELINK_DATA/"):
-        if data is None:
-            raise DeclarationError(f"corpus {corpus.name}: expected {corpus.file}, found BELINK_DATA unset{get}")
-        path = data / corpus.file.removeprefix("$BELINK_DATA/")
-    elif corpus.file.startswith("$SAMPLES/"):
-        path = settings.shipped_ontologies() / "samples" / corpus.file.removeprefix("$SAMPLES/")
-    else:
-        path = Path(corpus.file).expanduser()
+    path = _located(f"corpus {corpus.name}", corpus.file, data, get)
     if not path.is_file():
         raise DeclarationError(f"corpus {corpus.name}: expected the file {path}, found none{get}")
     return path
 
 
-def watched_files(linker: LinkerConfig, data: Path | None) -> dict[str, Path]:
-    """Return where each watched text of a linker lies on this machine, by its name.
+def watched_files(linker: LinkerConfig, data: Path | None) -> dict[str, tuple[Path, ...]]:
+    """Return where the files of each watched text of a linker lie on this machine, in order, by the text's name.
 
     :param data: the folder that ``$BELINK_DATA`` stands for.
-    :raises DeclarationError: one is not there, or its variable is not set.
+    :raises DeclarationError: one has no file, or its variable is not set.
     """
-    return {text.name: _watched_file(text, data) for text in linker.watch}
+    return {text.name: _watched(text, data) for text in linker.watch}
 
 
-def _watched_file(text: WatchConfig, data: Path | None) -> Path:
-    variable, separator, below = text.file.partition("/")
-    if not variable.startswith("$"):
-        path = Path(text.file).expanduser()
-    else:
-        folder = str(data or "") if variable == "$BELINK_DATA" else os.environ.get(variable[1:], "")
-        if not folder or not separator:
-            raise DeclarationError(
-                f"watch {text.name}: expected {variable} to name a folder, found it unset; set it, or give a path"
-            )
-        path = Path(folder) / below
-    if not path.is_file():
+def _watched(text: WatchConfig, data: Path | None) -> tuple[Path, ...]:
+    path = _located(f"watch {text.name}", text.file, data)
+    # A file of that very name goes before a pattern: "notes[1].txt" is both.
+    if path.is_file():
+        return (path,)
+    files = tuple(sorted(Path(each) for each in glob.glob(str(path), recursive=True) if Path(each).is_file()))
+    if not files:
         raise DeclarationError(f"watch {text.name}: expected the file {path}, found none")
-    return path
+    return files
+
+
+def _located(what: str, file: str, data: Path | None, hint: str = "") -> Path:
+    """Return the path that a declared ``file`` stands for on this machine, there or not.
+
+    ``$BELINK_DATA``, ``$SAMPLES`` and any variable of the environment may stand in front of a slash.
+
+    :param what: the declaration, for messages.
+    :param hint: added to them.
+    """
+    variable, separator, below = file.partition("/")
+    if not variable.startswith("$"):
+        return Path(file).expanduser()
+    if variable == "$SAMPLES":
+        return settings.shipped_ontologies() / "samples" / below
+    folder = str(data or "") if variable == "$BELINK_DATA" else os.environ.get(variable[1:], "")
+    if not folder or not separator:
+        raise DeclarationError(
+            f"{what}: expected {variable} to name a folder, found {variable[1:]} unset{hint}; set it, or give a path"
+        )
+    return Path(folder) / below
 
 
 def _from_folder(text: _Text, folder: Path) -> _Text:

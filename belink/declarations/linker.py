@@ -151,7 +151,10 @@ class WatchConfig(Declaration):
     """Text without annotation whose links a refresh compares between champion and challenger."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")  # of its reports
-    file: str  # a path, relative to the declaration; "$VARIABLE/…" lies below the folder that the variable names
+    # A path or a pattern such as "notes/*.txt", relative to the declaration; "$VARIABLE/…" lies below the folder that
+    # the variable names.
+    file: str
+    limit: int | None = Field(default=None, gt=0)  # documents that are linked, the first of all files; None: all
 
 
 class EvaluationConfig(Declaration):

@@ -20,6 +20,7 @@ name did. A lost mention that overlaps an explained found one is explained, and 
 models: weights, calibration, lexicon. That a change is explained does not say that the new link is right.
 """
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
@@ -62,7 +63,7 @@ class Answer:
 
     id: str | None  # None: NIL
     label: str | None
-    probability: float  # of this answer, 0 to 1
+    probability: float | None  # of this answer, 0 to 1; None where the file that it was read from does not say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,7 +304,10 @@ def _has_name(link: Link, names: Mapping[str, Set[str]]) -> bool:
 
 
 def _answer(link: Link | None) -> Answer | None:
-    return None if link is None else Answer(id=link.id, label=link.label, probability=round(link.probability, 4))
+    if link is None:
+        return None
+    probability = None if math.isnan(link.probability) else round(link.probability, 4)
+    return Answer(id=link.id, label=link.label, probability=probability)
 
 
 def _explain_overlaps(found: Sequence[Change]) -> list[Change]:
@@ -337,4 +341,4 @@ def _said(answer: Answer | None) -> str:
     if answer is None:
         return "not found"
     concept = "no concept" if answer.id is None else f"{answer.id} {answer.label or ''}".strip()
-    return f"{concept} ({answer.probability:.2f})"
+    return concept if answer.probability is None else f"{concept} ({answer.probability:.2f})"

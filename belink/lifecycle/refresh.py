@@ -25,7 +25,7 @@ from belink.lifecycle import dependencies, ontology
 from belink.lifecycle.ontology import OntologyRun, SourceFiles
 from belink.lifecycle.outcome import RefreshOutcome
 from belink.linker import bundle
-from belink.registry import aliases
+from belink.registry import aliases, sharing
 from belink.settings import Settings
 from belink.training import splits
 
@@ -134,7 +134,7 @@ def check_sharing(run: RefreshRun) -> None:
     :raises RegistryError: it lies elsewhere, an ontology is not redistributable, and nobody allowed it.
     """
     restricted = [name for name, each in run.ontologies.items() if not each.source.redistributable]
-    aliases.check_sharing(run.settings, run.linker, restricted, allowed=run.share_restricted)
+    sharing.check_sharing(run.settings, run.linker, restricted, allowed=run.share_restricted)
 
 
 @contextmanager

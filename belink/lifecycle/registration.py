@@ -18,7 +18,7 @@ from belink.records import GateResult
 from belink.registry import aliases, runs
 from belink.registry.impacts import FILE as IMPACTS
 from belink.registry.impacts import stored_text
-from belink.registry.model_card import gate_table, model_card, shortened
+from belink.registry.model_card import gate_table, model_card, shortened, summary_line
 from belink.registry.store import RunRecord
 
 if TYPE_CHECKING:
@@ -76,13 +76,14 @@ def register(
             bundle.EVALUATION: figures,
             "report.html": _report(evaluation, linker.title, gates, manifest["lineage"]),
         },
+        plots=_plots(evaluation),
         datasets=_datasets(run, folder, manifest),
         tags={
             **{f"belink.{name}": value for name, value in manifest["lineage"].items() if name != "bundle"},
             **_hashes(manifest),
             **({aliases.ABSTENTION: json.dumps(chosen.to_dict())} if (chosen := _abstention(folder)) else {}),
         },
-        description=shortened(card),
+        description=shortened(f"{summary_line(manifest, json.loads(figures), gates)}\n\n{card}"),
         run_id=run.mlflow_run,
         share_restricted=run.share_restricted,
     )
@@ -133,6 +134,13 @@ def _report(evaluation: Path, title: str, gates: Sequence[GateResult], lineage: 
     challenger, champion = figures["challenger"], figures.get("champion")
     comparison = paired_bootstrap(challenger.predictions, champion.predictions) if champion else None
     return render_html(challenger, title=title, gates=gates, comparison=comparison, facts=lineage)
+
+
+def _plots(evaluation: Path) -> dict[str, bytes]:
+    """Return the challenger's plots, file name → PNG."""
+    from belink.evaluation.plots import plots
+
+    return {f"{name}.png": image for name, image in plots(evaluations(evaluation)["challenger"]).items()}
 
 
 def _figures(evaluation: Mapping[str, Any]) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """The step of a refresh that links the declared texts with champion and challenger, before anything is promoted."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,8 @@ def watch(run: RefreshRun, challenger: Challenger, champion: Champion | None) ->
         return {}
     texts = declarations.watched_files(run.linker, run.settings.data)
     bundles = [champion.path, challenger.path]
-    sums = {name: artefacts.sha256(path) for name, path in texts.items()}
+    limits = {text.name: text.limit for text in run.linker.watch}
+    sums = {name: _sum(paths, limits[name]) for name, paths in texts.items()}
     key = artefacts.key({"format": _FORMAT, "bundles": [path.name for path in bundles], "texts": sums})
 
     def fill(folder: Path) -> dict[str, Any]:
@@ -39,8 +40,8 @@ def watch(run: RefreshRun, challenger: Challenger, champion: Champion | None) ->
         old = Linker(champion.path, run.settings.cache, model_version=champion.version)
         new = Linker(challenger.path, run.settings.cache)
         impacts = {}
-        for name, path in texts.items():
-            impact = compare_linkers(old, new, path)
+        for name, paths in texts.items():
+            impact = compare_linkers(old, new, paths, limits[name])
             impacts[name] = {"linker": run.linker.name, **impact.to_dict(), "markdown": impact.markdown(name)}
         text = json.dumps(impacts, indent=1, ensure_ascii=False)
         (folder / IMPACT).write_text(text + "\n", encoding="utf-8")
@@ -50,6 +51,14 @@ def watch(run: RefreshRun, challenger: Challenger, champion: Champion | None) ->
     artefacts.make(target, fill)
     impacts: dict[str, dict[str, Any]] = json.loads((target / IMPACT).read_text(encoding="utf-8"))
     return impacts
+
+
+def _sum(paths: Sequence[Path], limit: int | None) -> str:
+    """Return what a comparison depends on of a text; of one whole file its sha256."""
+    sums = [artefacts.sha256(path) for path in paths]
+    if len(paths) == 1 and limit is None:
+        return sums[0]
+    return artefacts.key({"files": [[path.name, of] for path, of in zip(paths, sums, strict=True)], "limit": limit})
 
 
 def for_outcome(impacts: Impacts) -> dict[str, dict[str, Any]] | None:

@@ -12,19 +12,19 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from belink import artefacts, manifests
-from belink.declarations import LinkerConfig, read_stored_linker
+from belink import manifests
+from belink.declarations import read_stored_linker
 from belink.errors import BundleError, RegistryError
 from belink.linker import bundle
 from belink.linker.abstention import Abstention
 from belink.ontology import release as releases
 from belink.ontology.refused import refused_releases
-from belink.registry import bundles
+from belink.registry import bundles, impacts
 from belink.registry.lookup import Lookup, lookup
 from belink.registry.moved import put_right
 from belink.registry.runs import version_page
+from belink.registry.sharing import check_sharing, is_elsewhere, restricted_releases
 from belink.registry.store import BUNDLE, KIND, RunRecord, Store, local_folder, may_hold_anything, one_line
 from belink.registry.store.registered import StoredLinker
 from belink.settings import Settings, without_password
@@ -44,6 +44,7 @@ _OUTCOME, _FAILED, _UNMEASURED, _PROMOTED, _RELEASE = (
 )
 
 _VersionTags = Callable[[str, str], Mapping[str, str]]  # linker, version → its tags
+_RunFiles = Callable[[str, str], str]  # linker, version → where the files of its run lie
 
 
 def register(settings: Settings, folder: Path, record: RunRecord) -> str:
@@ -238,34 +239,6 @@ def version_of(settings: Settings, linker: str, name: str) -> str:
     return version
 
 
-def check_sharing(settings: Settings, linker: LinkerConfig, restricted: Sequence[str], *, allowed: bool) -> None:
-    """Keep what a licence keeps to the licensee off servers, unless the licensee says otherwise.
-
-    :param restricted: ontologies of the linker that are not redistributable.
-    :raises RegistryError: the bundle would go to a server, and that was not allowed.
-    """
-    elsewhere = [address for address in (settings.tracking_uri, linker.storage.address) if _is_elsewhere(address)]
-    if restricted and elsewhere and not allowed:
-        raise RegistryError(
-            f"{linker.name}: expected ontologies that may be passed on, found {', '.join(restricted)} "
-            f"(redistributable = false) on the way to {without_password(elsewhere[0])}; where everyone who can read "
-            "that server holds the licence, say --share-restricted (share_restricted in a deployment)"
-        )
-
-
-def _is_elsewhere(address: str) -> bool:
-    """Whether what is stored at ``address`` leaves this machine and the folders it mounts."""
-    scheme = urlsplit(address).scheme.partition("+")[0]
-    # A database holds metadata only: its bundles lie in the home, see `store.connection.setup`.
-    return scheme not in ("", "file", "sqlite", "postgresql", "mysql", "mssql")
-
-
-def restricted_releases(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
-    """Return the ontologies of a bundle whose releases are not redistributable."""
-    manifests = {name: artefacts.read_manifest(folder / "releases" / name) for name in manifest["releases"]}
-    return [name for name, release in manifests.items() if not release.get("redistributable", True)]
-
-
 def note_refresh(settings: Settings, outcome: Mapping[str, Any]) -> None:
     """Write on the linker how its last refresh ended, for ``belink status``; not for one without a registered version.
 
@@ -317,16 +290,23 @@ def _status_of_linkers(settings: Settings) -> list[dict[str, Any]]:
                 StoredLinker(name=name, aliases=file.aliases(name), tags=file.linker_tags(name))
                 for name in file.linkers(KIND)
             ]
-            return [_shown(settings, linker, file.version_tags) for linker in linkers]
+            return [_shown(settings, linker, file.version_tags, file.run_files) for linker in linkers]
     store = Store(settings)
     with one_line(f"{without_password(settings.tracking_uri)}: the registry cannot be read"):
         return [
-            _shown(settings, linker, lambda name, number: store.version(name, number).tags)
+            _shown(
+                settings,
+                linker,
+                lambda name, number: store.version(name, number).tags,
+                lambda name, number: store.run_files(store.version(name, number).run_id),
+            )
             for linker in store.linkers()
         ]
 
 
-def _shown(settings: Settings, linker: StoredLinker, version_tags: _VersionTags) -> dict[str, Any]:
+def _shown(
+    settings: Settings, linker: StoredLinker, version_tags: _VersionTags, run_files: _RunFiles
+) -> dict[str, Any]:
     current = linker.aliases
     tags = version_tags(linker.name, current[CHAMPION]) if CHAMPION in current else {}
     used = {name.removeprefix(_RELEASE): version for name, version in sorted(tags.items()) if name.startswith(_RELEASE)}
@@ -347,11 +327,17 @@ def _shown(settings: Settings, linker: StoredLinker, version_tags: _VersionTags)
         "unmeasured_gates": [name for name in tags.get(_UNMEASURED, "").split(", ") if name],
         "abstention": None if (chosen := _abstention(tags)) is None else chosen.to_dict(),
         "restricted": restricted,
-        "restricted_elsewhere": bool(restricted) and _is_elsewhere(settings.tracking_uri),
+        "restricted_elsewhere": bool(restricted) and is_elsewhere(settings.tracking_uri),
         "updated": tags.get(_PROMOTED),
         "page": version_page(settings, linker.name, current[CHAMPION]) if CHAMPION in current else None,
         "last_refresh": _last_refresh(linker, version_tags),
+        "impact": _impact(settings, run_files(linker.name, current[CHAMPION])) if CHAMPION in current else None,
     }
+
+
+def _impact(settings: Settings, files: str) -> dict[str, dict[str, Any]] | None:
+    """Return what a version changed in each watched text when it came; ``None`` where nothing was compared."""
+    return impacts.without_sentences(impacts.read_impacts(settings, files)) or None
 
 
 def _last_refresh(linker: StoredLinker, version_tags: _VersionTags) -> dict[str, Any]:

@@ -54,6 +54,23 @@ def model_card(
     )
 
 
+def summary_line(manifest: Mapping[str, Any], evaluation: Mapping[str, Any], gates: Sequence[GateResult]) -> str:
+    """Return a version in one line: its accuracy, its releases and its gates.
+
+    :param evaluation: as a bundle holds it.
+    """
+    accuracy = evaluation["challenger"].get("metrics", {}).get("accuracy_at_1", {})
+    failed = [gate.name for gate in gates if not gate.passed]
+    parts = [
+        f"accuracy {accuracy['value']:.3f} on {evaluation['challenger'].get('n', 0):,} mentions"
+        if accuracy.get("value") is not None
+        else "accuracy not measured",
+        ", ".join(f"{name} {release['version']}" for name, release in manifest["releases"].items()),
+        f"gates failed: {', '.join(failed)}" if failed else f"all {len(gates)} gates passed" if gates else "no gates",
+    ]
+    return " · ".join(parts)
+
+
 def shortened(card: str, longest: int = LONGEST) -> str:
     """Return ``card``, cut at the end of a line if it is longer than a description may be."""
     if len(card) <= longest:

@@ -9,9 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from belink.corpora.links import read_links, write_links
+from belink import artefacts
+from belink.corpora.links import write_links
+from belink.corpora.past_links import read_links, releases_of
 from belink.errors import CorpusError
+from belink.evaluation import run_impact
 from belink.evaluation.impact import CAUSES, Cause, ReleaseChanges, compare_links, release_changes
+from belink.lifecycle import watch
 from belink.records import Candidate, Document, Link, Mention
 from tests.support.made_releases import concept, release
 
@@ -190,3 +194,49 @@ def test_a_file_that_holds_no_links_says_its_line(tmp_path: Path) -> None:
     path.write_text('{"id": "1", "text": "no links"}\n', encoding="utf-8")
     with pytest.raises(CorpusError, match=r"line 1: expected a document with links and lineage"):
         read_links(path)
+
+
+def test_documents_of_several_files_keep_ids_of_their_own(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "notes.jsonl").write_text('{"id": "1", "text": "Gout."}\n', encoding="utf-8")
+    paths = [tmp_path / folder / "notes.jsonl" for folder in ("a", "b")]
+    assert [document.id for document in run_impact._documents(paths)] == ["a/notes.jsonl: 1", "b/notes.jsonl: 1"]
+    assert [document.id for document in run_impact._documents(paths[:1])] == ["1"]
+
+
+def test_a_comparison_depends_on_the_files_and_the_limit_of_a_text(tmp_path: Path) -> None:
+    paths = [tmp_path / "a", tmp_path / "b"]
+    for path in paths:
+        path.write_text(path.name)
+    sums = [watch._sum(*of) for of in ((paths, None), (paths, 5), (paths[:1], None), (paths[:1], 5), (paths[1:], None))]
+    assert len(set(sums)) == len(sums)
+    assert sums[2] == artefacts.sha256(paths[0]), "comparisons of one whole file that homes hold are found again"
+
+
+@pytest.mark.parametrize(
+    "name", ["l.jsonl", "l.csv", "l.tsv.gz", "l.parquet", "l.xml", "l.json", "l.json.gz", "l.pubtator"]
+)
+def test_links_of_every_format_are_read_as_they_were_written(tmp_path: Path, name: str) -> None:
+    text = "It is gout. =1+1 or croup. That is gout."
+    documents = []
+    for document in ("a", "b"):
+        links = []
+        for words, concept_id in (("gout", "X:2"), ("=1+1", "X:3"), ("croup", None)):
+            one = link(text.index(words), words, concept_id, document=document)
+            links.append(replace(one, lineage={"linker": "mine", "releases": "x 1"}))
+        mentions = tuple(each.mention for each in links)
+        documents.append((Document(id=document, text=text, mentions=mentions), links))
+    path = tmp_path / name
+    write_links(documents, path, {"linker": "mine", "releases": "x 1"})
+    past = read_links(path)
+    written = [each for _, links in documents for each in links]
+    assert [(p.document, p.start, p.end, p.text, p.id) for p in past] == [
+        (w.document, w.start, w.end, w.text, w.id) for w in written
+    ]
+    assert releases_of(past) == ({} if name == "l.pubtator" else {"x": "1"})
+    impact = compare_links(past, written, ReleaseChanges())
+    assert (impact.n_mentions, impact.n_changed) == (6, 0)
+    changed = [replace(each, candidate=None) for each in written]
+    assert json.loads(json.dumps(compare_links(past, changed, ReleaseChanges()).to_dict(), allow_nan=False))
+    assert compare_links(past, changed, ReleaseChanges()).markdown("mine")

@@ -25,7 +25,7 @@ from belink.linker import bundle, calibration, fitting
 from belink.linker.linker import Linker
 from belink.ontology.ingest import ingest
 from belink.records import Mention
-from belink.registry import aliases
+from belink.registry import aliases, history
 from belink.serve import following
 from belink.settings import Settings
 from belink.text import normalise
@@ -267,8 +267,12 @@ def test_a_version_describes_itself(told: tuple[Bench, list[dict[str, Any]]]) ->
     accuracy = {metric.key: metric.value for metric in model.metrics}["accuracy_at_1"]
     (gate,) = [gate for gate in second["gates"] if gate["name"] == "not_below_champion"]
     assert 0 <= accuracy <= 1 and gate["value"] is not None
+    first_line = version.description.splitlines()[0]
+    assert first_line.startswith(f"accuracy {accuracy:.3f} on ") and f"{small.ONTOLOGY} {SECOND}" in first_line
     run = client.get_run(version.run_id)
     assert run.info.status == "FINISHED"
+    plots = {Path(each.path).name for each in client.list_artifacts(version.run_id, "plots")}
+    assert plots >= {"reliability.png", "strata.png"}
     inputs = run.inputs
     assert {entry.dataset.name for entry in inputs.dataset_inputs} == {f"{small.ONTOLOGY} {SECOND}", "sample"}
     assert {entry.model_id for entry in inputs.model_inputs} == {model.model_id}
@@ -305,6 +309,13 @@ def test_a_refresh_tells_what_it_changes_in_watched_text(told: tuple[Bench, list
     assert replaced["sentence"] == "Asperger syndrome was ruled out."
     (stored,) = [path.read_text("utf-8") for path in (bench.here.home / "artifacts").rglob("impact-notes.md")]
     assert "concept obsolete" in stored
+    # The refresh after it compared nothing, and the version still tells.
+    (linker,) = aliases.status(bench.here)["linkers"]
+    assert "impact" not in linker["last_refresh"] and linker["impact"]["notes"] == impact
+    said = show.status(aliases.status(bench.here))
+    assert "small: when version 2 came, text notes: 3 of 3 links change, 0 of them unexplained" in said
+    texts = history.impact(bench.here, "small", "2")
+    assert texts is not None and texts["notes"]["examples"]["id replaced"][0]["text"] == "Asperger syndrome"
     with get_client(sync_client=True) as client:
         assert stored in [each.data for each in client.read_artifacts() if each.key == "impact-small-notes"]
 

@@ -5,6 +5,7 @@ A run is open from the start of a refresh, so that its page shows losses while t
 
 import logging
 import shutil
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,6 +49,7 @@ class RunRecord:
     params: Mapping[str, object] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)  # names without "@"
     reports: Mapping[str, str] = field(default_factory=dict)  # file name → text
+    plots: Mapping[str, bytes] = field(default_factory=dict)  # file name → PNG, in the folder `plots`
     datasets: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # name → (where from, sha256)
     tags: Mapping[str, str] = field(default_factory=dict)
     description: str = ""  # Markdown
@@ -163,6 +165,11 @@ def log_bundle(
         mlflow.log_params({name: str(value)[:6000] for name, value in record.params.items()})
         for name, content in record.reports.items():
             mlflow.log_text(content, name)
+        with tempfile.TemporaryDirectory() as temporary:
+            for name, image in record.plots.items():
+                (Path(temporary) / name).write_bytes(image)
+            if record.plots:
+                mlflow.log_artifacts(temporary, "plots")
         params = {name: str(manifest["lineage"][name]) for name in ("index", "adapter", "bundle")}
         logged = _log_model(linker, stored, manifest["belink"], {"lineage": dict(manifest["lineage"])}, params)
         # Of the model, and so of the run too: MLflow's page compares models by these.
