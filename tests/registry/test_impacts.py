@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from belink.cli import show
 from belink.linker import bundle
 from belink.registry import aliases, history, impacts
 from belink.registry.store import RunRecord
@@ -54,3 +55,14 @@ def test_a_copied_home_reads_its_own_files(registry_home: Settings, tmp_path: Pa
     shutil.copytree(registry_home.home, tmp_path / "copy")
     shutil.rmtree(registry_home.home / "artifacts")
     assert history.impact(settings.load(tmp_path / "copy"), "sample", version)
+
+
+def test_status_tells_what_the_champion_changed_after_other_refreshes(registry_home: Settings) -> None:
+    here = registry_home
+    version = register(here, "2025-02-01", {impacts.FILE: impacts.stored_text(watched())})
+    aliases.promote(here, "sample", version)
+    aliases.note_refresh(here, {"linker": "sample", "outcome": "unchanged", "version": version, "gates": []})
+    (linker,) = aliases.status(here)["linkers"]
+    assert linker["impact"]["notes"]["changed"] == 2
+    said = show.status(aliases.status(here))
+    assert "sample: when version 1 came, text notes: 2 of 3 links change, 1 of them unexplained" in said
