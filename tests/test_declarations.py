@@ -36,6 +36,26 @@ def test_a_removed_option_stored_in_a_bundle_is_ignored(tmp_path: Path) -> None:
     assert read_stored_linker(path) == LinkerConfig(name="mine", title="Mine", ontologies=("x",))
 
 
+def test_large_bundles_lie_where_the_declaration_says_whoever_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder := tmp_path / "linkers").mkdir()
+    mine = 'title = "Mine"\nontologies = ["hp"]\n[storage]\n'
+
+    def address(lines: str) -> str:
+        (folder / "mine.toml").write_text(mine + lines)
+        return load_linker("linkers/mine.toml").storage.address
+
+    monkeypatch.chdir(tmp_path)
+    large = "by_reference_above_mib = 10.0\n"
+    assert address(large) == ""
+    assert address(f'{large}address = "../bundles"') == str(tmp_path / "bundles")
+    assert address(f'{large}address = "/srv/bundles"') == "/srv/bundles"
+    assert address(f'{large}address = "s3://bucket/bundles"') == "s3://bucket/bundles"
+    with pytest.raises(DeclarationError, match=r"storage.address: expected storage.by_reference_above_mib beside it"):
+        address('address = "/srv/bundles"')
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"name": "mine"}', '{"training": 3}'])
 def test_a_damaged_stored_declaration_is_refused_in_words(tmp_path: Path, content: str) -> None:
     path = tmp_path / "linker.json"

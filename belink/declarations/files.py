@@ -6,13 +6,14 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
 from belink import settings
 from belink.declarations.default import default_linker
 from belink.declarations.fields import Declaration
-from belink.declarations.linker import REMOVED_OPTIONS, CorpusConfig, LinkerConfig, WatchConfig
+from belink.declarations.linker import REMOVED_OPTIONS, CorpusConfig, LinkerConfig, StorageConfig, WatchConfig
 from belink.declarations.mistakes import tell_mistake
 from belink.declarations.source import Format, SourceConfig
 from belink.errors import DeclarationError, first_line
@@ -61,7 +62,8 @@ def load_linker(name_or_path: str) -> LinkerConfig:
     corpora = tuple(_from_folder(corpus, beside) for corpus in linker.corpora)
     watch = tuple(_from_folder(text, beside) for text in linker.watch)
     ontologies = tuple(_absolute(beside / name) if name.endswith(".toml") else name for name in linker.ontologies)
-    return linker.model_copy(update={"corpora": corpora, "watch": watch, "ontologies": ontologies})
+    storage = _storage(path, linker.storage)
+    return linker.model_copy(update={"corpora": corpora, "watch": watch, "ontologies": ontologies, "storage": storage})
 
 
 def read_stored_linker(path: Path) -> LinkerConfig:
@@ -139,6 +141,22 @@ def _located(what: str, file: str, data: Path | None, hint: str = "") -> Path:
 def _from_folder(text: _Text, folder: Path) -> _Text:
     """Return the declaration of a text with the path of its file taken from ``folder``, unless it begins with "$"."""
     return text if text.file.startswith("$") else text.model_copy(update={"file": str(folder / text.file)})
+
+
+def _storage(path: Path, storage: StorageConfig) -> StorageConfig:
+    """Return ``storage`` of the declaration at ``path`` with an absolute address, as every worker must find it.
+
+    :raises DeclarationError: an address that no bundle would go to.
+    """
+    address = storage.address
+    if address and storage.by_reference_above_mib is None:
+        raise DeclarationError(
+            f"{path}: storage.address: expected storage.by_reference_above_mib beside it, found none, so no bundle "
+            "would go there; write by_reference_above_mib = 0.0 for all bundles, or a size in MiB"
+        )
+    if not address or urlsplit(address).scheme:
+        return storage
+    return storage.model_copy(update={"address": _absolute(path.absolute().parent / address)})
 
 
 def _absolute(path: Path) -> str:

@@ -201,7 +201,7 @@ class StorageConfig(Declaration):
     """Where the registry keeps bundles: whole, or above a size by reference (address and sha256)."""
 
     by_reference_above_mib: float | None = Field(default=None, ge=0)  # None: every bundle is stored whole
-    address: str = ""  # folder or object store for those; "": below the home
+    address: str = ""  # folder, relative to the declaration, or object store for those; "": below the home
 
 
 class LinkerConfig(Declaration):
