@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,9 @@ from belink.ontology import ingest, release
 from belink.registry import aliases
 from belink.settings import Settings
 from tests.lifecycle.test_kill import Rounds, check_champion, check_whole
-from tests.registry.test_aliases import server
 from tests.support import small
 from tests.support.servers import MlflowServer, PrefectServer
 
-__all__ = ["server"]  # a fixture
 pytestmark = pytest.mark.timeout(1800)
 
 BELINK = str(Path(sys.executable).with_name("belink"))
@@ -239,6 +238,16 @@ def test_nothing_is_unpickled(rounds: Refreshes) -> None:
         assert json.loads(done.stderr.splitlines()[-1]) == []
     suffixes = {path.suffix for path in rounds.here.home.rglob("*") if path.is_file()}
     assert not suffixes & {".pkl", ".pickle", ".pt", ".pth", ".bin", ".joblib"}
+
+
+@pytest.fixture
+def server(here: Settings, empty_registry: Path) -> Iterator[Settings]:
+    """A home, and an MLflow server whose store is below it."""
+    here.home.mkdir(parents=True)
+    remote = MlflowServer(here.home, empty_registry)
+    remote.start()
+    yield replace(here, tracking_uri=remote.uri)
+    remote.kill()
 
 
 @pytest.mark.slow

@@ -5,15 +5,10 @@ import json
 import multiprocessing
 import os
 import shutil
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import pytest
 
 from belink import artefacts
@@ -281,37 +276,6 @@ def test_a_migration_killed_half_way_leaves_no_database(tmp_path: Path) -> None:
     assert list(tmp_path.glob(".tmp-*"))
     create_database(tmp_path / "mlflow.db")
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
-
-
-@pytest.fixture
-def server(registry_home: Settings) -> Iterator[Settings]:
-    """An MLflow server on loopback that keeps artifacts itself, as a team has one."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    store = registry_home.home / "server"
-    store.mkdir()
-    (registry_home.home / "mlflow.db").rename(store / "mlflow.db")
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{store}/mlflow.db", "--artifacts-destination", str(store / "files")]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (store / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    try:
-        uri = f"http://127.0.0.1:{port}"
-        for _ in range(600):
-            try:
-                if httpx.get(f"{uri}/health").status_code == 200:
-                    break
-            except httpx.TransportError:
-                assert process.poll() is None, (store / "log").read_text()
-            time.sleep(0.1)
-        yield replace(registry_home, tracking_uri=uri)
-    finally:
-        os.killpg(process.pid, 15)
-        process.wait()
 
 
 def test_a_server_elsewhere_serves_bundles_that_are_fetched_once(

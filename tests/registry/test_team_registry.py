@@ -1,7 +1,6 @@
 """What a registry that several people and machines share needs: references, licences, one promotion at a time."""
 
 import json
-import multiprocessing
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +19,9 @@ from belink.registry import aliases, bundles
 from belink.registry.model_card import LONGEST, model_card, shortened
 from belink.registry.store import locks, setup
 from belink.settings import Settings
-from tests.registry.test_aliases import RECORD, registered, server
+from tests.registry.test_aliases import RECORD, registered
+from tests.support import warm
 from tests.support.handmade import linker, parts
-
-__all__ = ["server"]  # a fixture
 
 
 def large(here: Settings, address: str = "", **changes: Any) -> Path:
@@ -151,7 +149,7 @@ def test_two_people_at_once_move_the_alias_one_after_the_other(server: Settings,
     for number in (1, 2, 3):
         registered(server, number)
     aliases.promote(server, "sample", "3")
-    context = multiprocessing.get_context("spawn")
+    context = warm.context()
     queue = context.Queue()
     people = [
         context.Process(target=_promote_often, args=(str(tmp_path / f"home-{step}"), server.tracking_uri, step, queue))

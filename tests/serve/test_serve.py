@@ -4,9 +4,8 @@ import contextlib
 import json
 import os
 import resource
+import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 import tracemalloc
@@ -25,7 +24,7 @@ from belink.linker.linker import Linker
 from belink.records import Document
 from belink.registry import aliases
 from belink.serve import connections, following
-from tests.support import small
+from tests.support import small, warm
 from tests.support.serving import EVIL, Made, Server, serving, until
 
 FIRST, SECOND = small.RELEASES
@@ -471,33 +470,21 @@ def test_the_command_serves_until_it_is_told_to_stop(served_home: Made, server: 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-m",
-        "belink.cli.main",
-        "--home",
-        str(served_home.here.home),
-        "serve",
-        "plain",
-        "--port",
-        str(port),
-    ]
-    with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "BELINK_SERVE_TOKEN": "geheim"}
-    ) as process:
-        try:
+    command = ["-m", "belink.cli.main", "--home", served_home.here.home, "serve", "plain", "--port", str(port)]
+    process = warm.Process(command, env={**os.environ, "BELINK_SERVE_TOKEN": "geheim"})
+    try:
 
-            def answers() -> bool:
-                try:
-                    return httpx.get(f"http://127.0.0.1:{port}/ready").status_code == 200
-                except httpx.TransportError:
-                    return False
+        def answers() -> bool:
+            try:
+                return httpx.get(f"http://127.0.0.1:{port}/ready").status_code == 200
+            except httpx.TransportError:
+                return False
 
-            until(answers, 150)
-            assert httpx.get(f"http://127.0.0.1:{port}/lineage").status_code == 401
-        finally:
-            process.terminate()
-            _, said = process.communicate(timeout=30)
+        until(answers, 150)
+        assert httpx.get(f"http://127.0.0.1:{port}/lineage").status_code == 401
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=30)
     assert "version 2 answers now" in said
     assert "geheim" not in said
 

@@ -24,10 +24,11 @@ _LIBRARIES += ["transformers.models.auto.modeling_auto", "transformers.trainer",
 
 
 @lru_cache
-def _context() -> ForkServerContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_LIBRARIES)
-    return context
+def context() -> ForkServerContext:
+    """Return the context of multiprocessing whose processes start with the libraries."""
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(_LIBRARIES)
+    return forks
 
 
 class Process:
@@ -44,7 +45,7 @@ class Process:
         self._folder = tempfile.TemporaryDirectory(prefix="belink-warm-")
         out, err = self._files = [Path(self._folder.name) / name for name in ("out", "err")]
         task = (self.args, dict(os.environ if env is None else env), str(cwd or Path.cwd()), str(out), str(err))
-        self._process = _context().Process(target=_run, args=task)
+        self._process = context().Process(target=_run, args=task)
         self._process.start()
 
     @property

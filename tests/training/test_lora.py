@@ -1,9 +1,6 @@
 import json
 import math
 import os
-import signal
-import subprocess
-import sys
 import textwrap
 import time
 from dataclasses import replace
@@ -19,6 +16,7 @@ from belink.linker.reranker import Reranker
 from belink.records import Candidate, Mention, Question
 from belink.training import checkpoints, lora
 from belink.weights import ResolvedModel, resolve
+from tests.support import warm
 from tests.support.tiny import tiny_causal_lm
 
 pytestmark = [pytest.mark.heavy, pytest.mark.usefixtures("float32")]
@@ -237,12 +235,12 @@ def test_a_killed_run_continues_from_its_last_checkpoint(base_model, tmp_path, m
         train.train(make_questions(64), base_model, training, CONFIG, Path({str(tmp_path)!r}) / "killed", device="cpu")
     """)
     work = tmp_path / ".work-killed"
-    process = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    process = warm.Process(["-c", script], env={**os.environ, "OMP_NUM_THREADS": "1"})
     deadline = time.monotonic() + 120
-    while len(list(work.glob("checkpoint-*"))) < 2 and process.poll() is None:  # so that the first one is whole
+    while len(list(work.glob("checkpoint-*"))) < 2 and process.returncode is None:  # so that the first one is whole
         assert time.monotonic() < deadline, "no checkpoints were written"
         time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     process.wait()
     assert not artefacts.exists(tmp_path / "killed")
     (work / "checkpoint-999").mkdir()  # what a kill in the middle of saving leaves
