@@ -6,7 +6,7 @@ from belink.ontology.release import Release
 from belink.ontology.release_writer import ReleaseWriter
 
 TYPE = "added"
-"""The type of these names in a release."""
+"""The type of these names in a release, also of those that the source has as exact synonyms itself."""
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,13 @@ def add(into: ReleaseWriter) -> None:
     into.sql(f"DELETE {of_others}")
     into.sql(
         """
+        UPDATE name SET type = $type
+        WHERE scope = 'exact' AND (concept_id, lower(text)) IN (SELECT (concept_id, lower(text)) FROM added)
+        """,
+        {"type": TYPE},
+    )
+    into.sql(
+        """
         INSERT INTO name SELECT concept_id, text, 'exact', $type, '', '' FROM added
         WHERE (concept_id, lower(text)) NOT IN (
             SELECT (concept_id, lower(text)) FROM name WHERE scope IN ('label', 'exact'))
@@ -59,5 +66,4 @@ def add(into: ReleaseWriter) -> None:
 
 def read(release: Release) -> list[str]:
     """Return the added names that ``release`` has."""
-    names: list[str] = release.table("SELECT text FROM name WHERE type = 'added' ORDER BY rowid")["text"].to_pylist()
-    return names
+    return [text for (text,) in release.rows("SELECT text FROM name WHERE type = ? ORDER BY rowid", [TYPE])]

@@ -58,6 +58,7 @@ def finder(index: Index, release: Path) -> MentionFinder:
         ("Cells of Escherichia coli K-12 and E. coli.", ["Escherichia coli K-12", "E. coli"]),
         ("Patients and mice; three women.", ["Patients", "mice", "women"]),
         ("The mouse strain, a rat, zebrafishes", ["mouse", "rat", "zebrafishes"]),
+        ("human cells, pigs and zebrafish", ["human", "pigs", "zebrafish"]),
         ("Yellow fever mosquitoes bite.", ["Yellow fever mosquitoes"]),
         ("HIV-1 and hiv-1", ["HIV-1", "hiv-1"]),
         ("The respiratory syncytial virus (RSV). RSV", ["respiratory syncytial virus", "RSV", "RSV"]),

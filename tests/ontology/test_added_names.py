@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from belink.declarations import NamesKept, SourceConfig, load_source
+from belink.ontology import added_names
 from belink.ontology.ingest import Ingested, ingest, reading_content
 from belink.ontology.release import open_release
 from belink.settings import Settings
@@ -58,7 +59,7 @@ def names_of(done: Ingested, concept_id: str) -> set[tuple[str, str, str]]:
 def test_an_added_name_is_an_exact_name_of_its_concept_and_of_no_other(tmp_path: Path) -> None:
     done = release_of(tmp_path, {"X:2": ("mice", "house mouse", "HM", "rat")})
     assert names_of(done, "X:2") == {
-        ("house mouse", "exact", ""),
+        ("house mouse", "exact", "added"),
         ("HM", "broad", ""),
         ("mice", "exact", "added"),
         ("HM", "exact", "added"),
@@ -67,6 +68,7 @@ def test_an_added_name_is_an_exact_name_of_its_concept_and_of_no_other(tmp_path:
     assert names_of(done, "X:1") == set()
     with open_release(done.path) as release:
         other = release.concept("X:3")
+        assert added_names.read(release) == ["house mouse", "mice", "HM", "rat"]
     assert other is not None and other.label == "Rat", "a label stays"
     assert (done.rejected, done.repaired) == (0, 2)
 
