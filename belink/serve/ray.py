@@ -8,9 +8,10 @@ finished, is that of :mod:`belink.linker.shards`.
 import logging
 import os
 import socket
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,8 @@ def link_shards(
     :param address: of the cluster; ``None`` takes ``RAY_ADDRESS``, else the cores of this machine.
     :raises BelinkError: there is no such cluster, or a worker cannot work at all.
     """
-    with _cluster(address):
+    # Ray prints what happens to workers to standard output, which belongs to the answer.
+    with redirect_stdout(sys.stderr), _cluster(address):
         dataset = _dataset(settings, _pinned(loaded), shards, options)
         remaining = {str(shard.input) for shard in shards}
         for row in dataset.iter_rows():

@@ -208,6 +208,37 @@ def test_output_has_the_format_of_its_suffix_and_other_suffixes_are_refused(
     assert not (folder / "o.docx").exists()
 
 
+def test_many_files_are_linked_into_a_folder_and_kept(run: Run, story: list[Ran], folder: Path) -> None:
+    (folder / "many").mkdir()
+    for name in ("a", "b"):
+        (folder / "many" / f"{name}.txt").write_text(TEXT, encoding="utf-8")
+    link = ("link", "--input", "many/*.txt", "--output", "linked")
+    first = run(*link, "--json").document
+    assert (first["shards"], first["kept"], first["documents"], first["failed"]) == (2, 0, 2, [])
+    assert {path.name for path in (folder / "linked").iterdir()} == {"a.jsonl", "b.jsonl", "_shards"}
+    assert "0 files linked, 2 were finished, 0 could not be linked" in run(*link).out
+    (folder / "many" / "c.txt").touch()
+    ran = run(*link)
+    assert ran.code == 1 and "c.txt: cannot be read as a corpus: it is empty" in ran.out
+    concepts = run("link", "--input", "many/a*", "--output", "concepts", "--format", "fhir")
+    assert concepts.code == 0 and (folder / "concepts" / "a.ndjson").is_file()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--input", "many/*.txt"),
+        ("--input", "many/*.txt", "--output", "linked", "--explain"),
+        ("--input", "many/*.txt", "--output", "linked", "--address", "127.0.0.1:1"),
+        ("--input", "notes.txt", "--output", "linked", "--engine", "ray"),
+        ("--input", "notes.txt", "--output", "links.jsonl", "--format", "parquet"),
+    ],
+)
+def test_options_of_many_files_are_refused_for_one_and_the_reverse(run: Run, folder: Path, more: list[str]) -> None:
+    (folder / "notes.txt").write_text(TEXT, encoding="utf-8")
+    assert run("link", *more).code == 2
+
+
 def test_standard_input_is_read_where_the_file_is_a_dash(story: list[Ran], folder: Path) -> None:
     command = [sys.executable, "-m", "belink.cli.main", "--home", "home", "link", "--input", "-", "--json"]
     done = subprocess.run(

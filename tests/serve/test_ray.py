@@ -107,7 +107,7 @@ def test_the_files_of_a_killed_worker_are_done_again(served_home: Made, linker: 
         assert n_records(output) < 10
     out, err = run.communicate(timeout=240)
     assert run.returncode == 0, err
-    answer = json.loads(out)
+    answer = json.loads(out)  # and what Ray says of dead workers stands elsewhere
     assert (answer["shards"], answer["documents"], answer["failed"]) == (10, 2500, [])
     assert support.is_complete(source, output, linker)
 
