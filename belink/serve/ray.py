@@ -135,13 +135,14 @@ def _cluster(address: str | None) -> Iterator[None]:
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports its use to its makers unless told not to
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # of Ray's own statistics, when a worker is killed
-    address = address or os.environ.get("RAY_ADDRESS")
+    # Without an address Ray takes the cluster that was started here last, even one that is gone.
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
     _check_listening(address)
     try:
         ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise BelinkError(
-            f"{address or 'RAY_ADDRESS'}: expected a Ray cluster, found none: {first_line(error)}; "
+            f"{address}: expected a Ray cluster, found none: {first_line(error)}; "
             "where the cluster asks for a token, set RAY_AUTH_MODE=token"
         ) from error
     try:
