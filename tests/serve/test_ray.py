@@ -123,8 +123,9 @@ def test_what_is_finished_is_kept_where_the_command_is_killed(
     command = support.command(served_home, source / "*.jsonl", output, *WITH_RAY)
     run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_for("two files", lambda: n_records(output) >= 2, 300, every=0.01)
-    workers = [psutil.Process(pid) for pid in workers_at_work(output)]
     others = psutil.Process(run.pid).children(recursive=True)
+    workers = [each for each in others if "MapWorker" in " ".join(each.cmdline())]
+    assert workers
     os.kill(run.pid, signal.SIGKILL)
     run.wait()
     assert not psutil.wait_procs(workers, timeout=60)[1], "workers of a dead command end by themselves"
