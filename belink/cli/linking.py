@@ -73,7 +73,10 @@ def link(
 
     # Click has no options that exclude each other.
     if (text is None) == (input_ is None):
-        raise click.UsageError("give either TEXT or --input")
+        # A shell that expands a pattern leaves its second file as TEXT.
+        raise click.UsageError("give either TEXT or --input, and a pattern in quotation marks: --input 'DIR/*.parquet'")
+    if input_ is not None and input_.is_dir():
+        raise click.UsageError(f"{input_} is a folder; give a pattern of the files in it: --input '{input_}/*'")
     if address is not None and engine != "ray":
         raise click.UsageError("--address is that of a Ray cluster; add --engine ray")
     if input_ is not None and is_pattern(input_):

@@ -6,6 +6,7 @@ while reading: a mention that does not fit is moved where its words stand close 
 """
 
 import logging
+import os
 import re
 import zlib
 from collections.abc import Callable, Iterator
@@ -58,7 +59,9 @@ def read_documents(path: Path, *, report: CorpusReport | None = None) -> Iterato
             )
         else:
             with textfiles.as_utf8(stream, path) as text:
-                yield Document(id=path.name, text=text.read().decode("utf-8"))
+                # The bytes of a file's name need not be UTF-8, those of a document's id are.
+                name = os.fsencode(path.name).decode("utf-8", "backslashreplace")
+                yield Document(id=name, text=text.read().decode("utf-8"))
 
 
 def read_corpus(path: Path, *, default_prefix: str = "", report: CorpusReport | None = None) -> Iterator[Document]:

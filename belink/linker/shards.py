@@ -69,13 +69,15 @@ def find_shards(pattern: Path, output: Path, format: str | None = None) -> list[
         Lines for others.
     :raises CorpusError: no file matches, two would be written to one, or one would be written to itself.
     """
-    pattern, output = pattern.absolute(), output.absolute()
-    root = Path(*_before_wildcards(pattern.parts))
-    is_inside = output != root and output.is_relative_to(root)
-    paths = [Path(name) for name in sorted(glob.glob(str(pattern), recursive=True))]
-    paths = [path for path in paths if path.is_file() and not (is_inside and path.is_relative_to(output))]
+    root, output = Path(*_before_wildcards(pattern.parts)).absolute(), output.absolute()
+    # The pattern as it was given: brackets in the name of the current folder are no wildcards.
+    paths = [Path(name).absolute() for name in sorted(glob.glob(str(pattern), recursive=True))]
+    paths = [path for path in _outside(output, root, paths) if _is_input(path)]
     if not paths:
-        raise CorpusError(f"{pattern}: expected files that match, found none; put the pattern in quotation marks")
+        raise CorpusError(
+            f"{pattern}: expected files that match, found none; put the pattern in quotation marks, and write [[] for "
+            "a bracket in a name"
+        )
     if output.is_file():
         raise CorpusError(f"{output}: expected a folder for the links of {len(paths)} files, found a file")
     shards = []
@@ -84,6 +86,20 @@ def find_shards(pattern: Path, output: Path, format: str | None = None) -> list[
         shards.append(Shard(input=path, output=output / name, record=output / RECORDS / f"{name}.json"))
     _check_outputs(shards)
     return shards
+
+
+def _outside(output: Path, root: Path, paths: Sequence[Path]) -> Iterator[Path]:
+    """Yield ``paths`` without those below ``output``, where that is a folder within ``root``."""
+    real = output.resolve()
+    is_inside = real != root.resolve() and real.is_relative_to(root.resolve())
+    for path in paths:
+        if not (is_inside and path.parent.resolve().is_relative_to(real)):
+            yield path
+
+
+def _is_input(path: Path) -> bool:
+    """Whether ``path`` is a file, or a link to one that is gone, which must not be passed over in silence."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def _before_wildcards(parts: Sequence[str]) -> list[str]:
@@ -105,9 +121,10 @@ def _output_name(name: str, format: str | None) -> str:
 
 def _check_outputs(shards: Sequence[Shard]) -> None:
     n_inputs = Counter(shard.output for shard in shards)
-    inputs = {shard.input for shard in shards}
+    # Resolved: ".." and symbolic links must not hide that a file would be written over itself.
+    inputs = {shard.input.resolve() for shard in shards}
     for shard in shards:
-        if shard.output in inputs:
+        if shard.output.resolve() in inputs:
             raise CorpusError(f"{shard.output}: expected another folder for the links, found the input's own")
         if n_inputs[shard.output] > 1:
             same = ", ".join(each.input.name for each in shards if each.output == shard.output)
@@ -143,7 +160,8 @@ def link_shard(linker: Linker | LinkerGroup, shard: Shard, options: ShardOptions
         "output_sha256": artefacts.sha256(shard.output), "counts": counts, "lineage": linker.lineage,
     }  # fmt: skip
     with artefacts.atomic_write(shard.record) as aside:
-        aside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        # Escapes, since the name of a file need not be UTF-8.
+        aside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return ShardResult(input=str(shard.input), **counts)
 
 

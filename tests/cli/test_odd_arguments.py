@@ -43,6 +43,22 @@ def test_home_after_the_command_is_told_where_it_stands(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("files", "advice"),
+    [(["--input", "in"], "--input 'in/*'"), (["--input", "in/a.txt", "in/b.txt"], "a pattern in quotation marks")],
+)
+def test_a_folder_and_a_pattern_without_quotation_marks_are_told_how_many_files_are_given(
+    files: list[str], advice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    for name in ("in/a.txt", "in/b.txt"):
+        Path(name).write_text("a text", encoding="utf-8")
+    ran = CliRunner().invoke(belink, ["--home", "home", "link", *files, "--output", "out"])
+    assert ran.exit_code == 2
+    assert advice in " ".join(ran.output.split())
+
+
+@pytest.mark.parametrize(
     ("error", "words"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), ("expected room on the disk, found none", "belink gc")),

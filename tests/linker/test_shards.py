@@ -101,6 +101,39 @@ def test_what_cannot_be_written_apart_is_refused(tmp_path: Path) -> None:
         outputs(tmp_path, "in/*", output="file")
 
 
+@pytest.mark.parametrize("output", ["links/../in", "other", "store"])
+def test_no_file_is_written_over_itself_however_the_folders_are_called(tmp_path: Path, output: str) -> None:
+    touch(tmp_path, "in/a.jsonl", "store/b.jsonl", "links/x")
+    (tmp_path / "other").symlink_to("in")
+    (tmp_path / "in" / "b.jsonl").symlink_to("../store/b.jsonl")
+    with pytest.raises(CorpusError, match="expected another folder"):
+        find_shards(tmp_path / "in/*.jsonl", tmp_path / output)
+
+
+def test_brackets_in_the_current_folder_are_no_wildcards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path / "d[1]", "a.jsonl", "b/c.jsonl")
+    monkeypatch.chdir(tmp_path / "d[1]")
+    shards = find_shards(Path("**/*.jsonl"), Path("../out"))
+    assert [shard.input.name for shard in shards] == ["a.jsonl", "c.jsonl"]
+    assert [shard.output for shard in shards] == [
+        Path("../out/a.jsonl").absolute(),
+        Path("../out/b/c.jsonl").absolute(),
+    ]
+
+
+def test_files_that_are_gone_and_names_that_are_no_text_stop_nothing(tmp_path: Path, linker: Linker) -> None:
+    touch(tmp_path, "in/a.txt")
+    (tmp_path / "in" / "gone.txt").symlink_to("nowhere")
+    odd = os.fsdecode(os.fsencode(tmp_path / "in") + b"/caf\xe9.txt")
+    Path(odd).write_text("a text", encoding="utf-8")
+    shards = find_shards(tmp_path / "in/*", tmp_path / "out")
+    results = {Path(each.input).name: each for each in link_shards(linker, shards, OPTIONS)}
+    assert [name for name, each in results.items() if each.error] == ["gone.txt"]
+    assert [name for name, each in results.items() if each.documents] == ["a.txt", Path(odd).name]
+    assert json.loads((shards[1].output).read_bytes())["id"] == "caf\\xe9.txt"
+    assert all(each.kept or each.error for each in link_shards(linker, shards, OPTIONS))
+
+
 def split(folder: Path, texts: Sequence[str], places: Sequence[int]) -> None:
     """Write document ``i`` of ``texts`` into the file number ``places[i]``."""
     for place in set(places):
