@@ -16,6 +16,7 @@ import numpy as np
 from belink.records import Mention
 from belink.retrieval.name_table import SCOPES
 from belink.text.formulas import formula_names
+from belink.text.genera import SHORT_FORM
 from belink.text.normalise import normalise, unescape
 from belink.text.short_forms import is_code
 from belink.text.taxa import ShortForm, fallbacks, short_form
@@ -114,16 +115,23 @@ def _with_names(queries: Sequence[Query], names: Container[str]) -> list[Query]:
     return [query for query in present if query.is_own or not query.is_variant or query is nearest]
 
 
-def _with_genera(table: "NameTable", mentions: Sequence[Mention]) -> list[Mention]:
-    """Return ``mentions`` with the nearest of their composed names that is a name as long form."""
-    names = list(dict.fromkeys(normalise(name) for mention in mentions for name in mention.composed))
+def _with_genera(table: "NameTable", mentions: Sequence[Mention], *, latin: bool) -> list[Mention]:
+    """Return ``mentions`` with the nearest of their composed names that is a name as long form.
+
+    :param latin: the names are those of taxa. Among others only "C. difficile" counts as cut short, with its full stop,
+        and no name does: "C syndrome" is a disease, and not Cushing syndrome where the text writes of Cushing.
+    """
+    composed = [mention for mention in mentions if mention.composed]
+    written = {mention: normalise(mention.long_form or mention.text) for mention in composed}
+    names = list(dict.fromkeys([normalise(n) for each in composed for n in each.composed] + list(written.values())))
     present = {name for name, row in zip(names, table.find(names).tolist(), strict=True) if row >= 0}
-    return [
-        replace(mention, long_form=next((n for n in mention.composed if normalise(n) in present), mention.long_form))
-        if mention.composed
-        else mention
-        for mention in mentions
-    ]
+
+    def spell_out(mention: Mention) -> Mention:
+        is_short = latin or (written[mention] not in present and SHORT_FORM.search(mention.long_form or mention.text))
+        name = next((n for n in mention.composed if is_short and normalise(n) in present), mention.long_form)
+        return replace(mention, long_form=name)
+
+    return [spell_out(mention) if mention.composed else mention for mention in mentions]
 
 
 def _without_needless_variants(queries: Sequence[Query], names: Container[str]) -> list[Query]:
@@ -156,7 +164,8 @@ class QueryBatch:
         :param latin_names: those of an index of taxa; ``None`` for any other.
         :param settle: look for names that resemble a taxon's name only where the name is unknown: they are other taxa.
         """
-        queries = [queries_of(each, latin=latin_names is not None) for each in _with_genera(table, mentions)]
+        spelled_out = _with_genera(table, mentions, latin=latin_names is not None)
+        queries = [queries_of(each, latin=latin_names is not None) for each in spelled_out]
         texts = list(dict.fromkeys(query.text for group in queries for query in group))
         rows = dict(zip(texts, table.find_spelled(texts).tolist(), strict=True))
         short = _names_of_short_forms(queries, latin_names)

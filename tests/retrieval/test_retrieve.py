@@ -255,6 +255,19 @@ def test_a_composed_latin_name_counts_only_where_it_is_a_name(tmp_path: Path, en
     assert ids(of_unknown) == ids(of_plain) and not any(candidate.exact for candidate in of_unknown)
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("C syndrome", "Cushing syndrome"), ("Q. fever", "Query fever"), ("B lymphoma", "Burkitt lymphoma")],
+)
+def test_a_disease_that_is_written_like_a_short_form_is_none(
+    tmp_path: Path, encoder: Encoder, text: str, name: str
+) -> None:
+    known = built(tmp_path, encoder, concept(1, name), concept(2, "C syndrome"), concept(3, "Q fever"))
+    plain = Mention(text=text)
+    of_composed, of_plain = retrieve(known, encoder, [replace(plain, composed=(name,)), plain], EVERYTHING)
+    assert [(c.id, c.exact) for c in of_composed] == [(c.id, c.exact) for c in of_plain]
+
+
 def test_a_salt_is_found_by_the_name_of_its_acid(
     tmp_path: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
