@@ -227,7 +227,8 @@ def link_files(
         else:
             results = shards.link_shards(loaded, files, options)
         sums = shards.total(track(results, what="linking", total=len(files), unit="files"))
-    return {**sums, "output": str(output), "links": [], "lineage": loaded.lineage}
+    others = shards.other_links(output, files)
+    return {**sums, "others": others, "output": str(output), "links": [], "lineage": loaded.lineage}
 
 
 def _ray() -> ModuleType:

@@ -8,7 +8,7 @@ from typing import Literal
 import click
 
 from belink.cli.console import show_answer
-from belink.cli.options import as_json, existing
+from belink.cli.options import as_json, check_output, existing
 from belink.settings import Settings
 
 
@@ -89,4 +89,5 @@ def review(settings: Settings, linker: str, input_: Path, n: int, output: Path |
     """
     from belink.cli import corrections
 
+    check_output(output, input_)
     show_answer(corrections.review(settings, linker, input_, n, output), json_, corrections.queued)

@@ -9,7 +9,16 @@ from pathlib import Path
 import click
 
 from belink.cli.console import ERROR, echo, log_to_stderr, show_answer
-from belink.cli.options import InputFiles, Probability, Words, as_json, is_pattern, linkers_option, service_options
+from belink.cli.options import (
+    InputFiles,
+    Probability,
+    Words,
+    as_json,
+    check_output,
+    is_pattern,
+    linkers_option,
+    service_options,
+)
 from belink.settings import Settings
 from belink.text.control import visible_json
 
@@ -89,6 +98,7 @@ def link(
         show_answer(answer, json_, show_several.linked_files)
         # Other files are linked all the same, so the code comes last.
         sys.exit(ERROR if answer["failed"] else 0)
+    check_output(output, input_)
     if engine == "ray" or format_ not in (None, "fhir"):
         raise click.UsageError("--engine ray and formats other than fhir are for many files: --input 'DIR/*.parquet'")
     if explain and output is not None:

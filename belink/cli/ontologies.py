@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from belink.cli.console import TOUCHED, show_answer
-from belink.cli.options import as_json, existing
+from belink.cli.options import as_json, check_output, existing
 from belink.settings import Settings
 
 
@@ -118,4 +118,5 @@ def migrate(
     """
     from belink.cli import commands, show
 
+    check_output(output, input_)
     show_answer(commands.migrate_file(settings, ontology, old, new, input_, output, column), json_, show.migrated)

@@ -34,6 +34,17 @@ def is_pattern(path: str | os.PathLike[str]) -> bool:
     return glob.has_magic(os.fspath(path)) and not os.path.exists(path)
 
 
+def check_output(output: Path | None, input_: Path | None) -> None:
+    """Check that what a command writes does not take the place of what it reads.
+
+    :raises click.UsageError: both are one file, whatever their paths.
+    """
+    if output is None or input_ is None or not (output.exists() and input_.exists()):
+        return
+    if output.samefile(input_):
+        raise click.UsageError(f"{output}: expected another file for --output, found the input itself")
+
+
 class Words(click.types.StringParamType):
     """A text of the command line. Bytes in it that are not UTF-8 are read as Windows-1252, as in a file."""
 

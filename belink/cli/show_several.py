@@ -2,6 +2,8 @@
 
 from belink.cli.show import Answer
 
+_SHOWN = 3  # names of files
+
 
 def linked_files(answer: Answer) -> str:
     """Return the counts of many files, and a line for each that could not be read."""
@@ -13,6 +15,11 @@ def linked_files(answer: Answer) -> str:
     ]
     if answer["repaired"] or answer["set_aside"]:
         lines.append(f"marked mentions: {answer['repaired']:,} repaired, {answer['set_aside']:,} set aside")
+    if others := answer["others"]:
+        shown = ", ".join(others[:_SHOWN]) + (", …" if len(others) > _SHOWN else "")
+        lines.append(
+            f"{len(others):,} more files of links lie there, of inputs that the pattern does not match: {shown}"
+        )
     return "\n".join(lines + [f"not linked: {each['error']}" for each in answer["failed"]])
 
 

@@ -227,6 +227,18 @@ def sole_writer(output: Path, shards: Sequence[Shard]) -> Iterator[None]:
         lock.release()
 
 
+def other_links(output: Path, shards: Sequence[Shard]) -> list[str]:
+    """Return the files below ``output`` that earlier runs linked from other inputs than those of ``shards``, sorted.
+
+    An input that was renamed or removed leaves its links, which a reader of the whole folder would take twice.
+    """
+    records = output.absolute() / RECORDS
+    known = {shard.record for shard in shards}
+    others = [record for record in records.rglob("*.json") if record not in known]
+    names = [str(record.relative_to(records)).removesuffix(".json") for record in others]
+    return sorted(name for name in names if (output / name).is_file())
+
+
 def _remove_unfinished(folders: Iterable[Path]) -> None:
     for folder in folders:
         artefacts.clean(folder)

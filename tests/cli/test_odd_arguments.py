@@ -58,6 +58,22 @@ def test_a_folder_and_a_pattern_without_quotation_marks_are_told_how_many_files_
     assert advice in " ".join(ran.output.split())
 
 
+@pytest.mark.parametrize("command", ["link", "review sample", "migrate mondo --from 1 --to 2"])
+@pytest.mark.parametrize("output", ["in.jsonl", "./folder/../in.jsonl", "soft.jsonl", "hard.jsonl"])
+def test_no_command_writes_over_its_input(
+    command: str, output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("in.jsonl").write_text('{"id": "1", "text": "COPD"}\n', encoding="utf-8")
+    Path("soft.jsonl").symlink_to("in.jsonl")
+    Path("hard.jsonl").hardlink_to("in.jsonl")
+    words = [*command.split(), "--input", "in.jsonl", "--output", output]
+    ran = CliRunner().invoke(belink, ["--home", "home", *words])
+    assert ran.exit_code == 2
+    assert "expected another file for --output, found the input itself" in " ".join(ran.output.split())
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [

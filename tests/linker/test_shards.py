@@ -27,6 +27,7 @@ from belink.linker.shards import (
     find_shards,
     link_shard,
     link_shards,
+    other_links,
     sole_writer,
     total,
 )
@@ -219,6 +220,22 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others_and_leaves_no_old_l
     assert not shards[1].output.exists() and not shards[1].record.exists()
     damaged.unlink()
     assert "No such file" in link_shard(linker, shards[1], OPTIONS).error
+
+
+def test_links_of_inputs_that_were_renamed_or_removed_are_named(linker: Linker, tmp_path: Path) -> None:
+    for name in ("a.txt", "b/c.txt", "b/d.txt"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_text("COPD", encoding="utf-8")
+    pattern, output = tmp_path / "in/**/*.txt", tmp_path / "out"
+    before = find_shards(pattern, output)
+    assert total(link_shards(linker, before, OPTIONS))["documents"] == 3
+    assert other_links(output, before) == []
+    (tmp_path / "in/b/c.txt").rename(tmp_path / "in/b/e.txt")
+    (tmp_path / "in/a.txt").unlink()
+    after = find_shards(pattern, output)
+    assert other_links(output, after) == ["a.jsonl", "b/c.jsonl"]
+    (output / "a.jsonl").unlink()
+    assert other_links(output, after) == ["b/c.jsonl"]
 
 
 def test_mentions_that_do_not_fit_are_counted(linker: Linker, tmp_path: Path) -> None:
