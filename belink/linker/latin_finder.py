@@ -148,12 +148,24 @@ class LatinFinder:
         return sorted(spans + uncovered(defined, spans, len(text)))
 
     def _short_forms(self, text: str) -> list[Span]:
-        """Return the spans of Latin short forms that may stand for a name of the index."""
-        matches = [(match, form) for match in SHORT_FORM.finditer(text) if (form := short_form(match[0]))]
-        if self._latin is None or not matches:
+        """Return the spans of Latin short forms that may stand for a name of the index, the longest of each place.
+
+        "P. falciparum-infected" is not of a name, so it is read without what follows the hyphen.
+        """
+        possible = [
+            (start, end, form)
+            for match in SHORT_FORM.finditer(text)
+            for start, end in _cut_at_hyphens(match)
+            if (form := short_form(text[start:end]))
+        ]
+        if self._latin is None or not possible:
             return []
-        rows = self._latin.find([form for _, form in matches])
-        return [match.span() for (match, _), found in zip(matches, rows, strict=True) if len(found)]
+        rows = self._latin.find([form for _, _, form in possible])
+        longest: dict[int, int] = {}
+        for (start, end, _), found in zip(possible, rows, strict=True):
+            if len(found):
+                longest.setdefault(start, end)
+        return list(longest.items())
 
     def _denoting(self, long_forms: Sequence[str]) -> set[str]:
         """Return those of ``long_forms`` that are names, or end in one of two words or more.
@@ -299,6 +311,14 @@ def _sequences(text: str, words: Sequence[Word], starts: Sequence[int]) -> Itera
             yield (first, last + 1), name
             if (singular := _singular(words[last][0])) != words[last][0]:
                 yield (first, last + 1), f"{before} {singular}" if before else singular
+
+
+def _cut_at_hyphens(match: re.Match[str]) -> Iterator[Span]:
+    """Yield the span of ``match``, then shorter ones that end before a hyphen."""
+    end = match.end()
+    while end > match.start():
+        yield match.start(), end
+        end = match.string.rfind("-", match.start(), end)
 
 
 def _singular(word: str) -> str:

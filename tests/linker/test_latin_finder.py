@@ -53,8 +53,10 @@ def finder(index: Index, release: Path) -> MentionFinder:
     ("text", "mentions"),
     [
         ("We fed Rhodnius prolixus.", ["Rhodnius prolixus"]),
-        ("Here R. prolixus and C.elegans grew.", ["R. prolixus", "C.elegans"]),
+        ("Here R. prolixus and C.brenneri grew.", ["R. prolixus", "C.brenneri"]),
         ("Ae. aegypti, but no Q. aegypti.", ["Ae. aegypti"]),
+        ("P. falciparum-infected cells; R. prolixus-fed-on.", ["P. falciparum", "R. prolixus"]),
+        ("Plasmodium falciparum-infected cells, E. coli-like.", ["Plasmodium falciparum", "E. coli"]),
         ("Cells of Escherichia coli K-12 and E. coli.", ["Escherichia coli K-12", "E. coli"]),
         ("Patients and mice; three women.", ["Patients", "mice", "women"]),
         ("The mouse strain, a rat, zebrafishes", ["mouse", "rat", "zebrafishes"]),

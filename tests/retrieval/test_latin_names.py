@@ -51,7 +51,7 @@ def labels(found: list[Candidate]) -> list[str]:
     ("text", "expected"),
     [
         ("E. coli", ["Escherichia coli", "Entamoeba coli", "Enchytraeus coli"]),
-        ("C.elegans", ["Caenorhabditis elegans", "Centruroides elegans", "Clarkia elegans"]),
+        ("C.brenneri", ["Caenorhabditis brenneri", "Centruroides brenneri", "Clarkia brenneri"]),
         ("En. coli", ["Entamoeba coli", "Enchytraeus coli"]),
         ("Ae. aegypti", ["Aedes aegypti"]),
         ("A. aegypti", ["Aedes aegypti", "Anopheles aegypti"]),
