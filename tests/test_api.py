@@ -121,11 +121,11 @@ print(linker.link_text({TEXT!r})[0].mention.text)
     [(True, 0.0, 0.0, True), (False, 0.2, 0.5, False), (False, 0.6, 0.1, True), (False, 0.0, 0.6, True)],
 )
 def test_a_search_leaves_out_what_does_not_resemble_the_query(
-    home: Settings, exact: bool, lexical: float, dense: float, shown: bool
+    home: Settings, exact: bool, lexical: float, dense: float, shown: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     linker = belink.load("sample")
     candidate = belink.Candidate(
         id="MONDO:1", label="a", name="a", ontology="o", release="1", exact=exact, lexical=lexical, dense=dense
     )
-    linker.candidates = lambda mentions: [[candidate]]  # type: ignore[method-assign]
+    monkeypatch.setattr("belink.linker.linker.retrieve", lambda *_, **__: [[candidate]])
     assert linker.search("zzzzqqq") == [candidate] * shown

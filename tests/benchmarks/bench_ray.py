@@ -18,13 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import ray
 
 from belink import settings
 from belink.corpora.files import read_corpus
 from belink.linker.shards import ShardOptions, find_shards
 from belink.registry.open import open_linkers
-from belink.serve.ray import link_shards
 
 ABSTRACTS = 36_000_000
 CORES = (1, 16, 64)
@@ -56,6 +54,11 @@ def cpu_seconds(seen: dict[int, float]) -> float:
 
 def measure(home: settings.Settings, linker: Any, source: Path, output: Path, n_workers: int) -> dict[str, float]:
     """Return abstracts, mentions, seconds and CPU seconds of the files after the first of each worker."""
+    # An extra, and tests load this file without it.
+    import ray
+
+    from belink.serve.ray import link_shards
+
     ray.init("local", num_cpus=n_workers, include_dashboard=False, log_to_driver=False)
     shards = find_shards(source / "*.jsonl", output)
     started = time.perf_counter()

@@ -18,13 +18,14 @@ from tests.support.serving import Made, register_concepts
 
 TEXT = "Heparin for hepatitis, no aspirin intolerance."
 DRUGS = (concept(1, "heparin"), concept(2, "aspirin"))
+FINDINGS = (concept(7, "aspirin intolerance"), concept(8, "hepatitis"))
 
 
 @pytest.fixture(scope="module")
 def members(served_home: Made, tmp_path_factory: pytest.TempPathFactory) -> Made:
     folder = tmp_path_factory.mktemp("members")
     register_concepts(served_home, folder, "medicines", "Chemical", *DRUGS)
-    register_concepts(served_home, folder, "signs", "Sign", concept(7, "aspirin intolerance"), concept(8, "hepatitis"))
+    register_concepts(served_home, folder, "findings", "Sign", *FINDINGS)
     return served_home
 
 
@@ -38,28 +39,28 @@ def ask(members: Made, model: str, text: str = TEXT) -> Any:
 
 
 def test_links_of_all_members_are_those_of_belink_and_say_their_linker_and_type(members: Made) -> None:
-    given = ["--home", str(members.here.home), "register", "clinic", "medicines", "signs@champion"]
+    given = ["--home", str(members.here.home), "register", "clinic", "medicines", "findings@champion"]
     ran = CliRunner().invoke(belink, given)
     assert ran.exit_code == 0, ran.output
     assert ran.stdout == (
-        "models:/clinic@champion is version 1: medicines@champion (now version 1), signs@champion (now version 1)\n"
+        "models:/clinic@champion is version 1: medicines@champion (now version 1), findings@champion (now version 1)\n"
     )
     answer = ask(members, "models:/clinic@champion")
     links = {link["text"]: (link["linker"], link["type"], link["id"], link["ontology"]) for link in answer["links"]}
     assert links == {
         "Heparin": ("medicines", "Chemical", "X:1", "medicines-terms"),
-        "hepatitis": ("signs", "Sign", "X:8", "signs-terms"),
-        "aspirin intolerance": ("signs", "Sign", "X:7", "signs-terms"),
+        "hepatitis": ("findings", "Sign", "X:8", "findings-terms"),
+        "aspirin intolerance": ("findings", "Sign", "X:7", "findings-terms"),
     }
-    assert (answer["lineage"]["linker"], answer["lineage"]["model_version"]) == ("medicines, signs", "1, 1")
-    alone = open_linkers(members.here, "medicines,signs").link_text(TEXT)
+    assert (answer["lineage"]["linker"], answer["lineage"]["model_version"]) == ("medicines, findings", "1, 1")
+    alone = open_linkers(members.here, "medicines,findings").link_text(TEXT)
     assert [(link.start, link.id) for link in alone] == [(link["start"], link["id"]) for link in answer["links"]]
 
 
 def test_an_alias_is_followed_and_a_version_stays(members: Made, tmp_path: Path) -> None:
     here = members.here
-    register_group(here, "following", ["medicines", "signs"])
-    register_group(here, "staying", ["medicines@1", "signs@1"])
+    register_group(here, "following", ["medicines", "findings"])
+    register_group(here, "staying", ["medicines@1", "findings@1"])
     more = (*DRUGS, concept(3, "warfarin"))
     version = register_concepts(members, tmp_path, "medicines", "Chemical", *more, release="2025-02-02")
     try:
@@ -75,7 +76,7 @@ def test_an_alias_is_followed_and_a_version_stays(members: Made, tmp_path: Path)
 
 
 def test_nested_mentions_are_kept_where_that_was_said(members: Made) -> None:
-    register_group(members.here, "nested", ["medicines", "signs"], nested=True)
+    register_group(members.here, "nested", ["medicines", "findings"], nested=True)
     texts = [link["text"] for link in ask(members, "models:/nested@champion")["links"]]
     assert {"aspirin", "aspirin intolerance"} <= set(texts)
 
@@ -85,8 +86,8 @@ def test_what_is_no_linker_and_names_that_are_taken_are_refused(members: Made) -
     with pytest.raises(RegistryError, match="unknown"):
         register_group(here, "odd", ["medicines", "unknown"])
     with pytest.raises(RegistryError, match="expected a group of belink in the registry, found a linker of belink"):
-        register_group(here, "medicines", ["medicines", "signs"])
-    register_group(here, "pair", ["medicines", "signs"])
+        register_group(here, "medicines", ["medicines", "findings"])
+    register_group(here, "pair", ["medicines", "findings"])
     with pytest.raises(RegistryError, match="expected a linker, found several registered as one"):
         open_linkers(here, "pair")
     assert "pair" not in [each["name"] for each in aliases.status(here)["linkers"]]
