@@ -75,6 +75,7 @@ def test_a_users_linker_is_deployed_with_its_own_ontologies_alone(tmp_path: Path
     assert retrain["work_pool"]["job_variables"]["image"] == "registry/belink:1"
 
 
+@pytest.mark.heavy
 def test_a_linkers_path_is_stored_so_that_a_worker_elsewhere_finds_it(
     tmp_path: Path, models: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -234,6 +234,8 @@ def test_links_of_inputs_that_were_renamed_or_removed_are_named(linker: Linker, 
     (tmp_path / "in/a.txt").unlink()
     after = find_shards(pattern, output)
     assert other_links(output, after) == ["a.jsonl", "b/c.jsonl"]
+    shown = support.shown(total([]), other_links(output, after))
+    assert "2 more files of links lie there, of inputs that the pattern does not match: a.jsonl" in shown
     (output / "a.jsonl").unlink()
     assert other_links(output, after) == ["b/c.jsonl"]
 

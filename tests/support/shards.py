@@ -67,6 +67,6 @@ def is_complete(source: Path, output: Path, linker: Linker) -> bool:
     return True
 
 
-def shown(sums: dict[str, Any]) -> str:
+def shown(sums: dict[str, Any], others: Sequence[str] = ()) -> str:
     """What the command prints for a person."""
-    return show_several.linked_files({**sums, "output": "out"})
+    return show_several.linked_files({**sums, "others": list(others), "output": "out"})

@@ -85,6 +85,7 @@ def test_a_smaller_share_leaves_more_to_calibrate_on(linker: LinkerConfig, folde
     assert fifth.isdisjoint(rest)
 
 
+@pytest.mark.heavy
 def test_evaluation_items_have_names_text_and_removed_concepts(linker: LinkerConfig, folders: dict[str, Path]) -> None:
     items = splits.evaluation_items(linker, [folders[FIRST]], None)
     names = [item for item in items if item.source == splits.NAMES]
