@@ -94,7 +94,7 @@ class Standing:
 
     @property
     def in_force(self) -> tuple[Correction, ...]:
-        """All of them."""
+        """All of them; those of one span from the oldest to the newest."""
         return *self.agreed, *self.conflicts
 
 

@@ -18,9 +18,7 @@ def explain_unlinked(linker: Linker, document: Document, links: Sequence[Link]) 
     spans = {(link.start, link.end) for link in links}
     unlinked = [_answered_nil(link) for link in links if link.id is None]
     nothing = {"id": None, "label": None, "probability": None}
-    # Taxa are found without the automaton that an explainer compares with; building one of theirs takes a minute.
-    passed_over = linker.explainer.passed_over(document.text) if linker.index.latin_names is None else []
-    for name in passed_over:
+    for name in linker.explainer.passed_over(document.text) if linker.explainer else ():
         if (name.start, name.end) not in spans:
             place = {"document": document.id, "text": name.text, "start": name.start, "end": name.end}
             unlinked.append({**place, "reason": name.reason, **nothing})

@@ -22,33 +22,21 @@ import bisect
 import re
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from belink.linker.name_finder import (
-    APART,
-    NOTHING_LEARNED,
-    Lexicon,
-    Lines,
-    NameFinder,
-    Span,
-    fold,
-    join_lines,
-    uncovered,
-)
+from belink.linker.finding import APART, Lines, Span, find_mentions, fold, short_form_spans, uncovered
+from belink.linker.name_finder import NOTHING_LEARNED, Lexicon, NameFinder
 from belink.linker.token_classifier import CombinedFinder, MentionFinder
 from belink.ontology import added_names
 from belink.ontology.release import open_release
 from belink.records import Mention
-from belink.text import abbreviations
 from belink.text.abbreviations import Definitions
 from belink.text.genera import SHORT_FORM
 from belink.text.normalise import normalise
-from belink.text.sentences import make_mention, split
 from belink.text.taxa import short_form, short_key
 from belink.text.variants import to_singular
 from belink.text.words import Word, find_words
@@ -111,7 +99,7 @@ class LatinFinder:
         """
         self._table, self._latin = index.table, index.latin_names
         self._everyday = everyday
-        self._lexicon = lexicon
+        self._counts = lexicon.counts
         self._stop = {fold(name) for name in lexicon.stop}
 
     def find(self, text: str, *, document: str = "", sentences: Sequence[Span] = ()) -> list[Mention]:
@@ -119,30 +107,13 @@ class LatinFinder:
 
         :param sentences: spans; without any, sentences are split by rule.
         """
-        within = tuple(sentences) or split(text)
-        starts = [start for start, _ in within]
-        definitions = abbreviations.find_definitions(text)
-        mentions = (
-            make_mention(document, text, start, end, within, starts)
-            for start, end in self._spans(text, starts, definitions)
-        )
-        return [self._counted(join_lines(abbreviations.expand_mention(m, definitions))) for m in mentions]
-
-    def _counted(self, mention: Mention) -> Mention:
-        n, n_annotated = self._lexicon.counts.get(fold(normalise(mention.long_form or mention.text)), (0, 0))
-        return replace(mention, n_occurrences=n, n_annotated=n_annotated) if n else mention
+        return find_mentions(text, self._spans, self._counts, document, sentences)
 
     def _spans(self, text: str, starts: Sequence[int], definitions: Definitions) -> list[Span]:
         short = self._short_forms(text)
-        occurrences = list(definitions.occurrences(text))
-        long_forms = {definitions.long_form(short_form, start) for start, _, short_form in occurrences}
-        denoting = self._denoting(sorted(long_forms))
-        defined, others = list[Span](), set[Span]()
-        for start, end, written in occurrences:
-            if definitions.long_form(written, start) in denoting:
-                defined.append((start, end))
-            else:
-                others.add((start, end))
+        # All long forms are looked up in the table at once.
+        long_forms = {definitions.long_form(written, start) for start, _, written in definitions.occurrences(text)}
+        defined, others = short_form_spans(text, definitions, self._denoting(sorted(long_forms)).__contains__)
         names = [span for span in self._names(text, starts) if span not in others]
         spans = short + uncovered(names, short, len(text))
         return sorted(spans + uncovered(defined, spans, len(text)))

@@ -98,12 +98,10 @@ class Linker:
         return build_finder(self.index, bundle.release_folders(self.path), self.lexicon)
 
     @cached_property
-    def explainer(self) -> Explainer:
-        """Says why names in a text are no mentions by the ontologies' names."""
+    def explainer(self) -> Explainer | None:
+        """Says why names in a text are no mentions; ``None`` for taxa, whose automaton takes a minute to build."""
         finder = self.name_finder
-        if not isinstance(finder, NameFinder):
-            finder = NameFinder.build(self.index.names(), self.lexicon)
-        return Explainer(finder, self.index.names(), self.lexicon)
+        return Explainer(finder, self.index.names(), self.lexicon) if isinstance(finder, NameFinder) else None
 
     @cached_property
     def lexicon(self) -> Lexicon:
@@ -233,9 +231,12 @@ class Linker:
             document = replace(document, mentions=mentions)
         return abbreviations.expand(document)
 
-    def candidates(self, mentions: Sequence[Mention], *, hide_own_name: bool = False) -> list[list[Candidate]]:
-        """Return the candidates of each mention, best first; at most ``retrieval.candidates``."""
-        return retrieve(self.index, self.encoder, mentions, self.declaration.retrieval, hide_own_name=hide_own_name)
+    def candidates(
+        self, mentions: Sequence[Mention], *, hide_own_name: bool = False, settle: bool = True
+    ) -> list[list[Candidate]]:
+        """Return what :func:`belink.retrieval.retrieve.retrieve` finds for each mention, by the declared options."""
+        asked = self.index, self.encoder, mentions, self.declaration.retrieval
+        return retrieve(*asked, hide_own_name=hide_own_name, settle=settle)
 
     def search(self, query: str, limit: int = 10) -> list[Candidate]:
         """Return the concepts that a name or an id may mean, best first.
@@ -256,10 +257,8 @@ class Linker:
         """
         if (by_id := self.look_up_id(query, limit)) is not None:
             return by_id
-        # A search shows what resembles a name, too; a link of a taxon's name has no use for it.
-        (candidates,) = retrieve(
-            self.index, self.encoder, [Mention(text=query)], self.declaration.retrieval, settle=False
-        )
+        # A search shows what resembles a taxon's name, too.
+        (candidates,) = self.candidates([Mention(text=query)], settle=False)
         return [candidate for candidate in candidates if _resembles(candidate)][:limit], []
 
     def look_up_id(self, query: str, limit: int = 10) -> tuple[list[Candidate], list[str]] | None:

@@ -27,22 +27,20 @@ in turn.
 import bisect
 import functools
 import itertools
-import re
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from belink import progress
+from belink.linker.finding import APART, Lines, Span, find_mentions, fold, fold_word, short_form_spans, uncovered
 from belink.records import Document, Mention
 from belink.text import abbreviations
 from belink.text.abbreviations import Definitions
-from belink.text.caching import cache_short
 from belink.text.normalise import normalise
-from belink.text.sentences import make_mention, split
-from belink.text.variants import to_american
-from belink.text.words import find_words, without_line_ends
+from belink.text.sentences import split
+from belink.text.words import find_words
 from belink.waiting import go_on
 
 VERSION = 4
@@ -51,18 +49,14 @@ what is found in annotated text."""
 
 _SHORTEST = 4  # characters of names that are looked for; below, only where the text itself defines them
 _SHORT = 5  # letters up to which a one-word name may be a plain word
-_MIN_LOWER_CASE = 0.1  # share of the letters beside a word from which on its capitals say that it is an acronym
 # Names of the root and of other classes, which say what kind of thing something is, not which one; folded.
 _GENERIC = frozenset(
     "disease disorder syndrome illness condition sickness ailment chemical compound substance drug".split()
 )
 _HEAD_OF = 3  # longer names that must end in a short word before it counts in lower case ("pain", "coma")
-APART = re.compile(r"[;:]\s|\s[(\[]|[)\]]\s")  # no name runs across these; brackets inside a word are chemistry
 _BREAK = "\n "  # put into the haystack where no name may run across
 _MIN_OCCURRENCES = 3  # of a name in annotated text, from which on its precision counts
 _MIN_PRECISION = 0.5  # of a name in annotated text, below which it is not looked for
-
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,30 +135,12 @@ class NameFinder:
 
         :param sentences: spans; without any, sentences are split by rule.
         """
-        within = tuple(sentences) or split(text)
-        starts = [start for start, _ in within]
-        definitions = abbreviations.find_definitions(text)
-        mentions = (
-            make_mention(document, text, start, end, within, starts)
-            for start, end in self._spans(text, starts, definitions)
-        )
-        return [self._counted(join_lines(abbreviations.expand_mention(mention, definitions))) for mention in mentions]
-
-    def _counted(self, mention: Mention) -> Mention:
-        """Return ``mention`` with its counts in training text; an abbreviation has those of its long form."""
-        n, n_annotated = self._counts.get(fold(normalise(mention.long_form or mention.text)), (0, 0))
-        return replace(mention, n_occurrences=n, n_annotated=n_annotated) if n else mention
+        return find_mentions(text, self._spans, self._counts, document, sentences)
 
     def _spans(self, text: str, starts: Sequence[int], definitions: Definitions) -> list[Span]:
         """Return the spans of names, and of short forms where they stand for a name."""
         # One text repeats its abbreviations, so each long form is looked up once.
-        names, others = list[Span](), set[Span]()
-        denotes = functools.cache(self._denotes)
-        for start, end, short in definitions.occurrences(text):
-            if denotes(definitions.long_form(short, start)):
-                names.append((start, end))
-            else:
-                others.add((start, end))  # "(AD)" after "autosomal dominant" is no Alzheimer disease
+        names, others = short_form_spans(text, definitions, functools.cache(self._denotes))
         spans = [span for span in self._matches(text, starts) if span not in others]
         return sorted(spans + uncovered(names, spans, len(text)))
 
@@ -181,7 +157,7 @@ class NameFinder:
 
     def _is_word(self, word: str) -> bool:
         """Whether ``word``, which is normalised, is a word of some name."""
-        return _fold_word(word) in self._words
+        return fold_word(word) in self._words
 
     def _is_name(self, written: str, name: str, lines: "Lines", start: int) -> bool:
         """Whether ``written``, which begins at ``start``, is the name rather than a plain word of the same letters."""
@@ -244,29 +220,6 @@ class Explainer:
             )
             passed_over.append(PassedOver(text=written, start=start, end=end, reason=reason))
         return sorted(passed_over, key=lambda each: (each.start, each.end))
-
-
-class Lines:
-    """The lines of a text: in one that is written in capitals, capitals do not say that a word is an acronym."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
-        self._ends = [*self._starts[1:], len(text)]
-        self._counts: dict[int, tuple[int, int]] = {}  # line → letters in lower case, letters
-
-    def mark_acronyms(self, written: str, start: int) -> bool:
-        """Whether the line has lower case beside ``written``, which begins at ``start``, or nothing beside it."""
-        lower, letters = self._count(bisect.bisect_right(self._starts, start) - 1)
-        lower_beside = lower - sum(map(str.islower, written))
-        letters_beside = letters - sum(map(str.isalpha, written))
-        return not letters_beside or lower_beside >= _MIN_LOWER_CASE * letters_beside
-
-    def _count(self, line: int) -> tuple[int, int]:
-        if line not in self._counts:
-            text = self._text[self._starts[line] : self._ends[line]]
-            self._counts[line] = sum(map(str.islower, text)), sum(map(str.isalpha, text))
-        return self._counts[line]
 
 
 def learn(names: Iterable[str], documents: Sequence[Document]) -> Lexicon:
@@ -334,23 +287,6 @@ def _pattern(name: str) -> str:
     return f" {name.replace(' ', '  ')} "
 
 
-def fold(name: str) -> str:
-    """Return the normalised ``name`` with each word in the singular and in American spelling."""
-    return " ".join(map(_fold_word, name.split(" ")))
-
-
-@cache_short(1 << 17, longest=64)
-def _fold_word(word: str) -> str:
-    word = to_american(word)
-    if len(word) < 4 or word[-1] != "s" or word.endswith(("ss", "us", "is")) or not word.isalpha():
-        return word
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    if word.endswith(("sses", "xes", "ches", "shes", "zes")):
-        return word[:-2]
-    return word[:-1]
-
-
 def _haystack(text: str, words: Sequence[tuple[str, int, int]], starts: Sequence[int]) -> tuple[str, list[int]]:
     """Return the text that the automaton searches, and the position in it of the blank before each word."""
     pieces = [" "]
@@ -364,22 +300,8 @@ def _haystack(text: str, words: Sequence[tuple[str, int, int]], starts: Sequence
             pieces.append(_BREAK)
             length += len(_BREAK)
         sentence, before = now, end
-        folded = _fold_word(word)
+        folded = fold_word(word)
         places.append(length - 1)
         pieces += folded, "  "
         length += len(folded) + 2
     return "".join(pieces), places
-
-
-def join_lines(mention: Mention) -> Mention:
-    """Return ``mention`` with a long form where a line's end breaks one of its words, so that retrieval finds it."""
-    joined = without_line_ends(mention.text)
-    return mention if mention.long_form or joined == mention.text else replace(mention, long_form=joined)
-
-
-def uncovered(spans: Sequence[Span], taken: Sequence[Span], length: int) -> list[Span]:
-    """Return those of ``spans`` that overlap none of ``taken``, in a text of ``length`` characters."""
-    covered = bytearray(length)
-    for start, end in taken:
-        covered[start:end] = b"\x01" * (end - start)
-    return [(start, end) for start, end in spans if not any(covered[start:end])]

@@ -121,7 +121,7 @@ def _in_force(service: Service, name: str, correction_id: str) -> list[schemas.I
             concept=each.concept,
             label=_label(each.concept, served),
         )
-        for each in sorted(feedback.standing(records).in_force, key=lambda each: each.at)
+        for each in feedback.standing(records).in_force
         if each.place == place
     ]
 

@@ -41,8 +41,7 @@ class Judgements:
             added, self._offset = feedback.read_added(self._settings, self._linker, self._offset)
             self._records += [each for each in added if not isinstance(each, Correction) or each.place in self._places]
             records = list(self._records)
-        in_force = sorted(feedback.standing(records).in_force, key=lambda each: each.at)
-        return {each.place: each for each in in_force}
+        return {each.place: each for each in feedback.standing(records).in_force}
 
 
 def add(app: FastAPI, service: Service, path: Path) -> None:

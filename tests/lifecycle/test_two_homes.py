@@ -18,10 +18,8 @@ FIRST, SECOND = small.RELEASES
 
 @pytest.fixture(scope="module")
 def mlflow(tmp_path_factory: pytest.TempPathFactory, empty_registry: Path) -> Iterator[MlflowServer]:
-    server = MlflowServer(tmp_path_factory.mktemp("shared"), empty_registry)
-    server.start()
-    yield server
-    server.kill()
+    with MlflowServer.running(tmp_path_factory.mktemp("shared"), empty_registry) as server:
+        yield server
 
 
 class Worker:

@@ -4,12 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from belink import settings
-from belink.declarations import LinkerConfig, load_linker, load_source
+from belink.declarations import LinkerConfig, load_linker
 from belink.linker.latin_finder import LatinFinder, build_finder
 from belink.linker.name_finder import Lexicon, NameFinder
 from belink.linker.token_classifier import MentionFinder
-from belink.ontology.ingest import ingest
 from belink.retrieval.encoder import NoEncoder
 from belink.retrieval.index import Index, build_index
 from tests.support import latin
@@ -29,9 +27,7 @@ TAXA = [
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("release")
-    here = settings.load(folder / "home")
-    return ingest(load_source("ncbitaxon"), [latin.table(folder / "taxa.tsv", TAXA)], here, "1").path
+    return latin.release(tmp_path_factory.mktemp("release"), TAXA)
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +36,8 @@ def linker(tmp_path_factory: pytest.TempPathFactory) -> LinkerConfig:
 
 
 @pytest.fixture(scope="module")
-def index(release: Path, linker: LinkerConfig, tmp_path_factory: pytest.TempPathFactory) -> Index:
-    return Index.load(build_index([release], linker, NoEncoder(), tmp_path_factory.mktemp("index")).path)
+def index(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Index:
+    return latin.index(tmp_path_factory.mktemp("index"), release)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from belink.corpora.files import read_corpus
-from belink.linker.name_finder import Explainer, Lexicon, NameFinder, fold, learn
+from belink.linker.finding import fold
+from belink.linker.name_finder import Explainer, Lexicon, NameFinder, learn
 from belink.records import Document, Mention
 from belink.text.normalise import normalise
 

@@ -14,10 +14,8 @@ from tests.support.servers import MlflowServer
 @pytest.fixture(scope="session")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory, empty_registry: Path) -> Iterator[MlflowServer]:
     """An MLflow server on loopback that keeps artifacts itself, as a team has one."""
-    server = MlflowServer(tmp_path_factory.mktemp("server"), empty_registry)
-    server.start()
-    yield server
-    server.kill()
+    with MlflowServer.running(tmp_path_factory.mktemp("server"), empty_registry) as server:
+        yield server
 
 
 @pytest.fixture

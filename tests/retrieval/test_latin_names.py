@@ -5,10 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from belink import settings
-from belink.declarations import LinkerConfig, RetrievalConfig, load_linker, load_source
+from belink.declarations import LinkerConfig, RetrievalConfig, load_linker
 from belink.linker import features
-from belink.ontology.ingest import ingest
 from belink.ontology.prominence import count_descendants, measure_prominence
 from belink.ontology.release import open_release
 from belink.records import Candidate, Mention
@@ -23,9 +21,7 @@ LABELS = {f"NCBITaxon:{number}": name for number, name, *_ in latin.TAXA}
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("latin")
-    here = settings.load(folder / "home")
-    return ingest(load_source("ncbitaxon"), [latin.table(folder / "taxa.tsv")], here, "1").path
+    return latin.release(tmp_path_factory.mktemp("latin"))
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +30,8 @@ def linker(tmp_path_factory: pytest.TempPathFactory) -> LinkerConfig:
 
 
 @pytest.fixture(scope="module")
-def index(release: Path, linker: LinkerConfig, tmp_path_factory: pytest.TempPathFactory) -> Index:
-    return Index.load(build_index([release], linker, NoEncoder(), tmp_path_factory.mktemp("index")).path)
+def index(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Index:
+    return latin.index(tmp_path_factory.mktemp("index"), release)
 
 
 def candidates(index: Index, *mentions: Mention | str) -> list[list[Candidate]]:

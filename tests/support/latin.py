@@ -3,6 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from belink import settings
+from belink.declarations import load_linker, load_source
+from belink.ontology.ingest import ingest
+from belink.retrieval.encoder import NoEncoder
+from belink.retrieval.index import Index, build_index
+
 # Number, scientific name, common name, title in Wikipedia, rank, parent.
 TAXA: list[tuple[int, str, str, str, str, int]] = [
     (1, "root", "", "", "no_rank", 1),
@@ -56,6 +62,18 @@ def table(path: Path, taxa: Sequence[tuple[int, str, str, str, str, int]] = TAXA
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join([_HEADER, *rows]) + "\n", encoding="utf-8")
     return path
+
+
+def release(folder: Path, taxa: Sequence[tuple[int, str, str, str, str, int]] = TAXA) -> Path:
+    """Return a release of the taxonomy, read in a home below ``folder``."""
+    here = settings.load(folder / "home")
+    return ingest(load_source("ncbitaxon"), [table(folder / "taxa.tsv", taxa)], here, "1").path
+
+
+def index(folder: Path, of: Path) -> Index:
+    """Return the index of the release ``of``, for :func:`linker`, built below ``folder``."""
+    declared = load_linker(str(linker(folder / "taxa.toml")))
+    return Index.load(build_index([of], declared, NoEncoder(), folder / "index").path)
 
 
 def linker(path: Path, *, gates: str = "") -> Path:

@@ -7,7 +7,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import httpx
 import pytest
@@ -49,6 +52,15 @@ class MlflowServer:
         if self.process is not None and self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+
+    @classmethod
+    @contextmanager
+    def running(cls, folder: Path, database: Path) -> Iterator[Self]:
+        """Give a server that runs within the block."""
+        server = cls(folder, database)
+        server.start()
+        yield server
+        server.kill()
 
 
 class PrefectServer:

@@ -4,9 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from belink import settings
 from belink.declarations import LinkerConfig, load_linker, load_source
-from belink.ontology.ingest import ingest
 from belink.ontology.prominence import measure_prominence
 from belink.ontology.release import open_release
 from belink.text.taxa import short_form, short_key
@@ -22,11 +20,6 @@ COMMON = {
 }
 
 
-def read(folder: Path, taxa: list[tuple[int, str, str, str, str, int]]) -> Path:
-    here = settings.load(folder / "home")
-    return ingest(load_source("ncbitaxon"), [latin.table(folder / "taxa.tsv", taxa)], here, "1").path
-
-
 def made(folder: Path, n: int = 200) -> list[LatinMention]:
     with open_release(folder) as release:
         return latin_mentions(release.names(), measure_prominence(release), n)
@@ -34,7 +27,7 @@ def made(folder: Path, n: int = 200) -> list[LatinMention]:
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return read(tmp_path_factory.mktemp("first"), latin.TAXA)
+    return latin.release(tmp_path_factory.mktemp("first"), latin.TAXA)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +73,7 @@ def test_well_known_taxa_are_asked_more_often(release: Path) -> None:
 def test_the_next_release_asks_mostly_the_same(release: Path, tmp_path: Path) -> None:
     gone = {3702, 9913}
     new = (2000001, "Novibacter primus", "", "", "species", 2)
-    after = made(read(tmp_path, [*(row for row in latin.TAXA if row[0] not in gone), new]))
+    after = made(latin.release(tmp_path, [*(row for row in latin.TAXA if row[0] not in gone), new]))
     before = {(each.kind, each.mention.text) for each in made(release)}
     kept = {(each.kind, each.mention.text) for each in after}
     assert len(before & kept) > 0.8 * len(before)
@@ -98,5 +91,7 @@ def test_no_mention_calibrates_and_is_evaluated_on(linker: LinkerConfig, release
 
 
 def test_a_taxonomy_without_latin_names_gives_none(tmp_path: Path) -> None:
-    folder = read(tmp_path, [(1, "root", "", "", "no_rank", 1), (5, "environmental samples", "", "", "no_rank", 1)])
+    folder = latin.release(
+        tmp_path, [(1, "root", "", "", "no_rank", 1), (5, "environmental samples", "", "", "no_rank", 1)]
+    )
     assert {each.kind for each in made(folder)} == {latin_questions.SCIENTIFIC}
