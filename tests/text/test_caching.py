@@ -1,6 +1,6 @@
 """Results for short strings are kept; long ones take no room."""
 
-from belink.linker import features, name_finder
+from belink.linker import features, finding
 from belink.text.caching import cache_short
 
 
@@ -18,7 +18,7 @@ def test_short_strings_are_computed_once_and_long_ones_are_not_kept() -> None:
 
 
 def test_words_of_a_megabyte_fill_no_cache() -> None:
-    caches = (features._words, name_finder._fold_word)
+    caches = (features._words, finding.fold_word)
     before = [cache.cache_info().currsize for cache in caches]  # type: ignore[attr-defined]
     for number in range(5):
         word = f"{number}" * 100_000
