@@ -1,8 +1,10 @@
 """Every test in its own home; models built here, never fetched; Prefect and MLflow made ready once where asked for."""
 
+import gc
 import itertools
 import os
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +47,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.heavy)
     n_heavy = Counter(item.path for item in items if item.get_closest_marker("heavy"))
     items.sort(key=lambda item: -n_heavy[item.path])
+
+
+@pytest.fixture(scope="session")
+def _modules() -> dict[str, object]:
+    """The modules whose objects garbage collection leaves out."""
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def _imports_are_left_out_of_garbage_collection(_modules: dict[str, object]) -> None:
+    """A full collection takes a second of CPU once all libraries are imported, in whichever test it falls."""
+    if len(sys.modules) > len(_modules) + 100:
+        _modules.update(sys.modules)
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session")
