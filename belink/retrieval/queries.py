@@ -19,6 +19,7 @@ from belink.text.formulas import formula_names
 from belink.text.genera import SHORT_FORM
 from belink.text.normalise import normalise, unescape
 from belink.text.short_forms import is_code
+from belink.text.symbols import symbol_names
 from belink.text.taxa import ShortForm, fallbacks, short_form
 from belink.text.variants import bracket_variants, class_variants, kind_variants, name_variants, to_acid, to_american
 from belink.waiting import go_on
@@ -100,8 +101,9 @@ def _unlike_names(form: ShortForm) -> str:
 
 
 def _variants(mention: Mention, name: str, *, is_spelled_out: bool) -> tuple[str, ...]:
-    """Return what else the mention may be called, the nearest first; formulas are read as they are written."""
-    written = () if is_spelled_out else (*formula_names(mention.text), *bracket_variants(mention.text))
+    """Return what else the mention may be called, the nearest first; formulas and symbols are read as written."""
+    text = mention.text
+    written = () if is_spelled_out else (*formula_names(text), *symbol_names(text), *bracket_variants(text))
     return (*map(normalise, written), *name_variants(name), *class_variants(name), *kind_variants(name))
 
 

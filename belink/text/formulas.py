@@ -39,6 +39,7 @@ _BY_CHARGE = {
     "Mn": {2: "manganous", 3: "manganic"},
 }
 _ANIONS = {
+    "H": ("hydride", 1), "Ac": ("acetate", 1),
     "F": ("fluoride", 1), "Cl": ("chloride", 1), "Br": ("bromide", 1), "I": ("iodide", 1), "OH": ("hydroxide", 1),
     "CN": ("cyanide", 1), "SCN": ("thiocyanate", 1), "N3": ("azide", 1), "NO2": ("nitrite", 1), "NO3": ("nitrate", 1),
     "ClO4": ("perchlorate", 1), "HCO3": ("bicarbonate", 1), "OAc": ("acetate", 1), "BF4": ("tetrafluoroborate", 1),
@@ -59,7 +60,9 @@ _MOLECULES = {
     "CH2Cl2": "methylene chloride", "CH3OH": "methanol", "MeOH": "methanol", "C2H5OH": "ethanol", "EtOH": "ethanol",
     "iPrOH": "isopropyl alcohol", "CH3CN": "acetonitrile", "MeCN": "acetonitrile", "C6H6": "benzene",
     "C5H5N": "pyridine", "CH3COOH": "acetic acid", "AcOH": "acetic acid", "HOAc": "acetic acid", "HCOOH": "formic acid",
-    "EtOAc": "ethyl acetate", "Et2O": "ethyl ether", "Et3N": "triethylamine", "TiCl4": "titanium tetrachloride",
+    "EtOAc": "ethyl acetate", "Et2O": "ethyl ether", "Et3N": "triethylamine", "NEt3": "triethylamine",
+    "TiCl4": "titanium tetrachloride", "POCl3": "phosphoryl chloride", "Me4Si": "tetramethylsilane",
+    "H218O": "water",
 }  # fmt: skip
 # Symbols of monosaccharides (IUPAC, Nomenclature of Carbohydrates, 1996), and solvents and reagents as organic chemists
 # abbreviate them without saying so (The Journal of Organic Chemistry, Standard Abbreviations and Acronyms).
@@ -78,7 +81,9 @@ _SALT = re.compile(
     rf"(?:\((?P<held>{_CATION})\)|(?P<cation>{_CATION}))(?P<cations>\d?)"
     rf"(?:\((?P<group>{_ANION})\)|(?P<anion>{_ANION}))(?P<anions>\d?)"
 )
-_MARKS = {0x2212: "-", 0x2013: "-", **dict.fromkeys(map(ord, " .·•∙"))}
+# Cyrillic letters that look like Latin ones stand in formulas as they do in words, and nobody sees it.
+_LIKE_LATIN = str.maketrans("АВСЕНКМОРТХаеорсх", "ABCEHKMOPTXaeopcx")
+_MARKS = {0x2212: "-", 0x2013: "-", **dict.fromkeys(map(ord, " .·•∙")), **_LIKE_LATIN}
 _HYDRATE = re.compile(r"(?<=\w) ?[.·•∙*] ?\d*(?:\.5)? ?H2O$")
 _ION = re.compile(rf"(?P<element>[A-Z][a-z]?)(?:\d?\+{{1,3}}|\(\d?\+\)|\d\+|{OXIDATION_NUMBER})?")
 _HALF = re.compile(
@@ -111,4 +116,6 @@ def _salt_names(salt: re.Match[str]) -> tuple[str, ...]:
     total = charge * int(salt["anions"] or 1)
     older = _BY_CHARGE.get(cation, {}).get(total // int(salt["cations"] or 1))
     plain = _ELEMENTS.get(cation) or _OTHER_CATIONS[cation]
-    return tuple(f"{name} {anion}" for name in (older, plain) if name)
+    names = tuple(f"{name} {anion}" for name in (older, plain) if name)
+    # Vocabularies list these cations rather than each of their salts.
+    return (*names, plain) if cation in ("Et4N", "Bu4N") else names

@@ -17,6 +17,11 @@ _SALT = re.compile(
 )
 _STEREO_PREFIX = re.compile(r"^((d|l|dl|r|s|rs|e|z|n|rac|racemic|cis|trans|all trans|plus|minus|\+|\+ -) )+")
 _LOCANT_PREFIX = re.compile(r"^(([\d,]+|d|l|dl|n|o|s) )+(?=[a-z]{5})")
+_METAL_BEFORE = re.compile(
+    r"^(((di|tri)?(sodium|potassium)|calcium|magnesium|lithium|ammonium|zinc|silver) )+((l|d|dl) )?(?=\S+ate$)"
+)
+_STEREO_INSIDE = re.compile(r"((?<= )(l|dl)|(?<=yl )d) (?=[a-z]{4})")  # "vitamin d deficiency" keeps its d
+_SOLUTION = re.compile(r" (buffers?|solutions?)$")
 _CHARGE = re.compile(r"(?<=[a-z])\d?\+$")
 # Words in -ss, -is and -us are no plurals.
 _PLURAL = re.compile(r"(?<=[a-z]{3})(?<![siu])s$")
@@ -74,12 +79,14 @@ def name_variants(name: str) -> tuple[str, ...]:
     """Return names of the same substance or thing that differ in number, salt, charge, stereochemistry or locants.
 
     Singular and plural; the base of a salt ("clomiphene citrate") or one metal less of it ("dextran sodium sulfate");
-    the element of an ion ("nadp+"); the racemate of an enantiomer ("d cycloserine"); the name without positions ("7,8
-    dihydrofolate").
+    the element of an ion ("nadp+"); the racemate of an enantiomer ("d cycloserine", "poly l lysine"); the name without
+    positions ("7,8 dihydrofolate"); what is dissolved ("citrate buffer"); the acid of a salt that begins with its metal
+    ("sodium ascorbate").
     """
     if len(name) > _MAX_LENGTH:
         return ()
-    base = _SALT.sub("", name)
+    base, dissolved = _SALT.sub("", name), _SOLUTION.sub("", name)
+    acids = [to_acid(rest) for rest in (_METAL_BEFORE.sub("", name), dissolved) if rest != name]
     numbers = (to_singular(name), _SINGULAR.sub("s", name)) if len(name) > _MIN_LENGTH else ()
     variants = (
         *numbers,
@@ -89,6 +96,9 @@ def name_variants(name: str) -> tuple[str, ...]:
         base,
         _STEREO_PREFIX.sub("", base),
         _LOCANT_PREFIX.sub("", name),
+        _STEREO_INSIDE.sub("", name),
+        dissolved,
+        *acids,
     )
     return tuple(dict.fromkeys(variant for variant in variants if len(variant) >= _MIN_LENGTH and variant != name))
 

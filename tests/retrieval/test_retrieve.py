@@ -454,6 +454,13 @@ def test_a_formula_is_asked_for_by_its_name(tmp_path: Path, encoder: Encoder) ->
     assert shouted[0].score < 0.9, "letters count"
 
 
+def test_a_symbol_of_biochemistry_is_asked_for_by_its_name(tmp_path: Path, encoder: Encoder) -> None:
+    known = built(tmp_path, encoder, concept(1, "Arginine"), concept(2, "ARG protein"), concept(3, "carbon"))
+    symbol, atom = retrieve(known, encoder, [Mention(text="l-Arg"), Mention(text="C12")], RetrievalConfig(dense=0))
+    assert (symbol[0].id, symbol[0].score, symbol[0].exact) == ("X:1", pytest.approx(0.96), False)
+    assert [candidate.id for candidate in atom] == ["X:3"], "what resembles a numbered atom is something else"
+
+
 @pytest.mark.parametrize("text", ["GlcNAc", "NAG(H)"])
 def test_a_symbol_and_a_bracket_inside_a_word_are_read(tmp_path: Path, encoder: Encoder, text: str) -> None:
     known = built(tmp_path, encoder, concept(1, "N-Acetylglucosamine", "NAG"), concept(2, "Glc"), concept(3, "HNA"))

@@ -21,7 +21,16 @@ def also(text: str, *marked: str) -> dict[str, tuple[str, ...]]:
     return {mention.text: mention.appositions for mention in expand(document(text, *marked)).mentions}
 
 
-@pytest.mark.parametrize("text", ["dacarbazine (DTIC), then", "dacarbazine [DTIC; 5 mg], then", "dacarbazine(DTIC)"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "dacarbazine (DTIC), then",
+        "dacarbazine [DTIC; 5 mg], then",
+        "dacarbazine(DTIC)",
+        "dacarbazine (DTIC®), then",
+        "dacarbazine™ (DTIC), then",
+    ],
+)
 def test_an_apposition_holds_both_ways(text: str) -> None:
     text = f"DTIC first; {text} DTIC again and Dacarbazine."
     found = expand(document(text, "dacarbazine", "DTIC", "Dacarbazine")).mentions
@@ -82,3 +91,23 @@ def test_abbreviations_are_left_to_their_own_rule() -> None:
 def test_an_abbreviation_beside_another_name_is_written_out() -> None:
     text = "Lewy body dementia (LBD) is here. Cortical disease X (LBD), LBD"
     assert also(text, "Cortical disease X", "LBD", "Lewy body dementia")["Cortical disease X"] == ()
+
+
+def test_a_name_behind_the_abbreviation_in_brackets_is_another_name() -> None:
+    text = "rabbit syndrome (RS; Lepus disease) and Lepus disease"
+    assert also(text, "rabbit syndrome", "RS", "Lepus disease") == {
+        "rabbit syndrome": ("Lepus disease",),
+        "RS": (),
+        "Lepus disease": ("rabbit syndrome",),
+    }
+    # Without the semicolon it is a part of something else.
+    assert also("rabbit syndrome (RS, Lepus disease)", "rabbit syndrome", "RS", "Lepus disease")["Lepus disease"] == ()
+
+
+def test_a_name_beside_an_abbreviation_is_another_name_unless_it_is_its_long_form() -> None:
+    text = "rabbit syndrome (RS) is seen. RS (Lepus disease), RS (rabbit syndrome)"
+    assert also(text, "rabbit syndrome", "RS", "Lepus disease") == {
+        "rabbit syndrome": (),
+        "RS": ("Lepus disease",),
+        "Lepus disease": ("RS",),
+    }

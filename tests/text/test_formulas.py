@@ -14,7 +14,11 @@ from belink.text.formulas import formula_names
         ("K3PO4", ("potassium phosphate",)),
         ("(NH4)2SO4", ("ammonium sulfate",)),
         ("NH4Cl", ("ammonium chloride",)),
-        ("Bu4NBr", ("tetrabutylammonium bromide",)),
+        ("Bu4NBr", ("tetrabutylammonium bromide", "tetrabutylammonium")),
+        ("LiAc", ("lithium acetate",)),
+        ("NaH", ("sodium hydride",)),
+        ("POCl3", ("phosphoryl chloride",)),
+        ("N\u0430\u0421l", ("sodium chloride",)),  # Cyrillic а and С
         ("Ca(NO3)2", ("calcium nitrate",)),
         ("FeCl3", ("ferric chloride", "iron chloride")),
         ("FeSO4", ("ferrous sulfate", "iron sulfate")),

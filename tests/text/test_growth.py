@@ -7,13 +7,13 @@ import pytest
 
 from belink.ontology.id_spans import id_spans
 from belink.records import Document, Mention
-from belink.text import abbreviations, formulas, normalise, sentences, taxa, variants, words
+from belink.text import abbreviations, formulas, normalise, sentences, symbols, taxa, variants, words
 from belink.text.concept_ids import standardise
 
 SMALL, LARGE = 4_000, 64_000  # characters
 SEEDS = [
     "a", " ", "(", "(1-", "AB ", " sodium", "d l ", "1,2-", "-\n", "MS (", "a (AB) ", "AB; ", "A: b c;", "x" * 9 + ",",
-    "+", "alpha,beta-", "'", "\\", "&", ". A", "  a", "Ca(OH)2", "MONDO_", "http://", "<infon key='", '"', "³",
+    "+", "alpha,beta-", "'", "\\", "&", ". A", "  a", "Ca(OH)2", "MONDO_", "http://", "Gly-", "<infon key='", '"', "³",
     "E. coli ", "S. ", "é\u0301",
 ]  # fmt: skip
 
@@ -35,6 +35,7 @@ FUNCTIONS: dict[str, Callable[[str], object]] = {
     "short_form": taxa.short_form,
     "fallbacks": taxa.fallbacks,
     "formula_names": formulas.formula_names,
+    "symbol_names": symbols.symbol_names,
     "sentences": sentences.split,
     "find_definitions": abbreviations.find_definitions,
     "expand": expand,
