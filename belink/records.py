@@ -70,8 +70,8 @@ class Mention:
     ] = ()  # another name that the document gives in brackets beside it: "dacarbazine (DTIC)"
     composed: tuple[str, ...] = ()  # of a Latin short form, what it may be by genera that the document names
     gold: tuple[str, ...] = ()  # acceptable concept ids; () unannotated
-    nil: bool = False  # annotated as having no concept
-    found: bool = False  # by a name finder in raw text, rather than marked by whoever sent the text
+    is_nil: bool = False  # annotated as having no concept
+    is_found: bool = False  # by a name finder in raw text, rather than marked by whoever sent the text
     linker: str = ""  # of several, the one whose names it was found by; "" for any
     type: str = ""  # entity type, where the source gives one
     document: str = ""
@@ -146,7 +146,7 @@ class Candidate:
 class Question:
     """A mention, the options in the order shown, and which of them is right."""
 
-    mention: Mention  # ``gold`` holds the right concepts; ``nil`` where the ontology has (or is made to have) none
+    mention: Mention  # ``gold`` holds the right concepts; ``is_nil`` where the ontology has (or is made to have) none
     candidates: tuple[Candidate, ...]
     answer: int  # position in ``candidates``; ``len(candidates)`` for "None of the above"
     made_nil: bool = False  # its concept was taken away: says what NIL looks like, not how often it occurs
@@ -154,7 +154,7 @@ class Question:
     @property
     def missed(self) -> bool:
         """There is a right concept, but retrieval did not offer it."""
-        return self.answer == len(self.candidates) and not self.mention.nil
+        return self.answer == len(self.candidates) and not self.mention.is_nil
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

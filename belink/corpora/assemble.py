@@ -58,7 +58,7 @@ def assemble(raw: RawDocument, report: CorpusReport, *, keep_source: bool = Fals
             reason = f"the text spells it {actual[:60]!r}; kept at its offsets"
             report.note(Rejection(line=annotation.line, text=_shown(raw.id, annotation), reason=reason, repaired=True))
         mentions.append(_mention(raw.id, text, fitted, annotation, spans, starts))
-        report.nil += annotation.nil
+        report.nil += annotation.is_nil
     mentions.sort(key=lambda mention: (mention.start, mention.end))
     report.documents += 1
     report.mentions += len(mentions)
@@ -142,7 +142,7 @@ def _mention(
         text=" ".join(text[a:b] for a, b in fitted),
         spans=fitted if len(fitted) > 1 else (),
         gold=annotation.gold,
-        nil=annotation.nil,
+        is_nil=annotation.is_nil,
         type=annotation.type,
     )
 

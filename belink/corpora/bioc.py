@@ -194,7 +194,7 @@ def _annotations(node: Node, default_prefix: str) -> Iterator[Annotation]:
             spans=tuple(spans),
             text=clean(_string(annotation.get("text"))),
             gold=gold,
-            nil=nil,
+            is_nil=nil,
             type=_string(infons.get("type")),
             line=annotation.get("line"),
             fault=fault,

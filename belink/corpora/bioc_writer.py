@@ -167,7 +167,7 @@ def _link_infons(link: Link) -> dict[str, str]:
 
 
 def _annotation_node(identifier: str, mention: Mention, links: Links) -> Node:
-    gold = "|".join(mention.gold) if mention.gold else "-" if mention.nil else ""
+    gold = "|".join(mention.gold) if mention.gold else "-" if mention.is_nil else ""
     infons = {"type": mention.type, "concept_id": gold}
     if (link := links.get(mention)) is not None:
         infons |= {"type": mention.type or link.type, "gold_id": gold, **_link_infons(link)}

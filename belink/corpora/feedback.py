@@ -294,7 +294,7 @@ def _mention(correction: Correction) -> Mention:
         start=correction.start,
         end=correction.end,
         gold=(correction.concept,) if correction.concept else (),
-        nil=correction.verdict == "nil",
+        is_nil=correction.verdict == "nil",
         document=correction.group,
     )
 

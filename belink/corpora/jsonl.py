@@ -68,8 +68,8 @@ def document_line(document: Document) -> str:
             "start": mention.start,
             "end": mention.end,
             "text": mention.text,
-            **({"ids": list(mention.gold)} if mention.gold or mention.nil else {}),
-            **({"nil": True} if mention.nil else {}),
+            **({"ids": list(mention.gold)} if mention.gold or mention.is_nil else {}),
+            **({"nil": True} if mention.is_nil else {}),
         }
         for mention in document.mentions
     ]
@@ -113,7 +113,7 @@ def _annotation(node: dict[str, Any], line: int, default_prefix: str) -> Annotat
         text=clean(words) if isinstance(words, str) else "",
         gold=tuple(dict.fromkeys(gold)),
         # Ids that all say "no concept", such as ["-"], are an annotation as NIL. An empty list alone is none.
-        nil=not gold and (node.get("nil") is True or bool(ids)),
+        is_nil=not gold and (node.get("nil") is True or bool(ids)),
         type=clean(kind) if isinstance(kind, str) else "",
         line=line,
         fault=fault,

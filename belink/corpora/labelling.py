@@ -66,8 +66,8 @@ def read_labelled(path: Path) -> Iterator[Document]:
         if document.judged is not None:
             yield document
             continue
-        annotated = tuple(mention for mention in document.mentions if mention.gold or mention.nil)
-        spans = tuple(JudgedSpan(start=m.start, end=m.end, verdict="nil" if m.nil else "other") for m in annotated)
+        annotated = tuple(mention for mention in document.mentions if mention.gold or mention.is_nil)
+        spans = tuple(JudgedSpan(start=m.start, end=m.end, verdict="nil" if m.is_nil else "other") for m in annotated)
         yield replace(document, mentions=annotated, judged=spans)
 
 
@@ -125,7 +125,7 @@ def _document(node: Mapping[str, Any], number: int) -> Document:
 
 
 def _annotated(mention: Mention, label: str) -> Mention:
-    return replace(mention, gold=(), nil=True) if label == NIL_LABEL else mention
+    return replace(mention, gold=(), is_nil=True) if label == NIL_LABEL else mention
 
 
 def _judged(mention: Mention, label: str, verdict: object = None, concept: object = None) -> JudgedSpan:

@@ -132,7 +132,7 @@ def _id(mention: Mention, links: dict[Mention, Link]) -> str:
     if mention in links:
         chosen = links[mention].candidate
         return chosen.id if chosen else "-"
-    return "|".join(mention.gold) if mention.gold else "-" if mention.nil else ""
+    return "|".join(mention.gold) if mention.gold else "-" if mention.is_nil else ""
 
 
 def _annotation(cells: list[str], line: str, number: int, default_prefix: str) -> Annotation:
@@ -148,7 +148,7 @@ def _annotation(cells: list[str], line: str, number: int, default_prefix: str) -
     # A corpus mixes types, and the default prefix holds only for those without a vocabulary of their own.
     prefix = _PREFIX_OF_TYPE.get(kind.casefold(), default_prefix)
     gold, nil = gold_ids(identifiers, prefix) if identifiers else ((), False)
-    return Annotation(spans=((start, end),), text=cells[3], gold=gold, nil=nil, type=kind, line=number)
+    return Annotation(spans=((start, end),), text=cells[3], gold=gold, is_nil=nil, type=kind, line=number)
 
 
 def _flat(text: str) -> str:

@@ -44,7 +44,7 @@ class Annotation:
     spans: Spans
     text: str = ""  # "" where the file does not repeat it
     gold: tuple[str, ...] = ()
-    nil: bool = False
+    is_nil: bool = False
     type: str = ""
     line: int | None = None
     fault: str = ""  # why the reader could make no span of it; "" where it could

@@ -40,7 +40,7 @@ def evaluate_raw_text(
             annotation = gold.get((link.start, link.end))
             # Left out: spans of entity types that the linker does not link, and annotations that say neither a concept
             # nor NIL.
-            if annotation is None or (annotation.type not in left_out and (annotation.gold or annotation.nil)):
+            if annotation is None or (annotation.type not in left_out and (annotation.gold or annotation.is_nil)):
                 answers.append((link, frozenset(annotation.gold if annotation else ())))
     bound = linker.bound()
     # The answer that the probability was stated for, before any bound turns it into NIL.

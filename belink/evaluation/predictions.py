@@ -81,7 +81,7 @@ def predictions_from_links(
     return [
         _prediction(link, of_link, seen or Seen())
         for link, of_link in zip(links, candidates, strict=True)
-        if link.mention.gold or link.mention.nil
+        if link.mention.gold or link.mention.is_nil
     ]
 
 

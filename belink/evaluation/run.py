@@ -69,7 +69,7 @@ def predict_in_turns(
         strata = [
             (_source_stratum(item), *([CONCEPT_REMOVED] if item.without else []))
             for item in turn
-            if item.mention.gold or item.mention.nil
+            if item.mention.gold or item.mention.is_nil
         ]
         for name, linker in linkers.items():
             links, candidates, took = link_items(linker, turn)
@@ -181,7 +181,7 @@ def _corpus_items(
         EvaluationItem(mention=mention, source=source)
         for document in map(linker.prepare, (d for d in documents if d.mentions))
         for mention in document.mentions
-        if (mention.gold or mention.nil) and mention.type not in left_out
+        if (mention.gold or mention.is_nil) and mention.type not in left_out
     ]
 
 

@@ -75,7 +75,7 @@ def _finder(run: RefreshRun, releases: Mapping[str, Path], index: Path) -> "Call
     def find(document: Document) -> Document:
         mentions = finder.find(document.text, document=document.id, sentences=document.sentences)
         # Linking raw text marks its mentions like this too, and the calibration has features of found mentions alone.
-        found = tuple(replace(mention, found=True) for mention in mentions)
+        found = tuple(replace(mention, is_found=True) for mention in mentions)
         return abbreviations.expand(replace(document, mentions=found))
 
     return find

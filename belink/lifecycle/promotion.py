@@ -31,6 +31,7 @@ from belink.linker.linker import Linker
 from belink.records import GateResult
 from belink.registry import aliases
 from belink.training import splits
+from belink.training.splits import EvaluationItem
 
 if TYPE_CHECKING:
     from belink.ontology.diff import Diff
@@ -106,7 +107,7 @@ def evaluate(run: RefreshRun, challenger: Challenger, champion: Champion | None)
     key = artefacts.key(
         {
             "bundles": {who: path.name for who, path in bundles.items()},
-            "items": [asdict(item) for item in items],
+            "items": [item_content(item) for item in items],
             **({"corrections": run.corpora} if corrected else {}),
         }
     )
@@ -127,6 +128,14 @@ def evaluate(run: RefreshRun, challenger: Challenger, champion: Champion | None)
     target = run.settings.home / "evaluations" / run.linker.name / key
     artefacts.make(target, fill)
     return target
+
+
+def item_content(item: EvaluationItem) -> dict[str, Any]:
+    """Return an item as the key of an evaluation holds it: whole, by the names that stored keys were made with."""
+    content = asdict(item)
+    mention = content["mention"]
+    mention["nil"], mention["found"] = mention.pop("is_nil"), mention.pop("is_found")
+    return content
 
 
 def judge(

@@ -72,7 +72,7 @@ class Calibration:
         weights = np.array(self.alone if logits is None or self.with_model is None else self.with_model)
         design = features.design(mention, candidates, logits)
         fitted = softmax(design / np.array(self.scales[: len(weights)]) @ weights)
-        return fitted if mention.found else with_nil_lowered(fitted, self.nil_factor)
+        return fitted if mention.is_found else with_nil_lowered(fitted, self.nil_factor)
 
     def settled(self, mention: Mention, candidates: Sequence[Candidate]) -> "NDArray[np.float64] | None":
         """Return retrieval's own probabilities where they settle the answer; ``None`` where the re-ranker is needed."""

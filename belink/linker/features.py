@@ -192,12 +192,12 @@ def nil(mention: Mention, candidates: Sequence[Candidate]) -> dict[str, float]:
         **{f"nil.{name}": value for name, value in of_list.items()},
         "nil.any_short_form": float(any(candidate.evidence.is_short_form for candidate in candidates)),
         "nil.any_misspelling": float(any(candidate.evidence.is_misspelling for candidate in candidates)),
-        "nil.is_found": float(mention.found),
-        "nil.is_found_and_annotated": float(mention.found and is_annotated),
-        **{f"nil.found.{name}": mention.found * value for name, value in of_list.items()},
-        "nil.found.has_long_form": float(mention.found and mention.long_form != ""),
-        "nil.found.n_annotated": mention.found * float(np.log1p(mention.n_annotated)),
-        "nil.found.n_not_annotated": mention.found * float(np.log1p(n_not_annotated)),
+        "nil.is_found": float(mention.is_found),
+        "nil.is_found_and_annotated": float(mention.is_found and is_annotated),
+        **{f"nil.found.{name}": mention.is_found * value for name, value in of_list.items()},
+        "nil.found.has_long_form": float(mention.is_found and mention.long_form != ""),
+        "nil.found.n_annotated": mention.is_found * float(np.log1p(mention.n_annotated)),
+        "nil.found.n_not_annotated": mention.is_found * float(np.log1p(n_not_annotated)),
     }
 
 

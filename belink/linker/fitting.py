@@ -73,7 +73,7 @@ def fit(
     final = [a if s else c for a, c, s in zip(crossed_alone, crossed, settled, strict=True)]
     nil_factor = float(np.exp(-_nil_caution(questions, final)))
     lowered = [
-        probabilities if question.mention.found else with_nil_lowered(probabilities, nil_factor)
+        probabilities if question.mention.is_found else with_nil_lowered(probabilities, nil_factor)
         for question, probabilities in zip(questions, final, strict=True)
     ]
     fitted = Calibration(
@@ -128,7 +128,7 @@ def _counts(questions: "Sequence[Question]") -> dict[int, float]:
     One paper's 120 mentions of one abbreviation say no more of how annotators choose than its first.
     """
     mentions = {i: questions[i].mention for i in _real(questions)}
-    texts = {i: (mention.document, normalise(mention.text), mention.found) for i, mention in mentions.items()}
+    texts = {i: (mention.document, normalise(mention.text), mention.is_found) for i, mention in mentions.items()}
     n_occurrences = Counter(texts.values())
     return {i: 1 / n_occurrences[text] for i, text in texts.items()}
 
@@ -143,8 +143,8 @@ def _fit_weights(
     :param counts: what each question that may be learned from counts.
     """
     chosen = features.ALL[: designs[0].shape[1]]
-    marked = {i: count for i, count in counts.items() if not questions[i].mention.found}
-    counts_of_found = {i: count for i, count in counts.items() if questions[i].mention.found}
+    marked = {i: count for i, count in counts.items() if not questions[i].mention.is_found}
+    counts_of_found = {i: count for i, count in counts.items() if questions[i].mention.is_found}
     caution = np.array([_TEXT_FEATURE_PENALTY if feature.of_text else 1.0 for feature in chosen])
     penalty = _PENALTY * caution * max(1.0, _MIN_QUESTIONS / max(sum(marked.values()), 1))
     weights = _fit_to(questions, designs, marked, np.array(_centre(chosen)), penalty)
@@ -203,7 +203,7 @@ def _cascade(
     Counted wins and losses are a few in a hundred questions, and a bound between them would be chance. A re-ranker that
     makes the right answers of the questions it would get no likelier sees ambiguous names alone.
     """
-    with_concept = [i for i, question in enumerate(questions) if not question.mention.nil]
+    with_concept = [i for i, question in enumerate(questions) if not question.mention.is_nil]
     n_exact = {i: sum(candidate.exact for candidate in questions[i].candidates) for i in with_concept}
     saved = {i: min_gain - _gain(alone[i][:-1], crossed[i][:-1]) for i in with_concept}
     sole_exact = sum(saved[i] for i in with_concept if n_exact[i] == 1) >= 0
@@ -241,9 +241,9 @@ def _nil_caution(questions: "Sequence[Question]", final: "Probabilities") -> flo
     What NIL loses, the options do not gain: it is the probability that the right concept is not among them. Shared out
     over the options it would make them too probable, the more so the more retrieval misses.
     """
-    marked = [(q, p) for q, p in zip(questions, final, strict=True) if not q.made_nil and not q.mention.found]
+    marked = [(q, p) for q, p in zip(questions, final, strict=True) if not q.made_nil and not q.mention.is_found]
     # A share of few mentions is less than one answer, which no fit can tell from none.
-    affordable = max(1.0, _NIL_COSTS * sum(not q.mention.nil for q, _ in marked))
+    affordable = max(1.0, _NIL_COSTS * sum(not q.mention.is_nil for q, _ in marked))
     best = [(_log(p[-1]) - _log(p[:-1].max()), float(p[:-1].max())) for _, p in marked]
     costs = 0.0
     for lead, probability in sorted(best, reverse=True):
@@ -258,7 +258,7 @@ def _found_links(questions: "Sequence[Question]", final: "Probabilities") -> tup
     links = [
         (float(p.max()), int(np.argmax(p)) == q.answer)
         for q, p in zip(questions, final, strict=True)
-        if q.mention.found and np.argmax(p) < len(q.candidates)
+        if q.mention.is_found and np.argmax(p) < len(q.candidates)
     ]
     return [probability for probability, _ in links], [is_right for _, is_right in links]
 
@@ -272,7 +272,7 @@ def _report(
     choice: "Callable[[NDArray[np.float64]], int]",
 ) -> dict[str, float]:
     """The figures that :func:`fit` describes."""
-    with_concept = [i for i, question in enumerate(questions) if not question.mention.nil]
+    with_concept = [i for i, question in enumerate(questions) if not question.mention.is_nil]
     report = {"n": float(len(questions))}
 
     def accuracy(each: "Probabilities | Logits") -> float:
@@ -288,9 +288,9 @@ def _report(
         report["accuracy_model"] = accuracy(logits)
     chosen = [choice(p) for p in final]
     is_nil = [c == len(q.candidates) for c, q in zip(chosen, questions, strict=True)]
-    right = [q.mention.nil if nil else c == q.answer for c, q, nil in zip(chosen, questions, is_nil, strict=True)]
+    right = [q.mention.is_nil if nil else c == q.answer for c, q, nil in zip(chosen, questions, is_nil, strict=True)]
     report["accuracy_with_nil"] = float(np.mean(right))
-    true_nil = sum(nil and q.mention.nil for nil, q in zip(is_nil, questions, strict=True))
+    true_nil = sum(nil and q.mention.is_nil for nil, q in zip(is_nil, questions, strict=True))
     report["nil_precision"] = true_nil / max(sum(is_nil), 1)
     report["nil_recall"] = true_nil / max(len(questions) - len(with_concept), 1)
     real = _real(questions)

@@ -117,7 +117,7 @@ class LinkerGroup:
 
         The links of marked mentions stay in the order in which they were marked.
         """
-        if not any(mention.found for mention in document.mentions):
+        if not any(mention.is_found for mention in document.mentions):
             return document, list(links)
         kept = settle(links, nested=self.nested)
         return replace(document, mentions=tuple(link.mention for link in kept)), kept
@@ -156,7 +156,7 @@ def settle(links: Sequence[Link], *, nested: bool = False) -> list[Link]:
     for i in sorted(range(len(links)), key=lambda i: _settling_rank(links[i]), reverse=True):
         mention = links[i].mention
         offsets = range(mention.start, mention.end)
-        if mention.found and any(_excludes(o, mention, nested) for at in offsets for o in covering.get(at, ())):
+        if mention.is_found and any(_excludes(o, mention, nested) for at in offsets for o in covering.get(at, ())):
             continue
         kept.add(i)
         for offset in offsets:

@@ -168,7 +168,7 @@ class Linker:
         :param names_hidden: positions of mentions whose own names retrieval did not see, nor what people said of them.
         """
         answers = zip(mentions, candidates, *self.probabilities(mentions, candidates, names_hidden), strict=True)
-        return [self._answer(*answer, bound=self.bound(answer[0].found, min_probability)) for answer in answers]
+        return [self._answer(*answer, bound=self.bound(answer[0].is_found, min_probability)) for answer in answers]
 
     def bound(self, found: bool = True, min_probability: float | None = None) -> float:
         """Return the probability, 0 to 1, below which a concept is answered as NIL.
@@ -189,7 +189,7 @@ class Linker:
 
     def abstain(self, link: Link, min_probability: float | None = None) -> Link:
         """Return ``link``, or NIL in its place where its concept is less probable than :meth:`bound`."""
-        if link.candidate is None or link.probability >= self.bound(link.mention.found, min_probability):
+        if link.candidate is None or link.probability >= self.bound(link.mention.is_found, min_probability):
             return link
         return replace(link, candidate=None, probability=link.nil_probability, type=self._type_of(link.mention))
 
@@ -226,7 +226,7 @@ class Linker:
         """Return ``document`` with mentions (found, where it marks none) and their abbreviations spelled out."""
         if not document.mentions:
             mentions = tuple(
-                replace(mention, document=document.id, found=True) for mention in self.detector.find(document.text)
+                replace(mention, document=document.id, is_found=True) for mention in self.detector.find(document.text)
             )
             document = replace(document, mentions=mentions)
         return abbreviations.expand(document)
@@ -348,7 +348,7 @@ class Linker:
         shown = mention.sentence if self.declaration.reranker.sentence else ""
         counts = (mention.n_occurrences, mention.n_annotated)
         names = (mention.text, mention.long_form, mention.composed, mention.appositions)
-        return (*names, mention.found, *counts, shown)
+        return (*names, mention.is_found, *counts, shown)
 
     def _answer(
         self,

@@ -36,7 +36,7 @@ _COLLECTIONS = ("ATCC", "DSM", "NCTC", "JCM", "strain", "isolate")
 class LatinMention(NamedTuple):
     """A mention made of a name."""
 
-    mention: Mention  # ``gold`` or ``nil`` says what is right
+    mention: Mention  # ``gold`` or ``is_nil`` says what is right
     kind: str
 
 
@@ -192,4 +192,4 @@ _MAKERS: dict[str, Callable[[_Drawing, int], Iterator[Mention]]] = {
 
 
 def _mention(text: str, concept: str | None) -> Mention:
-    return Mention(text=text, end=len(text), gold=(concept,) if concept else (), nil=concept is None)
+    return Mention(text=text, end=len(text), gold=(concept,) if concept else (), is_nil=concept is None)

@@ -107,7 +107,7 @@ def corpus_questions(
     mentions: list[Mention] = []
     for document in documents:
         if is_held_out(document.id, "", training.held_out) == held_out:
-            mentions += [mention for mention in document.mentions if mention.gold or mention.nil]
+            mentions += [mention for mention in document.mentions if mention.gold or mention.is_nil]
     if not held_out:
         shuffled = (mentions[i] for i in rng.permutation(len(mentions)))
         # The dictionary keeps the last of several, which after shuffling is a random one.
@@ -175,9 +175,9 @@ def found_questions(
                 continue
             gold = annotated.get((mention.start, mention.end))
             if gold is None:
-                mentions.append(replace(mention, nil=True))
-            elif gold.gold or gold.nil:
-                mentions.append(replace(mention, gold=gold.gold, nil=gold.nil))
+                mentions.append(replace(mention, is_nil=True))
+            elif gold.gold or gold.is_nil:
+                mentions.append(replace(mention, gold=gold.gold, is_nil=gold.is_nil))
     if limit is not None and len(mentions) > limit:
         drawn = np.random.default_rng(training.seed).permutation(len(mentions))[:limit]
         mentions = [mentions[i] for i in sorted(drawn)]
@@ -305,9 +305,9 @@ def _training_question(
     n_shown = int(rng.integers(min(training.min_options, options), options + 1))
     # Both numbers are always drawn, so that what becomes of one question does not change those after it.
     nil, insert = rng.random(2)
-    if mention.nil or nil < training.nil_share:
+    if mention.is_nil or nil < training.nil_share:
         right = None
-        mention = replace(mention, gold=(), nil=True)
+        mention = replace(mention, gold=(), is_nil=True)
     elif right is None:
         if hidden.right is None or insert >= _INSERTED:
             return None
@@ -339,7 +339,7 @@ def as_retrieved(mention: Mention, candidates: Sequence[Candidate], options: int
 def _without_gold(mention: Mention, candidates: Sequence[Candidate], options: int) -> Question:
     """Return the question whose gold concepts are not among the options, so that NIL is right."""
     shown = tuple(candidate for candidate in candidates if candidate.id not in mention.gold)[:options]
-    made_nil = replace(mention, gold=(), nil=True)
+    made_nil = replace(mention, gold=(), is_nil=True)
     return Question(mention=made_nil, candidates=shown, answer=len(shown), made_nil=True)
 
 

@@ -36,7 +36,7 @@ _MIN_FROM_TEXT = 500  # questions or items from annotated text; with fewer, held
 class EvaluationItem:
     """One mention that a linker is evaluated on."""
 
-    mention: Mention  # ``gold`` or ``nil`` says what is right
+    mention: Mention  # ``gold`` or ``is_nil`` says what is right
     source: str
     hide_own_name: bool = False  # the mention is a name of the ontology, which retrieval must not see
     without: tuple[str, ...] = ()  # concepts removed from the candidates, so that the right answer is NIL
@@ -116,7 +116,7 @@ def calibration_questions(
                     limit=round(config.corpus_items / config.share),
                 )
     made = [question for question in made if not _is_evaluated(question.mention, config)]
-    if sum(not question.mention.found for question in made) < _MIN_FROM_TEXT:
+    if sum(not question.mention.is_found for question in made) < _MIN_FROM_TEXT:
         made += _questions_from_names(linker, folders, retrieve)
     return made
 
@@ -266,7 +266,7 @@ def texts_without_concept(linker: LinkerConfig, folders: Sequence[Path], data: P
     """
     mentions = [m for document in taught_corrections(linker, folders, data) for m in document.mentions]
     with_concept = {_key(mention) for mention in mentions if mention.gold}
-    return sorted({_key(mention) for mention in mentions if mention.nil} - with_concept)
+    return sorted({_key(mention) for mention in mentions if mention.is_nil} - with_concept)
 
 
 def _key(mention: Mention) -> str:
@@ -321,7 +321,7 @@ def _latin_items(made: LatinMention, linker: LinkerConfig) -> list[EvaluationIte
 
 def _without_concept(item: EvaluationItem) -> EvaluationItem:
     """Return the same item with its concept removed."""
-    return replace(item, mention=replace(item.mention, gold=(), nil=True), without=item.mention.gold)
+    return replace(item, mention=replace(item.mention, gold=(), is_nil=True), without=item.mention.gold)
 
 
 def _no_retrieval(

@@ -64,7 +64,7 @@ def judge(place: Place, answer: str | None, gold: dict[Place, Mention], document
     annotated = gold.get(place)
     if annotated is None:
         return make_correction(*place, "no-mention", "annotator", document=document)
-    if annotated.nil:
+    if annotated.is_nil:
         return make_correction(*place, "nil", "annotator", document=document)
     if len(annotated.gold) != 1:
         return None

@@ -37,7 +37,7 @@ DOCUMENT = Document(
         Mention(
             text="Breast cancer", start=32, end=57, spans=((32, 38), (51, 57)), gold=("MESH:D001943", "OMIM:114480")
         ),
-        Mention(text="β-thalassaemia", start=61, end=75, nil=True),
+        Mention(text="β-thalassaemia", start=61, end=75, is_nil=True),
     ),
 )
 BIOC_XML = """<?xml version="1.0"?>
@@ -122,7 +122,7 @@ def test_bioc_json_says_the_same_as_bioc_xml(tmp_path: Path) -> None:
 def test_pubtator_gives_title_and_abstract_as_one_text(tmp_path: Path) -> None:
     documents, report = read(tmp_path / "x", PUBTATOR, default_prefix="MESH")
     assert [document.text for document in documents] == [TEXT, "Second."]
-    assert [(m.text, m.gold, m.nil) for m in documents[0].mentions] == [
+    assert [(m.text, m.gold, m.is_nil) for m in documents[0].mentions] == [
         ("delirium", ("MESH:D003693",), False),
         ("Breast and ovarian cancer", ("MESH:D001943", "MESH:D010051"), False),
         ("β-thalassaemia", (), True),
@@ -133,7 +133,7 @@ def test_pubtator_gives_title_and_abstract_as_one_text(tmp_path: Path) -> None:
 def test_a_mention_without_ids_is_unannotated_and_not_nil(tmp_path: Path) -> None:
     line = {"id": 1, "text": "Delirium.", "mentions": [{"start": 0, "end": 8, "text": "Delirium"}]}
     (document,), _ = read(tmp_path / "x", json.dumps(line))
-    assert (document.mentions[0].gold, document.mentions[0].nil) == ((), False)
+    assert (document.mentions[0].gold, document.mentions[0].is_nil) == ((), False)
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def documents(draw: st.DrawFn) -> Document:
                 end=spans[-1][1],
                 spans=spans if len(spans) > 1 else (),
                 gold=tuple(ids),
-                nil=not ids,
+                is_nil=not ids,
                 type=draw(st.sampled_from(["", "Disease"])),
                 sentence=text,
                 document="7",
@@ -339,8 +339,8 @@ def test_pubtator_keeps_text_and_covering_spans(tmp_path: Path, document: Docume
     write([document], path)
     (again,) = read_corpus(path)
     assert again.text == document.text
-    assert [(m.start, m.end, m.gold, m.nil) for m in again.mentions] == [
-        (m.start, m.end, m.gold, m.nil) for m in document.mentions
+    assert [(m.start, m.end, m.gold, m.is_nil) for m in again.mentions] == [
+        (m.start, m.end, m.gold, m.is_nil) for m in document.mentions
     ]
 
 

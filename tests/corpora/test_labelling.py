@@ -39,7 +39,7 @@ def judgements(documents: list[Document]) -> list[tuple[object, ...]]:
         (
             document.id,
             document.text,
-            tuple((m.start, m.end, m.gold, m.nil) for m in document.mentions),
+            tuple((m.start, m.end, m.gold, m.is_nil) for m in document.mentions),
             document.judged,
         )
         for document in documents
@@ -115,7 +115,7 @@ def test_each_form_of_doccano_is_read(tmp_path: Path, line: dict[str, object]) -
     path = tmp_path / "export.jsonl"
     path.write_text(json.dumps(line) + "\n", encoding="utf-8")
     (document,) = labelling.read_labelled(path)
-    assert [(m.text, m.nil) for m in document.mentions] == [("fever", True)]
+    assert [(m.text, m.is_nil) for m in document.mentions] == [("fever", True)]
 
 
 def test_labels_outside_the_text_are_refused_with_their_line(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_doccano_file_of_one_line_is_read_whatever_stands_around_it(
     line = json.dumps({"text": f"A {words}.", "label": [[2, 7, "NIL"]]})
     path.write_text(f"{before}{line}{after}", encoding="utf-8")
     (document,) = labelling.read_labelled(path)
-    assert [(m.text, m.nil) for m in document.mentions] == [("fever", True)]
+    assert [(m.text, m.is_nil) for m in document.mentions] == [("fever", True)]
 
 
 def test_bioc_of_many_lines_is_no_file_of_a_labelling_tool(tmp_path: Path) -> None:

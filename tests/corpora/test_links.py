@@ -48,7 +48,7 @@ def test_a_linked_id_takes_the_place_of_the_gold_id(tmp_path: Path, suffix: str,
         ("MESH:D000001",),
         ("MESH:D001943", "OMIM:114480"),
     ]
-    assert again.mentions[2].nil
+    assert again.mentions[2].is_nil
 
 
 def test_a_bioc_collection_carries_the_lineage(tmp_path: Path) -> None:

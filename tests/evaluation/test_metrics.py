@@ -303,7 +303,7 @@ def test_predictions_keep_retrievals_order_and_leave_out_unannotated_mentions() 
         mention=Mention(text="x", gold=("A",)), candidate=a, probability=0.7, options=((a, 0.7), (c, 0.2), (b, 0.1))
     )
     unannotated = replace(link, mention=Mention(text="y"))
-    nil = replace(link, mention=Mention(text="z", nil=True), candidate=None)
+    nil = replace(link, mention=Mention(text="z", is_nil=True), candidate=None)
     found = predictions_from_links([link, unannotated, nil])
     assert [(p.text, p.gold, p.predicted) for p in found] == [("x", ("A",), "A"), ("z", (), None)]
     assert [o.id for o in found[0].candidates] == ["B", "C", "A"]
@@ -322,7 +322,7 @@ def test_predictions_keep_retrievals_order_and_leave_out_unannotated_mentions() 
           "concept not seen in training", "concept new in this release"}),
         (Mention(text="congenital DM", long_form="congenital x", gold=("Z",)), 0,
          {"no exact match", "abbreviation", "mention not seen in training", "concept not seen in training"}),
-        (Mention(text="Ca2+", nil=True), 0,
+        (Mention(text="Ca2+", is_nil=True), 0,
          {"no exact match", "no abbreviation", "mention not seen in training", "no concept fits"}),
     ],
 )  # fmt: skip
@@ -347,7 +347,7 @@ def test_gold_ids_are_migrated_to_the_release_in_use() -> None:
     mentions = [Mention(text=t, gold=g) for t, g in (("a", ("A",)), ("b", ("B", "A")), ("c", ("C",)), ("d", ()))]
     found, counts = migrate_gold(mentions, {"A": ("A2",), "C": (), "B": ("A2", "B2")})
     assert [m.gold for m in found] == [("A2",), ("A2", "B2"), (), ()]
-    assert not found[2].nil
+    assert not found[2].is_nil
     assert counts == GoldMigration(mentions=3, moved=2, lost=1)
 
 

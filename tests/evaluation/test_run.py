@@ -80,7 +80,7 @@ def test_predictions_have_a_stratum_for_their_source(linker: Linker) -> None:
     (name, concept), *_ = named(linker, 1)
     items = [
         EvaluationItem(mention=Mention(text=name, gold=(concept,)), source="names"),
-        EvaluationItem(mention=Mention(text=name, nil=True), source="sample", without=(concept,)),
+        EvaluationItem(mention=Mention(text=name, is_nil=True), source="sample", without=(concept,)),
     ]
     sat = run.predict_in_turns({"one": linker, "other": linker}, items, Seen(new_concepts={concept}))
     found, seconds = sat["one"]

@@ -11,11 +11,13 @@ from pydantic import BaseModel
 
 from belink import artefacts
 from belink.declarations import REMOVED_OPTIONS, CorpusConfig, LinkerConfig, SourceConfig, read_stored_linker
-from belink.lifecycle import dependencies
+from belink.lifecycle import dependencies, promotion
 from belink.linker import bundle, calibration, name_finder, prompts
 from belink.ontology import ingest
+from belink.records import Mention
 from belink.retrieval import index
 from belink.text import normalise
+from belink.training.splits import EvaluationItem
 
 RECORDED = json.loads(Path(__file__).with_name("recorded_keys.json").read_text(encoding="utf-8"))
 LINKERS = ["sample", "disease", "chemical", "mondo"]
@@ -177,3 +179,9 @@ def test_artefacts_of_an_earlier_belink_are_found_again(name: str, tmp_path: Pat
 def test_a_removed_option_has_the_value_that_stands_for_it_in_keys() -> None:
     no_content = {option for option in REMOVED_OPTIONS if option.split(".")[0] in dependencies.INPUTS_NOT_CONTENT}
     assert set(REMOVED_OPTIONS) - no_content == {*dependencies.RETIRED_ADAPTATION, *dependencies.RETIRED_TRAINING}
+
+
+def test_an_evaluation_of_an_earlier_belink_is_found_again() -> None:
+    mention = Mention(text="AD", is_nil=True, is_found=True, document="d")
+    item = EvaluationItem(mention=mention, source="names", without=("X:1",))
+    assert artefacts.key(promotion.item_content(item)) == "7cebaf6f00d4d279"

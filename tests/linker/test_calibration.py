@@ -36,7 +36,7 @@ def world(n: int, *, model_knows: float, seed: int = 0, nil: float = 0.1) -> tup
         utility = np.concatenate([4 * scores, [1.0]]) + model_knows * letters
         answer = int(rng.choice(7, p=conditional_logit.softmax(utility)))
         is_nil = answer == 6 and rng.random() < nil * 5
-        mention = Mention(text=f"m{i}", gold=() if is_nil else (f"X:{answer}",), nil=is_nil)
+        mention = Mention(text=f"m{i}", gold=() if is_nil else (f"X:{answer}",), is_nil=is_nil)
         candidates = tuple(candidate(j, float(score)) for j, score in enumerate(scores))
         questions.append(Question(mention=mention, candidates=candidates, answer=answer))
         logits.append(letters.astype(np.float32))
@@ -315,7 +315,7 @@ def test_an_answer_is_never_less_probable_than_nil_and_nil_costs_next_to_no_righ
     for question, letters in zip(questions[:200], logits, strict=False):
         probabilities = fitted.probabilities(letters, question.mention, question.candidates)
         assert probabilities[fitted.choice(probabilities)] == probabilities.max()
-    n_known = sum(not q.mention.nil for q in questions)
+    n_known = sum(not q.mention.is_nil for q in questions)
     best_option = fitted.report["accuracy"] * n_known / len(questions)
     won = fitted.report["nil_recall"] * (len(questions) - n_known) / len(questions)
     assert won > 0
@@ -331,10 +331,10 @@ def test_false_mentions_of_held_out_text_make_nil_likely_for_found_mentions_only
     """Half of what the name finder finds is annotated as nothing; marked mentions all have their concept."""
     exact = (candidate(0, 0.9, exact=True), candidate(1, 0.5))
     marked = [Mention(text=f"m{i}", gold=("X:0",), document=f"d{i}") for i in range(600)]
-    found = [replace(mention, found=True) for mention in marked[:300]]
-    false = [Mention(text=f"f{i}", nil=True, found=True, document=f"d{i}") for i in range(300)]
+    found = [replace(mention, is_found=True) for mention in marked[:300]]
+    false = [Mention(text=f"f{i}", is_nil=True, is_found=True, document=f"d{i}") for i in range(300)]
     questions = [
-        Question(mention=mention, candidates=exact, answer=2 if mention.nil else 0) for mention in (*marked, *found)
+        Question(mention=mention, candidates=exact, answer=2 if mention.is_nil else 0) for mention in (*marked, *found)
     ]
     plain = fitting.fit(questions, None)
     fitted = fitting.fit([*questions, *(Question(mention=m, candidates=exact, answer=2) for m in false)], None)
@@ -358,7 +358,7 @@ def missing_now_and_then(n: int) -> list[Question]:
         is_missed = i % 10 == 0 and i % 30 != 0
         mention = Mention(text=f"m{i}", gold=("X:9",) if is_missed else ("X:0",), document=f"d{i}")
         options = (candidate(0, score), candidate(1, 0.1))
-        for each in (mention, replace(mention, found=True)):
+        for each in (mention, replace(mention, is_found=True)):
             questions.append(Question(mention=each, candidates=options, answer=2 if is_missed else 0))
     return questions
 
@@ -367,7 +367,9 @@ def test_nil_is_made_less_likely_for_marked_mentions_alone():
     """Two thirds of the low lists lack the concept: the likelier guess is NIL, and wrong for a marked mention."""
     fitted = fitting.fit(missing_now_and_then(900), None)
     low = (candidate(0, 0.2), candidate(1, 0.1))
-    of_marked, of_found = (fitted.probabilities(None, Mention(text="m", found=found), low) for found in (False, True))
+    of_marked, of_found = (
+        fitted.probabilities(None, Mention(text="m", is_found=found), low) for found in (False, True)
+    )
     assert fitted.choice(of_marked) == 0
     assert fitted.choice(of_found) == 2
     assert of_found[-1] == pytest.approx(2 / 3, abs=0.1)
@@ -378,7 +380,9 @@ def test_what_nil_loses_makes_no_option_more_probable():
     questions = missing_now_and_then(900)
     fitted = fitting.fit(questions, None)
     low = (candidate(0, 0.2), candidate(1, 0.1))
-    of_marked, of_found = (fitted.probabilities(None, Mention(text="m", found=found), low) for found in (False, True))
+    of_marked, of_found = (
+        fitted.probabilities(None, Mention(text="m", is_found=found), low) for found in (False, True)
+    )
     assert of_marked[0] == pytest.approx(1 / 3, abs=0.05)
     assert of_marked[-1] < of_marked[0]
     assert of_found.sum() == pytest.approx(1)
@@ -399,23 +403,23 @@ def test_one_odd_mention_does_not_silence_nil():
     questions = []
     for i in range(240):
         is_nil = i % 2 == 0
-        mention = Mention(text=f"m{i}", nil=is_nil, gold=() if is_nil else ("X:0",), document=f"d{i}")
+        mention = Mention(text=f"m{i}", is_nil=is_nil, gold=() if is_nil else ("X:0",), document=f"d{i}")
         options = (candidate(0, 0.1 + i / 2000 if is_nil else 0.9), candidate(1, 0.05))
         questions.append(Question(mention=mention, candidates=options, answer=2 if is_nil else 0))
     odd_options = (candidate(0, 0.02), candidate(1, 0.01))
     odd = Question(mention=Mention(text="odd", gold=("X:0",), document="odd"), candidates=odd_options, answer=0)
     fitted = fitting.fit([*questions, odd], None)
-    answers = [fitted.choice(fitted.probabilities(None, MENTION, q.candidates)) for q in questions if q.mention.nil]
+    answers = [fitted.choice(fitted.probabilities(None, MENTION, q.candidates)) for q in questions if q.mention.is_nil]
     assert answers == [2] * 120
 
 
 def test_the_bound_comes_from_links_of_found_mentions_that_did_not_fit_them():
     exact = (candidate(0, 0.9, exact=True), candidate(1, 0.5))
-    right = [Mention(text=f"m{i}", gold=("X:0",), found=True, document=f"d{i}") for i in range(160)]
+    right = [Mention(text=f"m{i}", gold=("X:0",), is_found=True, document=f"d{i}") for i in range(160)]
     unlike = (candidate(0, 0.2), candidate(1, 0.19))
-    false = [Mention(text=f"f{i}", nil=i % 5 > 1, gold=("X:0",) * (i % 5 < 2), found=True) for i in range(100)]
+    false = [Mention(text=f"f{i}", is_nil=i % 5 > 1, gold=("X:0",) * (i % 5 < 2), is_found=True) for i in range(100)]
     asked = [Question(mention=mention, candidates=exact, answer=0) for mention in right]
-    asked += [Question(mention=mention, candidates=unlike, answer=2 * mention.nil) for mention in false]
+    asked += [Question(mention=mention, candidates=unlike, answer=2 * mention.is_nil) for mention in false]
     marked = [Question(mention=Mention(text=f"t{i}", gold=("X:0",)), candidates=exact, answer=0) for i in range(300)]
     fitted = fitting.fit([*asked, *marked], None, precision=0.95)
     assert fitted.abstention is not None and fitted.abstention.is_reached
@@ -424,7 +428,7 @@ def test_the_bound_comes_from_links_of_found_mentions_that_did_not_fit_them():
 
 
 def test_a_text_that_training_annotates_is_less_often_a_false_mention():
-    found = Mention(text="m", found=True)
+    found = Mention(text="m", is_found=True)
     known = replace(candidate(0, 0.9, exact=True), evidence=Evidence(share_annotated=0.5, n_annotations=2))
     named = {name: features.nil(found, [option]) for name, option in (("known", known), ("new", candidate(0, 0.9)))}
     assert (named["known"]["nil.is_found"], named["new"]["nil.is_found"]) == (1.0, 1.0)
@@ -434,13 +438,13 @@ def test_a_text_that_training_annotates_is_less_often_a_false_mention():
 
 def test_counts_of_a_found_name_are_a_feature_of_found_mentions_alone():
     options = [candidate(0, 0.9, exact=True), candidate(1, 0.4)]
-    found = Mention(text="AN", long_form="anemia", found=True, n_occurrences=4, n_annotated=1)
+    found = Mention(text="AN", long_form="anemia", is_found=True, n_occurrences=4, n_annotated=1)
     named = features.nil(found, options)
     assert named["nil.found.n_annotated"] == pytest.approx(math.log(2))
     assert named["nil.found.n_not_annotated"] == pytest.approx(math.log(4))
     assert named["nil.found.has_long_form"] == 1
     assert named["nil.found.best_score"] == named["nil.best_score"] == 0.9
-    marked = features.nil(replace(found, found=False), options)
+    marked = features.nil(replace(found, is_found=False), options)
     assert not any(value for name, value in marked.items() if name.startswith("nil.found."))
     assert features.nil(replace(found, long_form=""), options)["nil.found.has_long_form"] == 0
 
@@ -448,7 +452,7 @@ def test_counts_of_a_found_name_are_a_feature_of_found_mentions_alone():
 def test_taking_concepts_away_does_not_teach_how_often_nil_occurs():
     questions, logits = world(1000, model_knows=4.0, nil=0.0)
     taken = [
-        replace(q, mention=replace(q.mention, text=f"taken {i}", gold=(), nil=True), answer=6, made_nil=True)
+        replace(q, mention=replace(q.mention, text=f"taken {i}", gold=(), is_nil=True), answer=6, made_nil=True)
         for i, q in enumerate(questions[:400])
     ]
     plain = fitting.fit(questions, logits)

@@ -155,7 +155,7 @@ spans = st.tuples(st.integers(0, 20), st.integers(1, 8), st.booleans(), st.integ
 
 def _link(start: int, length: int, concept_found: bool, tenths: int) -> Link:
     candidate = Candidate(id="X:1", label="", name="", ontology="x", release="1") if concept_found else None
-    mention = Mention(text="x" * length, start=start, end=start + length, found=True)
+    mention = Mention(text="x" * length, start=start, end=start + length, is_found=True)
     return Link(mention=mention, candidate=candidate, probability=tenths / 4)
 
 

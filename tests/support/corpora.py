@@ -27,6 +27,6 @@ def jsonl_line(document: Document) -> str:
 def _mention(mention: Mention) -> dict[str, object]:
     node: dict[str, object] = {"start": mention.start, "end": mention.end, "text": mention.text}
     node |= {"spans": [list(span) for span in mention.spans]} if mention.spans else {}
-    node |= {"ids": list(mention.gold)} if mention.gold or mention.nil else {}
-    node |= {"nil": True} if mention.nil else {}
+    node |= {"ids": list(mention.gold)} if mention.gold or mention.is_nil else {}
+    node |= {"nil": True} if mention.is_nil else {}
     return node | ({"type": mention.type} if mention.type else {})

@@ -60,7 +60,7 @@ def test_each_kind_is_made_by_its_rule(release: Path) -> None:
                         name.removesuffix("s") for name in COMMON[mention.gold[0]]
                     }
                 case _:
-                    assert mention.nil and not mention.gold and mention.text not in LABELS.values()
+                    assert mention.is_nil and not mention.gold and mention.text not in LABELS.values()
 
 
 def test_well_known_taxa_are_asked_more_often(release: Path) -> None:

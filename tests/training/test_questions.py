@@ -78,7 +78,7 @@ def test_a_synonym_plays_the_mention_and_its_concept_is_the_answer(made):
     assert len(made) == 60
     known = set(zip(*names().select(["concept_id", "text"]).to_pydict().values(), strict=True))
     for question in made:
-        if question.mention.nil:
+        if question.mention.is_nil:
             continue
         right = question.candidates[question.answer]
         assert question.mention.gold == (right.id,)
@@ -122,16 +122,16 @@ def test_held_out_questions_ask_held_out_names_only():
 def test_the_declared_share_of_questions_has_no_right_option():
     training = TRAINING.model_copy(update={"questions": 80, "nil_share": 0.3, "held_out": 0.0})
     made = questions.ontology_questions(names(), Retriever(), training=training, options=6)
-    nil = [question for question in made if question.mention.nil]
+    nil = [question for question in made if question.mention.is_nil]
     assert 0.15 < len(nil) / len(made) < 0.45
     assert all(question.answer == len(question.candidates) and question.mention.gold == () for question in nil)
     none = training.model_copy(update={"nil_share": 0.0})
     made = questions.ontology_questions(names(), Retriever(), training=none, options=6)
-    assert not any(question.mention.nil for question in made)
+    assert not any(question.mention.is_nil for question in made)
 
 
 def test_options_are_shuffled(made):
-    places = Counter(question.answer for question in made if not question.mention.nil)
+    places = Counter(question.answer for question in made if not question.mention.is_nil)
     assert len(places) >= 4
 
 
@@ -163,7 +163,7 @@ def test_a_missed_concept_stays_missed_in_held_out_questions():
         assert question.missed
         assert question.answer == len(question.candidates)
         assert question.mention.gold
-        assert not question.mention.nil
+        assert not question.mention.is_nil
     assert any(not question.missed for question in asked)
 
 
@@ -228,7 +228,7 @@ def documents() -> list[Document]:
     for i in range(30):
         text = f"Patient {i} had heart cancer and a rare thing."
         gold = Mention(text="heart cancer", start=14, end=26, sentence=text, gold=("X:0",), document=str(i))
-        nil = replace(gold, text="rare thing", gold=(), nil=True)
+        nil = replace(gold, text="rare thing", gold=(), is_nil=True)
         unknown = replace(gold, text="Patient", gold=())
         made.append(Document(id=str(i), text=text, mentions=(gold, gold, nil, unknown)))
     return made
@@ -252,10 +252,10 @@ def test_a_document_is_either_trained_on_or_held_out():
 def test_a_share_of_held_out_mentions_is_also_asked_without_its_concept():
     training = TRAINING.model_copy(update={"nil_share": 0.5, "held_out": 1.0})
     asked = questions.corpus_questions(documents(), Retriever(), training=training, options=6, held_out=True)
-    made_nil = [q for q in asked if q.mention.nil]
+    made_nil = [q for q in asked if q.mention.is_nil]
     assert 0.2 < len(made_nil) / len(asked) < 0.8
     assert all(q.answer == len(q.candidates) and "X:0" not in {c.id for c in q.candidates} for q in made_nil)
-    assert all(q.candidates[q.answer].id == "X:0" for q in asked if not q.mention.nil)
+    assert all(q.candidates[q.answer].id == "X:0" for q in asked if not q.mention.is_nil)
 
 
 def test_training_mentions_are_retrieved_without_their_precedents():
@@ -291,20 +291,20 @@ def test_a_found_mention_becomes_a_question_and_is_nil_without_an_annotation_of_
 
     def find(document: Document) -> Document:
         assert not document.mentions
-        found = (Mention(text=text[a:b], start=a, end=b, document=document.id, found=True) for a, b in spans)
+        found = (Mention(text=text[a:b], start=a, end=b, document=document.id, is_found=True) for a, b in spans)
         return replace(document, mentions=tuple(found))
 
     training = TrainingConfig(held_out=0.5)
     asked = questions.found_questions(documents, find, Retriever(), training=training, options=4)
     n_held_out = sum(questions.is_held_out(document.id, "", 0.5) for document in documents)
-    kinds = Counter((question.mention.text, question.mention.gold, question.mention.nil) for question in asked)
+    kinds = Counter((question.mention.text, question.mention.gold, question.mention.is_nil) for question in asked)
     assert kinds == {
         ("lung pain", ("X:7",), False): n_held_out,
         ("heart failure", (), True): n_held_out,
         ("liver ache", (), True): n_held_out,
     }
     for question in asked:
-        assert question.mention.found and not question.made_nil
-        assert (question.answer == len(question.candidates)) == question.mention.nil
+        assert question.mention.is_found and not question.made_nil
+        assert (question.answer == len(question.candidates)) == question.mention.is_nil
     few = questions.found_questions(documents, find, Retriever(), training=training, options=4, limit=6)
     assert len(few) == 6

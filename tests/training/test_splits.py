@@ -93,7 +93,7 @@ def test_evaluation_items_have_names_text_and_removed_concepts(linker: LinkerCon
     assert all(item.hide_own_name for item in names)
     made_nil = [item for item in names if item.without]
     assert 0.02 < len(made_nil) / len(names) < 0.2
-    assert all(item.mention.nil and not item.mention.gold for item in made_nil)
+    assert all(item.mention.is_nil and not item.mention.gold for item in made_nil)
     documents = [item for item in items if item.source == "sample"]
     assert documents
     assert not any(item.hide_own_name for item in documents)
