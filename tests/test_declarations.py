@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from belink import declarations
-from belink.declarations import LinkerConfig, load_linker, load_source, read_stored_linker
+from belink.declarations import CorpusConfig, LinkerConfig, load_linker, load_source, read_stored_linker
 from belink.errors import DeclarationError
 
 
@@ -105,6 +105,11 @@ def test_an_ontology_without_a_linker_has_a_default_one_by_name_and_by_path(tmp_
     assert linker.schedule == load_source("hp").schedule
     told = declarations.defaults_of(linker, load_source("hp"))
     assert told is not None and told["encoder"] == linker.encoder.model
+    assert [corpus.feedback for corpus in linker.corpora] == [True]
+    for corpora in ((), (linker.corpora[0].model_copy(update={"file": "/x/corrections.jsonl"}),)):
+        assert declarations.defaults_of(linker.model_copy(update={"corpora": corpora}), load_source("hp")) == told
+    other = linker.model_copy(update={"corpora": (CorpusConfig(name="c", file="c.jsonl"), *linker.corpora)})
+    assert declarations.defaults_of(other, load_source("hp")) is None
     path = tmp_path / "plants.toml"
     path.write_text('title = "Plants"\nformat = "obo"\nprefixes = ["PO"]\nlicence = "CC0"\n')
     linker = load_linker(str(path))

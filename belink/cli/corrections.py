@@ -156,9 +156,9 @@ def _name(linker: str) -> str:
 def _held_out_share(settings: Settings, linker: str) -> float:
     """Return the share of documents that teach nothing: as the champion has it, else as declared."""
     try:
-        return open_linker(settings, linker).declaration.training.held_out
+        return open_linker(settings, linker).declaration.training.held_out_documents
     except BelinkError:
-        return declarations.load_linker(linker.partition("@")[0]).training.held_out
+        return declarations.load_linker(linker.partition("@")[0]).training.held_out_documents
 
 
 def listed(answer: Answer) -> str:

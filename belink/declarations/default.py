@@ -3,7 +3,14 @@
 import re
 from typing import Any
 
-from belink.declarations.linker import LINKER_NAME, EvaluationConfig, LinkerConfig, LinkerGates, TrainingConfig
+from belink.declarations.linker import (
+    LINKER_NAME,
+    CorpusConfig,
+    EvaluationConfig,
+    LinkerConfig,
+    LinkerGates,
+    TrainingConfig,
+)
 from belink.declarations.source import SourceConfig
 from belink.errors import DeclarationError
 
@@ -15,7 +22,8 @@ MIN_ACCURACY_AT_1, MIN_RECALL_AT_10, MAX_ECE = 0.3, 0.5, 0.2
 def default_linker(source: SourceConfig, ontology: str) -> LinkerConfig:
     """Return the linker of one ontology alone: retrieval, and probabilities fitted to its held-out names.
 
-    Since nothing is trained on names, each of them may be hidden and asked: all are held out.
+    Since nothing is trained on names, each of them may be hidden and asked: all are held out. It learns from people's
+    corrections, where there are any.
 
     No language model is trained: on questions from names alone it added 0.0 to 0.5 points on annotated text, and takes
     most of a refresh's time (experiments 67 and 73 in tests/benchmarks/EXPERIMENTS.md).
@@ -37,6 +45,7 @@ def _by_default(source: SourceConfig, ontology: str, name: str) -> LinkerConfig:
         title=source.title,
         ontologies=(ontology,),
         training=TrainingConfig(questions=0, held_out=1.0),
+        corpora=(CorpusConfig.model_validate({"feedback": True}),),
         evaluation=EvaluationConfig(items=1000),
         # No gate on latency: a mention takes milliseconds, so the ratio of two versions measures the machine.
         gates=LinkerGates(
@@ -54,7 +63,10 @@ def defaults_of(linker: LinkerConfig, source: SourceConfig) -> dict[str, Any] | 
 
     :param source: of the linker's first ontology.
     """
-    if linker != _by_default(source, linker.ontologies[0], linker.name):
+    # A refresh puts the corrections of the home in place of their declaration, or leaves it out.
+    default = _by_default(source, linker.ontologies[0], linker.name)
+    declared = tuple(corpus for corpus in linker.corpora if not corpus.feedback)
+    if linker.model_copy(update={"corpora": (*declared, *default.corpora)}) != default:
         return None
     gates = linker.gates.model_dump(mode="json", exclude_none=True, exclude={"min_mentions", "require_measured"})
     return {

@@ -106,13 +106,16 @@ class DetectorConfig(Declaration):
     learn: bool = True  # take from the corpora that train which names mislead and which are missing
 
 
+_HELD_OUT = 0.1
+
+
 class TrainingConfig(Declaration):
     """How the adapter is made; recorded whole in the manifest and in MLflow."""
 
     questions: int = Field(default=1200, ge=0)  # ontology questions; corpora come on top
     nil_share: Share = 0.1  # of questions asked without the right concept
     min_options: int = Field(default=4, ge=1)  # question sizes are drawn between this and reranker.options
-    held_out: Share = 0.1  # share of names and of corpus documents that is never trained on
+    held_out: Share = _HELD_OUT  # share of names and of corpus documents that is never trained on; 1 is of names alone
     epochs: float = Field(default=1.0, gt=0)
     batch_size: Count = 8
     learning_rate: float = Field(default=5e-4, gt=0)
@@ -121,6 +124,14 @@ class TrainingConfig(Declaration):
     gradient_checkpointing: bool = False
     checkpoint_every: Count = 50  # optimiser steps
     seed: Seed = 13
+
+    @property
+    def held_out_documents(self) -> float:
+        """Share of documents, 0 to 1, that is never learned from.
+
+        Where nothing is trained on names, all of them are held out. Documents and corrections must teach all the same.
+        """
+        return self.held_out if self.held_out < 1 else _HELD_OUT
 
 
 CORRECTIONS_FILE = "$CORRECTIONS"

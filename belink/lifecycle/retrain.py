@@ -215,7 +215,9 @@ def _why_untrained(linker: LinkerConfig) -> str:
     """Return why the linker never has an adapter; ``""`` for one that has."""
     if not linker.reranker.model:
         return "the linker declares no language model"
-    has_data = linker.training.questions > 0 or any(corpus.use != "evaluate" for corpus in linker.corpora)
+    # A few corrections are no reason to train a language model where nothing else is; they teach names and the finder.
+    texts = any(corpus.use != "evaluate" and not corpus.feedback for corpus in linker.corpora)
+    has_data = linker.training.questions > 0 or texts
     return "" if has_data else "nothing is declared to train on"
 
 

@@ -98,7 +98,7 @@ def _store(service: Service, body: schemas.Correction) -> schemas.StoredCorrecti
         sentence=correction.text,
         start=correction.start,
         end=correction.end,
-        held_out=is_held_out(correction.group, "", linker.declaration.training.held_out),
+        held_out=is_held_out(correction.group, "", linker.declaration.training.held_out_documents),
     )
 
 

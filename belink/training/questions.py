@@ -91,6 +91,7 @@ def corpus_questions(
     options: int,
     held_out: bool,
     limit: int | None = None,
+    share: float | None = None,
 ) -> list[Question]:
     """Return questions from annotated mentions, of the held-out documents or of all others.
 
@@ -102,11 +103,13 @@ def corpus_questions(
     :param documents: with abbreviations already spelled out.
     :param options: the largest number of concepts in a question.
     :param limit: the largest number of mentions; they are drawn from all over the corpus.
+    :param share: of documents that are held out, 0 to 1; ``None`` takes ``training.held_out_documents``.
     """
+    share = training.held_out_documents if share is None else share
     rng = np.random.default_rng(training.seed)
     mentions: list[Mention] = []
     for document in documents:
-        if is_held_out(document.id, "", training.held_out) == held_out:
+        if is_held_out(document.id, "", share) == held_out:
             mentions += [mention for mention in document.mentions if mention.gold or mention.is_nil]
     if not held_out:
         shuffled = (mentions[i] for i in rng.permutation(len(mentions)))
@@ -166,7 +169,7 @@ def found_questions(
     :param limit: the largest number of mentions; they are drawn from all over the corpus.
     """
     mentions: list[Mention] = []
-    held_out = [document for document in documents if is_held_out(document.id, "", training.held_out)]
+    held_out = [document for document in documents if is_held_out(document.id, "", training.held_out_documents)]
     for document in progress.track(held_out, what="finding mentions", unit="documents"):
         annotated = {(mention.start, mention.end): mention for mention in document.mentions}
         judged = document.judged_spans

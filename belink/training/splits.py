@@ -193,14 +193,14 @@ def _of_corpus(
     """
     all_held_out, training, config = corpus.use == "evaluate", linker.training, linker.evaluation
     all_evaluate = all_held_out or corpus.feedback
-    without_nil = training.model_copy(update={"nil_share": 0.0, **({"held_out": 1.0} if all_held_out else {})})
     drawn = questions.corpus_questions(
         corpus_documents(corpus, folders, data),
         _no_retrieval,
-        training=without_nil,
+        training=training.model_copy(update={"nil_share": 0.0}),
         options=1,
         held_out=True,
         limit=config.corpus_items if all_evaluate else round(config.corpus_items / config.share),
+        share=1.0 if all_held_out else None,
     )
     mentions = [q.mention for q in drawn if all_evaluate or _is_evaluated(q.mention, config)]
     if corpus.feedback:
@@ -221,7 +221,7 @@ def _not_held_out(
         for corpus in corpora
         if corpus.use != "evaluate"
         for document in corpus_documents(corpus, folders, data)
-        if not is_held_out(document.id, "", linker.training.held_out)
+        if not is_held_out(document.id, "", linker.training.held_out_documents)
     ]
 
 

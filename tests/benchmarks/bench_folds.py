@@ -184,7 +184,11 @@ def measure(home: settings.Settings, name: str, data: Path, *, model: bool) -> l
         linker=linker,
         folders=folders,
         encoder=encoder,
-        read={corpus.name: splits.corpus_documents(corpus, folders, data) for corpus in linker.corpora},
+        read={
+            corpus.name: splits.corpus_documents(corpus, folders, data)
+            for corpus in linker.corpora
+            if not corpus.feedback
+        },
         home=folder,
         names=build_index(folders, linker, encoder, folder / "names").path,
         base=weights.resolve(linker.reranker.model, home.cache) if model else None,

@@ -7,12 +7,12 @@ import pytest
 from belink import artefacts
 from belink.corpora import feedback
 from belink.corpora.feedback import make_correction
-from belink.declarations import CorpusConfig
+from belink.declarations import CorpusConfig, LinkerConfig
 from belink.errors import DeclarationError
 from belink.evaluation.gates import check_linker_gates
 from belink.evaluation.metrics import evaluate
 from belink.evaluation.predictions import Prediction
-from belink.lifecycle import refresh
+from belink.lifecycle import refresh, retrain
 from belink.linker.name_finder import learn
 from belink.records import Document, JudgedSpan, Mention, Verdict
 from belink.settings import Settings
@@ -76,6 +76,18 @@ def test_corrections_teach_measure_and_follow_the_release(
     assert sorted([d.text for d in taught] + [item.mention.sentence for item in items]) == sorted(texts)
     assert taught and items
     assert set(splits.corrected_precedents(linker, [folder], None)) == {("fever", "X:2")}
+    # Where all names are held out, because none is trained on, corrections teach all the same.
+    names_held_out = linker.model_copy(update={"training": linker.training.model_copy(update={"held_out": 1.0})})
+    assert len(splits.taught_corrections(names_held_out, [folder], None)) > len(taught)
+
+
+def test_corrections_alone_train_no_language_model() -> None:
+    declared = LinkerConfig(
+        name="x", title="X", ontologies=("x",), corpora=(CorpusConfig.model_validate({"feedback": True}),)
+    )
+    untrained = declared.model_copy(update={"training": declared.training.model_copy(update={"questions": 0})})
+    assert retrain._why_untrained(untrained) == "nothing is declared to train on"
+    assert not retrain._why_untrained(declared)
 
 
 def test_a_text_has_no_concept_where_all_corrections_of_it_say_so(
