@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from belink.records import Document, Mention
-from belink.text import abbreviation_lists, appositions, genera, short_forms
+from belink.text import abbreviation_lists, appositions, genera, short_forms, symbols
 from belink.text.variants import to_singular
 from belink.waiting import go_on
 
@@ -211,7 +211,7 @@ def expand(document: Document) -> Document:
     if definitions:
         mentions = tuple(expand_mention(mention, definitions) for mention in document.mentions)
         document = replace(document, mentions=mentions)
-    return appositions.expand(genera.expand(document))
+    return appositions.expand(genera.expand(symbols.expand(document)))
 
 
 def expand_mention(mention: Mention, definitions: Definitions) -> Mention:

@@ -1,4 +1,4 @@
-"""Symbols of biochemistry → names: "l-Arg" is arginine, "dUTP" deoxyuridine triphosphate, "H10" in a spectrum hydrogen.
+"""Symbols of biochemistry → names: "l-Arg" is arginine, "dUTP" deoxyuridine triphosphate, "H10" of a spectrum hydrogen.
 
 The symbols are those of IUPAC and IUBMB (Nomenclature and Symbolism for Amino Acids and Peptides, 1983; Abbreviations
 and Symbols for Nucleic Acids, 1970), which texts write without defining them. Formulas have a module of their own.
@@ -6,6 +6,9 @@ Case counts: "Ser" is serine, "SER" is not.
 """
 
 import re
+from dataclasses import replace
+
+from belink.records import Document, Mention
 
 _AMINO_ACIDS = {
     "Ala": "alanine", "Arg": "arginine", "Asn": "asparagine", "Asp": "aspartic acid", "Cys": "cysteine",
@@ -28,14 +31,32 @@ _ANY_NUCLEOTIDE = re.compile(r"(?P<sugar>d|\(d\)|r)?N[MDT]Ps?")
 _CYCLIC = re.compile(r"c(?P<base>[ACGU])MPs?")
 _SALT_OF_NUCLEOTIDE = re.compile(r"(?:Mg|Na|K|Li|Ca|Mn)\d?[- ·]?(?P<acid>[ACGU][DT]P)")
 _SUGAR_PHOSPHATE = re.compile(rf"(?P<sugar>{'|'.join(_SUGARS)})-?(?P<locant>[1-6])-?P")
-# An atom as spectra and structures number it. "2H" and "3H" are isotopes.
-_ATOM = re.compile(
-    r"(?:\d{1,2})?(?P<element>[CH])(?:\(\d{1,2}[a-e]?\)|-?\d{1,2}[a-e]?)['′]*|(?![23]H)\d{1,2}(?P<alone>H)"
-)
+# An atom as spectra and structures number it, and a number of protons. Elsewhere "C3" is a complement, "H3" a histone.
+_ATOM = re.compile(r"(?P<element>[CH])(?:\(\d{1,2}\)|-?\d{1,2})['′]*|\d{1,2}(?P<protons>H)")
+_SPECTRUM = re.compile(r"NMR|δ|\b(?:ppm|Hz|atoms?)\b")
+_WINDOW = 250  # characters before and behind an atom that may speak of a spectrum
 _RESIDUE = re.compile(rf"(?<![A-Za-z])(?:{'|'.join(_AMINO_ACIDS)})(?![a-z])")
 _WORD = re.compile(r"[a-z]{4}")
 _MIN_RESIDUES = 2  # of a peptide
 _WATER = re.compile(r"(?:d{1,2}|DI|MQ)[ -]?H2O|(?:de-?ionized|(?:double[ -])?distilled|ultra-?pure|Milli-?Q) water")
+
+
+def expand(document: Document) -> Document:
+    """Return ``document`` with the element as the long form of each mention that is a numbered atom of a spectrum."""
+    mentions = tuple(
+        replace(mention, long_form=name)
+        if not mention.long_form and (name := _atom(mention, document.text))
+        else mention
+        for mention in document.mentions
+    )
+    return document if mentions == document.mentions else replace(document, mentions=mentions)
+
+
+def _atom(mention: Mention, text: str) -> str:
+    match = _ATOM.fullmatch(mention.text)
+    if match is None or not _SPECTRUM.search(text, max(0, mention.start - _WINDOW), mention.end + _WINDOW):
+        return ""
+    return _ATOMS[match["element"] or match["protons"]]
 
 
 def symbol_names(text: str) -> tuple[str, ...]:
@@ -58,8 +79,6 @@ def symbol_names(text: str) -> tuple[str, ...]:
         return (salt["acid"],)
     if sugar := _SUGAR_PHOSPHATE.fullmatch(text):
         return (f"{_SUGARS[sugar['sugar']]}-{sugar['locant']}-phosphate",)
-    if atom := _ATOM.fullmatch(text):
-        return (_ATOMS[atom["element"] or atom["alone"]],)
     if _WATER.fullmatch(text):
         return ("water",)
     return ("oligopeptides",) if _is_peptide(text) else ()
