@@ -17,6 +17,8 @@ from belink import artefacts
 
 log = logging.getLogger(__name__)
 
+NO_SERVER = ("Failed to reach API", "Timed out while attempting to connect to ephemeral Prefect API server")
+"""What the plain ``RuntimeError`` begins with that Prefect raises where a server does not answer, or does not start."""
 _GRACE = 30.0  # seconds for a server to end by itself; it may be in the middle of preparing its database
 _SAME_START = 2.0  # seconds between two readings of one process's start time; clocks are set
 
@@ -74,8 +76,7 @@ def is_without_server(error: Exception) -> bool:
     from prefect.exceptions import PrefectException
 
     # What our own code asks of the network it reports as errors of its own.
-    # Prefect raises a plain RuntimeError with this text when its temporary server does not answer.
-    return isinstance(error, httpx.HTTPError | PrefectException) or "Failed to reach API" in str(error)
+    return isinstance(error, httpx.HTTPError | PrefectException) or str(error).startswith(NO_SERVER)
 
 
 def _variables(home: Path) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
-from belink.errors import GateRefused, ServerError
+from belink.errors import GateRefused, ServerError, first_line
 from belink.lifecycle import refresh as steps
 from belink.lifecycle.failure import failure_noted
 from belink.lifecycle.outcome import RefreshOutcome
@@ -68,8 +68,9 @@ def run(
             if not environment.is_without_server(error):
                 raise
             raise ServerError(
-                f"expected the Prefect server to stay, found {type(error).__name__} on the way; the champion is what "
-                "it was, start the refresh again"
+                f"expected a Prefect server that answers, found: {first_line(error)}; the champion is what it was. "
+                "Start the refresh again; on a busy machine PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS=900 gives "
+                "a temporary server more time to start"
             ) from error
 
 

@@ -34,12 +34,12 @@ class Abstention:
                 why = f"precision was not measured on {self.n} links of annotated text, {MIN_LINKS} are needed"
             return f"links in raw text have no bound: {why}; declare a corpus ([[corpora]]) and refresh to have one"
         figures = (
-            f"with links from probability {self.bound:.2f}, precision {self.precision:.3f}, "
-            f"{self.kept:.0%} of {self.n:,} held-out links kept"
+            f"a bound of {self.bound:.2f} keeps {self.kept:.0%} of {self.n:,} held-out links, "
+            f"with precision {self.precision:.3f}"
         )
         if self.is_reached:
-            return f"raw text: {figures}"
-        return f"PRECISION {self.declared:.2f} IN RAW TEXT IS NOT REACHED by any bound; nearest {figures}"
+            return f"raw text: {figures} ({self.declared:.2f} is declared)"
+        return f"PRECISION {self.declared:.2f} IN RAW TEXT IS NOT REACHED by any bound; the nearest: {figures}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the bound as JSON writes it; :meth:`from_dict` reads it."""

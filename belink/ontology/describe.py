@@ -84,7 +84,7 @@ def describe(name: str, path: Path) -> Description:
     format, columns, comment = _format(path)
     prefixes = (re.sub(r"[^A-Za-z0-9]+", "", name).upper() or "X",) if format == "table" else ()
     source = SourceConfig(
-        name="new",
+        name=name,
         title=name,
         format=format,
         prefixes=prefixes,

@@ -101,20 +101,15 @@ def train(
     work = checkpoints.prepare_work(work or target.with_name(f".work-{target.name}"), identity)
     model = add_adapter(rerank.cast(rerank.load_model(base, form), dtype), training)
     outcome = _run(model, examples, training, work, chosen, record)
+    resumed_at = outcome.pop("resumed_at")
     manifest = {
-        "format": FORMAT,
-        "prompts": prompts.VERSION,
-        "asking": rerank.question_settings(reranker),
-        "base": {"reference": base.reference, "sha256": base.sha256},
-        "reranker": reranker.model_dump(mode="json"),
-        "training": training.model_dump(mode="json"),
+        **_recipe(base, training, reranker),
         "questions": {"n": len(questions), "sha256": identity},
         "examples": len(questions),
         "loss_retrieval": _retrieval_loss(questions),
         **outcome,
         "platform": checkpoints.describe_platform(chosen, dtype),
     }
-    resumed_at = manifest.pop("resumed_at")
 
     def fill(folder: Path) -> dict[str, Any]:
         _save(model, folder, base)
@@ -125,6 +120,20 @@ def train(
     if record is not None:
         record("lora/loss_of_retrieval_alone", manifest["loss_retrieval"], manifest["steps"])
     return _report(target, manifest, resumed_at=resumed_at, new=True)
+
+
+def _recipe(
+    base: "ResolvedModel", training: "declarations.TrainingConfig", reranker: "declarations.RerankerConfig"
+) -> dict[str, Any]:
+    """Return what the manifest records of how an adapter is trained, besides the questions."""
+    return {
+        "format": FORMAT,
+        "prompts": prompts.VERSION,
+        "asking": rerank.question_settings(reranker),
+        "base": {"reference": base.reference, "sha256": base.sha256},
+        "reranker": reranker.model_dump(mode="json"),
+        "training": training.model_dump(mode="json"),
+    }
 
 
 def _examples(questions: "Sequence[Question]", form: prompts.Form) -> list[_Example]:

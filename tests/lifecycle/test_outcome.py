@@ -50,7 +50,7 @@ def test_an_id_of_two_ontologies_is_said_with_both_labels(
 @pytest.mark.parametrize(
     ("chosen", "words"),
     [
-        (Abstention(declared=0.9, bound=0.62, precision=0.91, kept=0.7, n=300), "links from probability 0.62"),
+        (Abstention(declared=0.9, bound=0.62, precision=0.91, kept=0.7, n=300), "a bound of 0.62 keeps"),
         (
             Abstention(declared=0.9, bound=0.9, precision=0.8, kept=0.1, n=300),
             "PRECISION 0.90 IN RAW TEXT IS NOT REACHED",

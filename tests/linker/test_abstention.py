@@ -54,7 +54,7 @@ def test_on_a_handful_of_links_nothing_is_measured_and_nothing_is_bounded() -> N
 def test_a_precision_that_is_not_reached_is_reported() -> None:
     probabilities = np.linspace(0.5, 1, 100)
     reached = choose_bound(probabilities, list(probabilities > 0.7), 0.95)
-    assert str(reached).startswith("raw text: with links from probability 0.6")
+    assert str(reached).startswith("raw text: a bound of 0.6")
     missed = choose_bound(probabilities, [i % 2 == 0 for i in range(100)], 0.95)
     assert "PRECISION 0.95 IN RAW TEXT IS NOT REACHED" in str(missed)
     assert missed.precision == pytest.approx(0.5, abs=0.03)
