@@ -19,7 +19,7 @@ from belink import artefacts, manifests
 from belink.declarations import Format, SourceConfig
 from belink.errors import BelinkError, GateRefused, ReleaseError, SourceError
 from belink.ontology import added_names, release
-from belink.ontology.readers import sssom, tabular
+from belink.ontology.readers import beside, tabular
 from belink.ontology.readers.files import SUFFIXES, Fingerprint, fingerprint, plain_errors, unpack_sources
 from belink.records import GateResult
 from belink.settings import Settings
@@ -74,7 +74,7 @@ def ingest(
 ) -> Ingested:
     """Make a release of ``files``; return it, or the one that was made of them before.
 
-    Files named ``….sssom.tsv`` are mappings: they become cross-references of the concepts of the other files.
+    Beside the ontology's files, ``….sssom.tsv`` gives its concepts cross-references, ``….synonyms.tsv`` names.
 
     :param version: takes the place of the version that the files name.
     :param refuse: False accepts a release that fails its gates; the gates are reported all the same.
@@ -87,7 +87,7 @@ def ingest(
 
     release.release_path(settings, source.name, version or "any")
     with plain_errors(files[0] if files else None):
-        source = tabular.as_given(source, [path for path in files if not sssom.is_mapping_set(path)])
+        source = tabular.as_given(source, beside.split(files)[0])
         content = fingerprint(files, source.format)
         attempt = _Attempt(source, list(files), settings, version, refuse, corpus_ids, content)
         # Looked up before and after taking the lock: another process may have read the same files meanwhile.
@@ -141,12 +141,11 @@ class _Attempt(NamedTuple):
 
     def read(self) -> Ingested:
         """Read the files into a release, measure its gates, and move it into place."""
-        mappings = [path for path in self.files if sssom.is_mapping_set(path)]
-        ontology = [path for path in self.files if path not in mappings]
+        ontology, others = beside.split(self.files)
         folder = release.release_path(self.settings, self.source.name, "any").parent
         with artefacts.scratch(folder, "reading") as work:
             files, source, content = unpack_sources(ontology, self.source, work)
-            if mappings:
+            if others:
                 content = self.fingerprint.sha256
             # The same content packed anew has another sum of its own, and no second release is made of it.
             if existing := self.existing("content_sha256", content):
@@ -158,13 +157,12 @@ class _Attempt(NamedTuple):
             with release.ReleaseWriter(built / release.DATABASE, source, self.version) as into:
                 with _names_restored(files, ontology):
                     _reader(source.format)(files, source, into)
-                # Repeated ids go first, so that what follows sees each concept once. Mappings come last, as they need
-                # all concepts.
+                # Repeated ids go first, so that what follows sees each concept once. What stands beside the ontology
+                # comes last, as it needs all concepts.
                 into.drop_repeated()
                 into.mark_called_obsolete()
                 added_names.add(into)
-                if mappings:
-                    sssom.read(mappings, into)
+                beside.read(others, into)
                 # Readers of other formats keep to the branches themselves, while they read.
                 if source.branches and source.format in SUFFIXES:
                     into.keep_branches(source.branches)

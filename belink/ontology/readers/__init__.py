@@ -2,5 +2,5 @@
 
 Read ``tabular`` first, the shortest. ``files`` recognises formats and ``archive`` unpacks; ``delimited`` (sound lines)
 and ``columns`` (rows collected as columns) serve several readers. ``sssom`` adds mappings to the concepts of the
-others.
+others and ``synonym_sets`` names (``beside`` tells their files apart).
 """

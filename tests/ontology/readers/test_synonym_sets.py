@@ -1,0 +1,112 @@
+"""Lists of synonyms without ids: their names go to the concepts that their other names mean, or nowhere."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from belink.errors import ReleaseError, SourceError
+from belink.ontology.ingest import ingest
+from belink.ontology.readers import synonym_sets
+from belink.ontology.release import open_release
+from belink.ontology.release_writer import ReleaseWriter
+from belink.settings import Settings
+from tests.support.made_releases import concept, obo, source
+from tests.support.read_sources import write
+
+HEAD = "code\tname\tpreferred_name\n"
+
+
+def listed(folder: Path, *texts: str | bytes, packed: bool = False) -> set[tuple[str, str]]:
+    """The names that lists give to X:1 (doxorubicin), X:2 (daunorubicin), X:3 and X:4 (both called rubicin)."""
+    paths = [write(folder / f"{i}.synonyms.tsv", text, packed=packed) for i, text in enumerate(texts)]
+    path = folder / "release.duckdb"
+    path.unlink(missing_ok=True)
+    with ReleaseWriter(path, source()) as into:
+        into.concepts([
+            concept(1, "doxorubicin", "14-hydroxydaunomycin"), concept(2, "daunorubicin"),
+            concept(3, "rubicin"), concept(4, "rubicin"), concept(5, "gone", obsolete=True),
+        ])  # fmt: skip
+        n_added = synonym_sets.read(paths, into)
+        found = into.sql("SELECT concept_id, text, scope FROM name WHERE type = ?", [synonym_sets.TYPE])
+        assert into.sql("SELECT count(*) FROM rejection WHERE NOT repaired") == [(0,)]
+    assert n_added == len(found)
+    assert {scope for *_, scope in found} <= {"exact"}
+    return {(concept_id, text) for concept_id, text, _ in found}
+
+
+def rows(*pairs: tuple[str, str]) -> str:
+    return HEAD + "".join(f"U{i}\t{name}\t{preferred}\n" for i, (preferred, name) in enumerate(pairs))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_set_belongs_to_the_concept_that_its_preferred_name_means(tmp_path: Path, packed: bool) -> None:
+    text = rows(("Doxorubicin", "Adriamycin"), ("Doxorubicin", "daunorubicin"), ("Doxorubicin", "Rubex"))
+    found = {("X:1", "Adriamycin"), ("X:1", "Rubex")}
+    assert listed(tmp_path, text, packed=packed) == found
+    assert listed(tmp_path, "\ufeff" + text.replace("\n", "\r\n"), packed=packed) == found
+
+
+def test_otherwise_to_the_one_concept_that_all_its_other_names_mean(tmp_path: Path) -> None:
+    one = rows(("ADR", "Adriamycin"), ("ADR", "doxorubicin"), ("ADR", "14 hydroxydaunomycin"))
+    assert listed(tmp_path, one) == {("X:1", "ADR"), ("X:1", "Adriamycin")}
+    two = rows(("ADR", "doxorubicin"), ("ADR", "daunorubicin"), ("ADR", "Adriamycin"))
+    assert listed(tmp_path, two) == set()
+
+
+@pytest.mark.parametrize("preferred", ["rubicin", "gone", "unknown"])
+def test_a_name_of_several_concepts_of_none_or_of_an_obsolete_one_tells_nothing(tmp_path: Path, preferred: str) -> None:
+    assert listed(tmp_path, rows((preferred, "Adriamycin"))) == set()
+
+
+def test_names_that_the_release_has_stay_and_names_of_several_concepts_are_left_out(tmp_path: Path) -> None:
+    text = rows(
+        ("doxorubicin", "14-Hydroxy-Daunomycin"), ("doxorubicin", "rubicin"), ("doxorubicin", "gone"),
+        ("doxorubicin", "red devil"), ("daunorubicin", "Red-Devil"), ("doxorubicin", "D1"),
+        ("doxorubicin", "25316-40-9"),
+    )  # fmt: skip
+    assert listed(tmp_path, text) == {("X:1", "14-Hydroxy-Daunomycin")}
+
+
+def test_signs_tell_substances_apart(tmp_path: Path) -> None:
+    text = rows(("doxorubicin", "(+)-rubex"), ("daunorubicin", "(-)-rubex"), ("daunorubicin", "(−)-rubex"))
+    assert listed(tmp_path, text) == {("X:1", "(+)-rubex"), ("X:2", "(-)-rubex"), ("X:2", "(−)-rubex")}
+
+
+def test_a_later_list_sees_the_names_of_an_earlier_one(tmp_path: Path) -> None:
+    first, second = rows(("doxorubicin", "Adriamycin")), rows(("Adriamycin", "Rubex"), ("daunorubicin", "adriamycin"))
+    assert listed(tmp_path, first, second) == {("X:1", "Adriamycin"), ("X:1", "Rubex")}
+
+
+NAMES = st.sampled_from(["doxorubicin", "daunorubicin", "rubicin", "gone", "Adriamycin", "Rubex", "red devil", "ADR"])
+
+
+@settings(max_examples=5, deadline=None)
+@given(pairs=st.lists(st.tuples(NAMES, NAMES), max_size=40))
+def test_no_name_means_two_concepts_and_order_does_not_matter(
+    tmp_path_factory: pytest.TempPathFactory, pairs: list[tuple[str, str]]
+) -> None:
+    folder = tmp_path_factory.mktemp("lists")
+    found = listed(folder, rows(*pairs))
+    assert len({text.lower() for _, text in found}) == len(found)
+    assert not {text for _, text in found} & {"doxorubicin", "daunorubicin", "rubicin", "gone"}
+    assert listed(folder, rows(*reversed(pairs))) == found
+
+
+@pytest.mark.parametrize("text", ["name\tother\nx\ty\n", "", "preferred_name,name\nx,y\n"])
+def test_a_file_without_the_two_columns_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SourceError, match="expected a tab-separated table with the columns preferred_name and name"):
+        listed(tmp_path, text)
+
+
+def test_a_list_stands_beside_the_file_of_an_ontology(tmp_path: Path) -> None:
+    here = Settings(home=tmp_path / "home", cache=tmp_path, tracking_uri="")
+    ontology = write(tmp_path / "x.obo", obo(concept(1, "doxorubicin")))
+    names = write(tmp_path / "drugs.synonyms.tsv", rows(("doxorubicin", "Adriamycin")))
+    done = ingest(source(), [ontology, names], here)
+    assert done.new and not ingest(source(), [names, ontology], here).new
+    with open_release(done.path) as release:
+        assert ("Adriamycin", "exact") in {(name.text, name.scope) for name in release.concept("X:1").synonyms}  # type: ignore[union-attr]
+    with pytest.raises(ReleaseError, match="--version"):
+        ingest(source(), [ontology], here)
