@@ -1,4 +1,4 @@
-"""Text files as people send them: plain or gzip, UTF-8, UTF-16 or Windows-1252, with or without a byte order mark.
+"""Text files as people send them: plain or gzip, in UTF-8, UTF-16, UTF-32 or Windows-1252, with or without a mark.
 
 This is the only place that unpacks gzip and guesses encodings. Nothing here translates line ends: offsets into a
 decoded text are offsets into the file as given.
@@ -25,7 +25,11 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _IN_MEMORY = 64 << 20  # bytes of a copy that stay in memory; a longer copy goes to a temporary file
 _HEAD = 4096  # bytes that tell a byte order mark, or UTF-16 without one
 _STRAY = re.compile("[\udc80-\udcff]")  # what the error handler "surrogateescape" makes of a byte
-_BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+# That of UTF-16 is how one mark of UTF-32 begins.
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +122,7 @@ def glimpse(stream: BinaryIO, n_bytes: int) -> str:
 
 
 def detect_encoding(stream: BinaryIO) -> str:
-    """Return the encoding of a text: ``utf-8``, ``utf-8-sig``, ``utf-16``, ``utf-16-le``, ``utf-16-be``, ``cp1252``.
+    """Return the encoding of a text: ``utf-8``, ``utf-8-sig``, one of UTF-16 or UTF-32, ``cp1252``.
 
     A file without byte order mark is UTF-8 where every byte of it says so. A file with more sound UTF-8 characters than
     stray bytes is damaged UTF-8, which is refused: as Windows-1252 each of its letters would turn into two.
@@ -140,7 +144,10 @@ def detect_encoding(stream: BinaryIO) -> str:
 
 
 def marked_encoding(stream: BinaryIO) -> str | None:
-    """Return the encoding of a text with a byte order mark, or in UTF-16; ``None`` for others. Rewinds ``stream``."""
+    """Return the encoding of a text with a byte order mark, in UTF-16 or UTF-32; ``None`` for others.
+
+    ``stream`` is rewound.
+    """
     head = stream.read(_HEAD)
     stream.seek(0)
     return _encoding_of(head)
@@ -150,6 +157,12 @@ def _encoding_of(head: bytes) -> str | None:
     for mark, name in _BOMS:
         if head.startswith(mark):
             return name
+    # Each character of UTF-32 has four bytes; the two that lead are zero for all but rare characters.
+    lengths, zeros = ([f(head[at::4]) for at in range(4)] for f in (len, lambda part: part.count(0)))
+    if len(head) >= 8 and zeros[2:] == lengths[2:] and not zeros[0]:
+        return "utf-32-le"
+    if len(head) >= 8 and zeros[:2] == lengths[:2] and not zeros[3]:
+        return "utf-32-be"
     even, odd = head[::2].count(0), head[1::2].count(0)
     # Latin letters have one zero byte each, always on the same side.
     if max(even, odd) * 3 > len(head) and min(even, odd) == 0:  # Latin letters in UTF-16

@@ -78,7 +78,7 @@ def read_json(stream: BinaryIO, default_prefix: str) -> Iterator[RawDocument]:
         for at, event, value in _events(stream):
             if builder is None and event == "map_key":
                 keys[at] = value
-            elif builder is None and (event, at) == ("string", 1) and keys[1] in COLLECTION_KEYS:
+            elif builder is None and at == 1 and event in ("string", "number", "boolean"):
                 collection[keys[1]] = value
             elif builder is None and at == 2 and keys[1] == "infons" and event in ("string", "number", "boolean"):
                 collection["infons"][keys[2]] = value if event == "string" else json.dumps(value)
@@ -134,8 +134,8 @@ def read_node(node: Node) -> RawDocument:
 
 def annotation_nodes(part: Node) -> list[Node]:
     """Return the annotations of a document, or of a passage with its sentences, in the order of reading."""
-    parts = [part, *_mappings(part, "sentences")]
-    return [annotation for each in parts for annotation in _mappings(each, "annotations")]
+    parts = [part, *mappings(part, "sentences")]
+    return [annotation for each in parts for annotation in mappings(each, "annotations")]
 
 
 def _document(node: Node, default_prefix: str) -> RawDocument:
@@ -149,9 +149,9 @@ def _document(node: Node, default_prefix: str) -> RawDocument:
 
 def _passages(node: Node, default_prefix: str) -> Iterator[Passage]:
     end = 0
-    for passage in _mappings(node, "passages"):
+    for passage in mappings(node, "passages"):
         offset = _offset(passage, end)
-        marked = _mappings(passage, "sentences")
+        marked = mappings(passage, "sentences")
         text = clean(_string(passage.get("text")))
         sentences = [(_offset(sentence, offset), clean(_string(sentence.get("text")))) for sentence in marked]
         if not text and sentences:  # a collection may keep the text in its sentences alone
@@ -178,14 +178,14 @@ def _offset(node: Node, otherwise: int) -> int:
 
 def _annotations(node: Node, default_prefix: str) -> Iterator[Annotation]:
     for annotation in annotation_nodes(node):
-        infons = _mapping(annotation.get("infons"))
+        infons = mapping(annotation.get("infons"))
         # BioC names no key for the concept. The first of these that is there counts.
         key = next((key for key in ID_KEYS if key in infons), "")
         written = _string(infons.get(key))
         gold, nil = gold_ids(written, _PREFIX_OF_KEY.get(key, default_prefix)) if written else ((), False)
         fault, spans = "", []
         try:
-            for location in _mappings(annotation, "locations"):
+            for location in mappings(annotation, "locations"):
                 start = whole_number(location.get("offset"))
                 spans.append((start, start + whole_number(location.get("length"))))
         except ValueError as error:
@@ -201,12 +201,14 @@ def _annotations(node: Node, default_prefix: str) -> Iterator[Annotation]:
         )
 
 
-def _mappings(node: Node, key: str) -> list[Node]:
+def mappings(node: Node, key: str) -> list[Node]:
+    """Return the objects in the list under ``key``; none where anything else stands there."""
     value = node.get(key)
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _mapping(value: object) -> Node:
+def mapping(value: object) -> Node:
+    """Return ``value`` where it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 

@@ -16,7 +16,16 @@ from typing import Any
 from lxml import etree
 
 from belink.corpora.assemble import Misfit, fit
-from belink.corpora.bioc import COLLECTION, COLLECTION_KEYS, ID_KEYS, Node, annotation_nodes, read_node
+from belink.corpora.bioc import (
+    COLLECTION,
+    COLLECTION_KEYS,
+    ID_KEYS,
+    Node,
+    annotation_nodes,
+    mapping,
+    mappings,
+    read_node,
+)
 from belink.corpora.offset_units import detect_unit, in_code_points, length_in
 from belink.corpora.raw import Annotation, CorpusReport, lay_out
 from belink.records import Document, Link, Mention
@@ -38,7 +47,7 @@ def xml_head(collection: Mapping[str, Any], infons: Mapping[str, str]) -> bytes:
     """Return the beginning of a BioC XML collection, up to its first document. ``infons`` are added to its own."""
     head = etree.Element("collection")
     for tag in COLLECTION_KEYS:
-        _child(head, tag, collection[tag])
+        _child(head, tag, str(collection[tag]))
     _infons_to_xml(head, {"infons": {**collection["infons"], **infons}})
     # ``tostring`` writes whole elements only. The end is cut off, so that documents can follow one at a time.
     opened = etree.tostring(head, encoding="unicode").removesuffix("</collection>")
@@ -97,7 +106,7 @@ def _as_it_came(document: Document, links: Links) -> Node:
     for m in document.mentions:
         links_at.setdefault((m.start, m.end, m.spans), []).append(links.get(m))
     annotated = set()
-    passages = [passage for passage in node.get("passages", ()) if isinstance(passage, dict)]
+    passages = mappings(node, "passages")
     for part, annotations, shift in (
         *((p, q.annotations, shift) for p, q, shift in zip(passages, in_points.passages, shifts, strict=True)),
         (node, in_points.annotations, 0),
@@ -107,7 +116,7 @@ def _as_it_came(document: Document, links: Links) -> Node:
                 annotated.add(place)
                 # Several annotations of one span take its links in order; the last link serves what is left.
                 _add_link(annotation_node, links_at[place].pop(0) if len(links_at[place]) > 1 else links_at[place][0])
-    ids = {each.get("id") for part in (*passages, node) for each in annotation_nodes(part)}
+    ids = {str(each.get("id")) for part in (*passages, node) for each in annotation_nodes(part)}
     # Relations refer to annotations by id, so a new id must not be one that is there.
     fresh_ids = (identifier for number in itertools.count(1) if (identifier := f"B{number}") not in ids)
     starts = [passage.offset + shift for passage, shift in zip(in_points.passages, shifts, strict=True)]
@@ -142,16 +151,18 @@ def _place(text: str, annotation: Annotation, shift: int) -> Place | None:
 def _holder(passage: Node, sentence_starts: list[int], start: int) -> list[Node]:
     """Return the list of annotations of the sentence around ``start``, or of a passage without sentences."""
     number = bisect.bisect_right(sentence_starts, start) - 1
-    sentences = [sentence for sentence in passage.get("sentences") or () if isinstance(sentence, dict)]
+    sentences = mappings(passage, "sentences")
     part = sentences[number] if 0 <= number < len(sentences) else passage
-    annotations: list[Node] = part.setdefault("annotations", [])
+    if not isinstance(part.get("annotations"), list):
+        part["annotations"] = []
+    annotations: list[Node] = part["annotations"]
     return annotations
 
 
 def _add_link(node: Node, link: Link | None) -> None:
     if link is None:
         return
-    infons = node.setdefault("infons", {})
+    infons = node["infons"] = mapping(node.get("infons"))
     # The reader takes the first key that is there, so that one is kept as the gold id.
     if (key := next((key for key in ID_KEYS if key in infons), "")) and infons[key]:
         infons["gold_id"] = infons[key]
@@ -186,16 +197,13 @@ def _pieces(mention: Mention) -> Iterable[tuple[int, int]]:
 def _without_lines(node: Node) -> Node:
     """Return ``node`` without the line numbers that reading XML adds, its offsets as numbers."""
     node.pop("line", None)
-    if isinstance(node.get("offset"), str) and node["offset"].strip().isdigit():
+    if isinstance(node.get("offset"), str) and node["offset"].strip().isdecimal():
         node["offset"] = int(node["offset"])
-    for location in node.get("locations") or ():
-        if isinstance(location, dict):
-            location.update({key: int(value) for key, value in location.items() if str(value).strip().isdigit()})
+    for location in mappings(node, "locations"):
+        location.update({key: int(value) for key, value in location.items() if str(value).strip().isdecimal()})
     for part in _PARTS:
-        if isinstance(node.get(part), list):
-            for child in node[part]:
-                if isinstance(child, dict):
-                    _without_lines(child)
+        for child in mappings(node, part):
+            _without_lines(child)
     return node
 
 
@@ -203,9 +211,9 @@ def _to_xml(node: Node) -> etree._Element:
     document = etree.Element("document")
     _child(document, "id", str(node.get("id", "")))
     _infons_to_xml(document, node)
-    for passage in node.get("passages") or ():
+    for passage in mappings(node, "passages"):
         element = _part_to_xml(document, "passage", passage)
-        for sentence in passage.get("sentences") or ():
+        for sentence in mappings(passage, "sentences"):
             _annotations_to_xml(_part_to_xml(element, "sentence", sentence), sentence)
         _annotations_to_xml(element, passage)
     _annotations_to_xml(document, node)
@@ -222,19 +230,19 @@ def _part_to_xml(parent: etree._Element, tag: str, node: Node) -> etree._Element
 
 
 def _infons_to_xml(element: etree._Element, node: Node) -> None:
-    for key, value in (node.get("infons") or {}).items():
+    for key, value in mapping(node.get("infons")).items():
         _child(element, "infon", "" if value is None else str(value)).set("key", _UNWRITABLE.sub("\ufffd", str(key)))
 
 
 def _annotations_to_xml(parent: etree._Element, part: Node) -> None:
-    for node in part.get("annotations") or ():
+    for node in mappings(part, "annotations"):
         element = _with_id(parent, "annotation", node)
-        for location in node.get("locations") or ():
+        for location in mappings(node, "locations"):
             etree.SubElement(element, "location", _attributes(location))
         _child(element, "text", str(node.get("text", "")))
-    for node in part.get("relations") or ():
+    for node in mappings(part, "relations"):
         element = _with_id(parent, "relation", node)
-        for inner in node.get("nodes") or ():
+        for inner in mappings(node, "nodes"):
             etree.SubElement(element, "node", _attributes(inner))
 
 

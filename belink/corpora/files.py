@@ -121,8 +121,10 @@ def _sniff(stream: BinaryIO, path: Path) -> Format | None:
     if _XML.match(head):
         return "bioc-xml"
     if _JSON.match(head):
-        # The keys of the first line tell: a line of JSONL has "text" itself, BioC has it inside "passages".
+        # The keys tell: a document of JSONL has "text" itself, BioC has it inside "passages". They are those of the
+        # first line, or of more where that holds no whole document.
         first = head.split("\n", 1)[0]
+        first = first if '"' in first else head
         is_bioc = any(key in first for key in ('"passages"', '"documents"', '"PubTator'))
-        return "jsonl" if head.startswith("{") and '"text"' in first and not is_bioc else "bioc-json"
+        return "jsonl" if '"text"' in first and not is_bioc else "bioc-json"
     return "pubtator" if pubtator.TITLE.match(head) else None

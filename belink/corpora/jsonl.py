@@ -1,4 +1,4 @@
-"""JSONL corpora: one document a line, the format to convert other corpora to.
+"""JSONL corpora: one document a line, the format to convert other corpora to. A list of them in JSON is read, too.
 
 ``{"id": "8701013", "text": "…", "sentences": [[0, 31], …], "mentions": [{"start": 22, "end": 30, "text": "delirium",
 "ids": ["MESH:D003693"]}]}``. Offsets are code points, end exclusive. ``id`` and ``text`` are required; without
@@ -24,18 +24,39 @@ def read(stream: BinaryIO, default_prefix: str) -> Iterator[RawDocument]:
     :param default_prefix: put before concept ids that have none.
     :raises ValueError: a line that is not such a document, named by its number.
     """
+    beginning = stream.readline(_MAX_LINE).strip()
+    stream.seek(0)
+    is_laid_out = beginning.startswith(b"[") or (beginning.startswith(b"{") and not beginning.endswith(b"}"))
+    for number, node in _laid_out(stream) if is_laid_out else _lines(stream):
+        if not (isinstance(node, dict) and isinstance(node.get("text"), str) and "id" in node):
+            shown = json.dumps(node, ensure_ascii=False)[:60]
+            raise ValueError(f'line {number}: expected an object with "id" and "text", found {shown!r}')
+        yield _document(node, number, default_prefix)
+
+
+def _lines(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
+    """Yield number and content of each line."""
     # ``readline`` with a bound returns an overlong line in parts, and the first of them is then no JSON.
     for number, line in enumerate(iter(lambda: stream.readline(_MAX_LINE), b""), 1):
         text = line.decode("utf-8").strip()
-        if not text:
-            continue
-        try:
-            node = json.loads(text)
-        except ValueError as error:
-            raise ValueError(f"line {number}: expected a JSON object, found {str(error)[:100]}") from error
-        if not (isinstance(node, dict) and isinstance(node.get("text"), str) and "id" in node):
-            raise ValueError(f'line {number}: expected an object with "id" and "text", found {text[:60]!r}')
-        yield _document(node, number, default_prefix)
+        if text:
+            try:
+                yield number, json.loads(text)
+            except ValueError as error:
+                raise ValueError(f"line {number}: expected a JSON object, found {str(error)[:100]}") from error
+
+
+def _laid_out(stream: BinaryIO) -> Iterator[tuple[int, Any]]:
+    """Yield the documents of a list, or of objects that run over several lines; numbered, since they have no line."""
+    import ijson
+
+    is_list = stream.read(64).lstrip().startswith(b"[")
+    stream.seek(0)
+    try:
+        nodes = ijson.items(stream, "item" if is_list else "", multiple_values=not is_list, use_float=True)
+        yield from enumerate(nodes, 1)
+    except ijson.JSONError as error:
+        raise ValueError(f"expected JSON objects, found {str(error)[:100]}") from error
 
 
 def _document(node: dict[str, Any], line: int, default_prefix: str) -> RawDocument:

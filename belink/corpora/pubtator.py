@@ -15,7 +15,8 @@ from belink.records import Document, Link, Mention, Rejection
 
 TITLE = re.compile(r"(?:#[^\n]*\n\s*)*[^|\t\r\n]{1,200}\|[ta]\|")  # what a PubTator file begins with
 _TEXT = re.compile(r"([^|\t]{1,200})\|([a-z])\|(.*)", re.DOTALL)
-_RELATION = re.compile(r"[^\t]+\t[A-Za-z_-]+\t[^\t]+\t[^\t]+")
+_RELATION = re.compile(r"[^\t]+\t[A-Za-z_-]+\t[^\t]+\t[^\t]+(?:\t[^\t]*)?")  # BioRED adds whether it is novel
+_CHANGE = re.compile(r"[a-z]\|[A-Z]+\|\S*")  # a variant as tmVar writes it: "p|SUB|V|600|E"
 _JOINED = re.compile(r"([A-Z][a-z]+)([A-Z]{2,}\w*:\S+)")  # type and id without the tab between them
 # Types of PubTator whose bare ids belong to a vocabulary of their own; "" for those with ids of many kinds.
 _PREFIX_OF_TYPE = {
@@ -38,8 +39,8 @@ def read(stream: BinaryIO, default_prefix: str) -> Iterator[RawDocument]:
     :raises ValueError: a line before the first document.
     """
     current: _Block | None = None
-    for number, raw in enumerate(iter(lambda: stream.readline(_MAX_LINE), b""), 1):
-        line = raw.decode("utf-8").rstrip("\r\n")
+    for number, raw in enumerate(_lines(stream), 1):
+        line = raw.decode("utf-8")
         text = _TEXT.fullmatch(line)
         if not line.strip():
             if current:
@@ -57,6 +58,12 @@ def read(stream: BinaryIO, default_prefix: str) -> Iterator[RawDocument]:
             raise ValueError(f"line {number}: expected ID|t|title, found {line[:60]!r}")
     if current:
         yield current.document()
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the lines of ``stream``, which end in LF, CRLF or CR, without their ends."""
+    for line in iter(lambda: stream.readline(_MAX_LINE), b""):
+        yield from line.removesuffix(b"\n").removesuffix(b"\r").split(b"\r")
 
 
 @dataclass
@@ -98,7 +105,7 @@ class _Block:
         # A mention has its start in the second cell, a relation the name of its type.
         if _RELATION.fullmatch(line) and not cells[1].isdigit():
             return
-        if cells[0] != self.id and len(cells) > 1:
+        if cells[0].strip() != self.id.strip() and len(cells) > 1:
             fault = f"expected a line of document {self.id}, found one of {cells[0][:40]!r}"
             self.annotations.append(Annotation(spans=(), text=line[:200], line=number, fault=fault))
             return
@@ -148,6 +155,8 @@ def _annotation(cells: list[str], line: str, number: int, default_prefix: str) -
     # A corpus mixes types, and the default prefix holds only for those without a vocabulary of their own.
     prefix = _PREFIX_OF_TYPE.get(kind.casefold(), default_prefix)
     gold, nil = gold_ids(identifiers, prefix) if identifiers else ((), False)
+    if _CHANGE.fullmatch(identifiers):
+        gold = (identifiers,)  # its bars separate no ids
     return Annotation(spans=((start, end),), text=cells[3], gold=gold, is_nil=nil, type=kind, line=number)
 
 

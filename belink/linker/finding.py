@@ -10,9 +10,9 @@ from belink.text import abbreviations
 from belink.text.abbreviations import Definitions
 from belink.text.caching import cache_short
 from belink.text.normalise import normalise
-from belink.text.sentences import make_mention, split
+from belink.text.sentences import LINE_ENDS, make_mention, split
 from belink.text.variants import to_american
-from belink.text.words import without_line_ends
+from belink.text.words import as_read
 
 Span = tuple[int, int]
 
@@ -62,8 +62,11 @@ def short_form_spans(
 
 
 def join_lines(mention: Mention) -> Mention:
-    """Return ``mention`` with a long form where a line's end breaks one of its words, so that retrieval finds it."""
-    joined = without_line_ends(mention.text)
+    """Return ``mention`` with a long form where retrieval would not find it as it stands.
+
+    A line's end breaks one of its words, or it holds what nobody sees.
+    """
+    joined = as_read(mention.text)
     return mention if mention.long_form or joined == mention.text else replace(mention, long_form=joined)
 
 
@@ -80,7 +83,7 @@ class Lines:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
+        self._starts = [0, *(match.end() for match in re.finditer(f"[{LINE_ENDS}]", text))]
         self._ends = [*self._starts[1:], len(text)]
         self._counts: dict[int, tuple[int, int]] = {}  # line → letters in lower case, letters
 

@@ -40,7 +40,7 @@ from belink.text import abbreviations
 from belink.text.abbreviations import Definitions
 from belink.text.normalise import normalise
 from belink.text.sentences import split
-from belink.text.words import find_words
+from belink.text.words import Word, as_read, breaks_words, find_words
 from belink.waiting import go_on
 
 VERSION = 4
@@ -144,9 +144,19 @@ class NameFinder:
         spans = [span for span in self._matches(text, starts) if span not in others]
         return sorted(spans + uncovered(names, spans, len(text)))
 
-    def _matches(self, text: str, starts: Sequence[int]) -> Iterator[Span]:
-        """Yield the spans of names, by the automaton."""
-        words, lines = find_words(text, self._is_word), Lines(text)
+    def _matches(self, text: str, starts: Sequence[int]) -> list[Span]:
+        """Return the spans of names, by the automaton; none overlap.
+
+        Broken at a line's end "hyper-tension" is one word, "non-small" is two, and either may be words of names: both
+        are tried, and the longer names count.
+        """
+        words = find_words(text, self._is_word)
+        spans = list(self._matches_in(text, words, starts))
+        apart = find_words(text, self._is_word, join=False) if breaks_words(text) else words
+        return spans if apart == words else _longest({*spans, *self._matches_in(text, apart, starts)}, len(text))
+
+    def _matches_in(self, text: str, words: Sequence[Word], starts: Sequence[int]) -> Iterator[Span]:
+        lines = Lines(text)
         haystack, places = _haystack(text, words, starts)
         go_on()
         for number, begin, end in self._automaton.find_matches_as_indexes(haystack):
@@ -167,7 +177,7 @@ class NameFinder:
 
     def _denotes(self, long_form: str) -> bool:
         """Whether a long form is a name or ends in one: "levodopa-induced dyskinesia"."""
-        words = fold(normalise(long_form)).split(" ")
+        words = fold(normalise(as_read(long_form))).split(" ")
         # The head of an English noun phrase stands last, so what a long form ends with says what kind of thing it is.
         endings = (" ".join(words[at:]) for at in range(len(words)))
         return any(name in self._known and (" " in name or len(name) >= _SHORT) for name in endings)
@@ -285,6 +295,16 @@ def _pattern(name: str) -> str:
     Two blanks between words and one at each end: a match has whole words, and neighbours share no blank.
     """
     return f" {name.replace(' ', '  ')} "
+
+
+def _longest(spans: Iterable[Span], length: int) -> list[Span]:
+    """Return the longest of ``spans`` in a text of ``length`` characters that do not overlap, in order."""
+    covered, kept = bytearray(length), list[Span]()
+    for start, end in sorted(spans, key=lambda span: (span[0] - span[1], span)):
+        if not any(covered[start:end]):
+            covered[start:end] = b"\x01" * (end - start)
+            kept.append((start, end))
+    return sorted(kept)
 
 
 def _haystack(text: str, words: Sequence[tuple[str, int, int]], starts: Sequence[int]) -> tuple[str, list[int]]:

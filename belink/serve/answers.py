@@ -97,8 +97,9 @@ def answer(
         # The collection's source, date, key and infons come back, as tools that read BioC expect.
         extra = body.model_extra or {}
         source, date, key = (str(extra.get(name) or "") for name in ("source", "date", "key"))
-        infons = {**{name: str(value) for name, value in dict(extra.get("infons") or {}).items()}, **lineage}
-        return LinkedCollection(source=source or "belink", date=date, key=key, infons=infons, documents=nodes)
+        infons = {**{name: str(value) for name, value in bioc.mapping(extra.get("infons")).items()}, **lineage}
+        own = {"source": source or "belink", "date": date, "key": key, "infons": infons, "documents": nodes}
+        return LinkedCollection.model_validate({**extra, **own})
     documents = [
         LinkedDocument(id=document.id, links=[linked_mention(link, body.candidates) for link in links])
         for document, links in linked

@@ -25,6 +25,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN_PATHS = frozenset({"/", "/docs", "/health", "/ready"})  # asked for before a token can be: probes, pages
 OPEN_FOLDER = "/web/"
+LEFT = 499  # status of a request whose caller has gone, in the counters alone; so nginx calls it
 TRUSTED = "belink.trusted"  # key of the scope: whether the caller bears the token
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 # The page may load only this service's own files, stand in no frame and send no form elsewhere. This holds even if a
@@ -80,6 +81,8 @@ class Guard:
 
         try:
             await self._limited(scope, receive, sending)
+        except _Left:
+            status = status or LEFT
         except TimeoutError:
             # Once the head of an answer is sent, its status cannot change; the connection just ends.
             if not status:
@@ -112,23 +115,27 @@ class Guard:
             if body is None:
                 await refuse(send, 413, f"expected at most {self._max_bytes} bytes, found more; send less at a time")
                 return
-            replayed = False
+            replayed, left = False, asyncio.create_task(_until_left(receive))
 
             async def replay() -> Message:
                 nonlocal replayed
                 if replayed:
-                    # The second message is `http.disconnect`, by which Starlette notices that a client has gone.
-                    return await receive()
+                    # By the second message Starlette notices that a client has gone.
+                    return await asyncio.shield(left)
                 replayed = True
                 return {"type": "http.request", "body": body, "more_body": False}
 
+            is_sent = False
+
             async def sending(message: Message) -> None:
+                nonlocal is_sent
+                is_sent = message["type"] == "http.response.body" and not message.get("more_body")
                 await send(message)
                 # An answer in parts may take longer as a whole; the limit holds for each part.
                 if message.get("more_body") and not limit.expired():
                     limit.reschedule(asyncio.get_running_loop().time() + self._seconds)
 
-            await self._application(scope, replay, sending)
+            await _while_there(self._application(scope, replay, sending), left, lambda: is_sent)
 
     def _may_enter(self, scope: Scope) -> bool:
         path = scope["path"]
@@ -173,6 +180,37 @@ class Guard:
                 return None
             if not message.get("more_body", False):
                 return bytes(body)
+
+
+class _Left(Exception):
+    """The caller has gone before the answer was whole."""
+
+
+async def _until_left(receive: Receive) -> Message:
+    """Return the message that says that the caller has gone."""
+    while (message := await receive())["type"] != "http.disconnect":
+        await asyncio.sleep(0)
+    return message
+
+
+async def _while_there(answering: Awaitable[None], left: "asyncio.Task[Message]", is_sent: Callable[[], bool]) -> None:
+    """Wait for an answer, and end the work on it as soon as nobody waits for it any more.
+
+    :param is_sent: whether the last part of the answer is sent; servers say of such a caller, too, that it has gone.
+    :raises _Left: the caller has gone.
+    """
+    answer = asyncio.ensure_future(answering)
+    try:
+        await asyncio.wait({answer, left}, return_when=asyncio.FIRST_COMPLETED)
+        if answer.done() or is_sent():
+            await answer
+            return
+        raise _Left
+    finally:
+        for task in (answer, left):
+            task.cancel()
+        # What the work holds is let go of before the request counts as ended.
+        await asyncio.gather(answer, left, return_exceptions=True)
 
 
 def _is_address(name: str) -> bool:

@@ -233,7 +233,9 @@ class LinkedDocuments(BaseModel):
 
 
 class LinkedCollection(BaseModel):
-    """A BioC collection, linked; ``infons`` of the collection hold the lineage."""
+    """A BioC collection, linked; ``infons`` of the collection hold the lineage. Other keys are those that came."""
+
+    model_config = ConfigDict(extra="allow")
 
     source: str
     date: str

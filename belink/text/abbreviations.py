@@ -15,11 +15,14 @@ from typing import NamedTuple
 
 from belink.records import Document, Mention
 from belink.text import abbreviation_lists, appositions, genera, short_forms, symbols
+from belink.text.sentences import LINE_ENDS
 from belink.text.variants import to_singular
 from belink.waiting import go_on
 
-_BRACKETS = re.compile(r"[(\[]([^()\[\]\n]{2,120})[)\]]")
-_CLAUSE = re.compile(r"[.;:!?]\s|\n")
+# A line that ends within a sentence, or within a word.
+_WRAPPED = rf"(?:(?:\r\n|[{LINE_ENDS}])[^\S{LINE_ENDS}]*(?=[a-zß-ÿα-ω(\[（［,;:)])|(?<=[-‐‑])(?:\r\n|[{LINE_ENDS}]))"
+_BRACKETS = re.compile(rf"[(\[（［]((?:[^()\[\]（）［］{LINE_ENDS}]|{_WRAPPED}){{2,120}})[)\]）］]")
+_CLAUSE = re.compile(rf"[.;:!?]\s|(?!{_WRAPPED})[{LINE_ENDS}]\s*")
 _INNER_END = re.compile(r";|,\s| or | and ")  # "2R,4R-APDC" has a comma of its own
 _COMMA = re.compile(r"[;,]\s")
 _COMPOUND = re.compile(r"[A-Z]{2,}-([A-Z]{2,})")
@@ -140,14 +143,18 @@ def _in_brackets(text: str) -> Iterator[tuple[int, str, str]]:
     """Yield position, short and long form of each definition in brackets, in order."""
     for bracket in _BRACKETS.finditer(text):
         go_on()
-        if _INSIDE.match(text, bracket.end()) and not text[bracket.start() - 1 : bracket.start()].isspace():
+        # Brackets of CJK texts stand without blanks.
+        is_glued = bracket[0][0] in "([" and not text[bracket.start() - 1 : bracket.start()].isspace()
+        if is_glued and _INSIDE.match(text, bracket.end()):
             continue
         # A long form does not cross the end of a clause, and is looked for in a bounded window, so the time stays
         # linear.
-        before = _CLAUSE.split(text[max(0, bracket.start() - _WINDOW) : bracket.start()])[-1].rstrip()
+        # The bracket itself says whether the line before it goes on.
+        window = _CLAUSE.split(text[max(0, bracket.start() - _WINDOW) : bracket.start() + 1])[-1][:-1]
+        before = window.rstrip()
         for short, long in _pairs(before, bracket[1]):
             # "HIT (heparin-induced …)" has its short form before the bracket, and defines it from there.
-            position = bracket.start() - (len(short) + 1 if before.endswith(short) else 0)
+            position = bracket.start() - (len(window) - len(before) + len(short) if before.endswith(short) else 0)
             yield position, short, long
             if short.endswith("s") and short[:-1].isupper() and len(short) > 2:
                 yield position, short[:-1], to_singular(_STEM.sub("y", long))

@@ -15,9 +15,16 @@ Spans = Sequence[tuple[int, int]]
 _AROUND = 30  # characters shown on either side of a mention
 CONTEXT = 1_000  # characters of a sentence kept before a mention, and after it
 
+LINE_ENDS = r"\n\r\v\f\x85\u2028\u2029"
+"""What ends a line, also in files of other systems and at the end of a page; for a set of a regular expression."""
+
 # A stop, closing marks, white space, then a character that a sentence can begin with; or the end of a line, unless the
 # next line continues the sentence.
-_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*(?P<gap>\s+)(?=[\"'“‘(\[]*(?P<next>[^\W_a-zß-ÿα-ω]))|(?P<line>\n\s*)")
+_END = re.compile(
+    rf"(?<=[.!?])[\"'”’)\]]*(?P<gap>\s+)(?=[\"'“‘(\[]*(?P<next>[^\W_a-zß-ÿα-ω]))|(?P<line>[{LINE_ENDS}]\s*)"
+)
+# A page that ends at the end of a line ends no second one.
+_LINE_END = re.compile(r"\r\n|[\n\r\v\x85\u2028\u2029]")
 _WRAPPED = re.compile(r"[a-zß-ÿα-ω(,;:)]")  # what a line that continues a sentence begins with
 _LAST_WORD = re.compile(r"[\w&'-]+(?:\.[\w&'-]+)*(?=\.$)")
 _OPEN = frozenset(
@@ -36,7 +43,7 @@ def split(text: str) -> tuple[tuple[int, int], ...]:
         if group == "gap" and _continues(text[max(start, match.start() - 24) : match.start()], match["next"]):
             continue
         # A blank line always ends a sentence; a single line end may be wrapping.
-        if group == "line" and match["line"].count("\n") == 1 and _WRAPPED.match(text, match.end()):
+        if group == "line" and len(_LINE_END.findall(match["line"])) < 2 and _WRAPPED.match(text, match.end()):
             continue
         _add(spans, text, start, match.start(group))
         start = match.end(group)

@@ -11,9 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from belink.corpora.bioc_writer import document_node
+from belink.corpora.assemble import assemble
+from belink.corpora.bioc import read_node
+from belink.corpora.bioc_writer import document_node, json_document, xml_document
 from belink.corpora.files import read_corpus, read_documents
 from belink.corpora.links import write_links
+from belink.corpora.raw import CorpusReport
 from belink.records import Candidate, Document, Link, Mention
 
 NODE: dict[str, Any] = {
@@ -148,3 +151,50 @@ def test_added_mentions_are_read_again_where_they_were(
     (again,) = read_corpus(tmp_path / f"out{suffix}")
     assert again.text == document.text
     assert [(m.start, m.text) for m in again.mentions if m.gold] == [(start, words[-1])]
+
+
+NESTED: dict[str, Any] = {
+    **copy.deepcopy(NODE),
+    "passages": [
+        *copy.deepcopy(NODE["passages"]),
+        {"offset": 60, "infons": {}, "sentences": [{"offset": 60, "infons": {}, "text": "And asthma.", "annotations": [
+            {"id": "T8", "infons": {}, "text": "asthma", "locations": [{"offset": 64, "length": 6}]}]}]},
+    ],
+    "annotations": [{"id": "T9", "infons": {}, "text": "COPD", "locations": [{"offset": 0, "length": 4}]}],
+}  # fmt: skip
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "x", "7", "²", "\x00"])
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["id", "a"]), inner, max_size=2),
+)
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_a_document_with_any_value_in_any_place_is_written_in_both_formats(data: st.DataObject) -> None:
+    node = copy.deepcopy(NESTED)
+    for _ in range(data.draw(st.integers(1, 3))):
+        place: Any = node
+        key: Any = data.draw(st.sampled_from(sorted(place)))
+        while isinstance(place[key], dict | list) and place[key] and data.draw(st.booleans()):
+            place = place[key]
+            key = data.draw(
+                st.sampled_from(sorted(place)) if isinstance(place, dict) else st.integers(0, len(place) - 1)
+            )
+        place[key] = data.draw(values)
+    document = assemble(read_node(node), CorpusReport(), keep_source=True)
+    added = [Mention(text=document.text[at], start=at, end=at + 1) for at in range(0, len(document.text), 9)]
+    document = replace(document, mentions=(*document.mentions, *added))
+    links = {mention: link_to(mention, "X:1") for mention in document.mentions}
+    assert isinstance(json.loads(json_document(document, links)), dict)
+    assert etree.fromstring(xml_document(document, links)).tag == "document"
+
+
+def test_other_keys_of_a_collection_stay(tmp_path: Path) -> None:
+    collection = {"bioctype": "BioCCollection", "version": 1, "source": "s", "documents": [NODE]}
+    (tmp_path / "in.json").write_text(json.dumps(collection))
+    write_links([(document, []) for document in read_documents(tmp_path / "in.json")], tmp_path / "out.json", {})
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert {key: written[key] for key in ("bioctype", "version", "source")} == {
+        "bioctype": "BioCCollection", "version": 1, "source": "s",
+    }  # fmt: skip

@@ -468,7 +468,62 @@ def test_the_unit_of_offsets_is_recognised(tmp_path: Path, unit: str, format: st
     assert report.rejected == 0
 
 
+@pytest.mark.parametrize(("counted", "stored"), [("\r\n", "\n"), ("\n", "\r\n")])
+@pytest.mark.parametrize("format", ["jsonl", "bioc-json", "bioc-xml"])
+def test_offsets_that_count_other_line_ends_are_recognised(
+    tmp_path: Path, counted: str, stored: str, format: str
+) -> None:
+    if format == "bioc-xml" and stored != "\n":
+        return  # a parser of XML makes each line end this one
+    lines = [*["Background of the study."] * 15, "Patients had gout and lupus."]
+    text = stored.join(lines)
+    places = [(counted.join(lines).index(word), word) for word in ("gout", "lupus")]
+    if format == "jsonl":
+        marked = [{"start": at, "end": at + len(word), "text": word} for at, word in places]
+        content = json.dumps({"id": "1", "text": text, "mentions": marked})
+    elif format == "bioc-json":
+        annotations = [{"text": w, "locations": [{"offset": at, "length": len(w)}], "infons": {}} for at, w in places]
+        passages = [{"offset": 0, "text": text, "annotations": annotations}]
+        content = json.dumps({"id": "1", "passages": passages})
+    else:
+        marked_up = "".join(
+            f'<annotation id="{at}"><location offset="{at}" length="{len(w)}"/><text>{w}</text></annotation>'
+            for at, w in places
+        )
+        content = (
+            "<collection><document><id>1</id><passage><offset>0</offset>"
+            f"<text>{counted.join(lines)}</text>{marked_up}</passage></document></collection>"
+        )
+    (document,), report = read(tmp_path / "x", content)
+    assert [(m.start, m.text) for m in document.mentions] == [
+        (text.index("gout"), "gout"),
+        (text.index("lupus"), "lupus"),
+    ]
+    assert report.rejected == 0
+
+
 # --- any file that can be linked ---
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("as_list", [True, False])
+def test_documents_are_read_from_any_layout_of_json(tmp_path: Path, indent: int | None, as_list: bool) -> None:
+    nodes = [{"id": "1", "text": "He has COPD.", "mentions": []}, {"id": 2, "text": "Asthma."}]
+    if as_list:
+        content = json.dumps(nodes, indent=indent)
+    else:
+        content = "\n".join(json.dumps(node, indent=indent) for node in nodes)
+    (tmp_path / "x").write_text(content)
+    assert [(each.id, each.text) for each in read_documents(tmp_path / "x")] == [
+        ("1", "He has COPD."),
+        ("2", "Asthma."),
+    ]
+
+
+def test_a_list_that_holds_something_else_is_refused_by_its_number(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text('[{"id": "1", "text": "COPD"}, {"id": 3}]')
+    with pytest.raises(CorpusError, match=r'line 2: expected an object with "id" and "text"'):
+        list(read_documents(tmp_path / "x"))
 
 
 @pytest.mark.parametrize("name", ["CDR_Sample.PubTator.txt", "x", "x.TXT", "x.gz"])
@@ -481,7 +536,9 @@ def test_an_annotated_file_is_recognised_whatever_its_name(tmp_path: Path, name:
 @pytest.mark.parametrize(
     "note", ["He has COPD.\r\nAnd gout.\r\n", "[**Name**] has {COPD}.", "<p>asthma</p>", "see a\nb|t|c"]
 )
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
+)
 @pytest.mark.parametrize("name", ["NOTE.TXT", "note.txt.gz", "note"])
 def test_any_other_text_is_one_document_with_its_own_line_ends(
     tmp_path: Path, note: str, encoding: str, name: str

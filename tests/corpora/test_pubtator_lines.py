@@ -23,7 +23,7 @@ def shown(documents: list[Document]) -> list[tuple[str, str, list[tuple[int, str
     return [(d.id, d.text, [(m.start, m.text, m.gold) for m in d.mentions]) for d in documents]
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @given(st.lists(st.integers(0, 3), min_size=6, max_size=6))
 def test_blank_lines_change_nothing(tmp_path_factory: pytest.TempPathFactory, end: str, blanks: list[int]) -> None:
     path = tmp_path_factory.getbasetemp() / "x"
@@ -68,3 +68,20 @@ def test_comments_before_the_first_document_are_passed_over(tmp_path: Path) -> N
     assert shown(read(path, "\n".join(lines))[0]) == shown(read(path, "\n".join(ONE))[0])
     path.write_text("\n".join(lines))
     assert [document.id for document in read_documents(path)] == ["200"]
+
+
+def test_relations_of_any_kind_are_no_mentions(tmp_path: Path) -> None:
+    relations = "1\tCID\tD1\tD2\n1\tPositive_Correlation\t7157\tD2\tNovel\n1\tAssociation\tD1|D2\tc|SUB|A|1|T\tNo\n"
+    (document,), report = read(tmp_path / "x", f"1|t|Gout\n1|a|\n1\t0\t4\tGout\tDisease\tX:1\n{relations}")
+    assert [mention.text for mention in document.mentions] == ["Gout"]
+    assert (report.rejected, report.repaired) == (0, 0)
+
+
+def test_a_variant_with_bars_is_one_id(tmp_path: Path) -> None:
+    (document,), _ = read(tmp_path / "x", "1|t|V600E\n1|a|\n1\t0\t5\tV600E\tProteinMutation\tp|SUB|V|600|E\n")
+    assert document.mentions[0].gold == ("p|SUB|V|600|E",)
+
+
+def test_blanks_around_the_id_of_a_line_do_not_count(tmp_path: Path) -> None:
+    (document,), report = read(tmp_path / "x", "1|t|Gout\n1|a|\n1 \t 0\t4 \tGout\tDisease\tX:1\n")
+    assert [mention.gold for mention in document.mentions] == [("X:1",)] and report.rejected == 0

@@ -96,12 +96,13 @@ def test_bioc_is_answered_with_bioc(server: Server) -> None:
         "annotations": [{"text": "Crohn disease", "locations": [{"offset": 7, "length": 13}], "infons": {"type": "D"}}],
         "unknown": [1],
     }
-    answer = server.post(source="PubTator", documents=[{"id": "7", "passages": [passage]}]).json()
+    answer = server.post(source="PubTator", version="1.0", documents=[{"id": "7", "passages": [passage]}]).json()
     (document,) = answer["documents"]
     (annotation,) = document["passages"][0]["annotations"]
     assert annotation["locations"] == [{"offset": 7, "length": 13}]
     assert annotation["infons"]["type"] == "D"
-    assert (document["passages"][0]["unknown"], answer["source"]) == ([1], "PubTator"), "it comes back as it came"
+    kept = document["passages"][0]["unknown"], answer["source"], answer["version"]
+    assert kept == ([1], "PubTator", "1.0"), "it comes back as it came"
     assert annotation["infons"]["concept_id"]
     assert 0 <= float(annotation["infons"]["probability"]) <= 1
     assert answer["infons"]["model_version"] == "2"
@@ -525,6 +526,8 @@ def test_json_is_read_by_any_of_its_types(server: Server, type: str) -> None:
         b'{"documents": [{"passages": [{"infons": {"a": ' + b"[" * 5000 + b"]" * 5000 + b"}}]}]}",
         b'{"documents": [{"passages": [{"text": "x", "annotations": [{"locations": [{"offset": 1e400}]}]}]}]}',
         b'{"documents": [{"passages": [], "infons": ' + b'{"a": ' * 900 + b"1" + b"}" * 900 + b"}]}",
+        b'{"infons": [1], "documents": [{"passages": [{"text": "x"}]}]}',
+        b'{"infons": "x", "source": {}, "date": [], "documents": [{"passages": [{"text": "x"}]}]}',
         b"null",
         b'"text"',
     ],

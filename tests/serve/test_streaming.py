@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from belink.registry import aliases
+from belink.waiting import go_on
 from tests.support import small
 from tests.support.made_releases import concept
 from tests.support.serving import Made, Server, register_concepts, serving, until
@@ -103,6 +104,29 @@ def test_who_leaves_ends_the_work(server: Server, monkeypatch: pytest.MonkeyPatc
     time.sleep(1)
     assert len(calls) < before + 5
     until(lambda: "belink_open_requests 0.0" in server.get("/metrics").text)
+
+
+def test_who_leaves_while_mentions_are_looked_for_ends_the_work(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finder, ended = server.follower.current.linker.detector, list[int]()
+
+    def slowly(*arguments: object, **options: object) -> object:
+        try:
+            for _ in range(600):
+                time.sleep(0.05)
+                go_on()
+            return []
+        finally:
+            ended.append(1)
+
+    monkeypatch.setattr(finder, "find", slowly)
+    began = time.monotonic()
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{server.url}/link", json={"text": long_text(server, 20)}, timeout=0.5)
+    until(lambda: ended and "belink_open_requests 0.0" in server.get("/metrics").text)
+    assert time.monotonic() - began < 15
+    assert 'status="499"' in server.get("/metrics").text
 
 
 def test_the_time_limit_holds_for_each_part(served_home: Made, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,9 +24,13 @@ SKOS = "http://www.w3.org/2004/02/skos/core#"
 # Annotation properties that hold names beside oboInOwl's own → scope as OBO writes it.
 NAME_PROPERTIES = {
     f"{SKOS}altLabel": "EXACT", f"{OBO}IAO_0000118": "EXACT",
-    "http://www.ebi.ac.uk/efo/alternative_term": "EXACT",
+    f"{OBO}IAO_0000111": "EXACT", "http://www.ebi.ac.uk/efo/alternative_term": "EXACT",
 }  # fmt: skip
-_LOOKS_LIKE_A_NAME = re.compile(r"label|synonym|alternative|alias|(?<![a-z])name|[a-z]Name|_term", re.ASCII)
+PREFERRED = f"{SKOS}prefLabel"  # the label where there is no other
+_LOOKS_LIKE_A_NAME = re.compile(
+    r"[Ll]abel|[Ss]ynonym|SYN(?![A-Z])|[Aa]lternative|[Aa]lias|(?<![a-z])[Nn]ame(?!space)|[a-z]Name(?!space)|_term",
+    re.ASCII,
+)
 SCOPES = {f"has{scope.capitalize()}Synonym": scope for scope in ("EXACT", "BROAD", "NARROW", "RELATED")}
 
 _NO_NAMES = (OBO_IN_OWL, "http://www.w3.org/2000/01/rdf-schema#", DEFINITION)  # read otherwise, or no names
@@ -103,31 +107,51 @@ class NameProperties:
         self._declared = {property: scope.upper() for property, scope in declared.items()}
         self._unread: Counter[str] = Counter()
 
-    def scope(self, iri: str) -> str | None:
-        """Return the scope of the names that the property ``iri`` holds, as OBO writes it; ``None`` for no names."""
-        declared = self._declared.get(iri) or self._declared.get(compact(iri)) or self._declared.get(_local(iri))
-        return declared or NAME_PROPERTIES.get(iri)
+    def scope(self, property: str) -> str | None:
+        """Return the scope of the names that ``property`` holds, as OBO writes it; ``None`` for no names.
 
-    def note_unread(self, iri: str) -> None:
+        :param property: an IRI, or a CURIE as OBO files write it.
+        """
+        declared = next((self._declared[each] for each in _forms(property) if each in self._declared), None)
+        return declared or _SCOPE_OF.get(property)
+
+    def note_unread(self, property: str) -> None:
         """Count a value of a property that is not read."""
-        if _LOOKS_LIKE_A_NAME.search(_local(iri)) and not iri.startswith(_NO_NAMES):
-            self._unread[iri] += 1
+        # Of a property that is named by a number its label tells, which may stand anywhere in the file.
+        local = _local(property)
+        is_number = any(map(str.isdigit, local))
+        if (is_number or _LOOKS_LIKE_A_NAME.search(local)) and not property.startswith(_NO_NAMES):
+            self._unread[property] += 1
 
-    def rejections(self) -> list[Rejection]:
-        """Return one rejection for each property that looks like one of names and is not read."""
+    def rejections(self, labels: Mapping[str, str]) -> list[Rejection]:
+        """Return one rejection for each property that looks like one of names and is not read.
+
+        :param labels: of properties, as the file has them.
+        """
         return [
             Rejection(
                 line=None,
-                text=iri,
+                text=f"{property} ({label})" if (label := labels.get(property, "")) else property,
                 reason=f"{count} values that look like names are not read; if they are, declare the property in"
                 " [names.properties]",
             )
-            for iri, count in self._unread.most_common()
+            for property, count in self._unread.most_common()
+            if _LOOKS_LIKE_A_NAME.search(_local(property)) or _LOOKS_LIKE_A_NAME.search(labels.get(property, ""))
         ]
 
 
-def _local(iri: str) -> str:
-    return re.split(r"[/#]", iri)[-1]
+def is_preferred(property: str) -> bool:
+    """Return whether ``property``, as an IRI or a CURIE, is that of preferred labels."""
+    return property in (PREFERRED, "skos:prefLabel")
+
+
+def _forms(property: str) -> tuple[str, ...]:
+    """Return the ways in which a declaration may write a property."""
+    return property, compact(property), _local(property)
+
+
+def _local(property: str) -> str:
+    return re.split(r"[/#:]", property)[-1]
 
 
 def compact(iri: str) -> str:
@@ -139,6 +163,12 @@ def compact(iri: str) -> str:
     if match := _OBO_LOCAL.fullmatch(iri):
         return match[1]
     return iri
+
+
+# As OWL and as OBO files write them.
+_SCOPE_OF = {form: scope for iri, scope in NAME_PROPERTIES.items() for form in (iri, compact(iri))} | {
+    "skos:altLabel": "EXACT", "efo:alternative_term": "EXACT",
+}  # fmt: skip
 
 
 def frames(header: Header, entities: Iterable[Entity]) -> list[Frame]:

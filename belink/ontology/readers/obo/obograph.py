@@ -13,10 +13,10 @@ from belink.ontology.readers.obo import entities
 from belink.ontology.readers.obo.entities import (
     DEFINITION,
     OBO_IN_OWL,
+    PREFERRED,
     REASON,
     REPLACED_BY,
     SCOPES,
-    SKOS,
     TERMS_MERGED,
     Converted,
     Entity,
@@ -60,7 +60,7 @@ def read_frames(stream: BinaryIO, path: Path, name_properties: Mapping[str, str]
     for graph in graphs:
         reading.take(graph)
     frames = entities.frames(reading.header, reading.entities.values())
-    return Converted(frames, [*reading.rejections, *reading.names.rejections()])
+    return Converted(frames, [*reading.rejections, *reading.names.rejections(reading.labels())])
 
 
 class _Reading:
@@ -71,6 +71,10 @@ class _Reading:
         self.header = Header()
         self.entities: dict[str, Entity] = {}
         self.rejections: list[Rejection] = []
+
+    def labels(self) -> dict[str, str]:
+        """Return IRI → label of the properties that the file describes."""
+        return {each.iri: each.labels[0].text for each in self.entities.values() if each.labels and not each.is_class}
 
     def take(self, graph: Any) -> None:
         self._each([graph], self._take_header)
@@ -137,7 +141,7 @@ class _Reading:
             entity.merged = item.get("val") == TERMS_MERGED
         elif property == f"{OBO_IN_OWL}shorthand" or (property == f"{OBO_IN_OWL}id" and not entity.id):
             entity.id = _of(item, "val", str)
-        elif property == f"{SKOS}prefLabel":
+        elif property == PREFERRED:
             entity.preferred.append(Text(_of(item, "val", str)))
         elif scope := self.names.scope(property):
             entity.synonyms.append((scope, Text(_of(item, "val", str)), ""))

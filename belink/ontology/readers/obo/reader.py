@@ -18,13 +18,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from belink import textfiles
 from belink.declarations import SourceConfig
 from belink.errors import SourceError
 from belink.ontology.readers.archive import open_source
 from belink.ontology.readers.files import sniff
 from belink.ontology.readers.obo import concepts as obo_concepts
-from belink.ontology.readers.obo.repair import Cleaner, survey
-from belink.ontology.readers.obo.syntax import Frame, frames, identifier
+from belink.ontology.readers.obo.entities import NameProperties
+from belink.ontology.readers.obo.repair import PLAIN_REFERENCE, Cleaner
+from belink.ontology.readers.obo.syntax import Frame, first_identifier, frames, identifier
 from belink.records import Rejection
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def read(paths: Sequence[Path], source: SourceConfig, into: "ReleaseWriter") -> 
     if len(paths) != 1:
         raise SourceError(f"{source.name}: expected one file, found {len(paths)}; give --file once")
     text = _text(paths[0], int(source.stream_above_mib * _MIB), source.names.properties)
-    ids = survey(text.frames())
+    ids = _survey(text.frames())
     text.check()
     if not ids:
         raise SourceError(f"{paths[0]}: expected an ontology, found no term with an id; is it the right file?")
@@ -73,9 +75,10 @@ def _garbage_kept() -> Iterator[None]:
 class _Text:
     """The frames of one OBO file, read more than once; frames of a file up to ``remembered`` bytes stay in memory."""
 
-    def __init__(self, path: Path, remembered: int) -> None:
+    def __init__(self, path: Path, remembered: int, names: NameProperties) -> None:
         self.path = path
         self.remembered = remembered
+        self.names = names
         self.size = 0  # bytes of the decompressed file, known after one pass
         self.rejections: list[Rejection] = []
         self._last = ""
@@ -97,7 +100,8 @@ class _Text:
     def _lines(self) -> Iterator[str]:
         with open_source(self.path) as stream:
             # Undecodable bytes become lone surrogates, so that only the clause with them needs repair.
-            with io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape") as text:
+            encoding = textfiles.marked_encoding(stream) or "utf-8"
+            with io.TextIOWrapper(stream, encoding=encoding, errors="surrogateescape") as text:
                 line = ""
                 for line in text:
                     yield line
@@ -122,6 +126,7 @@ class _Converted:
     def __init__(self, path: Path, remembered: int, converted: "Converted", size: int) -> None:
         self.path = path
         self.remembered = remembered
+        self.names = NameProperties({})  # its names are clauses of their own already
         self.size = size
         self.rejections = converted.rejections
         self._frames = converted.frames
@@ -136,7 +141,7 @@ class _Converted:
 def _text(path: Path, remembered: int, name_properties: Mapping[str, str]) -> _Text | _Converted:
     kind = sniff(path)
     if kind == "obo":
-        return _Text(path, remembered)
+        return _Text(path, remembered, NameProperties(name_properties))
     if kind == "owl":
         from belink.ontology.readers.obo.owl import read_frames
     elif kind == "obograph":
@@ -147,10 +152,24 @@ def _text(path: Path, remembered: int, name_properties: Mapping[str, str]) -> _T
         return _Converted(path, remembered, read_frames(stream, path, name_properties), stream.tell())
 
 
+def _survey(stanzas: Iterable[Frame]) -> set[int]:
+    """Return hashes of the ids of all terms, which an ``is_a`` may point to: 8 bytes an id rather than a string."""
+    ids = set()
+    for frame in stanzas:
+        if frame.kind == "Term":
+            for clause in frame.clauses:
+                if clause.startswith("id:"):
+                    value = clause[3:].strip()
+                    fast = PLAIN_REFERENCE.match(value)
+                    ids.add(hash(fast[1] if fast else first_identifier(value)[0]))
+                    break
+    return ids
+
+
 def _through_pronto(text: _Text | _Converted, ids: set[int], into: "ReleaseWriter") -> bool:
     """Read the clean text through pronto; return whether pronto could."""
     rejections: list[Rejection] = []
-    cleaner = Cleaner(ids, rejections.append)
+    cleaner = Cleaner(ids, rejections.append, text.names)
     written, repeated = set[str](), []
     with tempfile.TemporaryDirectory(prefix="belink-") as folder:
         clean = Path(folder) / "clean.obo"
@@ -177,13 +196,13 @@ def _through_pronto(text: _Text | _Converted, ids: set[int], into: "ReleaseWrite
 
 
 def _by_frame(text: _Text | _Converted, ids: set[int], into: "ReleaseWriter") -> None:
-    cleaner = Cleaner(ids, into.reject)
+    cleaner = Cleaner(ids, into.reject, text.names)
     into.concepts(obo_concepts.by_frame(cleaner.terms(text.frames()), lambda: cleaner.default_namespace, into.reject))
     _finish(text.path, cleaner, (), into)
 
 
 def _finish(path: Path, cleaner: Cleaner, rejections: Iterable[Rejection], into: "ReleaseWriter") -> None:
-    for rejection in rejections:
+    for rejection in (*rejections, *cleaner.names.rejections(cleaner.property_labels)):
         into.reject(rejection)
     if cleaner.imports:
         log.info("%s: imports are not followed: %s", path, ", ".join(cleaner.imports))

@@ -11,13 +11,18 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from belink.ontology.readers.obo.entities import NameProperties, is_preferred
 from belink.ontology.readers.obo.syntax import (
     SAFE,
     Frame,
+    as_windows_1252,
     first_identifier,
+    first_match,
     identifier,
+    literal,
     plain,
     quoted,
+    quotes_escaped,
     sealed,
     unescape,
 )
@@ -26,15 +31,14 @@ from belink.records import Rejection
 SCOPES = ("EXACT", "BROAD", "NARROW", "RELATED")
 # Clauses of a term that the grammar knows and a release does not hold.
 NOT_KEPT = frozenset(
-    "is_anonymous comment property_value intersection_of union_of equivalent_to disjoint_from created_by creation_date"
-    " builtin".split()
+    "is_anonymous comment intersection_of union_of equivalent_to disjoint_from created_by creation_date builtin".split()
 )
 # Tags of OBO 1.0 and 1.2 → what they are called since.
 OLD_SYNONYMS = {f"{scope.lower()}_synonym": scope for scope in SCOPES}
 OLD_REFERENCES = {"xref_analog": "xref", "xref_unk": "xref", "xref_unknown": "xref", "use_term": "consider"}
 
 _QUOTED = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
-_REFERENCE = re.compile(rf'({SAFE})(?:\s+[!{{"].*)?\Z', re.ASCII)
+PLAIN_REFERENCE = re.compile(rf'({SAFE})(?:\s+[!{{"].*)?\Z', re.ASCII)
 _RELATION = re.compile(rf"({SAFE}) +({SAFE})(?:\s+[!{{].*)?\Z", re.ASCII)
 _SYNONYM = re.compile(rf"{_QUOTED} (EXACT|BROAD|NARROW|RELATED)(?: ({SAFE}))? \[[^\]]*\]", re.ASCII)
 # The quotation ends where it should; else at the last mark that could end it.
@@ -51,10 +55,10 @@ _PLAIN = re.compile(r"[^\\{!]+")
 # A key holds neither blank nor comma, so that it can begin in one place only: otherwise time grows exponentially.
 _MODIFIERS = re.compile(rf"\{{\s*(?:[^\s,={{}}]+\s*=\s*{_QUOTED}[\s,]*)*\}}\s*(?:!.*)?\Z")
 _IN_BRACKETS = re.compile(r"[^\s:()]+ \(([A-Za-z][\w.\-]*:[^\s()]+)\)")  # "xref (ILX:0770149)"
+_GLUED_DESCRIPTION = re.compile(r'(?<=[^\s\\"])(?="[^"]*"\s*(?:[{!].*)?\Z)')  # the blank before it is missing
 # An identifier with blanks in it, up to its description, modifiers or comment.
 _WITH_BLANKS = re.compile(r'(?:\\.|[^\\\s]|\s+(?![\s!{"]))*')
 _URL = re.compile(r"(?:https?|ftp)://(?:[A-Za-z0-9:/?#@!$&'()*+,;=._~\-]|%[0-9A-Fa-f]{2}|[^\x00-\xa0])*")
-_BARE_QUOTE = re.compile(r'\\.|"')
 
 
 class CleanTerm(NamedTuple):
@@ -65,24 +69,12 @@ class CleanTerm(NamedTuple):
     text: str
 
 
-def survey(stanzas: Iterable[Frame]) -> set[int]:
-    """Return hashes of the ids of all terms, which an ``is_a`` may point to: 8 bytes an id rather than a string."""
-    ids = set()
-    for frame in stanzas:
-        if frame.kind == "Term":
-            for clause in frame.clauses:
-                if clause.startswith("id:"):
-                    value = clause[3:].strip()
-                    fast = _REFERENCE.match(value)
-                    ids.add(hash(fast[1] if fast else first_identifier(value)[0]))
-                    break
-    return ids
-
-
 class Cleaner:
     """Frames → clean terms, in one pass; repairs and rejections go to ``reject``."""
 
-    def __init__(self, ids: set[int], reject: Callable[[Rejection], None]) -> None:
+    def __init__(self, ids: set[int], reject: Callable[[Rejection], None], names: NameProperties) -> None:
+        self.names = names
+        self.property_labels: dict[str, str] = {}
         self._ids = ids
         self._reject = reject
         self.dangling: set[str] = set()  # is_a targets that the file leaves out
@@ -99,7 +91,10 @@ class Cleaner:
                     yield term
             elif frame.kind == "header":
                 self._header(frame)
-            elif frame.kind not in ("Typedef", "Instance", "Annotation"):
+            elif frame.kind == "Typedef":
+                tags = dict(clause.strip().split(": ", 1) for clause in reversed(frame.clauses) if ": " in clause)
+                self.property_labels[tags.get("id", "")] = tags.get("name", "")
+            elif frame.kind not in ("Instance", "Annotation"):
                 line = None if frame.line is None else frame.line - frame.step
                 opening = frame.kind if frame.kind.startswith("[") else f"[{frame.kind}]"
                 text = "".join([f"{opening}\n", *frame.clauses])
@@ -144,6 +139,7 @@ class _Term:
         self._id: str | None = None
         self._single: dict[str, str] = {}  # clauses of which a term has one
         self._synonyms: dict[tuple[str, str], str] = {}  # (text, scope) → type
+        self._preferred: list[str] = []  # as written
         self._out: list[str] = []
 
     def clean(self) -> CleanTerm | None:
@@ -158,6 +154,8 @@ class _Term:
                 handler(self, tag, value)
             elif tag != "id":
                 self._repaired("an empty clause: nothing of it to keep")
+        for written in self._preferred:
+            self._add_preferred(written)
         if not self._id:
             text = f"[{self._frame.kind}]\n{''.join(self._frame.clauses)}"
             line = None if self._frame.line is None else self._frame.line - self._frame.step
@@ -182,7 +180,7 @@ class _Term:
             return clause
         self._clause = clause
         try:
-            decoded = re.sub("[\ud800-\udfff]", _windows_1252, clause)
+            decoded = re.sub("[\ud800-\udfff]", as_windows_1252, clause)
         except UnicodeError:
             self._rejected("expected UTF-8, found other bytes")
             return ""
@@ -213,8 +211,10 @@ class _Term:
 
     def _one_identifier(self, tag: str, value: str) -> str | None:
         """Return the identifier that the clause names, unescaped; ``None`` where it was set aside."""
-        if fast := _REFERENCE.match(value):
+        if fast := PLAIN_REFERENCE.match(value):
             return fast[1]
+        if tag == "xref":
+            value = _GLUED_DESCRIPTION.sub(" ", value)
         raw, written, rest = first_identifier(value)
         if rest and rest[0] not in ("!", "{", '"'):
             if tag in ("xref", "subset", "namespace", "id"):
@@ -282,8 +282,8 @@ class _Term:
         text = None
         if match := _DEFINITION.match(value):
             text = match[1]
-        elif match := _first_match(_DEFINITION_LOOSE, value):
-            text = _quotes_escaped(match[1])
+        elif match := first_match(_DEFINITION_LOOSE, value):
+            text = quotes_escaped(match[1])
             self._repaired("expected one quoted text and a list of xrefs, found otherwise; the text is kept")
         elif not value.startswith('"'):
             text = quoted(value)[1:-1]
@@ -304,7 +304,7 @@ class _Term:
                 self._synonyms[written, scope] = ""
                 self._out.append(f'synonym: "{written}" {scope} []')
             return
-        match = _first_match(_SYNONYM_LOOSE, value)
+        match = first_match(_SYNONYM_LOOSE, value)
         if not match:
             self._rejected("expected a quoted text, a scope and a list of xrefs, found otherwise")
             return
@@ -313,7 +313,7 @@ class _Term:
         types = [word for word in words if word.upper() not in SCOPES]
         listed = (match[3] or "").startswith("[") and "]" in match[3]
         sound = tag == "synonym" and len(types) < 2 and words[:1] == scopes and listed
-        text = _quotes_escaped(match[1])
+        text = quotes_escaped(match[1])
         if not sound or text != match[1]:
             self._repaired("expected a quoted text, a scope and a list of xrefs; read by what is there")
         self._add_synonym(text, scopes[0], unescape(" ".join(types)))
@@ -333,6 +333,22 @@ class _Term:
             self._cleaner.synonym_types.add(type)
             self._repaired(f"the synonym type {type} is declared nowhere; kept, and said this once")
         self._out.append(f'synonym: "{written}" {scope} {identifier(type)} []')
+
+    def _property_value(self, tag: str, value: str) -> None:
+        property, written = literal(value) or ("", "")
+        if is_preferred(property):
+            self._preferred.append(written)
+        elif scope := self._cleaner.names.scope(property):
+            self._add_synonym(written, scope, "")
+        elif property:
+            self._cleaner.names.note_unread(property)
+
+    def _add_preferred(self, written: str) -> None:
+        """Add a preferred label: the name where there is no other, else a synonym."""
+        if "name" not in self._single:
+            self._name("name", plain(unescape(written)))
+        elif unescape(written).strip() != self._single["name"]:
+            self._add_synonym(written, "EXACT", "")
 
     def _relationship(self, tag: str, value: str) -> None:
         if fast := _RELATION.match(value):
@@ -369,20 +385,7 @@ _HANDLERS: dict[str, Callable[[_Term, str, str], None]] = {
     "replaced_by": _Term._reference,
     "consider": _Term._reference,
     "namespace": _Term._namespace,
+    "property_value": _Term._property_value,
     "relationship": _Term._relationship,
     "is_obsolete": _Term._obsolete,
 }
-
-
-def _first_match(patterns: Iterable[re.Pattern[str]], text: str) -> re.Match[str] | None:
-    return next((match for pattern in patterns if (match := pattern.match(text))), None)
-
-
-def _quotes_escaped(written: str) -> str:
-    """Return the content of a quoted string with all quotation marks escaped."""
-    return _BARE_QUOTE.sub(lambda m: m[0] if len(m[0]) > 1 else '\\"', written)
-
-
-def _windows_1252(match: re.Match[str]) -> str:
-    """Return the character that an undecodable byte, kept as a lone surrogate, stands for."""
-    return match[0].encode("utf-8", "surrogateescape").decode("cp1252")

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 SAFE = r"[A-Za-z0-9_.\-]+(?::[A-Za-z0-9_.\-]+)?"  # an identifier that needs no escape
 _SAFE_ID = re.compile(SAFE, re.ASCII)
+_LITERAL = re.compile(r'((?:\\.|[^\s\\])+)\s+"((?:\\.|[^"\\])*)"')
+_BARE_QUOTE = re.compile(r'\\.|"')
 _STANZA = re.compile(r"\[(\w+)\]")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "W": " "}
 
@@ -82,8 +84,32 @@ def synonym(raw: str, scope: str, type: str = "") -> str:
     return f"synonym: {quoted(raw)} {scope} {identifier(type) + ' ' if type else ''}[]"
 
 
+def literal(value: str) -> tuple[str, str] | None:
+    """Return the property and the text, as written between quotation marks, of a property_value clause.
+
+    ``None`` where the value is no text.
+    """
+    match = _LITERAL.match(value)
+    return (unescape(match[1]), match[2]) if match else None
+
+
 def first_identifier(value: str) -> tuple[str, str, str]:
     """Return the identifier that ``value`` begins with: unescaped, as written, and what follows it."""
     match = re.match(r"(?:\\.|[^\s\\])*", value)
     written = match[0] if match else ""
     return unescape(written), written, value[len(written) :].strip()
+
+
+def first_match(patterns: Iterable[re.Pattern[str]], text: str) -> re.Match[str] | None:
+    """Return the match of the first of ``patterns`` that matches the beginning of ``text``."""
+    return next((match for pattern in patterns if (match := pattern.match(text))), None)
+
+
+def quotes_escaped(written: str) -> str:
+    """Return the content of a quoted string with all quotation marks escaped."""
+    return _BARE_QUOTE.sub(lambda m: m[0] if len(m[0]) > 1 else '\\"', written)
+
+
+def as_windows_1252(match: re.Match[str]) -> str:
+    """Return the character that an undecodable byte, kept as a lone surrogate, stands for."""
+    return match[0].encode("utf-8", "surrogateescape").decode("cp1252")
