@@ -86,8 +86,15 @@ def without_password(text: str, *, of: Collection[str] = ()) -> str:
     return text
 
 
-_ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][\w+.-]*)://(?P<rest>[^\s'\"<>]+)")
-_SECRET = re.compile(r"pass|pwd|secret|token|credential|api_?key|access_?key|odbc_connect", re.IGNORECASE)
+# A password may hold any letter, also those that end an address elsewhere; what looks like a port is none.
+_ADDRESS = re.compile(
+    r"(?P<scheme>[A-Za-z][\w+.-]*)://"
+    r"(?P<rest>(?:[^\s/@:?'\"<>]*:(?!\d+(?:[/?,\s'\"]|\Z))(?:(?!://).)*@)?[^\s'\"<>]+)",
+    re.DOTALL,
+)
+_SECRET = re.compile(
+    r"pass|pwd|secret|token|credential|api_?key|access_?key|odbc_connect|signature|^sig$", re.IGNORECASE
+)
 
 
 def _masked(address: re.Match[str]) -> str:
@@ -100,8 +107,9 @@ def _masked(address: re.Match[str]) -> str:
 
 
 def _masked_parameter(parameter: re.Match[str]) -> str:
-    name, equals, _ = parameter[0].partition("=")
-    return f"{name}=***" if equals and _SECRET.search(unquote(name)) else parameter[0]
+    name, equals, value = parameter[0].partition("=")
+    # Drivers take further options in the value of one, "options=-c password=…".
+    return f"{name}=***" if equals and any(map(_SECRET.search, (unquote(name), unquote(value)))) else parameter[0]
 
 
 def _user(rest: str) -> str:

@@ -314,10 +314,17 @@ def test_references_are_not_followed_out_of_json(tmp_path: Path, here: Settings)
         ("postgresql://db/mlflow?p%61ssword=secret&x=1", "postgresql://db/mlflow?p%61ssword=***&x=1"),
         ("mysql+pymysql://u:p@db/x?passwd=s&ssl_key=k.pem", "mysql+pymysql://***@db/x?passwd=***&ssl_key=k.pem"),
         ("mssql+pyodbc:///?odbc_connect=UID%3Dme%3BPWD%3Ds", "mssql+pyodbc:///?odbc_connect=***"),
+        ("postgresql://mlflow:pa'ss@db/mlflow", "postgresql://***@db/mlflow"),
+        ('postgresql://mlflow:p"a<s>s@db/mlflow', "postgresql://***@db/mlflow"),
+        ("postgresql://mlflow:pa ss\n@db/mlflow", "postgresql://***@db/mlflow"),
+        ("postgresql://db:5432/mlflow?options=-c%20password%3Ds", "postgresql://db:5432/mlflow?options=***"),
+        ("wasbs://store/x?se=1&sig=s", "wasbs://store/x?se=1&sig=***"),
+        ("https://store/x?X-Amz-Signature=s&x=1", "https://store/x?X-Amz-Signature=***&x=1"),
         ("https://ghp_token@mlflow.example.org/a@b", "https://***@mlflow.example.org/a@b"),
         ("s3://bucket/folder@home/x", "s3://bucket/folder@home/x"),
         ("file:///home/me@work/artifacts", "file:///home/me@work/artifacts"),
         ("models:/sample@champion", "models:/sample@champion"),
+        ("http://127.0.0.1:5000/x and me@work", "http://127.0.0.1:5000/x and me@work"),
     ],
 )
 def test_a_password_is_hidden_in_any_form_that_a_driver_takes(address: str, shown: str) -> None:
@@ -325,7 +332,7 @@ def test_a_password_is_hidden_in_any_form_that_a_driver_takes(address: str, show
     assert settings.without_password(f"found '{address}', expected another") == f"found '{shown}', expected another"
 
 
-@pytest.mark.parametrize("password", ["pa/ss", "p@ss", "hunter2", "p%40ss", "98/7:xy"])
+@pytest.mark.parametrize("password", ["pa/ss", "p@ss", "hunter2", "p%40ss", "98/7:xy", "it's"])
 def test_a_store_that_cannot_be_reached_shows_no_piece_of_its_password(
     here: Settings, monkeypatch: pytest.MonkeyPatch, password: str
 ) -> None:
