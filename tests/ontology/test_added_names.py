@@ -37,6 +37,24 @@ id: X:4
 name: obsolete mouse
 is_obsolete: true
 replaced_by: X:2
+
+[Term]
+id: X:5
+name: obsolete grey mouse
+is_obsolete: true
+replaced_by: X:4
+
+[Term]
+id: X:6
+name: obsolete rodent
+is_obsolete: true
+replaced_by: X:1
+replaced_by: X:3
+
+[Term]
+id: X:7
+name: Rabbit
+alt_id: X:8
 """
 
 
@@ -78,6 +96,34 @@ def test_a_replaced_id_leads_to_its_successor_and_an_unknown_one_nowhere(tmp_pat
     assert ("laboratory mouse", "exact", "added") in names_of(done, "X:2")
     assert names_of(done, "X:1") == {("mice", "exact", ""), ("Mice", "related", "")}
     assert (done.rejected, done.repaired) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("written", "concept"),
+    [
+        ("x:2", "X:2"),
+        ("X_2", "X:2"),
+        ("http://purl.obolibrary.org/obo/X_2", "X:2"),
+        ("X:5", "X:2"),  # over two steps
+        ("X:8", "X:7"),  # an alternative id
+    ],
+)
+def test_an_id_counts_in_any_form_and_over_every_step_of_its_replacement(
+    tmp_path: Path, written: str, concept: str
+) -> None:
+    done = release_of(tmp_path, {written: ("dragon",), concept: ("dragon",)})
+    with open_release(done.path) as release:
+        assert release.rows("SELECT concept_id, text, type FROM name WHERE type = 'added'") == [
+            (concept, "dragon", "added")
+        ]
+    assert (done.rejected, done.repaired) == (0, 0)
+
+
+def test_an_id_with_two_successors_gives_its_names_to_neither(tmp_path: Path) -> None:
+    done = release_of(tmp_path, {"X:6": ("dragon",)})
+    with open_release(done.path) as release:
+        assert added_names.read(release) == []
+    assert (done.rejected, done.repaired) == (0, 1)
 
 
 def test_another_set_of_added_names_is_another_reading(tmp_path: Path) -> None:
