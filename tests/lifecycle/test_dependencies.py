@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from belink import artefacts
 from belink.declarations import REMOVED_OPTIONS, CorpusConfig, LinkerConfig, SourceConfig, read_stored_linker
@@ -19,12 +19,16 @@ from belink.retrieval import index
 from belink.text import normalise
 from belink.training.splits import EvaluationItem
 
+pytestmark = pytest.mark.filterwarnings("error::UserWarning")  # pydantic warns where a value is not of the field's type
+
 RECORDED = json.loads(Path(__file__).with_name("recorded_keys.json").read_text(encoding="utf-8"))
 LINKERS = ["sample", "disease", "chemical", "mondo"]
 LINKER = LinkerConfig(
     name="x", title="X", ontologies=("x",), corpora=(CorpusConfig(name="c", file="c.jsonl", use="train"),)
 )
 SOURCE = SourceConfig(name="x", title="X", format="obo", prefixes=("X",), licence="CC0")
+# One of them is valid for each field that is empty by default.
+GIVEN = ("x", 1, ("x",), "https://x|{id}", {"id": "x", "label": "x"}, {"name": "x", "file": "x"})
 Key = Callable[[LinkerConfig, Mapping[str, Path]], str]
 
 
@@ -102,12 +106,25 @@ def another(value: Any, annotation: Any) -> Any:
         return value + 1
     if isinstance(value, str):
         return f"{value}x"
+    choices = [annotation, *(get_args(annotation) if value is None else ())]  # of "type | None"
+    for choice in choices:
+        if get_origin(choice) is dict:
+            return {**(value or {}), "x": an_instance(get_args(choice)[1])}
+        if get_origin(choice) is tuple and not value:
+            return (an_instance(get_args(choice)[0]),)
     if isinstance(value, tuple):
-        return (*value[1:], "label") if value and value[0] != "label" else (*value, "related")[1:] or ("label",)
-    if any(isinstance(choice, type) and issubclass(choice, BaseModel) for choice in get_args(annotation)):
-        (model,) = (choice for choice in get_args(annotation) if issubclass(choice, BaseModel))
-        return model(id="a", label="b")
-    return "x" if str in get_args(annotation) else 1
+        return (*value[1:], "label") if value[0] != "label" else (*value, "related")[1:]
+    return an_instance(annotation)
+
+
+def an_instance(annotation: Any) -> Any:
+    """A value of that type, which is not ``None``."""
+    for given in (*GIVEN, *get_args(annotation)):
+        try:
+            return TypeAdapter(annotation).validate_python(given)
+        except ValidationError:
+            continue
+    raise AssertionError(f"expected a value of the type {annotation}, found none")
 
 
 def is_listed(path: str, listed: Mapping[str, str], but: set[str]) -> bool:
