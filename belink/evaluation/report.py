@@ -67,12 +67,14 @@ def render_html(
     comparison: Comparison | None = None,
     facts: Mapping[str, str] | None = None,
     end_to_end: Mapping[str, Any] | None = None,
+    light: Mapping[str, bytes] | None = None,
 ) -> str:
     """Return the report as one page, light or dark as the reader's system is.
 
     :param comparison: with the champion, or with another predictions file.
     :param facts: what was evaluated and on what, shown below the title in this order.
     :param end_to_end: the figures from raw text; see :func:`belink.evaluation.end_to_end.evaluate_raw_text`.
+    :param light: the plots of a light page, where they are drawn already.
     """
     # The most confident errors come first; an improbable answer says itself that it may be wrong.
     errors = sorted((p for p in evaluation.predictions if not strictly_right(p)), key=lambda p: -p.probability)
@@ -90,7 +92,7 @@ def render_html(
         n_distinct=f"{evaluation.n_distinct:,}",
         distinct=[_text(name, metric) for name, metric in evaluation.distinct.items()],
         end_to_end=_raw_text(end_to_end) if end_to_end else [],
-        plots=_plots(evaluation),
+        plots=_plots(light or plots(evaluation, LIGHT), plots(evaluation, DARK)),
         strata=[
             {
                 "name": stratum,
@@ -112,9 +114,8 @@ def write_page(path: Path, page: str) -> None:
         aside.write_text(page, encoding="utf-8", errors="replace")
 
 
-def _plots(evaluation: Evaluation) -> list[dict[str, object]]:
+def _plots(light: Mapping[str, bytes], dark: Mapping[str, bytes]) -> list[dict[str, object]]:
     # Both are embedded, and CSS shows one: an image cannot read the colours of its page.
-    light, dark = plots(evaluation, LIGHT), plots(evaluation, DARK)
     return [
         {
             "heading": heading,

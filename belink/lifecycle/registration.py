@@ -53,6 +53,7 @@ def register(
     releases = {name: folder / "releases" / name for name in run.ontologies if name in manifest["releases"]}
     shared = shared_concepts(releases, linker.prefixes)
     card = model_card(folder, linker, {name: each.source for name, each in run.ontologies.items()}, gates, shared)
+    plots, report = _plots_and_report(evaluation, linker.title, gates, manifest["lineage"])
     record = RunRecord(
         params={
             **_flat(linker.model_dump(mode="json", exclude={"corpora"})),  # corpora are logged as datasets
@@ -74,9 +75,9 @@ def register(
             "gates.md": gate_report(gates),
             "index.md": index_report(index),
             bundle.EVALUATION: figures,
-            "report.html": _report(evaluation, linker.title, gates, manifest["lineage"]),
+            "report.html": report,
         },
-        plots=_plots(evaluation),
+        plots={f"{name}.png": image for name, image in plots.items()},
         datasets=_datasets(run, folder, manifest),
         tags={
             **{f"belink.{name}": value for name, value in manifest["lineage"].items() if name != "bundle"},
@@ -126,21 +127,19 @@ def index_report(index: "IndexReport") -> str:
     return f"{markdown.table(['index', ''], [*rows.items()], right=[''])}\n"
 
 
-def _report(evaluation: Path, title: str, gates: Sequence[GateResult], lineage: Mapping[str, str]) -> str:
-    """Return the challenger's HTML page."""
+def _plots_and_report(
+    evaluation: Path, title: str, gates: Sequence[GateResult], lineage: Mapping[str, str]
+) -> tuple[dict[str, bytes], str]:
+    """Return the challenger's plots, name → PNG, and its HTML page."""
+    from belink.evaluation.plots import plots
     from belink.evaluation.report import render_html
 
     figures = evaluations(evaluation)
     challenger, champion = figures["challenger"], figures.get("champion")
     comparison = paired_bootstrap(challenger.predictions, champion.predictions) if champion else None
-    return render_html(challenger, title=title, gates=gates, comparison=comparison, facts=lineage)
-
-
-def _plots(evaluation: Path) -> dict[str, bytes]:
-    """Return the challenger's plots, file name → PNG."""
-    from belink.evaluation.plots import plots
-
-    return {f"{name}.png": image for name, image in plots(evaluations(evaluation)["challenger"]).items()}
+    light = plots(challenger)
+    page = render_html(challenger, title=title, gates=gates, comparison=comparison, facts=lineage, light=light)
+    return light, page
 
 
 def _figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
