@@ -4,14 +4,16 @@ import bz2
 import pickle
 from pathlib import Path
 
+import hypothesis
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from belink import artefacts
+from belink import artefacts, settings
+from belink.declarations import load_source
 from belink.errors import ReleaseError, SourceError
 from belink.ontology.ingest import ingest
-from belink.ontology.readers import drug_names, synonym_sets
+from belink.ontology.readers import beside, drug_names, synonym_sets
 from belink.ontology.release import open_release
 from belink.ontology.release_writer import ReleaseWriter
 from belink.settings import Settings
@@ -85,7 +87,7 @@ def test_a_later_list_sees_the_names_of_an_earlier_one(tmp_path: Path) -> None:
 NAMES = st.sampled_from(["doxorubicin", "daunorubicin", "rubicin", "gone", "Adriamycin", "Rubex", "red devil", "ADR"])
 
 
-@settings(max_examples=5, deadline=None)
+@hypothesis.settings(max_examples=5, deadline=None)
 @given(pairs=st.lists(st.tuples(NAMES, NAMES), max_size=40))
 def test_no_name_means_two_concepts_and_order_does_not_matter(
     tmp_path_factory: pytest.TempPathFactory, pairs: list[tuple[str, str]]
@@ -175,3 +177,10 @@ def test_a_list_that_cannot_be_had_is_left_out_with_a_warning(
     done = ingest(source(names={"lists": ("pypi:no-such-names==1#x",)}), [ontology], here)
     assert done.new and artefacts.read_manifest(done.path)["lists"] == {}
     assert "the release is made without these names" in caplog.text
+
+
+@pytest.mark.heavy
+def test_the_list_of_the_shipped_declaration_gives_brand_names(tmp_path: Path) -> None:
+    (reference,) = load_source("mesh-chemicals").names.lists
+    (found,) = beside.fetch_lists([reference], settings.load(tmp_path).cache, tmp_path).values()
+    assert ("X:1", "adriamycin") in listed(tmp_path, found.read_bytes())
