@@ -62,6 +62,7 @@ def test_nil_is_a_text_without_coding() -> None:
     assert (concept.text, concept.coding) == ("Asthma", None)
 
 
+@pytest.mark.heavy
 @given(WORDS, WORDS, st.one_of(st.none(), WORDS.map(lambda local: f"MESH:{local}"), WORDS), WORDS)
 def test_whatever_texts_and_ids_hold_is_valid_fhir(text: str, label: str, id: str | None, document: str) -> None:
     linked = [link(text, id, label, document)]

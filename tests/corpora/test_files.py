@@ -344,6 +344,7 @@ def test_pubtator_keeps_text_and_covering_spans(tmp_path: Path, document: Docume
     ]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("format", list(SUFFIX))
 @given(data=st.data())
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -46,6 +46,7 @@ def judgements(documents: list[Document]) -> list[tuple[object, ...]]:
     ]
 
 
+@pytest.mark.heavy
 @given(corrections())
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @pytest.mark.parametrize("format", ["jsonl", "label-studio", "doccano"])
