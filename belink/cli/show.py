@@ -247,7 +247,9 @@ def linked(answer: Answer) -> str:
     if answer.get("output"):
         return f"{answer['documents']:,} documents, {answer['mentions']:,} mentions, written to {answer['output']}"
     text = links(answer["links"])
-    return text if "unlinked" not in answer else f"{text}\n\n{_unlinked(answer['unlinked'])}"
+    if "unlinked" in answer:
+        return f"{text}\n\n{_unlinked(answer['unlinked'])}"
+    return text if answer["links"] else f"{text}; --explain says why names in the text are not linked"
 
 
 def _unlinked(names: Sequence[Answer]) -> str:

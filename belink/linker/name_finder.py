@@ -286,7 +286,7 @@ def _why_no_acronym(written: str) -> str:
     """Return why ``written``, a short name, does not count as one; see :meth:`NameFinder._is_name`."""
     if sum(map(str.isupper, written)) > 1:
         return "in a line of capitals, which do not show that it is an acronym"
-    return f"in lower case: a name of up to {_SHORT} letters counts only as an acronym"
+    return f"not in capitals: a name of up to {_SHORT} letters may be a plain word, and counts only as an acronym"
 
 
 def _pattern(name: str) -> str:

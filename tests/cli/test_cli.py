@@ -248,7 +248,7 @@ def test_standard_input_is_read_where_the_file_is_a_dash(story: list[Ran], folde
 
 
 def test_nothing_found_is_said_in_words(run: Run, story: list[Ran]) -> None:
-    assert run("link", "1234").out == "no mention found\n"
+    assert run("link", "1234").out == "no mention found; --explain says why names in the text are not linked\n"
     assert run("link", "1234", "--json").document["links"] == []
     assert show.search_results({"query": "zzzzqqq", "concepts": [], "notes": []}) == "nothing like 'zzzzqqq'"
 

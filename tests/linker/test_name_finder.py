@@ -292,7 +292,7 @@ def test_ctd_names_find_two_thirds_of_bc5cdr_diseases() -> None:
     ("text", "name", "reason"),
     [
         ("FHB was severe.", "FHB", "shorter than 4 characters"),
-        ("He was given nsaid.", "nsaid", "in lower case"),
+        ("He was given nsaid.", "nsaid", "not in capitals"),
         ("GIVEN NSAID TO ALL PATIENTS", "NSAID", "in a line of capitals"),
         ("A disease of the heart.", "disease", "a generic word"),
         ("Recurrence of it.", "Recurrence", "annotated in less than half"),
