@@ -36,13 +36,15 @@ _SUFFIXES: dict[str, Layout] = {
     ".jsonl": "json", ".ndjson": "json", ".json": "json", ".xml": "bioc-xml", ".csv": "csv", ".tsv": "tsv",
     ".pubtator": "pubtator",
 }  # fmt: skip
-_PIECE = re.compile(r"[^|,;+\s\"]+")
+_PIECE = re.compile(r"[^|,;+\s\"<>]+")
 _CURIE = re.compile(r"[A-Za-z][\w.\-]*:\S+")
 # Three digits at least: "B12" or a small number is no id.
 BARE_ID = re.compile(r"[A-Za-z]{0,3}\d{3,}")  # an id without its prefix
 _TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"|[{}\[\]:,]')
 # A key without quotes and brackets: one that could run on would be searched again from every infon.
-_INFON = re.compile(r"<infon\s+key\s*=\s*([\"'])([^\"'<>]*)\1\s*>([^<]*)</infon\s*>")
+_INFON = re.compile(
+    r"<infon\s(?:[^<>]*\s)?key\s*=\s*([\"'])([^\"'<>]*)\1[^<>]*>(?:<!\[CDATA\[)?([^<\]]*)(?:\]\]>)?</infon\s*>"
+)
 _ANNOTATION = re.compile(r"^[^\t|\n]+\t\d+\t\d+\t[^\t\n]*\t[^\t\n]*\t([^\t\r\n]+)", re.MULTILINE)
 _RELATION = re.compile(r"^[^\t|\n]+\t[A-Za-z][^\t\n]*\t([^\t\r\n]+\t[^\t\r\n]+)\r?$", re.MULTILINE)
 _PART = re.compile(r"</?(?:collection|document|passage|sentence|annotation|relation)\b")
@@ -88,7 +90,7 @@ def layout_of(path: Path, start: str) -> Layout:
     if beginning.startswith("<"):
         return "bioc-xml"
     first = beginning.partition("\n")[0]
-    if "\t" in first or "," in first:
+    if any(separator in first for separator in "\t,;"):
         return "tsv" if "\t" in first else "csv"
     raise CorpusError(
         f"{path}: expected JSON Lines, BioC, PubTator, CSV or TSV, found {beginning[:40]!r}; name it by its format"
@@ -110,8 +112,9 @@ def id_spans(text: str, layout: Layout, prefixes: Collection[str], column: str |
         raise CorpusError(f"expected a column of ids, found the columns {', '.join(header)}; say which with --column")
     spans, seen = [], set[str]()
     for start, end, key, group in values(text, fields.holds, layout):
-        if layout == "json" and "\\" in text[start:end]:
-            continue  # no id needs an escape
+        # No id needs an escape, but some writers put one before each slash.
+        if layout == "json" and "\\" in text[start:end].replace("\\/", ""):
+            continue
         seen.add(key)
         # A field "id" may hold the id of a document, so only ids of the ontology's own prefixes count in it.
         is_id_field = key != ANY or key in fields.keys
@@ -120,12 +123,13 @@ def id_spans(text: str, layout: Layout, prefixes: Collection[str], column: str |
             token = piece[0]
             if not token.isprintable():
                 continue  # bytes that are no text, and control characters, belong to no id
-            identifier = standardise(token, ordered)
-            if _CURIE.fullmatch(identifier):
+            identifier = standardise(token.replace("\\/", "/"), ordered)
+            local = identifier.partition(":")[2]
+            if _CURIE.fullmatch(identifier) and (at := token.rfind(local)) >= 0:
                 if is_id_field or identifier.partition(":")[0] in prefixes:
                     # What stands before the local part is kept, so that a successor can be written in the same form.
-                    beginning = token.removesuffix(identifier.partition(":")[2])
-                    spans.append(Span(*piece.span(), identifier, beginning, group))
+                    start_of_id, end_of_id = piece.start(), piece.start() + at + len(local)
+                    spans.append(Span(start_of_id, end_of_id, identifier, token[:at], group))
             elif prefix and is_id_field and BARE_ID.fullmatch(token):
                 spans.append(Span(*piece.span(), f"{prefix}:{token}", "", group))
     if column and column not in seen:
@@ -228,16 +232,26 @@ def _pubtator(text: str, holds: Holds, layout: Layout) -> Values:
         yield start, end, "identifier", start
 
 
+def _first_line(text: str) -> str:
+    return re.split(r"[\r\n]", text.lstrip("\ufeff"), maxsplit=1)[0]
+
+
+def _separator(text: str, layout: Layout) -> str:
+    """Return what separates the cells of a table: spreadsheets of many countries write CSV with semicolons."""
+    first = _first_line(text)
+    return "\t" if layout == "tsv" else ";" if ";" in first and "," not in first else ","
+
+
 def _header(text: str, layout: Layout) -> list[str]:
-    first = re.split(r"[\r\n]", text.lstrip("\ufeff"), maxsplit=1)[0]
+    first = _first_line(text)
     try:
-        return next(csv.reader([first], delimiter="\t" if layout == "tsv" else ","), [])
+        return next(csv.reader([first], delimiter=_separator(text, layout)), [])
     except csv.Error as error:
         raise CorpusError(f"expected a header of columns, found {first[:60]!r} ({error})") from error
 
 
 def _table(text: str, holds: Holds, layout: Layout) -> Values:
-    separator = "\t" if layout == "tsv" else ","
+    separator = _separator(text, layout)
     # In CSV a quoted cell may hold line ends; in TSV a quote is mostly just a quote, and must not swallow rows.
     quoted = r'[^"]' if layout == "csv" else r'[^"\r\n]'
     cell = re.compile(rf'(?:"((?:{quoted}|"")*)"|([^{separator}\r\n]*))({separator}|\r\n|\n|\r|\Z)')

@@ -100,5 +100,5 @@ def _written(value: str, text: str, start: int, layout: Layout) -> str:
     doubled = value.replace('"', '""')
     if text[start - 1 : start] == '"':
         return doubled
-    marks = ',"\r\n' if layout == "csv" else '"\t\r\n'
+    marks = ',;"\r\n' if layout == "csv" else '"\t\r\n'
     return f'"{doubled}"' if any(mark in value for mark in marks) else value

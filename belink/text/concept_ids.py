@@ -9,10 +9,12 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
     import curies
 
+_BLANK = re.compile(r"(?<=\w)\s*:\s+(?=\w)")  # "MONDO: 0005002"
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]*")
 _OBO = ("http://purl.obolibrary.org/obo/", "https://purl.obolibrary.org/obo/")
 _RESOLVERS = tuple(
@@ -40,7 +42,11 @@ def standardise(identifier: str, prefixes: Iterable[str]) -> str:
     >>> standardise("mondo:0005002", ["MONDO"]), standardise("HP:0000001", ["MONDO"])
     ('MONDO:0005002', 'HP:0000001')
     """
-    text = identifier.strip().removeprefix("<").removesuffix(">")
+    text = _BLANK.sub(":", identifier.strip().strip("<>\"'"))
+    if "://" in text:
+        # The names of scheme and host may stand in capitals.
+        beginning, _, path = text.partition("//")[2].partition("/")
+        text = f"{text.partition('//')[0].lower()}//{beginning.lower()}/{unquote(path).rstrip('/')}"
     converter = _converter(tuple(prefixes))
     # curies takes the longest beginning that fits, so an address with the prefix twice loses both.
     return converter.compress(text) or (":" in text and converter.standardize_curie(text)) or identifier
@@ -78,5 +84,5 @@ def _beginnings(spellings: Iterable[str]) -> Iterator[str]:
             yield from (f"{resolver}{spelling}/{other}:" for other in spellings)
         for provider in _PROVIDERS.get(spelling.lower(), ()):
             yield from (f"https://{provider}", f"http://{provider}")
-        yield f"{spelling}_"
+        yield from (f"{spelling}_", f"obo:{spelling}_", f"OBO:{spelling}_")
         yield from (f"{spelling}:{other}{mark}" for other in spellings for mark in ("_", ":"))

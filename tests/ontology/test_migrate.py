@@ -286,6 +286,23 @@ def test_every_form_of_an_id_is_migrated_and_keeps_its_form(home: Settings, tmp_
     assert numbers(report) == (1, 6, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("m.csv", "ids\n<http://purl.obolibrary.org/obo/X_2>\nhttp://purl.obolibrary.org/obo/X_2/\nobo:X_2\n"),
+        ("m.csv", 'gene;ids\nG1;X:2\nG2;"X:2;X:2"\n'),
+        ("m.csv", "gene,ids\rG1,X:2\rG2,X_2\r"),
+        ("m.jsonl", '{"ids": ["http:\\/\\/purl.obolibrary.org\\/obo\\/X_2", "X:2"]}\n'),
+        ("m.xml", "<collection><infon key='identifier'><![CDATA[X_2]]></infon></collection>"),
+        ("m.xml", "<collection><infon n='1' key='identifier' m='2'>X:2</infon></collection>"),
+    ],
+)
+def test_no_form_is_left_or_mangled(home: Settings, tmp_path: Path, name: str, text: str) -> None:
+    written, report = run(home, tmp_path, name, text)
+    assert written == text.replace("X:2", "X:1").replace("X_2", "X_1")
+    assert report.migrated == text.count("X:2") + text.count("X_2")
+
+
 def test_jsonl_of_belink_itself_is_migrated(home: Settings, tmp_path: Path) -> None:
     text = '{"id": "d", "text": "X:2", "mentions": [{"start": 0, "end": 3, "ids": ["X:2"], "type": "X:2"}]}\n'
     assert run(home, tmp_path, "m.jsonl", text)[0] == text.replace('["X:2"]', '["X:1"]')
