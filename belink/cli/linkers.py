@@ -214,9 +214,9 @@ def impact(
 def status(settings: Settings, json_: bool) -> None:
     """Show each linker's champion and its last refresh."""
     from belink.cli import show
-    from belink.registry import aliases
+    from belink.registry.status import read_status
 
-    show_answer(aliases.status(settings), json_, show.status)
+    show_answer(read_status(settings), json_, show.status)
 
 
 @click.command()

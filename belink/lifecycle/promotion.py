@@ -256,7 +256,7 @@ def settle(
     refused = failed_gates(list(gates))
     verdict: Verdict = "rejected" if refused else "promoted"
     # The verdict comes first. A process that is killed here leaves the old champion, and the next refresh promotes.
-    aliases.settle(settings, name, version, verdict, refused, [gate.name for gate in gates if not gate.measured])
+    aliases.settle(settings, name, version, refused, [gate.name for gate in gates if not gate.measured])
     now = champion.version if champion else None
     if not refused:
         # `expect` refuses where somebody moved the alias during the evaluation.

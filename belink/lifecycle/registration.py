@@ -1,4 +1,7 @@
-"""What the registry is told of an evaluated bundle: parameters, metrics, reports, datasets and tags of its version."""
+"""What the registry is told of an evaluated bundle: parameters, metrics, reports and datasets of its run.
+
+Tags are those of :mod:`belink.registry.tags`.
+"""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +15,6 @@ from belink.evaluation.metrics import paired_bootstrap
 from belink.evaluation.run import evaluations
 from belink.lifecycle.refresh import RefreshRun
 from belink.linker import bundle
-from belink.linker.abstention import Abstention
 from belink.ontology.release import shared_concepts
 from belink.records import GateResult
 from belink.registry import aliases, runs
@@ -57,10 +59,7 @@ def register(
     record = RunRecord(
         params={
             **_flat(linker.model_dump(mode="json", exclude={"corpora"})),  # corpora are logged as datasets
-            "encoder.sha256": manifest["encoder"]["sha256"],
-            "reranker.sha256": bundle.base_sha256(manifest),
-            "adapter": manifest["adapter"],
-            "index": manifest["index"]["key"],
+            **_hashes(manifest),
         },
         metrics={
             **_figures(json.loads(figures)),
@@ -79,22 +78,11 @@ def register(
         },
         plots={f"{name}.png": image for name, image in plots.items()},
         datasets=_datasets(run, folder, manifest),
-        tags={
-            **{f"belink.{name}": value for name, value in manifest["lineage"].items() if name != "bundle"},
-            **_hashes(manifest),
-            **({aliases.ABSTENTION: json.dumps(chosen.to_dict())} if (chosen := _abstention(folder)) else {}),
-        },
         description=shortened(f"{summary_line(manifest, json.loads(figures), gates)}\n\n{card}"),
         run_id=run.mlflow_run,
         share_restricted=run.share_restricted,
     )
     return aliases.register(run.settings, folder, record)
-
-
-def _abstention(folder: Path) -> Abstention | None:
-    """Return the bound that a bundle's calibration holds."""
-    stored = json.loads((folder / bundle.CALIBRATION).read_text(encoding="utf-8"))
-    return Abstention.from_dict(stored.get("abstention"))
 
 
 def _datasets(run: RefreshRun, folder: Path, manifest: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
@@ -153,7 +141,7 @@ def _figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _hashes(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """Return the sha256 of each part of a version, as tags."""
+    """Return the sha256 of each part of a version, as parameters."""
     files = manifest["files"]
     named = {
         "index": next((name for name in files if name.endswith(".faiss")), f"{bundle.INDEX}/vectors.npy"),
@@ -163,8 +151,8 @@ def _hashes(manifest: Mapping[str, Any]) -> dict[str, str]:
     if encoder := manifest["encoder"]["sha256"]:  # "": the linker declares none
         hashes["encoder"] = encoder
     if base := bundle.base_sha256(manifest):
-        hashes["base_model"] = base
-    return {f"belink.{name}.sha256": value for name, value in hashes.items()}
+        hashes["reranker"] = base
+    return {f"{name}.sha256": value for name, value in hashes.items()}
 
 
 def _flat(document: Mapping[str, Any], above: str = "") -> dict[str, object]:

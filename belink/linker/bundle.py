@@ -140,11 +140,19 @@ def check_rules(folder: Path, manifest: Mapping[str, Any]) -> None:
             f"{folder}: names were normalised by version {manifest['text_version']}, this belink asks with version "
             f"{normalise.VERSION}; refresh again with this belink"
         )
+    read_calibration(folder)
+
+
+def read_calibration(folder: Path) -> Calibration:
+    """Return the calibration of the bundle at ``folder``.
+
+    :raises BundleError: it is damaged, or was fitted by other rules.
+    """
     try:
         stored = json.loads((folder / CALIBRATION).read_text(encoding="utf-8"))
     except ValueError as error:
         raise BundleError(f"{folder}: expected {CALIBRATION} as JSON, found {error}; refresh again") from error
-    Calibration.from_dict(stored)
+    return Calibration.from_dict(stored)
 
 
 def is_draft(manifest: Mapping[str, Any]) -> bool:

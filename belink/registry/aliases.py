@@ -7,44 +7,26 @@ the move.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from belink import manifests
 from belink.declarations import read_stored_linker
 from belink.errors import BundleError, RegistryError
 from belink.linker import bundle
 from belink.linker.abstention import Abstention
-from belink.ontology import release as releases
-from belink.ontology.refused import refused_releases
-from belink.registry import bundles, impacts
+from belink.registry import bundles, tags
 from belink.registry.lookup import Lookup, lookup
 from belink.registry.moved import put_right
-from belink.registry.runs import version_page
-from belink.registry.sharing import check_sharing, is_elsewhere, restricted_releases
-from belink.registry.store import BUNDLE, KIND, RunRecord, Store, local_folder, may_hold_anything, one_line
-from belink.registry.store.registered import StoredLinker
+from belink.registry.sharing import check_sharing, restricted_releases
+from belink.registry.store import RunRecord, Store, local_folder, may_hold_anything, one_line
 from belink.settings import Settings, without_password
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
-ABSTENTION = "belink.abstention"  # the bound on links in raw text that a version's calibration holds, as JSON
-_RESTRICTED = "belink.restricted"  # ontologies of a version that are not redistributable
-_LAST = "belink.last_refresh"  # on the registered model
 _LONGEST_REASON = 1000  # characters; MLflow refuses a tag of more than 5,000
-_WITHDRAWN = "belink.withdrawn"  # set by a rollback: no refresh promotes this version again by itself
-_OUTCOME, _FAILED, _UNMEASURED, _PROMOTED, _RELEASE = (
-    "belink.outcome",
-    "belink.failed_gates",
-    "belink.unmeasured_gates",
-    "belink.promoted",
-    "belink.release.",
-)
-
-_VersionTags = Callable[[str, str], Mapping[str, str]]  # linker, version → its tags
-_RunFiles = Callable[[str, str], str]  # linker, version → where the files of its run lie
 
 
 def register(settings: Settings, folder: Path, record: RunRecord) -> str:
@@ -67,23 +49,14 @@ def register(settings: Settings, folder: Path, record: RunRecord) -> str:
         # is made.
         if version is not None and _is_sound(store, linker, version):
             return version
-        tags = {
-            **record.tags,
-            BUNDLE: key,
-            **({_RESTRICTED: ", ".join(restricted)} if restricted else {}),
-            **{f"{_RELEASE}{name}": release["version"] for name, release in manifest["releases"].items()},
-        }
+        bound = bundle.read_calibration(folder).abstention
+        record = replace(record, params={**record.params, **tags.run_params(manifest, restricted, bound)})
         stored = bundles.storable(settings, folder, manifest, declared.storage)
-        return store.add_version(linker, stored, manifest, record, tags)
+        return store.add_version(linker, stored, manifest, record)
 
 
 def settle(
-    settings: Settings,
-    linker: str,
-    version: str,
-    outcome: str,
-    failed: Sequence[str] = (),
-    unmeasured: Sequence[str] = (),
+    settings: Settings, linker: str, version: str, failed: Sequence[str] = (), unmeasured: Sequence[str] = ()
 ) -> None:
     """Write on ``version`` how the gates decided, and make it the ``challenger``.
 
@@ -91,24 +64,23 @@ def settle(
     :param unmeasured: the names of the gates that too few mentions were left for.
     """
     store = Store(settings)
-    # The tags come before the alias: whoever follows `challenger` then finds a version whose outcome is known.
+    # The tag comes before the alias: whoever follows `challenger` then finds a version whose outcome is known.
     with one_line(f"{linker}: version {version} could not be tagged"):
-        tags = {_OUTCOME: outcome, _FAILED: ", ".join(failed), _UNMEASURED: ", ".join(unmeasured)}
-        store.tag_version(linker, version, tags)
+        store.tag_version(linker, version, tags.gates_tag(failed, unmeasured))
         store.set_alias(linker, CHALLENGER, version)
 
 
 def aliases(settings: Settings, linker: str) -> dict[str, str]:
     """Return alias → version; ``{}`` for a linker that was never registered."""
-    with _database(settings) as file:
+    with open_database(settings) as file:
         if file is not None:
             return file.aliases(linker)
     return Store(settings).aliases(linker)
 
 
 @contextmanager
-def _database(settings: Settings) -> Iterator[Lookup | None]:
-    """A home's own database, opened without MLflow; ``None`` where only MLflow can read the registry."""
+def open_database(settings: Settings) -> Iterator[Lookup | None]:
+    """Give a home's own database, opened without MLflow; ``None`` where only MLflow can read the registry."""
     put_right(settings)
     with lookup(settings.tracking_uri) as file:
         yield file
@@ -124,17 +96,15 @@ def champion(settings: Settings, linker: str) -> str | None:
 def is_withdrawn(settings: Settings, linker: str, version: str) -> bool:
     """Whether ``version`` was rolled back, and not promoted by hand since."""
     with one_line(f"{linker}: version {version} cannot be read"):
-        return Store(settings).version(linker, version).tags.get(_WITHDRAWN, "") != ""
+        return tags.read_facts(Store(settings).version(linker, version).tags, {}).withdrawn is not None
 
 
 def abstention(settings: Settings, linker: str, version: str) -> Abstention | None:
     """Return the bound on links in raw text of ``version``; ``None`` for one that was calibrated without."""
     with one_line(f"{linker}: version {version} cannot be read"):
-        return _abstention(Store(settings).version(linker, version).tags)
-
-
-def _abstention(tags: Mapping[str, str]) -> Abstention | None:
-    return Abstention.from_dict(json.loads(tags[ABSTENTION])) if ABSTENTION in tags else None
+        store = Store(settings)
+        stored = store.version(linker, version)
+        return tags.read_facts(stored.tags, store.run(stored.run_id).params).abstention
 
 
 def promote(settings: Settings, linker: str, version: str, *, expect: str | None = "any") -> dict[str, Any]:
@@ -161,7 +131,7 @@ def promote(settings: Settings, linker: str, version: str, *, expect: str | None
         # Without this, a second promotion of the champion would point `previous` at the champion itself.
         if current == version:
             return {"linker": linker, "champion": version, "previous": before.get(PREVIOUS)}
-        store.tag_version(linker, version, {_WITHDRAWN: None, _PROMOTED: _now()})
+        store.tag_version(linker, version, {tags.WITHDRAWN: None, tags.PROMOTED: _now()})
         # `previous` moves first. A process that is killed in between leaves both aliases on one version, which a
         # rollback refuses, and the promotion can be repeated.
         if current is not None:
@@ -193,8 +163,8 @@ def rollback(settings: Settings, linker: str) -> dict[str, Any]:
                 f"belink promote {linker} VERSION picks any other"
             )
         _require_bundle(store, linker, target)
-        store.tag_version(linker, current, {_WITHDRAWN: _now()})
-        store.tag_version(linker, target, {_WITHDRAWN: None, _PROMOTED: _now()})
+        store.tag_version(linker, current, {tags.WITHDRAWN: _now()})
+        store.tag_version(linker, target, {tags.WITHDRAWN: None, tags.PROMOTED: _now()})
         # Champion first: killed in between, the rollback has happened and only the way forward again is lost.
         store.set_alias(linker, CHAMPION, target)
         store.set_alias(linker, PREVIOUS, current)
@@ -209,7 +179,7 @@ def bundle_path(settings: Settings, linker: str, name: str = CHAMPION) -> tuple[
     :raises RegistryError: no such linker, alias or version.
     """
     version = version_of(settings, linker, name)
-    with _database(settings) as file:
+    with open_database(settings) as file:
         # The database answers without an import of MLflow, which costs two seconds of CPU.
         address = file.location(linker, version) if file is not None else None
     if address is not None and (local := local_folder(address)) is not None:
@@ -255,99 +225,17 @@ def note_refresh(settings: Settings, outcome: Mapping[str, Any]) -> None:
     if outcome.get("impact"):
         note["impact"] = outcome["impact"]
     with one_line(f"{outcome['linker']}: its last refresh could not be noted"):
-        Store(settings).tag_linker(outcome["linker"], _LAST, json.dumps(note))
+        Store(settings).tag_linker(outcome["linker"], tags.LAST_REFRESH, json.dumps(note))
 
 
 def linkers(settings: Settings) -> list[str]:
     """Return the names of the linkers that are registered, in alphabetical order."""
     if not may_hold_anything(settings):
         return []
-    with _database(settings) as file:
+    with open_database(settings) as file:
         if file is not None:
-            return file.linkers(KIND)
+            return file.linkers(tags.KIND)
     return [linker.name for linker in Store(settings).linkers()]
-
-
-def status(settings: Settings) -> dict[str, Any]:
-    """Return ``home``, ``tracking_uri`` and ``linkers``; also ``refused_releases`` where a gate refused any.
-
-    Each linker has its aliases, when the champion was promoted (``updated``) and what it is made of, newer releases in
-    the home, ontologies that may not be redistributed, and how the last refresh ended.
-    """
-    refused = refused_releases(settings)
-    return {
-        "home": str(settings.home),
-        "tracking_uri": without_password(settings.tracking_uri),
-        "linkers": _status_of_linkers(settings) if may_hold_anything(settings) else [],
-        **({"refused_releases": refused} if refused else {}),
-    }
-
-
-def _status_of_linkers(settings: Settings) -> list[dict[str, Any]]:
-    with _database(settings) as file:
-        if file is not None:
-            linkers = [
-                StoredLinker(name=name, aliases=file.aliases(name), tags=file.linker_tags(name))
-                for name in file.linkers(KIND)
-            ]
-            return [_shown(settings, linker, file.version_tags, file.run_files) for linker in linkers]
-    store = Store(settings)
-    with one_line(f"{without_password(settings.tracking_uri)}: the registry cannot be read"):
-        return [
-            _shown(
-                settings,
-                linker,
-                lambda name, number: store.version(name, number).tags,
-                lambda name, number: store.run_files(store.version(name, number).run_id),
-            )
-            for linker in store.linkers()
-        ]
-
-
-def _shown(
-    settings: Settings, linker: StoredLinker, version_tags: _VersionTags, run_files: _RunFiles
-) -> dict[str, Any]:
-    current = linker.aliases
-    tags = version_tags(linker.name, current[CHAMPION]) if CHAMPION in current else {}
-    used = {name.removeprefix(_RELEASE): version for name, version in sorted(tags.items()) if name.startswith(_RELEASE)}
-    latest = {name: releases.latest(settings, name) for name in used}
-    restricted = [name for name in tags.get(_RESTRICTED, "").split(", ") if name]
-    return {
-        "name": linker.name,
-        "champion": current.get(CHAMPION),
-        "previous": current.get(PREVIOUS),
-        "challenger": current.get(CHALLENGER),
-        "releases": used,
-        "built_from": {
-            name: tags[f"belink.{name}"] for name in ("index", "adapter", "bundle") if f"belink.{name}" in tags
-        },
-        # `latest` is the release that was made last. Its version need not be the higher one: somebody may have read an
-        # older edition.
-        "newer": {name: path.name for name, path in latest.items() if path is not None and path.name != used[name]},
-        "unmeasured_gates": [name for name in tags.get(_UNMEASURED, "").split(", ") if name],
-        "abstention": None if (chosen := _abstention(tags)) is None else chosen.to_dict(),
-        "restricted": restricted,
-        "restricted_elsewhere": bool(restricted) and is_elsewhere(settings.tracking_uri),
-        "updated": tags.get(_PROMOTED),
-        "page": version_page(settings, linker.name, current[CHAMPION]) if CHAMPION in current else None,
-        "last_refresh": _last_refresh(linker, version_tags),
-        "impact": _impact(settings, run_files(linker.name, current[CHAMPION])) if CHAMPION in current else None,
-    }
-
-
-def _impact(settings: Settings, files: str) -> dict[str, dict[str, Any]] | None:
-    """Return what a version changed in each watched text when it came; ``None`` where nothing was compared."""
-    return impacts.without_sentences(impacts.read_impacts(settings, files)) or None
-
-
-def _last_refresh(linker: StoredLinker, version_tags: _VersionTags) -> dict[str, Any]:
-    """Return how the last refresh ended, and when; by the version judged last, if no refresh has written it down."""
-    if noted := linker.tags.get(_LAST):
-        return dict(manifests.as_object(noted, Path(f"{linker.name}: the registry's tag {_LAST}")))
-    challenger = linker.aliases.get(CHALLENGER)
-    tags = version_tags(linker.name, challenger) if challenger is not None else {}
-    failed = [name for name in tags.get(_FAILED, "").split(", ") if name]
-    return {"ended": None, "outcome": tags.get(_OUTCOME), "version": challenger, "failed_gates": failed}
 
 
 def _nothing_registered(linker: str, name: str, known: Mapping[str, str]) -> RegistryError:

@@ -5,7 +5,6 @@ Only small files of a version's bundle are read, so a bundle that is stored else
 
 import json
 import threading
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,8 @@ from belink.registry import aliases as registry
 from belink.registry import impacts
 from belink.registry.bundles import REFERENCE, referenced_folder
 from belink.registry.store import Store, StoredVersion, local_folder, may_hold_anything, one_line, read_part
+from belink.registry.tags import read_facts
 from belink.settings import Settings
-
-_RELEASE = "belink.release."
 
 
 def versions(settings: Settings, linker: str, limit: int = 100) -> list[dict[str, Any]]:
@@ -41,7 +39,8 @@ def versions(settings: Settings, linker: str, limit: int = 100) -> list[dict[str
 
 
 def _shown(store: Store, linker: str, version: StoredVersion, aliases: dict[str, str]) -> dict[str, Any]:
-    settings, tags, key = store.settings, version.tags, version.bundle or "unknown"
+    settings, key, run = store.settings, version.bundle or "unknown", store.run(version.run_id)
+    facts = read_facts(version.tags, run.params)
     address = store.address(linker, version.number)
     gates = _part(settings, address, key, bundle.GATES)
     evaluation = _part(settings, address, key, bundle.EVALUATION)
@@ -50,16 +49,16 @@ def _shown(store: Store, linker: str, version: StoredVersion, aliases: dict[str,
         "version": version.number,
         "aliases": sorted(alias for alias, number in aliases.items() if number == version.number),
         "created": version.created,
-        "promoted": tags.get("belink.promoted"),
-        "withdrawn": tags.get("belink.withdrawn"),
-        "outcome": tags.get("belink.outcome"),
-        "failed_gates": [name for name in tags.get("belink.failed_gates", "").split(", ") if name],
-        "unmeasured_gates": [name for name in tags.get("belink.unmeasured_gates", "").split(", ") if name],
-        "releases": _releases(tags),
+        "promoted": facts.promoted,
+        "withdrawn": facts.withdrawn,
+        "outcome": facts.outcome,
+        "failed_gates": list(facts.failed_gates),
+        "unmeasured_gates": list(facts.unmeasured_gates),
+        "releases": dict(facts.releases),
         "bundle": version.bundle,
         "gates": [gate for gate in gates if isinstance(gate, dict)] if isinstance(gates, list) else [],
         "figures": {name: metric.get("value") for name, metric in metrics.items() if isinstance(metric, dict)},
-        "impact": impacts.without_sentences(impacts.read_impacts(settings, store.run_files(version.run_id))) or None,
+        "impact": impacts.without_sentences(impacts.read_impacts(settings, run.files)) or None,
     }
 
 
@@ -73,7 +72,7 @@ def impact(settings: Settings, linker: str, version: str) -> dict[str, dict[str,
     store = Store(settings)
     with one_line(f"{linker}: its versions cannot be read"):
         run_id = next((each.run_id for each in store.versions(linker) if each.number == version), None)
-        return None if run_id is None else impacts.read_impacts(settings, store.run_files(run_id))
+        return None if run_id is None else impacts.read_impacts(settings, store.run(run_id).files)
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -172,14 +171,10 @@ def _bundles(settings: Settings, linker: str) -> list[tuple[str, dict[str, str],
     store = Store(settings)
     with one_line(f"{linker}: its versions cannot be read"):
         return [
-            (version.number, _releases(version.tags), _folder(store, linker, version))
+            (version.number, dict(read_facts(version.tags, {}).releases), _folder(store, linker, version))
             # As many as `versions` lists by default.
             for version in store.versions(linker, limit=100)
         ]
-
-
-def _releases(tags: Mapping[str, str]) -> dict[str, str]:
-    return {name.removeprefix(_RELEASE): of for name, of in sorted(tags.items()) if name.startswith(_RELEASE)}
 
 
 def _folder(store: Store, linker: str, version: StoredVersion) -> Path | None:

@@ -31,7 +31,7 @@ def stored_text(impacts: Mapping[str, Mapping[str, Any]]) -> str:
 def read_impacts(settings: Settings, address: str) -> dict[str, dict[str, Any]]:
     """Return the impacts that the run keeps whose files lie at ``address``; ``{}`` where it keeps none.
 
-    :param address: as ``Store.run_files`` returns it; ``""`` for a run that is not there.
+    :param address: as ``StoredRun.files`` has it; ``""`` for a run that is not there.
     """
     try:
         return _read(settings, address) if address else {}

@@ -49,14 +49,21 @@ class Lookup:
         query = "SELECT key, value FROM model_version_tags WHERE name = ? AND version = ? AND workspace = ?"
         return dict(self._connection.execute(query, (linker, version, _WORKSPACE)))
 
-    def run_files(self, linker: str, version: str) -> str:
-        """Return the address of the files of the run that made a version; ``""`` where there is no such run."""
+    def run(self, linker: str, version: str) -> tuple[str, dict[str, str]]:
+        """Return the address of the files of the run that made a version, and the run's parameters.
+
+        ``("", {})`` where there is no such run.
+        """
         query = (
-            "SELECT runs.artifact_uri FROM model_versions JOIN runs ON runs.run_uuid = model_versions.run_id "
+            "SELECT runs.run_uuid, runs.artifact_uri FROM model_versions "
+            "JOIN runs ON runs.run_uuid = model_versions.run_id "
             "WHERE model_versions.name = ? AND model_versions.version = ? AND model_versions.workspace = ?"
         )
         row = self._connection.execute(query, (linker, version, _WORKSPACE)).fetchone()
-        return "" if row is None or row[0] is None else str(row[0])
+        if row is None:
+            return "", {}
+        params = self._connection.execute("SELECT key, value FROM params WHERE run_uuid = ?", (row[0],))
+        return str(row[1] or ""), dict(params)
 
     def location(self, linker: str, version: str) -> str | None:
         """Return the address of a version's files; ``None`` where there is no such version."""

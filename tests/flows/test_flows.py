@@ -25,7 +25,8 @@ from belink.linker import bundle, calibration, fitting
 from belink.linker.linker import Linker
 from belink.ontology.ingest import ingest
 from belink.records import Mention
-from belink.registry import aliases, history
+from belink.registry import aliases, history, tags
+from belink.registry.status import read_status
 from belink.serve import following
 from belink.settings import Settings
 from belink.text import normalise
@@ -238,7 +239,7 @@ def test_the_bundle_carries_the_encoder_that_was_adapted_for_the_first_release(
 
 def test_status_names_the_release_in_use(told: tuple[Bench, list[dict[str, Any]]]) -> None:
     bench, answers = told
-    (linker,) = aliases.status(bench.here)["linkers"]
+    (linker,) = read_status(bench.here)["linkers"]
     assert linker["releases"] == {small.ONTOLOGY: SECOND}
     promoted = next(answer for answer in answers if answer["version"] == "2")
     assert promoted["abstention"]["declared"] == 0.9
@@ -260,8 +261,10 @@ def test_a_version_describes_itself(told: tuple[Bench, list[dict[str, Any]]]) ->
         assert said in version.description
     path, _ = aliases.bundle_path(bench.here, "small")
     files = artefacts.read_manifest(path)["files"]
-    assert version.tags["belink.adapter.sha256"] == files["adapter/adapter_model.safetensors"]["sha256"]
-    assert version.tags["belink.index.sha256"] in {file["sha256"] for file in files.values()}
+    assert set(version.tags) <= set(tags.OF_VERSIONS)
+    params = client.get_run(version.run_id).data.params
+    assert params["adapter.sha256"] == files["adapter/adapter_model.safetensors"]["sha256"]
+    assert params["index.sha256"] in {file["sha256"] for file in files.values()}
     experiment = client.get_experiment_by_name("belink").experiment_id
     (model,) = client.search_logged_models([experiment], filter_string=f"source_run_id = '{version.run_id}'")
     accuracy = {metric.key: metric.value for metric in model.metrics}["accuracy_at_1"]
@@ -310,9 +313,9 @@ def test_a_refresh_tells_what_it_changes_in_watched_text(told: tuple[Bench, list
     (stored,) = [path.read_text("utf-8") for path in (bench.here.home / "artifacts").rglob("impact-notes.md")]
     assert "concept obsolete" in stored
     # The refresh after it compared nothing, and the version still tells.
-    (linker,) = aliases.status(bench.here)["linkers"]
+    (linker,) = read_status(bench.here)["linkers"]
     assert "impact" not in linker["last_refresh"] and linker["impact"]["notes"] == impact
-    said = show.status(aliases.status(bench.here))
+    said = show.status(read_status(bench.here))
     assert "small: when version 2 came, text notes: 3 of 3 links change, 0 of them unexplained" in said
     texts = history.impact(bench.here, "small", "2")
     assert texts is not None and texts["notes"]["examples"]["id replaced"][0]["text"] == "Asperger syndrome"
@@ -456,7 +459,7 @@ def test_a_gate_that_fails_keeps_the_champion_and_says_which(promoted: Bench) ->
     refused = promoted.refresh(SECOND)
     assert (refused["outcome"], refused["version"], refused["champion"]) == ("rejected", "2", "1")
     assert [gate["name"] for gate in refused["gates"] if not gate["passed"]] == ["accuracy_at_1"]
-    (linker,) = aliases.status(promoted.here)["linkers"]
+    (linker,) = read_status(promoted.here)["linkers"]
     assert (linker["champion"], linker["challenger"]) == ("1", "2")
     last = linker["last_refresh"]
     assert (last["outcome"], last["version"], last["failed_gates"]) == ("rejected", "2", ["accuracy_at_1"])
@@ -480,7 +483,7 @@ def test_status_tells_of_a_refresh_that_an_error_ended(promoted: Bench) -> None:
     (broken := promoted.folder / "broken.obo").write_text("garbage\n")
     with pytest.raises(SourceError):
         refresh.run(promoted.here, str(promoted.toml), {small.ONTOLOGY: [broken]})
-    (linker,) = aliases.status(promoted.here)["linkers"]
+    (linker,) = read_status(promoted.here)["linkers"]
     assert (linker["champion"], linker["last_refresh"]["outcome"]) == ("1", "failed")
     assert "broken.obo: expected OBO" in linker["last_refresh"]["reason"]
 
@@ -501,7 +504,7 @@ def test_a_file_that_was_read_under_another_declaration_is_read_again_as_another
     files, versions = {small.ONTOLOGY: [file]}, {small.ONTOLOGY: f"{FIRST}-2"}
     done = refresh.run(bench.here, str(bench.toml), files, versions=versions)
     assert done.outcome == "promoted"
-    (linker,) = aliases.status(bench.here)["linkers"]
+    (linker,) = read_status(bench.here)["linkers"]
     assert linker["releases"] == versions
     assert bench.refresh(FIRST)["outcome"] == "unchanged", "the release that this declaration made is found again"
 

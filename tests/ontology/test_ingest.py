@@ -22,7 +22,7 @@ from belink.ontology.readers.files import fingerprint, sniff
 from belink.ontology.refused import refused_releases
 from belink.ontology.release import latest, list_releases, open_release
 from belink.records import Concept
-from belink.registry import aliases
+from belink.registry.status import read_status
 from belink.settings import Settings
 from tests.support.made_releases import concept, obo, source
 
@@ -395,7 +395,7 @@ def test_status_names_the_release_that_a_gate_refused_until_another_is_taken(her
     (refused,) = refused_releases(here)
     assert (refused["ontology"], refused["version"], refused["current"]) == ("x", "2025-02-01", "2025-01-01")
     assert refused["failed_gates"] == ["max_shrinkage"]
-    text = show.status(aliases.status(here))
+    text = show.status(read_status(here))
     assert "x: release 2025-02-01 was refused" in text and "(max_shrinkage); 2025-01-01 stays" in text
     assert "belink diff x 2025-01-01 rejected" in text and "--accept" in text
     with pytest.raises(ReleaseError, match=r"2025-02-01 was refused by a gate; repeat its command with --accept"):
@@ -404,4 +404,4 @@ def test_status_names_the_release_that_a_gate_refused_until_another_is_taken(her
     assert refused_releases(here)[0]["failed_gates"] == []
     ingest(source(), [half], here, refuse=False)
     assert refused_releases(here) == []
-    assert "refused_releases" not in aliases.status(here)
+    assert "refused_releases" not in read_status(here)

@@ -18,8 +18,10 @@ from belink.lifecycle import refresh as steps
 from belink.lifecycle.failure import failure_noted
 from belink.linker import bundle
 from belink.linker.abstention import Abstention
+from belink.linker.calibration import Calibration
 from belink.records import GateResult
 from belink.registry import aliases
+from belink.registry.status import read_status
 from belink.registry.store import RunRecord, create_database, setup
 from belink.settings import Settings
 from tests.support.handmade import parts
@@ -29,7 +31,6 @@ RECORD = RunRecord(
     metrics={"accuracy_at_1": 0.75},
     reports={"gates.md": "| gate |", "diff-mondo-sample.md": "| added | 3 |"},
     datasets={"mondo-sample": ("/somewhere/mondo.obo", "c" * 64)},
-    tags={"outcome": "pending"},
     description="# sample",
 )
 
@@ -45,7 +46,7 @@ def registered(here: Settings, number: int = 1) -> str:
 
 
 def test_asking_an_empty_home_makes_nothing(here: Settings) -> None:
-    assert aliases.status(here) == {"home": str(here.home), "tracking_uri": here.tracking_uri, "linkers": []}
+    assert read_status(here) == {"home": str(here.home), "tracking_uri": here.tracking_uri, "linkers": []}
     assert aliases.champion(here, "sample") is None
     with pytest.raises(RegistryError, match="sample@champion"):
         aliases.bundle_path(here, "sample")
@@ -57,7 +58,7 @@ def test_a_version_holds_the_whole_bundle_and_tells_its_story(registry_home: Set
     assert registered(here) == "1"
     client = setup(here)
     version = client.get_model_version("sample", "1")
-    assert version.tags["belink.release.mondo-sample"] == "2025-02-04"
+    assert version.tags["belink.releases"] == "mondo-sample 2025-02-04"
     run = client.get_run(version.run_id)
     assert run.info.status == "FINISHED"
     assert run.data.metrics == {"accuracy_at_1": 0.75}
@@ -177,24 +178,27 @@ def test_what_is_not_there_is_said_in_one_line(registry_home: Settings, which: s
 def test_status_names_champion_releases_and_the_gate_that_failed(registry_home: Settings) -> None:
     here = registry_home
     chosen = Abstention(declared=0.9, bound=0.62, precision=0.91, kept=0.7, n=300)
-    tags = {**RECORD.tags, aliases.ABSTENTION: json.dumps(chosen.to_dict())}
-    aliases.register(here, made(here, 1), replace(RECORD, tags=tags))
-    aliases.settle(here, "sample", "1", "promoted", unmeasured=["accuracy_at_1", "max_ece"])
+    bound = here.home / "bound"
+    bound.mkdir()
+    (bound / "calibration.json").write_text(json.dumps(Calibration(abstention=chosen).to_dict()))
+    with_bound = parts(here.home / "parts", calibration=bound / "calibration.json")
+    aliases.register(here, bundle.assemble(with_bound, here.bundles / "sample"), RECORD)
+    aliases.settle(here, "sample", "1", unmeasured=["accuracy_at_1", "max_ece"])
     aliases.promote(here, "sample", "1")
     registered(here, 2)
-    aliases.settle(here, "sample", "2", "rejected", ["max_ece"])
-    (linker,) = aliases.status(here)["linkers"]
+    aliases.settle(here, "sample", "2", ["max_ece"])
+    (linker,) = read_status(here)["linkers"]
     assert linker["unmeasured_gates"] == ["accuracy_at_1", "max_ece"], "of the champion"
     assert linker["abstention"] == chosen.to_dict()
-    assert f"sample: {chosen}" in show.status(aliases.status(here))
+    assert f"sample: {chosen}" in show.status(read_status(here))
     assert (aliases.abstention(here, "sample", "1"), aliases.abstention(here, "sample", "2")) == (chosen, None)
     assert (linker["name"], linker["champion"], linker["previous"]) == ("sample", "1", None)
     assert linker["releases"] == {"mondo-sample": "2025-02-04"}
     assert linker["updated"].startswith("20")
     assert linker["challenger"] == "2"
     assert linker["last_refresh"] | {"outcome": "rejected", "failed_gates": ["max_ece"]} == linker["last_refresh"]
-    assert json.dumps(aliases.status(here))
-    text = show.status(aliases.status(here))
+    assert json.dumps(read_status(here))
+    text = show.status(read_status(here))
     assert "rejected (max_ece): belink refresh sample shows the gates of version 2 again" in text
     assert "belink promote sample 2 takes it" in text
 
@@ -204,14 +208,14 @@ def test_an_error_that_ends_a_refresh_is_noted_with_what_to_do(registry_home: Se
     registered(registry_home)
     with pytest.raises(SourceError), failure_noted(run):
         raise SourceError("http://me:secret@host/x.obo: expected a file,\nfound none; check the address")
-    (linker,) = aliases.status(registry_home)["linkers"]
+    (linker,) = read_status(registry_home)["linkers"]
     assert linker["last_refresh"]["outcome"] == "failed"
-    text = show.status(aliases.status(registry_home))
+    text = show.status(read_status(registry_home))
     assert "failed: http://***@host/x.obo: expected a file, found none; check the address" in text
     assert text.endswith("; belink refresh sample tries again")
     with pytest.raises(ZeroDivisionError), failure_noted(run):
         raise ZeroDivisionError("a" * 9000)
-    (linker,) = aliases.status(registry_home)["linkers"]
+    (linker,) = read_status(registry_home)["linkers"]
     assert linker["last_refresh"]["reason"].startswith("ZeroDivisionError: aaa")
     (registry_home.home / "mlflow.db").rename(registry_home.home / "away")
     (registry_home.home / "mlflow.db").write_bytes(b"no database" * 1000)
@@ -220,7 +224,7 @@ def test_an_error_that_ends_a_refresh_is_noted_with_what_to_do(registry_home: Se
     (registry_home.home / "away").replace(registry_home.home / "mlflow.db")
     with pytest.raises(GateRefused), failure_noted(run):
         raise GateRefused("an outcome of its own")
-    assert aliases.status(registry_home)["linkers"] == [linker]
+    assert read_status(registry_home)["linkers"] == [linker]
 
 
 def test_a_model_of_somebody_else_is_not_touched(registry_home: Settings) -> None:
@@ -236,7 +240,7 @@ def test_a_file_that_is_no_database_is_said_in_one_line(here: Settings) -> None:
     here.home.mkdir()
     (here.home / "mlflow.db").write_text("not a database at all, but long enough to look at" * 20)
     with pytest.raises(RegistryError) as raised:
-        aliases.status(here)
+        read_status(here)
     assert "\n" not in str(raised.value)
 
 
@@ -294,13 +298,13 @@ def test_a_server_elsewhere_serves_bundles_that_are_fetched_once(
     assert aliases.bundle_path(server, "sample")[0] == path
     assert (path / "manifest.json").stat().st_mtime_ns == made_at
     assert aliases.rollback(server, "sample")["champion"] == "1"
-    assert aliases.status(server)["linkers"][0]["champion"] == "1"
+    assert read_status(server)["linkers"][0]["champion"] == "1"
 
 
 def test_a_server_that_is_gone_is_said_in_one_line(here: Settings) -> None:
     gone = replace(here, tracking_uri="http://127.0.0.1:9")
     with pytest.raises(RegistryError) as raised:
-        aliases.status(gone)
+        read_status(gone)
     assert "\n" not in str(raised.value)
 
 

@@ -12,6 +12,7 @@ from belink.errors import RegistryError
 from belink.registry import aliases
 from belink.registry.groups import register_group
 from belink.registry.open import open_linkers
+from belink.registry.status import read_status
 from belink.registry.store import setup
 from tests.support.made_releases import concept
 from tests.support.serving import Made, register_concepts
@@ -90,5 +91,5 @@ def test_what_is_no_linker_and_names_that_are_taken_are_refused(members: Made) -
     register_group(here, "pair", ["medicines", "findings"])
     with pytest.raises(RegistryError, match="expected a linker, found several registered as one"):
         open_linkers(here, "pair")
-    assert "pair" not in [each["name"] for each in aliases.status(here)["linkers"]]
+    assert "pair" not in [each["name"] for each in read_status(here)["linkers"]]
     assert setup(here).get_registered_model("pair").tags["belink.kind"] == "group"

@@ -7,6 +7,7 @@ import pytest
 from belink.cli import show
 from belink.linker import bundle
 from belink.registry import aliases, history, impacts
+from belink.registry.status import read_status
 from belink.registry.store import RunRecord
 from belink.settings import Settings
 from tests.support.handmade import parts
@@ -62,7 +63,7 @@ def test_status_tells_what_the_champion_changed_after_other_refreshes(registry_h
     version = register(here, "2025-02-01", {impacts.FILE: impacts.stored_text(watched())})
     aliases.promote(here, "sample", version)
     aliases.note_refresh(here, {"linker": "sample", "outcome": "unchanged", "version": version, "gates": []})
-    (linker,) = aliases.status(here)["linkers"]
+    (linker,) = read_status(here)["linkers"]
     assert linker["impact"]["notes"]["changed"] == 2
-    said = show.status(aliases.status(here))
+    said = show.status(read_status(here))
     assert "sample: when version 1 came, text notes: 2 of 3 links change, 1 of them unexplained" in said

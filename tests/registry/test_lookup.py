@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from belink.errors import RegistryError
-from belink.registry import aliases, store
+from belink.registry import aliases, store, tags
 from belink.registry.lookup import SCHEMA, lookup
+from belink.registry.status import read_status
 from belink.registry.store.runs import ensure_model
 from belink.settings import Settings
 from tests.registry.test_aliases import registered
@@ -32,7 +33,7 @@ def both(here: Settings, linker: str) -> Iterator[tuple[object, object]]:
     client = store.setup(here)
     with lookup(here.tracking_uri) as file:
         assert file is not None
-        yield file.linkers(store.KIND), [linker.name for linker in store.Store(here).linkers()]
+        yield file.linkers(tags.KIND), [linker.name for linker in store.Store(here).linkers()]
         known = store.Store(here).aliases(linker)
         yield file.aliases(linker), known
         for version in {"1", "2", "3"} - {v for v in ("1", "2", "3") if file.location(linker, v) is None}:
@@ -98,12 +99,11 @@ def test_a_path_with_marks_of_an_address_is_opened(empty_registry: Path, tmp_pat
     path.write_bytes(empty_registry.read_bytes())
     with lookup(f"sqlite:///{path}") as file:
         assert file is not None
-        assert file.linkers(store.KIND) == []
+        assert file.linkers(tags.KIND) == []
 
 
 def test_status_is_the_same_by_either_way(home: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     client = store.setup(home)
-    client.set_model_version_tag("sample", "1", "belink.release.mondo", "2025-02-04")
     client.set_model_version_tag("sample", "2", "belink.restricted", "umls")
     client.set_model_version_tag("sample", "2", "belink.index", "abc")
     client.set_model_version_tag("sample", "3", "belink.outcome", "rejected")
@@ -111,8 +111,8 @@ def test_status_is_the_same_by_either_way(home: Settings, monkeypatch: pytest.Mo
     for alias, version in (("champion", "2"), ("previous", "1"), ("challenger", "3")):
         client.set_registered_model_alias("sample", alias, version)
     client.set_registered_model_tag("other", "belink.last_refresh", '{"outcome": "unchanged"}')
-    by_file = aliases.status(home)
+    by_file = read_status(home)
     assert [linker["name"] for linker in by_file["linkers"]] == ["other", "sample"]
     assert by_file["linkers"][1]["last_refresh"]["failed_gates"] == ["ece", "recall_at_10"]
     monkeypatch.setattr("belink.registry.lookup.SCHEMA", "another")
-    assert aliases.status(home) == by_file
+    assert read_status(home) == by_file

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from belink.cli import show
-from belink.registry import aliases, runs
-from belink.registry.store import HOME, RunRecord, homes, setup
+from belink.registry import aliases, runs, status
+from belink.registry.status import read_status
+from belink.registry.store import RunRecord, homes, setup
+from belink.registry.tags import HOME
 from belink.settings import Settings
 from tests.support.handmade import parts
 
@@ -94,10 +96,10 @@ def test_status_links_to_the_champion_on_a_server(registry_home: Settings, monke
     here = registry_home
     made = bundle.assemble(parts(here.home / "parts"), here.bundles / "sample")
     aliases.promote(here, "sample", aliases.register(here, made, RunRecord()))
-    (linker,) = aliases.status(here)["linkers"]
-    assert linker["page"] is None and "MLflow" not in show.status(aliases.status(here))
-    monkeypatch.setattr(aliases, "version_page", lambda _, linker, version: f"http://mlflow/{linker}/{version}")
-    assert "sample: the champion in MLflow: http://mlflow/sample/1" in show.status(aliases.status(here))
+    (linker,) = read_status(here)["linkers"]
+    assert linker["page"] is None and "MLflow" not in show.status(read_status(here))
+    monkeypatch.setattr(status, "version_page", lambda _, linker, version: f"http://mlflow/{linker}/{version}")
+    assert "sample: the champion in MLflow: http://mlflow/sample/1" in show.status(read_status(here))
 
 
 def test_pages_are_those_of_a_server(registry_home: Settings) -> None:

@@ -17,6 +17,7 @@ from belink.linker.abstention import Abstention
 from belink.records import GateResult
 from belink.registry import aliases, bundles
 from belink.registry.model_card import LONGEST, model_card, shortened
+from belink.registry.status import read_status
 from belink.registry.store import locks, setup
 from belink.settings import Settings
 from tests.registry.test_aliases import RECORD, registered
@@ -98,7 +99,7 @@ def test_what_is_not_redistributable_goes_to_a_server_only_with_leave(server: Se
     assert aliases.linkers(server) == []
     assert aliases.register(server, made, replace(RECORD, share_restricted=True)) == "1"
     aliases.promote(server, "sample", "1")
-    (shown,) = aliases.status(server)["linkers"]
+    (shown,) = read_status(server)["linkers"]
     assert (shown["restricted"], shown["restricted_elsewhere"]) == (["mondo-sample"], True)
 
 
@@ -107,7 +108,7 @@ def test_on_this_machine_it_needs_none_and_status_says_so(registry_home: Setting
 
     aliases.register(registry_home, held_back(registry_home), RECORD)
     aliases.promote(registry_home, "sample", "1")
-    answer = aliases.status(registry_home)
+    answer = read_status(registry_home)
     assert answer["linkers"][0]["restricted_elsewhere"] is False
     assert "sample: not to be passed on: mondo-sample" in show.status(answer)
 
@@ -222,7 +223,7 @@ def test_of_two_who_take_the_lock_of_a_process_that_died_the_second_waits_on(
 def test_passwords_in_addresses_are_not_shown(here: Settings) -> None:
     away = replace(here, tracking_uri="http://reader:hunter2@127.0.0.1:9")
     with pytest.raises(RegistryError) as raised:
-        aliases.status(away)
+        read_status(away)
     assert "hunter2" not in str(raised.value)
     assert (
         settings.without_password("postgresql+psycopg2://me:hunter2@db:5432/x") == "postgresql+psycopg2://***@db:5432/x"
@@ -236,10 +237,10 @@ def test_newer_releases_that_lie_here_are_shown(registry_home: Settings) -> None
 
     registered(registry_home)
     aliases.promote(registry_home, "sample", "1")
-    (shown,) = aliases.status(registry_home)["linkers"]
+    (shown,) = read_status(registry_home)["linkers"]
     assert shown["newer"] == {}
     release(registry_home.releases / "mondo-sample" / "2026-01-01", "2026-01-01")
-    (shown,) = aliases.status(registry_home)["linkers"]
+    (shown,) = read_status(registry_home)["linkers"]
     assert shown["newer"] == {"mondo-sample": "2026-01-01"}
 
 
@@ -248,7 +249,7 @@ def test_the_last_refresh_is_remembered_also_where_it_changed_nothing(registry_h
     gates = [{"name": "max_ece", "passed": False}, {"name": "accuracy_at_1", "passed": True}]
     aliases.note_refresh(registry_home, {"linker": "sample", "outcome": "unchanged", "version": "1", "gates": gates})
     aliases.note_refresh(registry_home, {"linker": "unknown", "outcome": "rejected", "version": None, "gates": []})
-    (shown,) = aliases.status(registry_home)["linkers"]
+    (shown,) = read_status(registry_home)["linkers"]
     last = shown["last_refresh"]
     assert (last["outcome"], last["version"], last["failed_gates"]) == ("unchanged", "1", ["max_ece"])
     assert last["ended"].startswith("20")
@@ -341,7 +342,7 @@ def test_a_store_that_cannot_be_reached_shows_no_piece_of_its_password(
     monkeypatch.setattr(utils, "MAX_RETRY_COUNT", 1)  # it waits for minutes
     away = replace(here, tracking_uri=f"postgresql://mlflow:{password}@127.0.0.1:1/mlflow")
     with pytest.raises(RegistryError) as refused:
-        aliases.status(away)
+        read_status(away)
     said = str(refused.value)
     assert "***@127.0.0.1" in said
     cause = refused.value.__cause__

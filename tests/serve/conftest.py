@@ -22,9 +22,9 @@ def server(served_home: Made) -> Iterator[Server]:
     first = served_home.register(name, small.RELEASES[0])
     reports = {impacts.FILE: impacts.stored_text(watched(25))}
     second = served_home.register(name, small.RELEASES[1], reports=reports)
-    aliases.settle(here, name, first, "rejected", ("min_accuracy_at_1",))
+    aliases.settle(here, name, first, ("min_accuracy_at_1",))
     aliases.promote(here, name, first)
-    aliases.settle(here, name, second, "promoted")
+    aliases.settle(here, name, second)
     aliases.promote(here, name, second)
     with serving(here, name, every=5) as running:
         yield running

@@ -36,7 +36,7 @@ def server(served_home: Made) -> Iterator[Server]:
     """A service of two versions, the second champion."""
     served_home.register("plain", FIRST)
     version = served_home.register("plain", SECOND)
-    aliases.settle(served_home.here, "plain", version, "promoted")
+    aliases.settle(served_home.here, "plain", version)
     aliases.promote(served_home.here, "plain", "1")
     aliases.promote(served_home.here, "plain", version)
     with serving(served_home.here, "plain") as running:

@@ -30,6 +30,7 @@ from belink.errors import BelinkError
 from belink.linker import bundle
 from belink.linker.linker import Linker
 from belink.registry import aliases
+from belink.registry.status import read_status
 from tests.support import small
 from tests.support.processes import (
     BIN,
@@ -195,7 +196,7 @@ class Stack:
     def champion_release(self) -> str | None:
         """The release that the champion was made of; ``None`` where there is none, or MLflow is away."""
         try:
-            return next((each["releases"].get("live") for each in aliases.status(self.here)["linkers"]), None)
+            return next((each["releases"].get("live") for each in read_status(self.here)["linkers"]), None)
         except BelinkError:
             return None
 

@@ -6,10 +6,7 @@ leaves this package.
 """
 
 from belink.registry.store.connection import (
-    BUNDLE,
     EXPERIMENT,
-    HOME,
-    KIND,
     asked_store,
     create_database,
     local_folder,
@@ -22,10 +19,7 @@ from belink.registry.store.registered import Store, StoredVersion
 from belink.registry.store.runs import RunRecord
 
 __all__ = [
-    "BUNDLE",
     "EXPERIMENT",
-    "HOME",
-    "KIND",
     "RunRecord",
     "Store",
     "StoredVersion",

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EXPERIMENT = "belink"
-BUNDLE, KIND, HOME, LINKER = "belink.bundle", "belink.kind", "belink.home", "belink.linker"  # tags
 _opened: set[str] = set()  # addresses of this process, whose passwords no message shows
 
 

@@ -10,14 +10,15 @@ from collections.abc import Mapping
 
 from belink import artefacts
 from belink.registry.lookup import sqlite_file
-from belink.registry.store.connection import HOME, locked
+from belink.registry.store.connection import locked
+from belink.registry.tags import HOME
 from belink.settings import Settings
 
 _IDENTITY = "identity"
 
 
 def home_tag(settings: Settings) -> str:
-    """Return the value of the tag :data:`HOME` on runs of this home; its identity is made where it has none."""
+    """Return the value of the tag ``HOME`` on runs of this home; its identity is made where it has none."""
     path = settings.home / _IDENTITY
     if not path.is_file():
         with locked(settings, "registry"):

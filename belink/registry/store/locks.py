@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from belink.registry.store.connection import KIND, locked
+from belink.registry.store.connection import locked
+from belink.registry.tags import KIND
 from belink.settings import Settings
 
 if TYPE_CHECKING:

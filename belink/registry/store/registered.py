@@ -3,14 +3,14 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from belink.errors import RegistryError, first_line
 from belink.progress import Record
-from belink.registry.store.connection import BUNDLE, KIND, pointed_at, setup
+from belink.registry.store.connection import pointed_at, setup
 from belink.registry.store.locks import locked_everywhere
 from belink.registry.store.runs import (
     GROUP,
@@ -25,6 +25,7 @@ from belink.registry.store.runs import (
     run_folders,
     unregistered_runs,
 )
+from belink.registry.tags import BUNDLE, KIND, registration_tags
 from belink.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,14 @@ class StoredVersion:
     def bundle(self) -> str:
         """The key of its bundle; "" where nobody has written it down."""
         return self.tags.get(BUNDLE, "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredRun:
+    """The run that made a version."""
+
+    files: str = ""  # where its files lie, as `Store.address` says it of a version
+    params: Mapping[str, str] = field(default_factory=dict)
 
 
 class Store:
@@ -163,7 +172,6 @@ class Store:
         stored: AbstractContextManager[Path],
         manifest: Mapping[str, Any],
         record: RunRecord,
-        tags: Mapping[str, str],
     ) -> str:
         """Return the new version that holds a bundle, logged in a run of its own.
 
@@ -181,7 +189,7 @@ class Store:
                 linker,
                 model_uri,
                 run_id,
-                tags=dict(tags),
+                tags=registration_tags(manifest),
                 description=record.description or None,
                 model_id=model_id,
             )
@@ -224,16 +232,17 @@ class Store:
         """Return the path of a run's page on an MLflow server, after its address."""
         return f"/#/experiments/{self._client.get_run(run_id).info.experiment_id}/runs/{run_id}"
 
-    def run_files(self, run_id: str) -> str:
-        """Return where the files of a run lie, as :meth:`address` does; ``""`` for a run that is not there."""
+    def run(self, run_id: str) -> StoredRun:
+        """Return what is known of a run; an empty :class:`StoredRun` for one that is not there."""
         from mlflow.exceptions import MlflowException
 
         try:
-            return str(self._client.get_run(run_id).info.artifact_uri)
+            run = self._client.get_run(run_id)
+            return StoredRun(files=str(run.info.artifact_uri), params=run.data.params)
         except MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise
-            return ""
+            return StoredRun()
 
     def delete_version(self, linker: str, number: str) -> None:
         """Remove a version; its run stays until :meth:`drop_run`."""

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from belink.errors import RegistryError
 from belink.progress import Record
-from belink.registry.store.connection import BUNDLE, EXPERIMENT, HOME, KIND, LINKER, local_folder
+from belink.registry.store.connection import EXPERIMENT, local_folder
 from belink.registry.store.homes import home_tag, is_own
+from belink.registry.tags import BUNDLE, HOME, KIND, LINKER
 from belink.settings import Settings, without_password
 
 if TYPE_CHECKING:
@@ -51,7 +52,6 @@ class RunRecord:
     reports: Mapping[str, str] = field(default_factory=dict)  # file name → text
     plots: Mapping[str, bytes] = field(default_factory=dict)  # file name → PNG, in the folder `plots`
     datasets: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # name → (where from, sha256)
-    tags: Mapping[str, str] = field(default_factory=dict)
     description: str = ""  # Markdown
     run_id: str = ""  # the open run of a refresh; "" makes one
     share_restricted: bool = False  # a server may hold releases that are not redistributable
@@ -150,7 +150,7 @@ def log_bundle(
 
     linker, key = manifest["linker"], manifest["key"]
     experiment = _experiment(client)
-    tags = {**record.tags, BUNDLE: key, KIND: "refresh", HOME: home_tag(settings), LINKER: linker}
+    tags = {BUNDLE: key, KIND: "refresh", HOME: home_tag(settings), LINKER: linker}
     run_id = record.run_id
     if not run_id:
         run_id = client.create_run(experiment, tags=tags, run_name=f"{linker}-{key}").info.run_id
