@@ -146,13 +146,21 @@ def train(run: RefreshRun, releases: Mapping[str, Path], index: Path, encoder: P
     """Return the adapter trained on the names of ``releases`` and on the corpora; an existing one is kept."""
     from belink.training import lora
 
-    linker, adapter, questions = run.linker, adapter_folder(run, releases), []
+    linker, adapter, questions, held_out = run.linker, adapter_folder(run, releases), [], []
     # Questions are costly to make. `lora.train` does not read them where the adapter is there.
     if not artefacts.is_reusable(adapter):
-        retrieve = retriever(run, index, encoder)
-        questions = splits.training_questions(linker, list(releases.values()), run.settings.data, retrieve)
-    record = recorder(run.settings, run.mlflow_run)
-    return lora.train(questions, base_model(run), linker.training, linker.reranker, adapter, record=record)
+        retrieve, folders, data = retriever(run, index, encoder), list(releases.values()), run.settings.data
+        questions = splits.training_questions(linker, folders, data, retrieve)
+        held_out = splits.validation_questions(linker, folders, data, retrieve, len(questions))
+    return lora.train(
+        questions,
+        base_model(run),
+        linker.training,
+        linker.reranker,
+        adapter,
+        validation_questions=held_out,
+        record=recorder(run.settings, run.mlflow_run),
+    )
 
 
 def train_newest(settings: Settings, linker: str) -> "TrainReport":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from belink import manifests, progress
 from belink.errors import BelinkError, ModelError
+from belink.training import validation
 
 if TYPE_CHECKING:
     import torch
@@ -130,9 +131,9 @@ def recording(prefix: str, record: progress.Record | None) -> list[Any]:
         return []
 
     def note(entry: Any, step: int) -> None:
-        for name in _RECORDED:
-            if name in entry:
-                record(f"{prefix}/{name}", float(entry[name]), step)
+        for name, value in entry.items():
+            if name in _RECORDED or name.startswith(validation.PREFIX):
+                record(f"{prefix}/{name}", float(value), step)
 
     class Recorder(TrainerCallback):
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -20,7 +20,7 @@ from belink.errors import DeclarationError
 from belink.records import Mention
 from belink.retrieval import encoder as encode
 from belink.text.normalise import normalise
-from belink.training import checkpoints
+from belink.training import checkpoints, validation
 from belink.training.holdout import is_held_out
 from belink.weights import ResolvedModel, choose_device
 
@@ -39,9 +39,13 @@ _BLOCK = 16  # batches among which pairs of similar length are grouped
 _MAX_WEIGHT = 8  # a concept is drawn in proportion to its number of names, up to this many
 _POOL = 20_000  # names of other concepts among which held-out mentions are looked for
 _K = 10  # of recall@k
+_VALIDATED = 0.01  # cost of validating, as a share of the training's
+_MIN_VALIDATED = 64  # names, however short the training is
 _DRAWN_AT_ONCE = 4096  # concepts drawn by one call of the random generator
 
 Pair = tuple[str, str]
+Query = tuple[str, tuple[str, ...]]  # text and gold concepts
+Sample = tuple[list[Query], dict[str, tuple[str, ...]]]  # queries, and the names of the concepts among which they look
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +106,10 @@ def finetune(
 
     A complete ``target`` is not trained again. A killed run continues from its last checkpoint.
 
-    :param mentions: held-out mentions with gold concepts, to measure recall with.
+    Recall is measured before and after, and on a small sample during the training; see :mod:`.validation`.
+
+    :param mentions: held-out mentions with gold concepts, to measure recall with: none of those that linkers are
+        evaluated on, see :func:`belink.training.splits.held_out_mentions`.
     :param record: called with ``encoder/loss``, ``encoder/recall_at_10``, …, the value and the optimiser step.
     :raises DeclarationError: too few names; see :func:`plan_batches`.
     :raises ModelError: ``base`` is no encoder, or training diverged.
@@ -118,7 +125,8 @@ def finetune(
     device, dtype = choose_device()
     # Measured before training, which changes the model in place.
     before = dense_recall(model, names, mentions)
-    outcome = _run(model, batches, config, work, device, str(dtype) == "torch.bfloat16", record)
+    sample = validation_sample(names, mentions, sum(map(len, batches)))
+    outcome = _run(model, batches, config, work, device, str(dtype) == "torch.bfloat16", sample, record)
     after = dense_recall(model, names, mentions)
     for recall, step in ((before, 0), (after, len(batches))):
         if record is not None and recall is not None:
@@ -219,30 +227,62 @@ def dense_recall(model: Any, names: ConceptNames, mentions: Sequence[Mention]) -
     The pool holds the names of their own concepts and about 20,000 names of others. A concept is as near as its
     nearest name.
     """
+    queries = _queries(names, mentions)
+    return _recall(model, queries, _recall_pool(names, {g for _, gold in queries for g in gold}, _POOL))
+
+
+def validation_sample(names: ConceptNames, mentions: Sequence[Mention], n_pairs: int) -> Sample:
+    """Return some of the queries and of the pool of :func:`dense_recall`, the same on every call.
+
+    A step encodes each name forward and backward, which costs three times a forward pass. All measurements together
+    cost a hundredth of that, and more only where a training is very short.
+
+    :param n_pairs: pairs of names in all batches of the training.
+    """
+    room = max(int(_VALIDATED * n_pairs * 2 * 3 / (validation.POINTS + 1)), _MIN_VALIDATED)
+    queries = _queries(names, mentions)
+    chosen: list[Query] = []
+    gold: set[str] = set()
+    for i in np.random.default_rng(0).permutation(len(queries)):
+        of_query = gold | (set(queries[i][1]) & names.of_concept.keys())
+        # Half of the names are for concepts that are not asked for.
+        if len(chosen) + 1 + sum(len(names.of_concept[concept]) for concept in of_query) > room // 2:
+            break
+        chosen.append(queries[i])
+        gold = of_query
+    if not chosen:
+        return [], {}
+    used = len(chosen) + sum(len(names.of_concept[concept]) for concept in gold)
+    return sorted(chosen), _recall_pool(names, gold, room - used)
+
+
+def _queries(names: ConceptNames, mentions: Sequence[Mention]) -> list[Query]:
+    """Return each distinct text with its gold concepts, of which the linker has one."""
     queries = {(normalise(m.long_form or m.text), m.gold) for m in mentions if m.gold}
-    queries = {(text, gold) for text, gold in queries if text and any(g in names.of_concept for g in gold)}
+    # Sets of strings have another order in every process.
+    return sorted((text, gold) for text, gold in queries if text and any(g in names.of_concept for g in gold))
+
+
+def _recall(model: Any, queries: Sequence[Query], pool: Mapping[str, Sequence[str]]) -> float | None:
+    """Return the share of ``queries`` with a gold concept among the ten nearest of ``pool``; ``None`` without any."""
     if not queries:
         return None
-    pool = _recall_pool(names, {g for _, gold in queries for g in gold})
     owner = np.repeat(np.arange(len(pool)), [len(its_names) for its_names in pool.values()])
     vectors = encode.encode(model, [name for its_names in pool.values() for name in its_names])
-    # Sets of strings have another order in every process.
-    ordered = sorted(queries)
-    cosines = encode.encode(model, [text for text, _ in ordered]) @ vectors.T  # (queries, names)
+    cosines = encode.encode(model, [text for text, _ in queries]) @ vectors.T  # (queries, names)
     starts = np.searchsorted(owner, np.arange(len(pool)))
     # ``reduceat`` gives a wrong value for an empty segment, but every concept of the pool has a name.
     by_concept = np.maximum.reduceat(cosines, starts, axis=1)  # (queries, concepts)
     nearest = np.argsort(-by_concept, axis=1, kind="stable")[:, :_K]
     ids = list(pool)
-    hits = [any(ids[c] in gold for c in row) for row, (_, gold) in zip(nearest, ordered, strict=True)]
+    hits = [any(ids[c] in gold for c in row) for row, (_, gold) in zip(nearest, queries, strict=True)]
     return round(float(np.mean(hits)), 4)
 
 
-def _recall_pool(names: ConceptNames, gold: set[str]) -> dict[str, tuple[str, ...]]:
-    """Return the names of the gold concepts and, up to the pool's size, of others drawn with a fixed seed."""
+def _recall_pool(names: ConceptNames, gold: set[str], room: int) -> dict[str, tuple[str, ...]]:
+    """Return the names of the gold concepts and, up to ``room`` names, of others drawn with a fixed seed."""
     pool = {concept: names.of_concept[concept] for concept in sorted(gold & names.of_concept.keys())}
     others = sorted(names.of_concept.keys() - gold)
-    room = _POOL
     # A fixed seed gives the same pool before and after training, so the two recalls compare.
     for i in np.random.default_rng(0).permutation(len(others)):
         if (room := room - len(names.of_concept[others[i]])) < 0:
@@ -258,6 +298,7 @@ def _run(
     work: Path,
     device: "torch.device",
     bf16: bool,
+    sample: Sample,
     record: "progress.Record | None" = None,
 ) -> dict[str, Any]:
     """Train ``model`` in place and return what its manifest records of the run."""
@@ -281,6 +322,12 @@ def _run(
     pairs = [pair for batch in batches for pair in batch]
     # The limit is stored with the model, so it is put back before the model is saved.
     max_length, model.max_seq_length = model.max_seq_length, _MAX_LENGTH
+
+    def measure() -> dict[str, float]:
+        was_training, recall = model.training, _recall(model, *sample)
+        model.train(was_training)
+        return {f"recall_at_{_K}": recall or 0.0}
+
     with checkpoints.quiet_transformers():
         trainer = _planned_trainer(batches)(
             model=model,
@@ -296,6 +343,8 @@ def _run(
             callbacks=[clock, *checkpoints.recording("encoder", record)],
         )
         trainer.remove_callback(PrinterCallback)
+        if sample[0]:
+            trainer.add_callback(validation.validating("encoder", steps, measure, record))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     checkpoints.check_weights(model, work)
     model.max_seq_length = max_length
@@ -303,6 +352,7 @@ def _run(
         "steps": int(trainer.state.global_step),
         "seconds": round(clock.seconds(), 1),
         "history": checkpoints.loss_history(trainer),
+        "validation": {"n": len(sample[0]), "history": validation.validation_history(trainer)},
     }
 
 

@@ -20,7 +20,7 @@ from belink import artefacts, progress
 from belink.errors import DeclarationError, ModelError
 from belink.linker import conditional_logit, features, prompts
 from belink.linker import reranker as rerank
-from belink.training import checkpoints
+from belink.training import checkpoints, validation
 from belink.weights import choose_device
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def train(
     *,
     work: Path | None = None,
     device: str | None = None,
+    validation_questions: "Sequence[Question]" = (),
     record: "progress.Record | None" = None,
 ) -> TrainReport:
     """Train the adapter at ``target``: adapter_model.safetensors, adapter_config.json and manifest.json.
@@ -82,6 +83,8 @@ def train(
 
     :param work: the folder for checkpoints, removed at the end; by default a hidden one beside ``target``.
     :param device: "cuda", "mps" or "cpu"; ``None`` takes the best there is.
+    :param validation_questions: held-out questions that are asked at a few points, see :mod:`.validation`: none of
+        those that linkers are evaluated on, see :func:`belink.training.splits.validation_questions`.
     :param record: called with ``lora/loss``, ``lora/learning_rate``, …, the value and the optimiser step.
     :raises DeclarationError: no questions.
     :raises ModelError: the base model cannot be used (see :meth:`rerank.Reranker.load`, :func:`add_adapter`), or
@@ -100,7 +103,7 @@ def train(
     identity = _identity(examples, base, training, reranker)
     work = checkpoints.prepare_work(work or target.with_name(f".work-{target.name}"), identity)
     model = add_adapter(rerank.cast(rerank.load_model(base, form), dtype), training)
-    outcome = _run(model, examples, training, work, chosen, record)
+    outcome = _run(model, examples, _examples(validation_questions, form), training, work, chosen, record)
     resumed_at = outcome.pop("resumed_at")
     manifest = {
         **_recipe(base, training, reranker),
@@ -181,6 +184,7 @@ def add_adapter(model: Any, training: "declarations.TrainingConfig") -> Any:
 def _run(
     model: Any,
     examples: Sequence[_Example],
+    held_out: Sequence[_Example],
     training: "declarations.TrainingConfig",
     work: Path,
     device: "torch.device",
@@ -215,6 +219,11 @@ def _run(
         callbacks=[clock, *checkpoints.recording("lora", record)],
     )
     trainer.remove_callback(PrinterCallback)
+    if held_out:
+        # Sorted by length, to save padding.
+        ordered = sorted(held_out, key=lambda example: len(example.tokens))
+        asked = [ordered[i : i + training.batch_size] for i in range(0, len(ordered), training.batch_size)]
+        trainer.add_callback(validation.validating("lora", steps, lambda: trainer.figures_of(model, asked), record))
     with checkpoints.quiet_transformers():
         # On resuming, the Trainer skips as many batches as the checkpoint has seen, so their order must be the same.
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -227,6 +236,7 @@ def _run(
         "steps": int(trainer.state.global_step),
         "seconds": round(clock.seconds(), 1),
         "history": history,
+        "validation": {"n": len(held_out), "history": validation.validation_history(trainer)},
         "loss": float(np.mean(tail)) if tail else float("nan"),
         "first_loss": history[0][1] if history else float("nan"),
         "resumed_at": first_step,
@@ -256,6 +266,21 @@ def _letter_trainer(n_batches: int) -> Any:
             inputs = {name: tensor.to(self.args.device) for name, tensor in _collate([batch]).items()}
             with torch.inference_mode():
                 return float(self.compute_loss(model.eval(), inputs))
+
+        def figures_of(self, model: Any, batches: list[list[_Example]]) -> dict[str, float]:
+            """Return ``accuracy``, the share of the questions that are answered right, and their mean ``loss``."""
+            was_training, n, n_right, loss = model.training, 0, 0, 0.0
+            model.eval()
+            # Not inference mode: a tensor that the model keeps from here is used by the next step.
+            with torch.no_grad():
+                for batch in progress.track(batches, what="validating", unit="batches"):
+                    inputs = {name: tensor.to(self.args.device) for name, tensor in _collate([batch]).items()}
+                    mean, letters = self.compute_loss(model, inputs, return_outputs=True)
+                    n_right += int((letters.argmax(-1) == inputs["answer"]).sum())
+                    loss += float(mean) * len(batch)
+                    n += len(batch)
+            model.train(was_training)
+            return {"accuracy": n_right / n, "loss": loss / n}
 
         def _get_train_sampler(self, *_: Any, **__: Any) -> Any:
             # The Trainer's own sampler would shuffle the planned batches.

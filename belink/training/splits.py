@@ -151,6 +151,34 @@ def _latin_mentions(linker: LinkerConfig, folders: Sequence[Path]) -> list[Latin
     return latin_mentions(concept_names(folders, linker.prefixes), pa.concat_tables(prominence), n)
 
 
+def validation_questions(
+    linker: LinkerConfig, folders: Sequence[Path], data: Path | None, retrieve: Retrieve, n_trained: int
+) -> list[Question]:
+    """Return a few of :func:`calibration_questions`, the same on every call, to ask while an adapter is trained.
+
+    Only their candidates are retrieved. Nothing of it is evaluated on.
+
+    :param n_trained: training questions; a sixtieth as many are drawn, but 30 to 100.
+    """
+
+    def key(mention: Mention) -> tuple[str, int, str]:
+        return mention.document, mention.start, mention.text
+
+    mentions = {key(q.mention) for q in calibration_questions(linker, folders, data, _no_retrieval)}
+    order = sorted(mentions, key=lambda of: uniform("validated", of[0], str(of[1]), of[2]))
+    chosen = set(order[: min(max(n_trained // 60, 30), 100)])
+
+    def retrieve_chosen(
+        mentions: Sequence[Mention], *, hide_own_name: bool = False, hide_precedent: bool = False
+    ) -> list[list[Candidate]]:
+        asked = [mention for mention in mentions if key(mention) in chosen]
+        found = iter(retrieve(asked, hide_own_name=hide_own_name, hide_precedent=hide_precedent))
+        # A question without candidates is left out.
+        return [next(found) if key(mention) in chosen else [] for mention in mentions]
+
+    return calibration_questions(linker, folders, data, retrieve_chosen)
+
+
 def held_out_mentions(linker: LinkerConfig, folders: Sequence[Path], data: Path | None) -> list[Mention]:
     """Return the mentions of :func:`calibration_questions` that have a concept."""
     made = calibration_questions(linker, folders, data, _no_retrieval)

@@ -3,7 +3,9 @@
 import json
 import shutil
 from collections import Counter
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -172,6 +174,8 @@ def test_a_killed_run_continues_from_its_last_checkpoint(
     whole = encoder_finetuning.finetune(names, HELD_OUT, no_dropout, CONFIG, ADAPTATION, tmp_path / "whole", record)
     assert recorded["encoder/loss"] == dict(whole.history)
     assert recorded["encoder/recall_at_10"] == {0: whole.recall_before, whole.steps: whole.recall_after}
+    curve = recorded["encoder/validation_recall_at_10"]
+    assert list(curve) == [0, 3, 6, 9, 12]
     assert "widget" not in capfd.readouterr().err, "the trainer shows no progress bar of its own"
     real_clock = checkpoints.training_clock
 
@@ -191,6 +195,7 @@ def test_a_killed_run_continues_from_its_last_checkpoint(
     with pytest.raises(KeyboardInterrupt):
         encoder_finetuning.finetune(names, HELD_OUT, no_dropout, CONFIG, ADAPTATION, tmp_path / "killed")
     assert not artefacts.exists(tmp_path / "killed")
+    recorded.clear()
     first_steps: list[int] = []
 
     def noting_clock(work: Path, first_step: int, steps: int, what: str = "") -> object:
@@ -198,11 +203,51 @@ def test_a_killed_run_continues_from_its_last_checkpoint(
         return real_clock(work, first_step, steps, what)
 
     monkeypatch.setattr(checkpoints, "training_clock", noting_clock)
-    resumed = encoder_finetuning.finetune(names, HELD_OUT, no_dropout, CONFIG, ADAPTATION, tmp_path / "killed")
+    resumed = encoder_finetuning.finetune(names, HELD_OUT, no_dropout, CONFIG, ADAPTATION, tmp_path / "killed", record)
+    assert recorded["encoder/validation_recall_at_10"] == curve, "with the points before the kill"
     assert first_steps == [6]
     assert resumed.steps == whole.steps
     one, other = (Encoder.finetuned(CONFIG, r.path).encode(["cardiac tumour", "sick eye"]) for r in (whole, resumed))
     np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def test_validation_leaves_the_weights_as_they_are(
+    base: ResolvedModel, names: ConceptNames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tiny encoder has dropout, so that a random number drawn by the validation would show."""
+    import random
+
+    import torch
+
+    real, drawn = encoder_finetuning._recall, []
+
+    def drawing(*of: Any) -> float | None:
+        drawn.append((torch.rand(1), random.random(), np.random.random()))  # noqa: NPY002
+        return real(*of)
+
+    monkeypatch.setattr(encoder_finetuning, "_recall", drawing)
+    finetune = partial(encoder_finetuning.finetune, names, HELD_OUT, base, CONFIG, ADAPTATION)
+    finetune(tmp_path / "validated")
+    assert len(drawn) == 2 + 5, "before, after, and at five points"
+    monkeypatch.setattr(encoder_finetuning, "validation_sample", lambda *_: ([], {}))
+    finetune(tmp_path / "not")
+    one, other = (artefacts.sha256(tmp_path / name / "model.safetensors") for name in ("validated", "not"))
+    assert one == other
+
+
+def test_the_sample_costs_a_hundredth_of_the_training_and_is_the_same_on_every_call() -> None:
+    rows = [(f"X:{i}", f"{kind} {i}") for i in range(2000) for kind in ("disease", "disorder", "syndrome")]
+    many = ConceptNames.read(
+        pa.table({"concept_id": [c for c, _ in rows], "text": [text for _, text in rows]}), [], held_out=0.0
+    )
+    mentions = [Mention(text=f"illness {i}", gold=(f"X:{i}",)) for i in range(0, 2000, 3)]
+    for n_pairs in (30 * 256, 300 * 256):
+        queries, pool = encoder_finetuning.validation_sample(many, mentions, n_pairs)
+        n_encoded = len(queries) + sum(map(len, pool.values()))
+        assert 0.008 < 5 * n_encoded / (n_pairs * 2 * 3) <= 0.01
+        assert {gold for _, of in queries for gold in of} < pool.keys(), "with concepts that nobody asks for"
+        assert (queries, pool) == encoder_finetuning.validation_sample(many, list(reversed(mentions)), n_pairs)
+    assert encoder_finetuning.validation_sample(many, [], 256) == ([], {})
 
 
 @pytest.mark.parametrize("steps", [1, 12])

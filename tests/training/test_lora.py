@@ -144,11 +144,39 @@ def test_an_existing_adapter_is_not_trained_again(trained, base_model):
     assert (trained.path / "manifest.json").stat().st_mtime_ns == before
 
 
-def test_the_same_questions_train_the_same_adapter(base_model, tmp_path):
-    made = [lora.train(make_questions(16), base_model, TRAINING, CONFIG, tmp_path / n, device="cpu").path for n in "ab"]
+def test_the_same_questions_train_the_same_adapter_validated_or_not(base_model, tmp_path):
+    made = [
+        lora.train(
+            make_questions(16), base_model, TRAINING, CONFIG, tmp_path / name, device="cpu", validation_questions=asked
+        ).path
+        for name, asked in (("a", []), ("b", make_questions(9)))
+    ]
     assert artefacts.sha256(made[0] / "adapter_model.safetensors") == artefacts.sha256(
         made[1] / "adapter_model.safetensors"
     )
+
+
+def test_held_out_questions_are_asked_at_points_of_the_training(base_model, tmp_path):
+    recorded, asked = {}, make_questions(9, right=1)
+    report = lora.train(
+        make_questions(40, right=1),
+        base_model,
+        TRAINING.model_copy(update={"epochs": 2.0}),
+        CONFIG,
+        tmp_path / "adapter",
+        device="cpu",
+        validation_questions=asked,
+        record=lambda name, value, step: recorded.setdefault(name, {}).update({step: value}),
+    )
+    assert list(recorded["lora/validation_accuracy"]) == list(recorded["lora/validation_loss"]) == [0, 5, 10, 15, 20]
+    for step, adapter in ((0, None), (20, report.path)):
+        letters = ask(Reranker.load(base_model, adapter, CONFIG, device="cpu"), asked)
+        right = [answer.argmax() == question.answer for answer, question in zip(letters, asked, strict=True)]
+        losses = [np.logaddexp.reduce(a) - a[q.answer] for a, q in zip(letters, asked, strict=True)]
+        assert recorded["lora/validation_accuracy"][step] == pytest.approx(np.mean(right))
+        assert recorded["lora/validation_loss"][step] == pytest.approx(np.mean(losses), abs=1e-3)
+    kept = artefacts.read_manifest(report.path)["validation"]
+    assert (kept["n"], [entry["step"] for entry in kept["history"]]) == (9, [0, 5, 10, 15, 20])
 
 
 def test_training_without_questions_is_refused(base_model, tmp_path):
@@ -232,7 +260,8 @@ def test_a_killed_run_continues_from_its_last_checkpoint(base_model, tmp_path, m
         path, reference, sha256 = {str(base_model.path)!r}, {base_model.reference!r}, {base_model.sha256!r}
         base_model = ResolvedModel(path=Path(path), reference=reference, sha256=sha256)
         training = TRAINING.model_copy(update={{"epochs": 2.0}})
-        train.train(make_questions(64), base_model, training, CONFIG, Path({str(tmp_path)!r}) / "killed", device="cpu")
+        train.train(make_questions(64), base_model, training, CONFIG, Path({str(tmp_path)!r}) / "killed", device="cpu",
+                    validation_questions=make_questions(6))
     """)
     work = tmp_path / ".work-killed"
     process = warm.Process(["-c", script], env={**os.environ, "OMP_NUM_THREADS": "1"})
@@ -255,16 +284,30 @@ def test_a_killed_run_continues_from_its_last_checkpoint(base_model, tmp_path, m
         CONFIG,
         tmp_path / "killed",
         device="cpu",
+        validation_questions=make_questions(6),
         record=lambda name, value, step: recorded.setdefault(name, {}).update({step: value}),
     )
     assert recorded["lora/loss"] == dict(report.history), "with the steps before the kill"
     assert recorded["lora/learning_rate"].keys() == {10, 20, 30}
     assert report.resumed_at >= 4
-    assert len(taken) == 32 - report.resumed_at + 1, "the remaining batches, and one to check the trained model"
+    n_validated = sum(2 for point in (8, 16, 24, 32) if point > report.resumed_at)  # two batches at each point
+    assert len(taken) == 32 - report.resumed_at + 1 + n_validated, "the remaining batches, and one to check the model"
     assert report.steps == 32
     assert [step for step, _ in report.history] == [10, 20, 30]
     assert not work.exists()
-    straight = lora.train(questions, base_model, training, CONFIG, tmp_path / "straight", device="cpu")
+    straight = lora.train(
+        questions,
+        base_model,
+        training,
+        CONFIG,
+        tmp_path / "straight",
+        device="cpu",
+        validation_questions=make_questions(6),
+    )
+    curves = [artefacts.read_manifest(each.path)["validation"]["history"] for each in (report, straight)]
+    assert [each["step"] for each in curves[0]] == list(recorded["lora/validation_loss"]) == [0, 8, 16, 24, 32]
+    for name in ("accuracy", "loss"):
+        np.testing.assert_allclose(*([each[name] for each in curve] for curve in curves), atol=1e-3)
     found = [ask(Reranker.load(base_model, r.path, CONFIG, device="cpu"), questions[:8]) for r in (report, straight)]
     for resumed, whole in zip(*found, strict=True):
         np.testing.assert_allclose(resumed, whole, atol=1e-3)

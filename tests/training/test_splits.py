@@ -64,6 +64,16 @@ def test_no_name_and_no_document_is_in_two_of_the_three_sets(linker: LinkerConfi
         assert asked
         assert of_names.isdisjoint(normalise(q.mention.text) for q in asked if not q.mention.document)
         assert of_documents.isdisjoint(q.mention.document for q in asked if q.mention.document)
+    retrieved: list[Mention] = []
+
+    def noting(mentions: list[Mention], **how: bool) -> list[list[Candidate]]:
+        retrieved.extend(mentions)
+        return everything(mentions, **how)
+
+    validating = splits.validation_questions(linker, where, None, noting, len(training))
+    assert validating == splits.validation_questions(linker, where, None, everything, len(training))
+    assert all(question in calibrating for question in validating), "and so in neither of the other two"
+    assert 30 == len(retrieved) <= len(validating) < len(calibrating), "only what is asked is retrieved"
     others = {q.mention.document for q in calibrating if q.mention.document}
     assert others.isdisjoint(q.mention.document for q in training if q.mention.document)
 
