@@ -212,11 +212,11 @@ def impact(
 @as_json
 @click.pass_obj
 def status(settings: Settings, json_: bool) -> None:
-    """Show each linker's champion and its last refresh."""
-    from belink.cli import show
+    """Say what answers, since when, made from what, what is new, what failed last, and what to do."""
+    from belink.cli.show_status import status
     from belink.registry.status import read_status
 
-    show_answer(read_status(settings), json_, show.status)
+    show_answer(read_status(settings), json_, status)
 
 
 @click.command()

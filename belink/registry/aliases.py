@@ -26,6 +26,7 @@ from belink.registry.store import RunRecord, Store, local_folder, may_hold_anyth
 from belink.settings import Settings, without_password
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+_DETAILED, _LONGEST_DETAIL = 5, 200  # failed gates of a last refresh with their figures, and characters of a detail
 _LONGEST_REASON = 1000  # characters; MLflow refuses a tag of more than 5,000
 
 
@@ -218,8 +219,13 @@ def note_refresh(settings: Settings, outcome: Mapping[str, Any]) -> None:
     # then.
     if not may_hold_anything(settings):
         return
-    failed = [gate["name"] for gate in outcome["gates"] if not gate["passed"]]
-    note = {"ended": _now(), "outcome": outcome["outcome"], "version": outcome["version"], "failed_gates": failed}
+    failed = [gate for gate in outcome["gates"] if not gate["passed"]]
+    note = {"ended": _now(), "outcome": outcome["outcome"], "version": outcome["version"]}
+    note["failed_gates"] = [gate["name"] for gate in failed]
+    if failed:
+        figures = [{name: gate.get(name) for name in ("name", "value", "bound")} for gate in failed[:_DETAILED]]
+        details = [str(gate.get("detail", ""))[:_LONGEST_DETAIL] for gate in failed]
+        note["gates"] = [{**each, "detail": detail} for each, detail in zip(figures, details, strict=False)]
     if outcome.get("reason"):
         note["reason"] = without_password(str(outcome["reason"]))[:_LONGEST_REASON]
     if outcome.get("impact"):

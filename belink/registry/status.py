@@ -73,6 +73,7 @@ def _shown(settings: Settings, linker: StoredLinker, read: _Read) -> dict[str, A
         "name": linker.name,
         "champion": champion,
         "previous": current.get(aliases.PREVIOUS),
+        "previous_withdrawn": _withdrawn(linker, read),
         "challenger": current.get(aliases.CHALLENGER),
         "releases": dict(facts.releases),
         "built_from": dict(facts.built_from),
@@ -90,6 +91,12 @@ def _shown(settings: Settings, linker: StoredLinker, read: _Read) -> dict[str, A
         "last_refresh": _last_refresh(linker, read),
         "impact": _impact(settings, files),
     }
+
+
+def _withdrawn(linker: StoredLinker, read: _Read) -> str | None:
+    """Return when the version that was champion before was rolled back; ``None`` where it was replaced."""
+    previous = linker.aliases.get(aliases.PREVIOUS)
+    return None if previous is None else read(linker.name, previous)[0].withdrawn
 
 
 def _impact(settings: Settings, files: str) -> dict[str, dict[str, Any]] | None:

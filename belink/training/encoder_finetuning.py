@@ -9,7 +9,7 @@ The fine-tuned encoder is used only if it finds held-out mentions at least as we
 import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -253,7 +253,10 @@ def validation_sample(names: ConceptNames, mentions: Sequence[Mention], n_pairs:
     if not chosen:
         return [], {}
     used = len(chosen) + sum(len(names.of_concept[concept]) for concept in gold)
-    return sorted(chosen), _recall_pool(names, gold, room - used)
+    # One name a concept: in so small a pool, more concepts leave more to tell apart.
+    first_names = {concept: of[:1] for concept, of in names.of_concept.items() if concept not in gold}
+    with_first = replace(names, of_concept={**{concept: names.of_concept[concept] for concept in gold}, **first_names})
+    return sorted(chosen), _recall_pool(with_first, gold, room - used)
 
 
 def _queries(names: ConceptNames, mentions: Sequence[Mention]) -> list[Query]:

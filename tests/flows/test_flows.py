@@ -16,6 +16,7 @@ import pytest
 
 from belink import artefacts, settings
 from belink.cli import commands, show
+from belink.cli.show_status import status
 from belink.declarations import load_source
 from belink.errors import DeclarationError, RegistryError, ReleaseError, SourceError
 from belink.flows import refresh
@@ -315,8 +316,8 @@ def test_a_refresh_tells_what_it_changes_in_watched_text(told: tuple[Bench, list
     # The refresh after it compared nothing, and the version still tells.
     (linker,) = read_status(bench.here)["linkers"]
     assert "impact" not in linker["last_refresh"] and linker["impact"]["notes"] == impact
-    said = show.status(read_status(bench.here))
-    assert "small: when version 2 came, text notes: 3 of 3 links change, 0 of them unexplained" in said
+    said = status(read_status(bench.here))
+    assert "When it came, text notes: 3 of 3 links change, 0 of them unexplained" in said
     texts = history.impact(bench.here, "small", "2")
     assert texts is not None and texts["notes"]["examples"]["id replaced"][0]["text"] == "Asperger syndrome"
     with get_client(sync_client=True) as client:

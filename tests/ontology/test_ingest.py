@@ -14,6 +14,7 @@ import pytest
 
 from belink import artefacts, settings
 from belink.cli import show
+from belink.cli.show_status import status
 from belink.declarations import load_source
 from belink.errors import GateRefused, ReleaseError, SourceError
 from belink.ontology.ingest import ingest, tidy_version
@@ -395,8 +396,8 @@ def test_status_names_the_release_that_a_gate_refused_until_another_is_taken(her
     (refused,) = refused_releases(here)
     assert (refused["ontology"], refused["version"], refused["current"]) == ("x", "2025-02-01", "2025-01-01")
     assert refused["failed_gates"] == ["max_shrinkage"]
-    text = show.status(read_status(here))
-    assert "x: release 2025-02-01 was refused" in text and "(max_shrinkage); 2025-01-01 stays" in text
+    text = status(read_status(here))
+    assert "x: release 2025-02-01 was REFUSED" in text and "by max_shrinkage.\n  2025-01-01 stays" in text
     assert "belink diff x 2025-01-01 rejected" in text and "--accept" in text
     with pytest.raises(ReleaseError, match=r"2025-02-01 was refused by a gate; repeat its command with --accept"):
         chain_between(here, "x", "2025-01-01", "2025-02-01")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from belink import artefacts
-from belink.cli import show
+from belink.cli.show_status import status
 from belink.errors import GateRefused, RegistryError, SourceError
 from belink.lifecycle import refresh as steps
 from belink.lifecycle.failure import failure_noted
@@ -190,7 +190,9 @@ def test_status_names_champion_releases_and_the_gate_that_failed(registry_home: 
     (linker,) = read_status(here)["linkers"]
     assert linker["unmeasured_gates"] == ["accuracy_at_1", "max_ece"], "of the champion"
     assert linker["abstention"] == chosen.to_dict()
-    assert f"sample: {chosen}" in show.status(read_status(here))
+    assert "Raw text: with links from probability 0.62, precision 0.910, 70% of 300 held-out links kept." in status(
+        read_status(here)
+    )
     assert (aliases.abstention(here, "sample", "1"), aliases.abstention(here, "sample", "2")) == (chosen, None)
     assert (linker["name"], linker["champion"], linker["previous"]) == ("sample", "1", None)
     assert linker["releases"] == {"mondo-sample": "2025-02-04"}
@@ -198,9 +200,9 @@ def test_status_names_champion_releases_and_the_gate_that_failed(registry_home: 
     assert linker["challenger"] == "2"
     assert linker["last_refresh"] | {"outcome": "rejected", "failed_gates": ["max_ece"]} == linker["last_refresh"]
     assert json.dumps(read_status(here))
-    text = show.status(read_status(here))
-    assert "rejected (max_ece): belink refresh sample shows the gates of version 2 again" in text
-    assert "belink promote sample 2 takes it" in text
+    text = status(read_status(here))
+    assert "made version 2, which was REFUSED by max_ece." in text
+    assert "belink refresh sample judges it again and shows every gate; belink promote sample 2 takes it" in text
 
 
 def test_an_error_that_ends_a_refresh_is_noted_with_what_to_do(registry_home: Settings) -> None:
@@ -210,9 +212,9 @@ def test_an_error_that_ends_a_refresh_is_noted_with_what_to_do(registry_home: Se
         raise SourceError("http://me:secret@host/x.obo: expected a file,\nfound none; check the address")
     (linker,) = read_status(registry_home)["linkers"]
     assert linker["last_refresh"]["outcome"] == "failed"
-    text = show.status(read_status(registry_home))
-    assert "failed: http://***@host/x.obo: expected a file, found none; check the address" in text
-    assert text.endswith("; belink refresh sample tries again")
+    text = status(read_status(registry_home))
+    assert "FAILED: http://***@host/x.obo: expected a file, found none; check the address\n" in text
+    assert text.endswith("What to do: belink refresh sample tries again.")
     with pytest.raises(ZeroDivisionError), failure_noted(run):
         raise ZeroDivisionError("a" * 9000)
     (linker,) = read_status(registry_home)["linkers"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from belink.cli import show
+from belink.cli.show_status import status
 from belink.linker import bundle
 from belink.registry import aliases, history, impacts
 from belink.registry.status import read_status
@@ -65,5 +65,5 @@ def test_status_tells_what_the_champion_changed_after_other_refreshes(registry_h
     aliases.note_refresh(here, {"linker": "sample", "outcome": "unchanged", "version": version, "gates": []})
     (linker,) = read_status(here)["linkers"]
     assert linker["impact"]["notes"]["changed"] == 2
-    said = show.status(read_status(here))
-    assert "sample: when version 1 came, text notes: 2 of 3 links change, 1 of them unexplained" in said
+    said = status(read_status(here))
+    assert "When it came, text notes: 2 of 3 links change, 1 of them unexplained" in said

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from belink.cli import show
-from belink.registry import aliases, runs, status
+from belink.cli.show_status import status
+from belink.registry import aliases, runs
+from belink.registry import status as registry_status
 from belink.registry.status import read_status
 from belink.registry.store import RunRecord, homes, setup
 from belink.registry.tags import HOME
@@ -97,9 +98,9 @@ def test_status_links_to_the_champion_on_a_server(registry_home: Settings, monke
     made = bundle.assemble(parts(here.home / "parts"), here.bundles / "sample")
     aliases.promote(here, "sample", aliases.register(here, made, RunRecord()))
     (linker,) = read_status(here)["linkers"]
-    assert linker["page"] is None and "MLflow" not in show.status(read_status(here))
-    monkeypatch.setattr(status, "version_page", lambda _, linker, version: f"http://mlflow/{linker}/{version}")
-    assert "sample: the champion in MLflow: http://mlflow/sample/1" in show.status(read_status(here))
+    assert linker["page"] is None and "MLflow" not in status(read_status(here))
+    monkeypatch.setattr(registry_status, "version_page", lambda _, linker, version: f"http://mlflow/{linker}/{version}")
+    assert "In MLflow: http://mlflow/sample/1" in status(read_status(here))
 
 
 def test_pages_are_those_of_a_server(registry_home: Settings) -> None:

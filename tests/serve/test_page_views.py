@@ -277,9 +277,11 @@ def test_a_version_shows_what_it_changed_in_watched_texts(page: Page) -> None:
     expect(found).to_contain_text("A <b>croup</b> was seen")
     expect(found).to_contain_text("not found → croup (X:4, 0.50)")
     expect(found).not_to_contain_text("not explained")
-    expect(page.locator("#version-table tr", has_text="links changed in notes")).to_contain_text("–26 of 27")
+    expect(page.locator("#version-table tr", has_text="links changed in notes")).to_contain_text("not measured26 of 27")
     page.locator("#versions tbody > tr", has_text="rejected").locator("button").click()
     assert not page.locator("#gates-1 .impact").count()
+    expect(page.locator("#versions tr:has([aria-controls='gates-1'])")).to_contain_text("not measured")
+    expect(page.locator("#gates-1")).to_contain_text("Changed links in watched texts: not measured.")
 
 
 def test_the_interface_is_described_without_outside_scripts(page: Page, server: Server) -> None:

@@ -2,25 +2,28 @@
 
 import { ask, make, number, percent } from "./common.js";
 
-/** The links that changed in all watched texts; a dash where none was compared. */
+/** The links that changed in all watched texts; words where none was compared, or an older belink did not keep it. */
 export function summary(version) {
   const texts = Object.values(version.impact ?? {});
-  if (!texts.length) return make("span", { class: "quiet" }, "–");
+  if (!texts.length) return make("span", { class: "quiet" }, "not measured");
   const total = (key) => texts.reduce((sum, text) => sum + text[key], 0);
   return counted({ mentions: total("mentions"), changed: total("changed"), unexplained_changes: total("unexplained_changes") });
 }
 
 /** The same for one text, in words. */
 export function counted(text) {
-  if (!text) return "–";
+  if (!text) return "not measured";
   const unexplained = text.unexplained_changes ? `, ${number(text.unexplained_changes)} unexplained` : "";
   return `${number(text.changed)} of ${number(text.mentions)}${unexplained}`;
 }
 
-/** What the row of a version unfolds below its gates; `null` where no text was compared. */
+/** What the row of a version unfolds below its gates. */
 export function details(version, linker) {
   const texts = Object.entries(version.impact ?? {});
-  if (!texts.length) return null;
+  if (!texts.length) {
+    return make("p", { class: "quiet" }, "Changed links in watched texts: not measured. They are where the linker watches a text and there "
+      + "was a champion to compare with; an older belink did not keep them.");
+  }
   return make("div", { class: "impact" }, make("h3", {}, "Changed links in watched texts"),
     make("p", { class: "quiet" }, "Against the champion of that time. The releases explain a change if a concept or its name came or went; "
       + "the rest comes from the models."),
