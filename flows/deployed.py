@@ -23,12 +23,13 @@ from prefect.flow_runs import pause_flow_run
 from prefect.input import RunInput
 from prefect.states import Completed, Running
 from prefect.tasks import exponential_backoff
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from belink import settings
 from belink.errors import BelinkError, DeclarationError, GateRefused
 from belink.flows.deployments import AWAITS_APPROVAL
 from belink.flows.pipeline import (
+    Request,
     challenge_champion,
     described,
     ended,
@@ -75,7 +76,7 @@ Restarts = Annotated[
 ]
 
 
-class OntologyRefresh(BaseModel):
+class OntologyRefresh(Request):
     """What the refresh of an ontology is asked for."""
 
     ontology: str = Field(description="A shipped ontology's name, or the path to a source's TOML.")
@@ -89,7 +90,7 @@ class OntologyRefresh(BaseModel):
     restarts: Restarts = 0
 
 
-class Retraining(BaseModel):
+class Retraining(Request):
     """What a linker's retraining is asked for."""
 
     linker: str = Field(description="A linker's or an ontology's name, or the path to a TOML.")
@@ -103,7 +104,7 @@ class Retraining(BaseModel):
     restarts: Restarts = 0
 
 
-class Promotion(BaseModel):
+class Promotion(Request):
     """Which version is judged again, and becomes champion if it may."""
 
     linker: str = Field(description="A linker's or an ontology's name, or the path to a TOML.")
@@ -139,7 +140,7 @@ def sweep(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
 
 @flow(
     name="refresh-ontology",
-    flow_run_name="refresh-{request.ontology}",
+    flow_run_name="refresh-{request.name}",
     on_crashed=[sweep],
     on_cancellation=[sweep],
 )
@@ -173,7 +174,7 @@ def refresh_ontology(request: OntologyRefresh) -> State[dict[str, Any]]:
     return Completed(message=f"{'new' if news is not None else 'unchanged'}, version {release.version}", data=answer)
 
 
-@flow(name="retrain", flow_run_name="retrain-{request.linker}", on_crashed=[sweep], on_cancellation=[sweep])
+@flow(name="retrain", flow_run_name="retrain-{request.name}", on_crashed=[sweep], on_cancellation=[sweep])
 def retrain(request: Retraining) -> State[RefreshOutcome]:
     """Take the newest releases of a linker's ontologies to a champion, or say which gate refused."""
     settings = _settings(request.home)
@@ -193,7 +194,7 @@ def retrain(request: Retraining) -> State[RefreshOutcome]:
     return ended(outcome)
 
 
-@flow(name="evaluate-and-promote", flow_run_name="promote-{request.linker}-{request.version}")
+@flow(name="evaluate-and-promote", flow_run_name="promote-{request.name}-{request.version}")
 def evaluate_and_promote(request: Promotion) -> State[RefreshOutcome]:
     """Measure a registered version against the champion, ask a person where the linker says so, and move the alias."""
     run = steps.start(_settings(request.home), request.linker)
@@ -207,7 +208,7 @@ def evaluate_and_promote(request: Promotion) -> State[RefreshOutcome]:
     impacts = watch(run, challenger, champion)
     publish_impacts(run, impacts, version)
     gates = judge(run, challenger, evaluation, impacts)
-    publish_gates(f"gates-{run.linker.name}", gates, described(run, "Its gates", version))
+    publish_gates(f"gates-{run.linker.name}", gates, described(run, "its gates", version))
     approval = _ask_person(run, version, gates) if run.linker.approval.required else None
     outcome: RefreshOutcome = settle(run, version, champion, gates, approval=approval, impact=for_outcome(impacts))
     return ended(outcome)

@@ -68,7 +68,17 @@ register = task(name="register", cache_policy=NO_CACHE)(registration.register)
 promote = task(name="promote", cache_policy=NO_CACHE)(promotion.promote)
 
 
-class RefreshRequest(BaseModel):
+class Request(BaseModel):
+    """What a flow is asked for. Prefect makes a form of it."""
+
+    @property
+    def name(self) -> str:
+        """The linker or ontology that is meant, for the name of the run: of a TOML file its name without the path."""
+        given = str(getattr(self, "linker", None) or getattr(self, "ontology", ""))
+        return Path(given).stem if given.endswith(".toml") else given
+
+
+class RefreshRequest(Request):
     """What a refresh is asked for."""
 
     # In the order of the form that Prefect makes of it.
@@ -94,7 +104,7 @@ class RefreshRequest(BaseModel):
     )
 
 
-@flow(name="refresh", flow_run_name="refresh-{request.linker}")
+@flow(name="refresh", flow_run_name="refresh-{request.name}")
 def refresh(request: RefreshRequest) -> State[RefreshOutcome]:
     """Take a linker's sources to a champion, or say which gate refused."""
     run = steps.start(
@@ -126,11 +136,11 @@ def challenge_champion(run: RefreshRun, releases: dict[str, Path], champion: Cha
 def _challenge_champion(run: RefreshRun, releases: dict[str, Path], champion: Champion | None) -> RefreshOutcome:
     diffs = compare(champion, releases)
     for name, diff in diffs.items():
-        publish(f"diff-{name}", diff.markdown(), described(run, f"What a new release of {name} changes"))
+        publish(f"diff-{name}", diff.markdown(), described(run, f"what its release of {name} changes"))
     decision = finetune_encoder(run, releases, decide(run, releases, champion, diffs))
     # After the fine-tuning: the vectors come from the encoder that this refresh decided on.
     index = build_index(run, releases, champion, decision.encoder)
-    publish(f"index-{run.linker.name}", registration.index_report(index), described(run, "The index over its names"))
+    publish(f"index-{run.linker.name}", registration.index_report(index), described(run, "the index over its names"))
 
     # After the index: training questions are built from the candidates that retrieval finds.
     if decision.train:
@@ -144,7 +154,7 @@ def _challenge_champion(run: RefreshRun, releases: dict[str, Path], champion: Ch
     # A refused challenger is registered too: it can be looked at, and promoted by hand.
     version = register(run, bundle, index, evaluation, gates, impacts)
     publish_impacts(run, impacts, version)
-    publish_gates(f"gates-{run.linker.name}", gates, described(run, "Its gates", version))
+    publish_gates(f"gates-{run.linker.name}", gates, described(run, "its gates", version))
     outcome: RefreshOutcome = promote(
         run, version, champion, releases, index, decision, gates, watch_steps.for_outcome(impacts)
     )
@@ -164,7 +174,7 @@ def publish(key: str, markdown: str, description: str) -> None:
 def publish_impacts(run: RefreshRun, impacts: watch_steps.Impacts, version: str) -> None:
     """Keep what a version changes in each watched text where Prefect's page shows it."""
     for name, impact in impacts.items():
-        described_as = described(run, f"What it changes in the text {name}", version)
+        described_as = described(run, f"what it changes in the text {name}", version)
         publish(f"impact-{run.linker.name}-{name}", impact["markdown"], described_as)
 
 
@@ -196,4 +206,4 @@ def described(run: RefreshRun, what: str, version: str | None = None) -> str:
         "the version": runs.version_page(run.settings, name, version) if version else None,
     }
     links = " · ".join(f"[{text} in MLflow]({page})" for text, page in pages.items() if page)
-    return "\n\n".join(text for text in (f"{what}: linker {name}{number}", links) if text)
+    return "\n\n".join(text for text in (f"Linker {name}{number}: {what}", links) if text)

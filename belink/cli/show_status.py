@@ -40,7 +40,7 @@ def _paragraph(linker: Answer) -> list[str]:
         lines.append(f"{text[0].upper()}{text[1:]}.")
     if linker.get("unmeasured_gates"):
         gates = ", ".join(linker["unmeasured_gates"])
-        lines.append(f"Its gates {gates} were not measured, on too few mentions.")
+        lines.append(f"Gates not measured, on too few mentions: {gates}.")
     if not last.get("impact"):
         lines += [f"When it came, {line}." for line in impact_lines(linker.get("impact"))]
     return [*lines, _news(linker), *_last_refresh(name, last), *_way_back(linker), *_marks(linker)]

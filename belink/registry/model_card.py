@@ -61,12 +61,16 @@ def summary_line(manifest: Mapping[str, Any], evaluation: Mapping[str, Any], gat
     """
     accuracy = evaluation["challenger"].get("metrics", {}).get("accuracy_at_1", {})
     failed = [gate.name for gate in gates if not gate.passed]
+    unmeasured = [gate.name for gate in gates if not gate.measured and gate.passed]
+    passed = (
+        f"all {len(gates)} gates passed" if not unmeasured else f"gates passed, not measured: {', '.join(unmeasured)}"
+    )
     parts = [
         f"accuracy {accuracy['value']:.3f} on {evaluation['challenger'].get('n', 0):,} mentions"
         if accuracy.get("value") is not None
         else "accuracy not measured",
         ", ".join(f"{name} {release['version']}" for name, release in manifest["releases"].items()),
-        f"gates failed: {', '.join(failed)}" if failed else f"all {len(gates)} gates passed" if gates else "no gates",
+        f"gates failed: {', '.join(failed)}" if failed else passed if gates else "no gates",
     ]
     return " · ".join(parts)
 

@@ -259,6 +259,13 @@ def validation_sample(names: ConceptNames, mentions: Sequence[Mention], n_pairs:
     return sorted(chosen), _recall_pool(with_first, gold, room - used)
 
 
+def _figures(model: Any, sample: Sample) -> dict[str, float]:
+    """Return the recall on a sample with queries; ``model`` stays as it was."""
+    was_training, recall = model.training, _recall(model, *sample)
+    model.train(was_training)
+    return {f"recall_at_{_K}": recall or 0.0}
+
+
 def _queries(names: ConceptNames, mentions: Sequence[Mention]) -> list[Query]:
     """Return each distinct text with its gold concepts, of which the linker has one."""
     queries = {(normalise(m.long_form or m.text), m.gold) for m in mentions if m.gold}
@@ -325,12 +332,6 @@ def _run(
     pairs = [pair for batch in batches for pair in batch]
     # The limit is stored with the model, so it is put back before the model is saved.
     max_length, model.max_seq_length = model.max_seq_length, _MAX_LENGTH
-
-    def measure() -> dict[str, float]:
-        was_training, recall = model.training, _recall(model, *sample)
-        model.train(was_training)
-        return {f"recall_at_{_K}": recall or 0.0}
-
     with checkpoints.quiet_transformers():
         trainer = _planned_trainer(batches)(
             model=model,
@@ -347,7 +348,7 @@ def _run(
         )
         trainer.remove_callback(PrinterCallback)
         if sample[0]:
-            trainer.add_callback(validation.validating("encoder", steps, measure, record))
+            trainer.add_callback(validation.validating("encoder", steps, lambda: _figures(model, sample), record))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     checkpoints.check_weights(model, work)
     model.max_seq_length = max_length

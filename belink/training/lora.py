@@ -83,8 +83,8 @@ def train(
 
     :param work: the folder for checkpoints, removed at the end; by default a hidden one beside ``target``.
     :param device: "cuda", "mps" or "cpu"; ``None`` takes the best there is.
-    :param validation_questions: held-out questions that are asked at a few points, see :mod:`.validation`: none of
-        those that linkers are evaluated on, see :func:`belink.training.splits.validation_questions`.
+    :param validation_questions: held-out ones that are asked at a few points and never evaluated on: see
+        :mod:`.validation` and :func:`belink.training.splits.validation_questions`.
     :param record: called with ``lora/loss``, ``lora/learning_rate``, …, the value and the optimiser step.
     :raises DeclarationError: no questions.
     :raises ModelError: the base model cannot be used (see :meth:`rerank.Reranker.load`, :func:`add_adapter`), or

@@ -279,3 +279,17 @@ def test_the_command_line_prints_prefect_yaml_and_asks_for_an_image() -> None:
     ]
     assert CliRunner().invoke(belink, ["deploy", "--pools", "docker"]).exit_code == 2
     assert "PREFECT_API_URL" not in os.environ
+
+
+def test_runs_are_named_by_the_linker_or_ontology_and_not_by_a_path() -> None:
+    from belink.flows import deployed, pipeline
+
+    requests = {
+        "refresh-small": (pipeline.refresh, pipeline.RefreshRequest(linker="/srv/linkers/small.toml")),
+        "refresh-mondo": (deployed.refresh_ontology, deployed.OntologyRefresh(ontology="/srv/mondo.toml")),
+        "retrain-disease": (deployed.retrain, deployed.Retraining(linker="disease")),
+        "promote-small-3": (deployed.evaluate_and_promote, deployed.Promotion(linker="./small.toml", version="3")),
+    }
+    for name, (flow, request) in requests.items():
+        assert str(flow.flow_run_name).format(request=request) == name
+        assert "name" not in type(request).model_json_schema()["properties"], "no field of the form"

@@ -42,6 +42,7 @@ def test_a_run_is_open_from_the_start_and_holds_what_training_records(registry_h
     (run,) = all_runs(here)
     assert (run.info.status, run.info.start_time) == ("FINISHED", int(started * 1000))
     assert run.info.end_time - run.info.start_time >= 60_000
+    assert run.info.run_name == "sample version 1: mondo-sample 2025-02-04"
     assert [each.step for each in setup(here).get_metric_history(run.info.run_id, "lora/loss")] == [10, 20]
     assert setup(here).get_model_version("sample", version).run_id == run.info.run_id
     note = run.data.tags["mlflow.note.content"]

@@ -17,7 +17,7 @@ from belink.linker import bundle
 from belink.linker.abstention import Abstention
 from belink.records import GateResult
 from belink.registry import aliases, bundles
-from belink.registry.model_card import LONGEST, model_card, shortened
+from belink.registry.model_card import LONGEST, model_card, shortened, summary_line
 from belink.registry.status import read_status
 from belink.registry.store import locks, setup
 from belink.settings import Settings
@@ -286,6 +286,9 @@ def test_a_card_says_what_it_is_made_of_how_good_and_under_which_licences(here: 
     )
     assert "| accuracy_at_1 | 0.81 | 0.5 | not measured | on 1 mentions \\<b\\> |" in card
     assert "Not measured: accuracy_at_1." in card
+    in_one_line = summary_line(artefacts.read_manifest(made), evaluation, unmeasured)
+    assert in_one_line.endswith("gates passed, not measured: accuracy_at_1")
+    assert summary_line(artefacts.read_manifest(made), evaluation, gates).endswith("all 1 gates passed")
     assert "| Mondo \\| \\<img\\> | mondo-sample 2025-02-04 |" in card
     shared = [{"id": "X:1", "labels": {"b": "mole | <x>", "a": "naevus"}}]
     card = model_card(made, linker(), {"mondo-sample": source}, gates, shared)

@@ -23,6 +23,16 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EXPERIMENT = "belink"
+NOTE = "mlflow.note.content"  # the tag that MLflow shows as the description of an experiment or a run
+_KIND_OF_EXPERIMENT = "mlflow.experimentKind"  # without it, MLflow's page asks each reader
+_EXPERIMENT_NOTE = (
+    "One run is one refresh of a linker; a run that registered a version bears its number.\n\n"
+    "- Metrics without a slash are the version's on held-out mentions, `champion_…` those of the champion of that time "
+    "on the same mentions.\n"
+    "- `encoder/…` and `lora/…` are curves of the two trainings, `validation_…` of them on held-out samples.\n"
+    "- Parameters are the linker's declaration, and the keys and sha256 of what the version is made of.\n"
+    "- Artifacts: `report.html` and `model_card.md` first, then `gates.md`, `diff-*.md`, `impact-*.md`, `index.md`."
+)
 _opened: set[str] = set()  # addresses of this process, whose passwords no message shows
 
 
@@ -63,7 +73,11 @@ def setup(settings: Settings) -> "MlflowClient":
                 if client.get_experiment_by_name(EXPERIMENT) is None:
                     # A server decides where artifacts lie; a bare database would put them below the current folder.
                     local = None if uri.startswith("http") else (settings.home / "artifacts").as_uri()
-                    client.create_experiment(EXPERIMENT, artifact_location=local)
+                    client.create_experiment(
+                        EXPERIMENT,
+                        local,
+                        tags={NOTE: _EXPERIMENT_NOTE, _KIND_OF_EXPERIMENT: "custom_model_development"},
+                    )
     return client
 
 

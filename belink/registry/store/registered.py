@@ -23,6 +23,7 @@ from belink.registry.store.runs import (
     open_run,
     recorder,
     run_folders,
+    run_name,
     unregistered_runs,
 )
 from belink.registry.tags import BUNDLE, KIND, registration_tags
@@ -193,6 +194,7 @@ class Store:
                 description=record.description or None,
                 model_id=model_id,
             )
+            self._client.update_run(run_id, name=run_name(manifest, str(version.version)))
             return str(version.version)
 
     def add_group(self, name: str, folder: Path, references: Sequence[str], lineage: Mapping[str, str]) -> str:

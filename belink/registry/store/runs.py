@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from belink.errors import RegistryError
 from belink.progress import Record
-from belink.registry.store.connection import EXPERIMENT, local_folder
+from belink.registry.store.connection import EXPERIMENT, NOTE, local_folder
 from belink.registry.store.homes import home_tag, is_own
 from belink.registry.tags import BUNDLE, HOME, KIND, LINKER
 from belink.settings import Settings, without_password
@@ -31,6 +31,9 @@ _MODEL = (
     "A linker of belink: mentions in biomedical text to ontology concepts. Each version is a whole linker: releases, "
     "index, adapter and calibration. `champion` is the version that answers, `previous` the one to roll back to, "
     "`challenger` the one judged last.\n\n"
+    "Tags of a version: the `belink.releases` it is made from, its `belink.gates`, when it was `belink.promoted` and, "
+    "if it was rolled back, `belink.withdrawn`. `belink.bundle` is the key that each answer's lineage names. "
+    "Parameters, metrics, curves and reports are in the version's source run.\n\n"
     "`mlflow models serve -m models:/{linker}@champion --env-manager local` answers `POST /invocations` with "
     '`{{"inputs": [{{"text": "He has type 2 diabetes."}}]}}`.'
 )  # description of a registered model, Markdown
@@ -39,8 +42,7 @@ _GROUP_MODEL = (
     "looked up in this registry when the model is loaded."
 )
 GROUP: Final = "group"  # the kind of such a model
-_LONGEST_NOTE = 1000  # characters
-_NOTE = "mlflow.note.content"  # the tag that MLflow shows as a run's description
+_LONGESTNOTE = 1000  # characters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,7 @@ def open_run(client: "MlflowClient", settings: Settings, linker: str, started: f
     """
     experiment = _experiment(client)
     _end_killed(client, settings, experiment, linker)
-    tags = {KIND: "refresh", HOME: home_tag(settings), LINKER: linker, _NOTE: f"A refresh of {linker}, not ended yet."}
+    tags = {KIND: "refresh", HOME: home_tag(settings), LINKER: linker, NOTE: f"A refresh of {linker}, not ended yet."}
     name = f"{linker}-{time.strftime('%Y-%m-%d-%H%M%S', time.gmtime(started))}"
     run_id = client.create_run(experiment, start_time=int(started * 1000), tags=tags, run_name=name).info.run_id
     status = "KILLED"  # Ctrl-C, and whatever else is no exception
@@ -79,8 +81,8 @@ def open_run(client: "MlflowClient", settings: Settings, linker: str, started: f
     except Exception as error:
         status = "FAILED"
         with suppress(Exception):  # the registry may be what failed; the first error is the one to show
-            reason = without_password(str(error))[:_LONGEST_NOTE]
-            client.set_tag(run_id, _NOTE, f"A refresh of {linker} that failed: {reason}")
+            reason = without_password(str(error))[:_LONGESTNOTE]
+            client.set_tag(run_id, NOTE, f"A refresh of {linker} that failed: {reason}")
         raise
     finally:
         with suppress(Exception):
@@ -92,7 +94,7 @@ def _end_killed(client: "MlflowClient", settings: Settings, experiment: str, lin
         if not is_own(settings, run.data.tags):
             continue
         log.info("%s: the run %s was left by a killed refresh; it is marked so", linker, run.info.run_id)
-        client.set_tag(run.info.run_id, _NOTE, f"A refresh of {linker} that was killed. The next one went on from it.")
+        client.set_tag(run.info.run_id, NOTE, f"A refresh of {linker} that was killed. The next one went on from it.")
         client.set_terminated(run.info.run_id, status="KILLED")
 
 
@@ -153,12 +155,12 @@ def log_bundle(
     tags = {BUNDLE: key, KIND: "refresh", HOME: home_tag(settings), LINKER: linker}
     run_id = record.run_id
     if not run_id:
-        run_id = client.create_run(experiment, tags=tags, run_name=f"{linker}-{key}").info.run_id
+        run_id = client.create_run(experiment, tags=tags, run_name=run_name(manifest)).info.run_id
     else:
         for name, value in tags.items():
             client.set_tag(run_id, name, value)
-        client.update_run(run_id, name=f"{linker}-{key}")
-    client.set_tag(run_id, _NOTE, _note(experiment, run_id, record))
+        client.update_run(run_id, name=run_name(manifest))
+    client.set_tag(run_id, NOTE, _note(experiment, run_id, record))
     with mlflow.start_run(run_id=run_id, log_system_metrics=False), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice for authors of models, not for those who refresh one
         # 6,000 characters are the most that MLflow takes of a parameter (`MAX_PARAM_VAL_LENGTH`).
@@ -185,13 +187,19 @@ def log_bundle(
     return run_id, logged.model_uri, logged.model_id
 
 
+def run_name(manifest: Mapping[str, Any], version: str = "") -> str:
+    """Return the name of the run of a bundle, such as ``disease version 3: mondo 2025-09-02``."""
+    releases = ", ".join(f"{name} {release['version']}" for name, release in manifest["releases"].items())
+    return f"{manifest['linker']}{f' version {version}' if version else ''}: {releases}"
+
+
 def log_group(
     client: "MlflowClient", name: str, folder: Path, references: Sequence[str], lineage: Mapping[str, str]
 ) -> tuple[str, str, str]:
     """Return (run id, model URI, model id) of a run with a list of linkers logged in it; needs :func:`pointed_at`."""
     import mlflow
 
-    tags = {KIND: GROUP, _NOTE: f"The linkers {', '.join(references)} as one model."}
+    tags = {KIND: GROUP, NOTE: f"The linkers {', '.join(references)} as one model."}
     run_id = client.create_run(_experiment(client), tags=tags, run_name=name).info.run_id
     with mlflow.start_run(run_id=run_id, log_system_metrics=False), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice for authors of models
