@@ -81,7 +81,7 @@ def answers(here: Settings) -> dict[str, Any]:
     (status,) = read_status(here)["linkers"]
     shown = history.versions(here, "sample")
     for each in (status, *shown):
-        for name in ("updated", "created", "promoted", "withdrawn"):
+        for name in ("updated", "created", "promoted", "withdrawn", "previous_withdrawn"):
             if name in each:
                 each[name] = bool(each[name])
     return {
