@@ -7,8 +7,10 @@ written aside and renamed; then its record is written to ``_shards/``. A shard w
 input, linker or option, is linked again. :mod:`belink.serve.ray` calls :func:`link_shard` on many machines.
 """
 
+import errno
 import glob
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -63,7 +65,8 @@ class ShardResult:
 def find_shards(pattern: Path, output: Path, format: str | None = None) -> list[Shard]:
     """Return the files that match ``pattern``, in order of their paths, each with the place of its links.
 
-    :param pattern: with wildcards; ``**`` stands for any number of folders. Files below ``output`` are left out.
+    :param pattern: with wildcards; ``**`` stands for any number of folders. Files below ``output`` are left out, as are
+        records of other outputs; links to folders above themselves are not followed.
     :param output: a folder, which need not exist.
     :param format: a key of :data:`FORMATS`; ``None`` keeps the format that an input's name stands for, and writes JSON
         Lines for others.
@@ -71,8 +74,8 @@ def find_shards(pattern: Path, output: Path, format: str | None = None) -> list[
     """
     root, output = Path(*_before_wildcards(pattern.parts)).absolute(), output.absolute()
     # The pattern as it was given: brackets in the name of the current folder are no wildcards.
-    paths = [Path(name).absolute() for name in sorted(glob.glob(str(pattern), recursive=True))]
-    paths = [path for path in _outside(output, root, paths) if _is_input(path)]
+    paths = [Path(name).absolute() for name in sorted(set(_matching(pattern)))]
+    paths = [path for path in _outside(output, root, paths) if _is_input(path) and not _is_record(path, root)]
     if not paths:
         raise CorpusError(
             f"{pattern}: expected files that match, found none; put the pattern in quotation marks, and write [[] for "
@@ -90,11 +93,50 @@ def find_shards(pattern: Path, output: Path, format: str | None = None) -> list[
 
 def _outside(output: Path, root: Path, paths: Sequence[Path]) -> Iterator[Path]:
     """Yield ``paths`` without those below ``output``, where that is a folder within ``root``."""
-    real = output.resolve()
-    is_inside = real != root.resolve() and real.is_relative_to(root.resolve())
+    real, real_root = _real(output), _real(root)
+    is_inside = real != real_root and real.is_relative_to(real_root)
     for path in paths:
-        if not (is_inside and path.parent.resolve().is_relative_to(real)):
+        if not (is_inside and _real(path.parent).is_relative_to(real)):
             yield path
+
+
+def _real(path: Path) -> Path:
+    """Return ``path`` without symbolic links; one that leads to itself stays, where ``Path.resolve`` would raise."""
+    return Path(os.path.realpath(path))
+
+
+def _matching(pattern: Path) -> Iterator[str]:
+    """Yield what matches ``pattern``, as :func:`glob.glob` does, but for links to folders above them.
+
+    Those would give each file dozens of times, and two of them more paths than anybody can wait for.
+    """
+    parts = pattern.parts
+    if "**" not in parts:
+        yield from glob.glob(str(pattern))
+        return
+    at = parts.index("**")
+    rest = parts[at + 1 :] or ("*",)
+    for above in glob.glob(str(Path(*parts[:at]))) if at else ["."]:
+        for folder in _folders(Path(above), frozenset({os.path.realpath(above)})):
+            yield from _matching(Path(glob.escape(str(folder)), *rest))
+
+
+def _folders(folder: Path, above: frozenset[str]) -> Iterator[Path]:
+    """Yield ``folder`` and those below it, without hidden ones and without those in ``above``, real paths."""
+    yield folder
+    try:
+        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except OSError:  # as glob does with what it may not read
+        return
+    for name in names:
+        real = os.path.realpath(folder / name)
+        if real not in above and os.path.isdir(real):
+            yield from _folders(folder / name, above | {real})
+
+
+def _is_record(path: Path, root: Path) -> bool:
+    """Whether ``path``, below ``root``, is one of the records that belink writes beside links."""
+    return RECORDS in path.relative_to(root).parts[:-1]
 
 
 def _is_input(path: Path) -> bool:
@@ -122,9 +164,9 @@ def _output_name(name: str, format: str | None) -> str:
 def _check_outputs(shards: Sequence[Shard]) -> None:
     n_inputs = Counter(shard.output for shard in shards)
     # Resolved: ".." and symbolic links must not hide that a file would be written over itself.
-    inputs = {shard.input.resolve() for shard in shards}
+    inputs = {_real(shard.input) for shard in shards}
     for shard in shards:
-        if shard.output.resolve() in inputs:
+        if _real(shard.output) in inputs:
             raise CorpusError(f"{shard.output}: expected another folder for the links, found the input's own")
         if n_inputs[shard.output] > 1:
             same = ", ".join(each.input.name for each in shards if each.output == shard.output)
@@ -152,6 +194,11 @@ def link_shard(linker: Linker | LinkerGroup, shard: Shard, options: ShardOptions
         shard.record.unlink(missing_ok=True)
         shard.output.unlink(missing_ok=True)
         return ShardResult(input=str(shard.input), error=str(error))
+    except OSError as error:
+        # Other faults, such as a full disk, are those of every shard.
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return ShardResult(input=str(shard.input), error=f"{shard.output}: cannot be written: its name is too long")
     counts: dict[str, Any] = {
         "documents": n_documents, "mentions": n_links, "repaired": report.repaired, "set_aside": report.rejected,
     }  # fmt: skip

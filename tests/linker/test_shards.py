@@ -135,6 +135,26 @@ def test_files_that_are_gone_and_names_that_are_no_text_stop_nothing(tmp_path: P
     assert all(each.kept or each.error for each in link_shards(linker, shards, OPTIONS))
 
 
+def test_a_file_is_linked_once_however_links_lead_around(tmp_path: Path) -> None:
+    touch(tmp_path, "in/a/x.txt", "in/y.txt", f"in/old/{RECORDS}/x.jsonl.json", "aside/z.txt")
+    (tmp_path / "in/a/up").symlink_to("..")
+    (tmp_path / "in/a/here").symlink_to(".")
+    (tmp_path / "in/other").symlink_to("../aside")
+    (tmp_path / "in/self.txt").symlink_to("self.txt")
+    wanted = ["a/x.jsonl", "other/z.jsonl", "self.jsonl", "y.jsonl"]
+    assert outputs(tmp_path, "in/**/*") == wanted
+    assert outputs(tmp_path, "in/**/*", output="in/a/up/links") == wanted
+
+
+def test_a_link_to_itself_and_a_name_that_is_too_long_stop_nothing(tmp_path: Path, linker: Linker) -> None:
+    touch(tmp_path, "in/a.txt", f"in/{'b' * 249}.txt")
+    (tmp_path / "in/self.txt").symlink_to("self.txt")
+    shards = find_shards(tmp_path / "in/*", tmp_path / "out")
+    errors = [each.error for each in link_shards(linker, shards, OPTIONS)]
+    assert errors[0] == ""
+    assert "its name is too long" in errors[1] and "symbolic links" in errors[2]
+
+
 def split(folder: Path, texts: Sequence[str], places: Sequence[int]) -> None:
     """Write document ``i`` of ``texts`` into the file number ``places[i]``."""
     for place in set(places):
