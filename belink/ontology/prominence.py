@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from belink.ontology.release import Release
+from belink.text.caching import Recent
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,14 +17,24 @@ if TYPE_CHECKING:
 _OTHER_NAME, _XREF, _LOG_DESCENDANTS, _LOG_AGE = 2.0, 2.0, 0.5, 0.4
 
 
+_MEASURED: "Recent[pa.Table]" = Recent(2)
+
+
 def measure_prominence(release: Release, prefixes: Sequence[str] = ()) -> "pa.Table":
-    """Return columns ``id`` and ``prominence`` (float32, 0 or more) of the live concepts that a linker offers.
+    """Return columns ``id``, ``prominence`` (float32, 0 or more) and ``parent`` of the concepts that a linker offers.
 
     Papers write of concepts that people gave a further name or a cross-reference (an article in Wikipedia), that have
-    many concepts below them (strains), and that entered the ontology early, which their numbers say.
+    many concepts below them (strains), and that entered the ontology early, which their numbers say. ``parent`` is the
+    row of the concept above (int64), -1 for none.
 
     :param prefixes: those that the linker offers; ``()`` for the ontology's own.
     """
+    # A refresh needs it for the index and for the mentions that it measures with.
+    key = (release.manifest.get("database_sha256") or str(release.path), *prefixes)
+    return _MEASURED.get(key, lambda: _measure(release, prefixes))
+
+
+def _measure(release: Release, prefixes: Sequence[str]) -> "pa.Table":
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -42,7 +53,7 @@ def measure_prominence(release: Release, prefixes: Sequence[str] = ()) -> "pa.Ta
     # Without a number a concept counts as the youngest.
     number = np.where(number > 0, number, number.max(initial=1))
     prominence = prominence + _LOG_AGE * np.log(max(number.max(initial=1), 1) / number)
-    return pa.table({"id": ids, "prominence": prominence.astype(np.float32)})
+    return pa.table({"id": ids, "prominence": prominence.astype(np.float32), "parent": parent})
 
 
 _WITH_OTHER_NAME = "SELECT DISTINCT concept_id FROM name WHERE scope = 'exact'"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from belink.retrieval.arrow_files import numbers, open_columns, row_array, text_scalar, write
 from belink.retrieval.groups import expand
 from belink.text.normalise import normalise
 
@@ -41,7 +42,8 @@ class OfRelease:
 
 def hashes(names: Sequence[str]) -> np.ndarray:
     """uint64 (n,): the order of names; the same on every machine."""
-    return np.array([int.from_bytes(blake2b(name.encode(), digest_size=8).digest()) for name in names], np.uint64)
+    digests = b"".join([blake2b(name.encode(), digest_size=8).digest() for name in names])
+    return np.frombuffer(digests, ">u8").astype(np.uint64)
 
 
 def build(
@@ -49,12 +51,14 @@ def build(
     folder: Path,
     precedents: Iterable[tuple[str, str]] = (),
     corrected: Iterable[tuple[str, str]] = (),
+    previous: "NameTable | None" = None,
 ) -> None:
     """Write the table of the names of ``releases`` into ``folder``. A concept that two of them hold is the first's.
 
     :param precedents: text and concept id of annotated mentions, repeated as often as they are; those of concepts that
         the releases do not hold are passed over.
     :param corrected: those of ``precedents`` that people have said themselves.
+    :param previous: a table made by the same rules of normalising; names that it has are not normalised again.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -63,19 +67,21 @@ def build(
     first = pc.index_in(concepts["id"], pc.unique(concepts["id"]))
     kept = np.unique(first.to_numpy(), return_index=True)[1]
     concepts = concepts.take(np.sort(kept))
-    _write(folder / "concepts.arrow", concepts)
+    write(folder / "concepts.arrow", concepts)
 
-    rows = pa.concat_tables([_owners(releases, concepts["id"]), _precedents(precedents, corrected, concepts["id"])])
+    rows = pa.concat_tables(
+        [_owners(releases, concepts["id"], previous), _precedents(precedents, corrected, concepts["id"])]
+    )
     # A name that a concept has in several spellings or scopes is one owner row, of the closest scope.
     rows = rows.sort_by([(key, "ascending") for key in ("hash", "name", "concept", "scope")])
     owners = _group(rows, ["hash", "name", "concept"], [("scope", "first"), ("text", "first"), ("times", "sum")])
     names = _group(owners, ["hash", "name"], [([], "count_all")])
-    _write(folder / "names.arrow", names.select(["name"]))
+    write(folder / "names.arrow", names.select(["name"]))
     np.save(folder / "name-hashes.npy", names["hash"].to_numpy())
     np.save(folder / "name-owners.npy", np.append(0, np.cumsum(names["count_all"].to_numpy())))
     for file, array in zip(_LETTERS, _by_letters(_lists(names["name"])), strict=True):
         np.save(folder / file, array)
-    _write(folder / "owners.arrow", owners.select(["concept", "scope", "text", "times"]).cast(_owner_schema()))
+    write(folder / "owners.arrow", owners.select(["concept", "scope", "text", "times"]).cast(_owner_schema()))
     concept = owners["concept"].to_numpy()
     np.save(folder / "concept-owners.npy", np.argsort(concept, kind="stable").astype(np.int32))
     np.save(folder / "concept-starts.npy", np.searchsorted(np.sort(concept), np.arange(len(concepts) + 1)))
@@ -109,48 +115,94 @@ def _concepts(release: OfRelease) -> "pa.Table":
     )
 
 
-def _owners(releases: Sequence[OfRelease], ids: "pa.ChunkedArray") -> "pa.Table":
+def _owners(releases: Sequence[OfRelease], ids: "pa.ChunkedArray", previous: "NameTable | None" = None) -> "pa.Table":
     """One row a name and concept: concept (row), scope (of SCOPES), text as the source writes it, name, times, hash."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    id_column = ids.combine_chunks()
-    pieces = [_rows([], [], [], id_column, 0)]
-    for batch in (batch for release in releases for batch in release.names):
+    pieces, start = [_rows(np.empty(0, np.int32), [], [], 0)], 0
+    batches = [batch for release in releases for batch in release.names]
+    if not batches:
+        return pieces[0]
+    # All at once, since each search makes a table of all that it searches.
+    concepts = _concept_rows(pa.chunked_array([batch["concept_id"] for batch in batches]), ids)
+    known = None if previous is None else previous.rows_of_texts([batch["text"] for batch in batches])
+    for batch in batches:
+        part = slice(start, start + len(batch))
         scopes = pc.index_in(batch["scope"].cast(pa.string()), pa.array(SCOPES))
-        pieces.append(_rows(batch["concept_id"], scopes, batch["text"], id_column, 0))
+        borrowed = None if previous is None or known is None else _borrowed(batch["text"], previous, known[part])
+        pieces.append(_rows(concepts[part], scopes, batch["text"], 0, borrowed))
+        start += len(batch)
     return pa.concat_tables(pieces)
+
+
+def _concept_rows(concepts: "pa.Array | pa.ChunkedArray", ids: "pa.ChunkedArray") -> np.ndarray:
+    """Return int32 (n,): the row of each of ``concepts`` among ``ids``, -1 for none."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    rows = pc.index_in(concepts.cast(pa.large_string()), ids.combine_chunks())
+    return np.asarray(pc.fill_null(rows, -1), np.int32)
+
+
+def _borrowed(texts: "pa.Array", previous: "NameTable", rows: np.ndarray) -> tuple["pa.Array", np.ndarray]:
+    """Return what :func:`_normalised` does, with the names of ``previous`` in ``rows`` (-1 for none) as they are."""
+    import pyarrow as pa
+
+    new = np.flatnonzero(rows < 0)
+    made, hashed = _normalised(texts.take(row_array(new)).cast(pa.large_string()))
+    # Borrowed names stand before those that are made; ``at`` finds each text's own among both.
+    at = np.empty(len(rows), np.int64)
+    at[rows >= 0], at[new] = np.arange(len(rows) - len(new)), np.arange(len(rows) - len(new), len(rows))
+    old, old_hashes = previous.names_and_hashes(rows[rows >= 0])
+    return pa.concat_arrays([old, made]).take(row_array(at)), np.concatenate([old_hashes, hashed])[at]
 
 
 def _precedents(
     precedents: Iterable[tuple[str, str]], corrected: Iterable[tuple[str, str]], ids: "pa.ChunkedArray"
 ) -> "pa.Table":
     """The same of annotated mentions, each once however often it was annotated."""
+    import pyarrow as pa
+
     times, by_people = Counter(precedents), {(normalise(text), concept) for text, concept in corrected}
     # By the normalised text: rows of one name are grouped, and a corpus must not hide what a person has said of it.
     scopes = [CORRECTED if (normalise(text), concept) in by_people else MENTION for text, concept in times]
     texts, concepts = [text for text, _ in times], [concept for _, concept in times]
-    return _rows(concepts, scopes, texts, ids.combine_chunks(), list(times.values()))
+    rows = _concept_rows(pa.array(concepts, pa.large_string()), ids)
+    return _rows(rows, scopes, texts, list(times.values()))
 
 
-def _rows(concepts: Any, scopes: Any, texts: Any, known: "pa.Array", times: Any) -> "pa.Table":
+def _rows(
+    concepts: np.ndarray,
+    scopes: Any,
+    texts: Any,
+    times: Any,
+    normalised: tuple["pa.Array", np.ndarray] | None = None,
+) -> "pa.Table":
     import pyarrow as pa
     import pyarrow.compute as pc
 
     texts = pa.array(texts, pa.large_string()) if isinstance(texts, list) else texts.cast(pa.large_string())
-    concepts = pa.array(concepts, pa.large_string()) if isinstance(concepts, list) else concepts
-    names = [normalise(text) for text in texts.to_pylist()]
+    names, hashed = _normalised(texts) if normalised is None else normalised
     table = pa.table(
         {
-            "concept": pc.index_in(concepts.cast(pa.large_string()), known).cast(pa.int32()),
+            "concept": pa.array(concepts, pa.int32()),
             "scope": pa.array(scopes, pa.int8()) if isinstance(scopes, list) else scopes.cast(pa.int8()),
             "text": texts,
-            "name": pa.array(names, pa.large_string()),
+            "name": names,
             "times": pa.array(np.broadcast_to(np.asarray(times, np.int32), len(names))),
-            "hash": pa.array(hashes(names)),
+            "hash": pa.array(hashed),
         }
     )
-    return table.filter(pc.and_(pc.is_valid(table["concept"]), pc.not_equal(table["name"], "")))
+    return table.filter(pc.and_(pc.greater_equal(table["concept"], 0), pc.not_equal(table["name"], "")))
+
+
+def _normalised(texts: "pa.Array") -> tuple["pa.Array", np.ndarray]:
+    """Return the normalised ``texts`` and uint64 (n,), their hashes."""
+    import pyarrow as pa
+
+    names = [normalise(text) for text in texts.to_pylist()]
+    return pa.array(names, pa.large_string()), hashes(names)
 
 
 def _lists(names: "pa.Array | pa.ChunkedArray") -> Iterator[list[str]]:
@@ -165,61 +217,22 @@ def _by_letters(names: Iterable[list[str]]) -> tuple[np.ndarray, np.ndarray]:
     return hashed[order], order.astype(np.int32)
 
 
-def _write(path: Path, table: "pa.Table") -> None:
-    import pyarrow as pa
-
-    table = table.combine_chunks()
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table, max_chunksize=max(len(table), 1))
-
-
-def _open(path: Path) -> dict[str, Any]:
-    import pyarrow as pa
-
-    with pa.ipc.open_file(pa.memory_map(str(path))) as reader:
-        table = reader.read_all().combine_chunks()
-    return {name: table[name].chunk(0) if table[name].num_chunks else table[name] for name in table.column_names}
-
-
-def _row_array(rows: np.ndarray) -> "pa.Array":
-    """``rows`` for pyarrow, without the pandas that ``pa.array`` would import."""
-    import pyarrow as pa
-
-    rows = np.ascontiguousarray(rows, np.int64)
-    return pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(rows)])
-
-
-def _text_scalar(text: str) -> "pa.LargeStringScalar":
-    """``text`` for pyarrow, without the pandas that ``pa.scalar`` would import."""
-    import pyarrow as pa
-
-    content = text.encode()
-    offsets = np.array([0, len(content)], np.int64)
-    return pa.LargeStringArray.from_buffers(1, pa.py_buffer(offsets), pa.py_buffer(content))[0]
-
-
-def _numbers(column: "pa.Array | pa.ChunkedArray") -> np.ndarray:
-    """The numbers of a column of :func:`_open`, none of them null, as they lie in memory."""
-    # By DLPack: pyarrow's own to_numpy() imports pandas, half a second of CPU for a command that links one sentence.
-    return np.from_dlpack(column) if len(column) else np.empty(0, column.type.to_pandas_dtype())
-
-
 class NameTable:
     """A table that :func:`build` wrote, opened for reading."""
 
     def __init__(self, folder: Path) -> None:
-        self._names = _open(folder / "names.arrow")["name"]
+        self._names = open_columns(folder / "names.arrow")["name"]
         self._hashes = np.load(folder / "name-hashes.npy", mmap_mode="r")  # uint64 (n_names,), ascending
         self._folder = folder
         self._starts = np.load(folder / "name-owners.npy", mmap_mode="r")  # int64 (n_names + 1,) into the owners
-        owners = _open(folder / "owners.arrow")
-        self.owner_concept: np.ndarray = _numbers(owners["concept"])  # int32 (n_owners,)
-        self.owner_scope: np.ndarray = _numbers(owners["scope"])  # int8 (n_owners,), of SCOPES
-        self.owner_times: np.ndarray = _numbers(owners["times"])  # int32 (n_owners,), mentions annotated so
+        owners = open_columns(folder / "owners.arrow")
+        self.owner_concept: np.ndarray = numbers(owners["concept"])  # int32 (n_owners,)
+        self.owner_scope: np.ndarray = numbers(owners["scope"])  # int8 (n_owners,), of SCOPES
+        self.owner_times: np.ndarray = numbers(owners["times"])  # int32 (n_owners,), mentions annotated so
         self._owner_text = owners["text"]
         self._of_concept = np.load(folder / "concept-owners.npy", mmap_mode="r")  # int32 (n_owners,), owner rows
         self._concept_starts = np.load(folder / "concept-starts.npy", mmap_mode="r")  # int64 (n_concepts + 1,)
-        self._concepts = _open(folder / "concepts.arrow")
+        self._concepts = open_columns(folder / "concepts.arrow")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -235,7 +248,7 @@ class NameTable:
 
     def names(self, rows: np.ndarray | None = None) -> Iterator[str]:
         """The normalised names, all of them or those in ``rows``, in that order."""
-        chosen = self._names if rows is None else self._names.take(_row_array(rows))
+        chosen = self._names if rows is None else self._names.take(row_array(rows))
         for some in _lists(chosen):
             yield from some
 
@@ -265,7 +278,7 @@ class NameTable:
         if not len(precedents):
             return np.zeros(self.n_concepts)
         kinds = pc.replace_substring_regex(self._concepts["id"], r"^([^:]*:[A-Za-z_]*).*$", r"\1").dictionary_encode()
-        kind = _numbers(kinds.indices)
+        kind = numbers(kinds.indices)
         texts = np.bincount(kind[precedents], minlength=len(kinds.dictionary)) + 1
         rate = np.log(texts / np.bincount(kind))
         return np.asarray((rate - rate.max())[kind])
@@ -320,10 +333,23 @@ class NameTable:
         at = np.minimum(np.searchsorted(other._hashes, self._hashes), other.n_names - 1)
         own_rows = np.flatnonzero(other._hashes[at] == self._hashes)
         # Of names whose hashes collide the first is compared; should it be the other one, a vector is made again.
-        same = pc.equal(self._names.take(_row_array(own_rows)), other._names.take(_row_array(at[own_rows]))).to_numpy(
+        same = pc.equal(self._names.take(row_array(own_rows)), other._names.take(row_array(at[own_rows]))).to_numpy(
             zero_copy_only=False
         )
         return own_rows[same], at[own_rows][same]
+
+    def rows_of_texts(self, texts: "Sequence[pa.Array]") -> np.ndarray:
+        """Return int64 (n,): the row of the name that each text is as some source writes it, -1 for none."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        owners = pc.index_in(pa.chunked_array([text.cast(pa.large_string()) for text in texts]), self._owner_text)
+        owners = np.asarray(pc.fill_null(owners, -1), np.int64)
+        return np.where(owners >= 0, self.owner_names(owners), -1)
+
+    def names_and_hashes(self, rows: np.ndarray) -> tuple["pa.Array", np.ndarray]:
+        """Return the normalised names in ``rows``, and uint64 (n,), their hashes."""
+        return self._names.take(row_array(rows)), self._hashes[rows]
 
     def owners(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Two int64 (m,): positions in ``rows``, ascending, and the owner rows of the names there."""
@@ -340,16 +366,16 @@ class NameTable:
 
     def owner_texts(self, owners: np.ndarray) -> list[str]:
         """The names of ``owners`` (owner rows) as their source writes them."""
-        texts: list[str] = self._owner_text.take(_row_array(owners)).to_pylist()
+        texts: list[str] = self._owner_text.take(row_array(owners)).to_pylist()
         return texts
 
     def concept_row(self, concept_id: str) -> int:
         """The row of a concept, -1 where the table does not hold it."""
         import pyarrow.compute as pc
 
-        row: int = pc.index(self._concepts["id"], _text_scalar(concept_id)).as_py()
+        row: int = pc.index(self._concepts["id"], text_scalar(concept_id)).as_py()
         return row
 
     def concepts(self, rows: np.ndarray) -> dict[str, list[str]]:
         """``id``, ``label`` ("" where there is none), ``ontology`` and ``release`` of ``rows``, each as a column."""
-        return {name: column.take(_row_array(rows)).to_pylist() for name, column in self._concepts.items()}
+        return {name: column.take(row_array(rows)).to_pylist() for name, column in self._concepts.items()}

@@ -1,8 +1,8 @@
-"""A cache for functions of a string that holds a bounded number of bytes, whatever strings come."""
+"""Caches: of functions of a string, in a bounded number of bytes whatever strings come, and of few costly results."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import lru_cache, wraps
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -25,3 +25,19 @@ def cache_short(n_entries: int, longest: int) -> Callable[[Callable[[str], T]], 
         return call
 
     return decorate
+
+
+class Recent(Generic[T]):
+    """The last few results of a costly function, each by a key of all that it depends on."""
+
+    def __init__(self, n: int) -> None:
+        self._n = n
+        self._values: dict[Hashable, T] = {}
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what ``make`` returned for ``key``, asked now unless it is one of the last few."""
+        if key not in self._values:
+            while len(self._values) >= self._n:
+                del self._values[next(iter(self._values))]
+            self._values[key] = make()
+        return self._values[key]

@@ -51,6 +51,9 @@ def normalise(text: str) -> str:
     >>> normalise("Alzheimer’s disease"), normalise("TNF-α"), normalise("(+)-pentazocine")
     ('alzheimer disease', 'tnf alpha', 'plus pentazocine')
     """
+    # Most names are plain words, which leave here after a fifth of the time.
+    if text.isascii() and text.replace(" ", "").isalnum():
+        return " ".join(text.lower().split())
     # The table below folds it as well, but only in texts beyond ASCII.
     text = text.replace("`", "'")
     if not text.isascii():

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from belink import declarations
+from belink import artefacts, declarations
 from belink.corpora import files
 from belink.declarations import CorpusConfig, EvaluationConfig, LinkerConfig
 from belink.ontology import release as releases
@@ -18,6 +18,7 @@ from belink.ontology.gold_ids import migrate_gold, successors
 from belink.ontology.prominence import measure_prominence
 from belink.records import Candidate, Document, Mention, Question
 from belink.text import abbreviations
+from belink.text.caching import Recent
 from belink.text.normalise import normalise
 from belink.training import questions
 from belink.training.holdout import is_held_out, uniform
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 CORRECTED = "corrected by people"  # the source of evaluation items that are corrections, and their stratum
 NAMES = "names"  # the source of evaluation items that are held-out names; other items name their corpus
+_LATIN_MENTIONS: Recent[list[LatinMention]] = Recent(2)
 _MIN_FROM_TEXT = 500  # questions or items from annotated text; with fewer, held-out names are added
 
 
@@ -143,12 +145,18 @@ def _latin_mentions(linker: LinkerConfig, folders: Sequence[Path]) -> list[Latin
     """Return mentions made of the releases' Latin names, for calibration and evaluation together."""
     import pyarrow as pa
 
-    prominence = []
-    for folder in folders:
-        with releases.open_release(folder) as release:
-            prominence.append(measure_prominence(release, linker.prefixes))
     n = round(linker.evaluation.items / linker.evaluation.share)
-    return latin_mentions(concept_names(folders, linker.prefixes), pa.concat_tables(prominence), n)
+
+    def make() -> list[LatinMention]:
+        prominence = []
+        for folder in folders:
+            with releases.open_release(folder) as release:
+                prominence.append(measure_prominence(release, linker.prefixes))
+        return latin_mentions(concept_names(folders, linker.prefixes), pa.concat_tables(prominence), n)
+
+    # The evaluation asks of copies of the releases that the calibration has.
+    content = [artefacts.read_manifest(folder).get("database_sha256") or str(folder) for folder in folders]
+    return _LATIN_MENTIONS.get((*content, *linker.prefixes, n), make)
 
 
 def validation_questions(

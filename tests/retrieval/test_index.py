@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from belink import artefacts
@@ -323,3 +324,26 @@ def test_a_real_release_reuses_all_but_its_new_names(
 def normalised_names(path: Path) -> set[str]:
     with open_release(path) as opened:
         return {key for text in opened.names()["text"].to_pylist() if (key := normalise(text))}
+
+
+def test_names_borrowed_from_an_index_are_those_that_it_would_make(tmp_path: Path) -> None:
+    texts = ["Alzheimer’s Disease", "alzheimer disease", "TNF-α", "β-thalassaemia", "NIDDM", "(+)-x", "…"]
+    tables = []
+    for number, old in enumerate(([], texts[:4], texts[2:], texts)):
+        before, after = tmp_path / f"{number}-before", tmp_path / f"{number}-after"
+        borrowed = None
+        if old:
+            before.mkdir()
+            name_table.build([of_release(old)], before)
+            borrowed = name_table.NameTable.load(before)
+        after.mkdir()
+        name_table.build([of_release(texts)], after, previous=borrowed)
+        tables.append({path.name: path.read_bytes() for path in sorted(after.iterdir())})
+    assert all(table == tables[0] for table in tables)
+
+
+def of_release(texts: Sequence[str]) -> name_table.OfRelease:
+    ids = [f"X:{number}" for number in range(len(texts))]
+    names = pa.record_batch({"concept_id": ids, "text": list(texts), "scope": ["label"] * len(texts)})
+    concepts = pa.table({"id": ids, "label": list(texts)})
+    return name_table.OfRelease(ontology="x", version="1", concepts=concepts, names=[names])

@@ -124,3 +124,9 @@ def test_aligned_spans_lie_in_the_text_and_in_order(text: str) -> None:
 def test_an_aligned_word_shows_its_own_piece_of_the_text(text: str, pieces: list[str]) -> None:
     found = [text[start:end] for _, start, end in aligned_words(text)]
     assert [piece.removesuffix("’s").removesuffix("'s") for piece in found] == pieces
+
+
+@given(st.text(st.sampled_from("abzAZ09 "), max_size=40))
+def test_plain_words_leave_early_and_are_read_as_all_others(text: str) -> None:
+    # A character of no width sends the text the long way, and is dropped there.
+    assert normalise(text) == normalise(f"{text}\u200b")
