@@ -87,4 +87,10 @@ def _follow_replacements(into: ReleaseWriter) -> None:
 
 def read(release: Release) -> list[str]:
     """Return the added names that ``release`` has."""
-    return [text for (text,) in release.rows("SELECT text FROM name WHERE type = ? ORDER BY rowid", [TYPE])]
+    return [text for _, text in pairs(release)]
+
+
+def pairs(release: Release) -> list[tuple[str, str]]:
+    """Return (concept id, name) of the added names that ``release`` has."""
+    rows = release.rows("SELECT concept_id, text FROM name WHERE type = ? ORDER BY rowid", [TYPE])
+    return [(concept, text) for concept, text in rows]

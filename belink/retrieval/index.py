@@ -149,6 +149,7 @@ def _about(
         **content.pop("retrieval"),
         **content,
         "recipe": RECIPE,
+        **({"latin": latin_names.FORMAT} if linker.names == "latin" else {}),
         "precedents": artefacts.key(sorted(precedents)),
     }
 
@@ -184,7 +185,8 @@ def _fill(
 ) -> dict[str, Any]:
     with ExitStack() as opened:
         sources = [opened.enter_context(open_release(path)) for path in releases]
-        name_table.build([_of_release(source, linker.prefixes) for source in sources], folder, precedents, corrected)
+        of_releases = [_of_release(source, linker.prefixes) for source in sources]
+        name_table.build(of_releases, folder, precedents, corrected, _same_rules(lender))
         table = NameTable.load(folder)
         if linker.names == "latin":
             latin_names.build(folder, table, sources, linker.prefixes)
@@ -202,6 +204,11 @@ def _fill(
         compress(folder)
     recall = measure_recall(folder, linker.evaluation.index_queries)
     return {**counts, **recall, "encoded": encoded, "reused": table.n_names - encoded}
+
+
+def _same_rules(lender: "Index | None") -> NameTable | None:
+    """Return the lender's names where the rules that normalised them hold still."""
+    return lender.table if lender is not None and lender.manifest.get("text_version") == normalise.VERSION else None
 
 
 def _of_release(release: Release, prefixes: Sequence[str]) -> name_table.OfRelease:

@@ -1,21 +1,37 @@
 """What an index of taxa holds besides names: names by their short keys, and how prominent each taxon is.
 
 Papers write "E. coli" for Escherichia coli, and a dozen other species have that initial and epithet. Names are found by
-:func:`belink.text.taxa.short_key`. Which of several is meant is guessed by prominence where the document does not say.
+:func:`belink.text.taxa.index_keys`. Which of several is meant is guessed by prominence where the document does not say.
+
+A species that was moved to another genus keeps its epithet, and a taxonomy need not list its former name. So what a
+text calls "Rana pipiens" is looked for among the species of that epithet in genera near Rana.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
+from belink.ontology import added_names
 from belink.ontology.prominence import measure_prominence
 from belink.ontology.release import Release
-from belink.retrieval.name_table import NameTable, hashes
-from belink.text.taxa import ShortForm, short_key
+from belink.retrieval.name_table import SCOPES, NameTable, hashes
+from belink.text.normalise import normalise
+from belink.text.taxa import ShortForm, epithet_stem, index_keys
+from belink.text.variants import is_misspelling
+
+FORMAT = 2
+"""Raise it with every change of what is written: the next refresh then makes the index anew. Earlier ones are read."""
 
 _KEYS, _ROWS, _PROMINENCE = "short-keys.npy", "short-keys-rows.npy", "prominence.npy"
+_EPITHETS, _EPITHET_ROWS, _PARENTS = "epithets.npy", "epithets-rows.npy", "parents.npy"
+_OUTRANKED = "outranked.npy"
+_KNOWN = 0.4  # prominence from which on papers may have used a former name of a species
+_MIN_EPITHET = 5  # letters; shorter ones have too many species
+_NEAR = 3  # ranks above a genus at which another one is still near it: family, order, class
+_FEW = 3  # species that have an epithet, where the genus that a text names is not known
 
 
 def build(folder: Path, table: NameTable, releases: Sequence[Release], prefixes: Sequence[str] = ()) -> None:
@@ -23,17 +39,65 @@ def build(folder: Path, table: NameTable, releases: Sequence[Release], prefixes:
 
     :param prefixes: those that the linker offers; ``()`` for the ontologies' own.
     """
-    hashed, rows, start = [np.empty(0, np.uint64)], [np.empty(0, np.int32)], 0
+    np.save(folder / _OUTRANKED, _outranked(table, releases))
+    prominence, parents = _measure(table, releases, prefixes)
+    np.save(folder / _PROMINENCE, prominence)
+    np.save(folder / _PARENTS, parents)
+    is_known = _is_known(table, prominence)
+    keys, epithets, start = _Keys(), _Keys(), 0
     for names in table.name_lists():
-        keys = {row: key for row, name in enumerate(names, start) if (key := short_key(name))}
-        hashed.append(hashes(list(keys.values())))
-        rows.append(np.fromiter(keys, np.int32, len(keys)))
+        found = [(row, of) for row, name in enumerate(names, start) if (of := index_keys(name))]
+        keys.add([(row, key) for row, of in found for key in of])
+        stems = ((row, _stem(of[0])) for row, of in found if is_known[row])
+        epithets.add([(row, stem) for row, stem in stems if stem])
         start += len(names)
-    unordered = np.concatenate(hashed)
-    order = np.argsort(unordered, kind="stable")
-    np.save(folder / _KEYS, unordered[order])
-    np.save(folder / _ROWS, np.concatenate(rows)[order])
-    np.save(folder / _PROMINENCE, _prominence(table, releases, prefixes))
+    keys.save(folder / _KEYS, folder / _ROWS)
+    epithets.save(folder / _EPITHETS, folder / _EPITHET_ROWS)
+
+
+def _outranked(table: NameTable, releases: Sequence[Release]) -> np.ndarray:
+    """Return int64 (n,): the owner rows of names that a declaration adds to another concept, ascending.
+
+    The genus Drosophila has its name still, but what papers call so is a fruit fly.
+    """
+    added = {(concept, normalise(text)) for release in releases for concept, text in added_names.pairs(release)}
+    rows = table.find(sorted({name for _, name in added}))
+    _, owners = table.owners(rows[rows >= 0])
+    ids = table.concepts(table.owner_concept[owners].astype(np.int64))["id"]
+    names = table.names(table.owner_names(owners))
+    is_other = [(concept, name) not in added for concept, name in zip(ids, names, strict=True)]
+    return np.sort(owners[np.array(is_other, bool)]).astype(np.int64)
+
+
+class _Keys:
+    """Rows by the hashes of their keys."""
+
+    def __init__(self) -> None:
+        self._hashed, self._rows = [np.empty(0, np.uint64)], [np.empty(0, np.int32)]
+
+    def add(self, pairs: Sequence[tuple[int, str]]) -> None:
+        self._hashed.append(hashes([key for _, key in pairs]))
+        self._rows.append(np.array([row for row, _ in pairs], np.int32))
+
+    def save(self, keys: Path, rows: Path) -> None:
+        unordered = np.concatenate(self._hashed)
+        order = np.argsort(unordered, kind="stable")
+        np.save(keys, unordered[order])
+        np.save(rows, np.concatenate(self._rows)[order])
+
+
+def _stem(key: str) -> str:
+    """Return the stem of the epithet of a species by its short key; ``""`` for other keys."""
+    _, _, epithet = key.partition(" ")
+    return epithet_stem(epithet) if epithet.isalpha() and len(epithet) >= _MIN_EPITHET else ""
+
+
+def _is_known(table: NameTable, prominence: np.ndarray) -> np.ndarray:
+    """Return bool (n_names,): whether a concept that has the name is known well enough to have had another."""
+    rows = table.owner_names(np.flatnonzero(prominence[table.owner_concept] >= _KNOWN))
+    is_known = np.zeros(table.n_names, bool)
+    is_known[rows] = True
+    return is_known
 
 
 class LatinNames:
@@ -45,6 +109,9 @@ class LatinNames:
         self._rows = np.load(folder / _ROWS, mmap_mode="r")  # int32 (n,): the names that have them
         # float32 (n_concepts,), 0 or more; see ontology.prominence.
         self.prominence: np.ndarray = np.load(folder / _PROMINENCE, mmap_mode="r")
+        # int64 (n,), ascending: owner rows; an index of before has none.
+        self._outranked = np.load(folder / _OUTRANKED) if (folder / _OUTRANKED).exists() else np.empty(0, np.int64)
+        self._folder = folder
 
     @classmethod
     def load(cls, folder: Path, table: NameTable) -> Self | None:
@@ -63,19 +130,99 @@ class LatinNames:
             rows = np.sort(self._rows[start:end]).astype(np.int64)
             names = list(self._table.names(rows))
             # Keys of other names may have the same hash.
-            kept = np.array([form.stands_for(name) and short_key(name) == form.key for name in names], bool)
+            kept = np.array([form.stands_for(name) and form.key in index_keys(name) for name in names], bool)
             begins = kept & np.array(
                 [name.removeprefix("candidatus ").startswith(form.letters) for name in names], bool
             )
             results.append(rows[begins if begins.any() else kept])
         return results
 
+    def is_second(self, owner: np.ndarray, is_lower: np.ndarray) -> np.ndarray:
+        """Return bool (n,): whether another concept of the same name goes before that of ``owner``, an owner row.
 
-def _prominence(table: NameTable, releases: Sequence[Release], prefixes: Sequence[str]) -> np.ndarray:
-    """Return float32 (n_concepts,): how prominent each concept of ``table`` is in the first release that has it."""
-    prominence = np.zeros(table.n_concepts, np.float32)
+        It is one that the declaration gives the name to, or one whose everyday name it is, where the text has no
+        capital: the platypus is no beetle of the genus Platypus.
+
+        :param is_lower: bool (n,): whether the text is one word in lower case.
+        """
+        is_second = np.isin(owner, self._outranked)
+        labels = np.flatnonzero(is_lower & (self._table.owner_scope[owner] == SCOPES.index("label")))
+        is_second[labels] |= np.array([text[:1].isupper() for text in self._table.owner_texts(owner[labels])], bool)
+        return is_second
+
+    def find_moved(self, binomials: Sequence[tuple[str, str]]) -> list[np.ndarray]:
+        """Return, for each genus and epithet that is no name, int64 (n,): the names that it may have been before.
+
+        They have its epithet, and a genus that it misspells; else, of the genera near it, one of the nearest. Where it
+        is not known, no more than a few species may have the epithet. An index of before has no such names.
+        """
+        if self._moved is None:
+            return [np.empty(0, np.int64)] * len(binomials)
+        keys, rows, parents = self._moved
+        stems = [epithet_stem(epithet) if len(epithet) >= _MIN_EPITHET else "" for _, epithet in binomials]
+        queries = hashes(stems)
+        first, last = (np.searchsorted(keys, queries, side=side) for side in ("left", "right"))
+        results = []
+        for (genus, _), stem, start, end in zip(binomials, stems, first.tolist(), last.tolist(), strict=True):
+            near = np.unique(rows[start:end]).astype(np.int64) if stem else np.empty(0, np.int64)
+            names = [name.removeprefix("candidatus ").split(" ") for name in self._table.names(near)]
+            same = np.array([len(name) == 2 and epithet_stem(name[1]) == stem for name in names], bool)
+            genera = [name[0] for name, kept in zip(names, same, strict=True) if kept]
+            results.append(self._nearest(genus, near[same], genera, parents))
+        return results
+
+    def _nearest(self, genus: str, rows: np.ndarray, genera: Sequence[str], parents: np.ndarray) -> np.ndarray:
+        misspelt = np.array([is_misspelling(genus, other) for other in genera], bool)
+        if misspelt.any():
+            return rows[misspelt]
+        of_genus = self._concepts(self._table.find([genus]))
+        if not len(of_genus):
+            return rows if len(self._concepts(rows)) <= _FEW else rows[:0]
+        above = [_above(parents, concept, _NEAR) for concept in of_genus]
+        ranks = []
+        for row in rows[:, None]:
+            below = [_above(parents, concept, 2 * _NEAR) for concept in self._concepts(row)]
+            ranks.append(min(_rank_in_common(line, other) for line in above for other in below))
+        return rows[np.array(ranks) == min(ranks)] if ranks and min(ranks) <= _NEAR else rows[:0]
+
+    def _concepts(self, rows: np.ndarray) -> list[int]:
+        _, owners = self._table.owners(rows[rows >= 0])
+        concepts: list[int] = np.unique(self._table.owner_concept[owners]).tolist()
+        return concepts
+
+    @cached_property
+    def _moved(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        if not (self._folder / _EPITHETS).exists():
+            return None
+        keys, rows, parents = (
+            np.load(self._folder / name, mmap_mode="r") for name in (_EPITHETS, _EPITHET_ROWS, _PARENTS)
+        )
+        return keys, rows, parents
+
+
+def _above(parents: np.ndarray, concept: int, n: int) -> list[int]:
+    """Return the concept and at most ``n`` of those above it, upwards."""
+    line = [concept]
+    while len(line) <= n and (concept := int(parents[concept])) >= 0 and concept not in line:
+        line.append(concept)
+    return line
+
+
+def _rank_in_common(line: Sequence[int], other: Sequence[int]) -> int:
+    """Return how far up ``line`` the first concept lies that ``other`` has, too; more than _NEAR for none."""
+    return next((i for i, concept in enumerate(line) if concept in other), _NEAR + 1)
+
+
+def _measure(table: NameTable, releases: Sequence[Release], prefixes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return float32 (n_concepts,), how prominent each concept of ``table`` is, and int32 (n_concepts,), its parent.
+
+    Of several releases the first that has a concept counts; -1 is no parent.
+    """
+    prominence, parents = np.zeros(table.n_concepts, np.float32), np.full(table.n_concepts, -1, np.int32)
     for release in reversed(releases):
         measured = measure_prominence(release, prefixes)
-        rows = table.concept_rows(measured["id"])
+        rows, parent = table.concept_rows(measured["id"]), np.asarray(measured["parent"])
+        above = np.where(parent >= 0, rows[parent], -1)
         prominence[rows[rows >= 0]] = np.asarray(measured["prominence"], np.float32)[rows >= 0]
-    return prominence
+        parents[rows[rows >= 0]] = above[rows >= 0]
+    return prominence, parents

@@ -20,7 +20,7 @@ from belink.text.genera import SHORT_FORM
 from belink.text.normalise import normalise, unescape
 from belink.text.short_forms import is_code
 from belink.text.symbols import symbol_names
-from belink.text.taxa import ShortForm, fallbacks, short_form
+from belink.text.taxa import ShortForm, binomial, fallbacks, long_form, short_form, virus_acronym
 from belink.text.variants import bracket_variants, class_variants, kind_variants, name_variants, to_acid, to_american
 from belink.waiting import go_on
 
@@ -46,7 +46,8 @@ class Query(NamedTuple):
     is_apposition: bool = False  # a name that the document sets beside the mention
     is_variant: bool = False  # looked up only where it is a name
     names_only: bool = False  # finds only the name that equals it: what resembles it says nothing
-    latin: ShortForm | None = None  # a Latin name with its genus cut short: finds the names that it may stand for
+    latin: ShortForm | None = None  # a Latin name that is not written out: finds the names that it may stand for
+    moved: tuple[str, str] | None = None  # genus and epithet of a species that may have another genus now
 
 
 def queries_of(mention: Mention, *, latin: bool = False) -> list[Query]:
@@ -86,13 +87,19 @@ def queries_of(mention: Mention, *, latin: bool = False) -> list[Query]:
 
 def _latin_queries(mention: Mention) -> Iterator[Query]:
     """Yield the queries of a Latin name: what its short form stands for, then what else the taxon may be called."""
-    if form := short_form(mention.text):
+    if form := short_form(mention.text) or (None if mention.long_form else virus_acronym(mention.text)):
         yield Query(_unlike_names(form), latin=form, names_only=True)
-    for other in fallbacks(mention.long_form or mention.text):
+    written = mention.long_form or mention.text
+    for other in (written, *fallbacks(written)):
         variant = Query(normalise(other), _VARIANT_WEIGHT, is_own=False, is_variant=True, names_only=True)
-        yield variant
-        if form := short_form(other):
+        if other != written:
+            yield variant
+        # Names of strains and subspecies are found without their words of rank, too.
+        if form := short_form(other) if other != written else long_form(other):
             yield variant._replace(text=_unlike_names(form), latin=form)
+    if names := binomial(written):
+        text = f"{names[0]}. {names[1]}"
+        yield Query(text, _VARIANT_WEIGHT, is_own=False, is_variant=True, names_only=True, moved=names)
 
 
 def _unlike_names(form: ShortForm) -> str:
@@ -174,9 +181,16 @@ class QueryBatch:
         names = {text for text, row in rows.items() if row >= 0} | short.keys()
         if latin_names is not None:
             queries = [_without_needless_variants(group, names) for group in queries]
+            short |= _names_of_moved(queries, names, latin_names)
+            names |= short.keys()
         queries = [_with_names(group, names) for group in queries]
         is_settled = settle and latin_names is not None and not hidden_scopes
-        settled = [is_settled and any(q.text in names and not q.is_apposition for q in group) for group in queries]
+
+        def is_known(query: Query) -> bool:
+            # A moved species is a guess, so names that resemble the mention are looked for as well.
+            return query.text in names and not query.is_apposition and query.moved is None
+
+        settled = [is_settled and any(map(is_known, group)) for group in queries]
         flat = [query for group in queries for query in group]
         self.texts = list(dict.fromkeys(query.text for query in flat))
         number = {text: i for i, text in enumerate(self.texts)}
@@ -196,6 +210,8 @@ class QueryBatch:
         self.short_form_text, self.short_form_row = np.array(pairs, np.int64).reshape(-1, 2).T
         # (n_mentions,): the text of a mention's first query, which is its long form where it has one; -1 for none.
         self.first_text = np.array([number[group[0].text] if group else -1 for group in queries], np.int64)
+        # (n_mentions,): whether the text is one word in lower case, and no scientific name.
+        self.is_lower = np.array([each.text.isalpha() and each.text.islower() for each in mentions], bool)
         # (n_mentions, width): the rows of names that equal the mention or what is set beside it, padded with -1.
         self.own_names = np.full((len(queries), max(map(len, queries), default=0)), -1, np.int64)
         for i, group in enumerate(queries):
@@ -229,3 +245,21 @@ def _names_of_short_forms(
     if latin_names is None or not forms:
         return {}
     return {text: rows for text, rows in zip(forms, latin_names.find(list(forms.values())), strict=True) if len(rows)}
+
+
+def _names_of_moved(
+    queries: Sequence[Sequence[Query]], names: Container[str], latin_names: "LatinNames"
+) -> dict[str, np.ndarray]:
+    """Return text → int64 (n,), the rows of at least one name, of each query for a species that was moved.
+
+    :param names: the texts of queries that are names; a mention that has one was not moved.
+    """
+    moved = {
+        query.text: query.moved
+        for group in queries
+        if not any(each.text in names for each in group)
+        for query in group
+        if query.moved is not None
+    }
+    rows = latin_names.find_moved(list(moved.values())) if moved else []
+    return {text: of for text, of in zip(moved, rows, strict=True) if len(of)}

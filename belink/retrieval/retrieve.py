@@ -36,6 +36,9 @@ Record = TypeVar("Record", Candidate, Evidence)
 _BATCH = 1_024  # mentions whose names are scored at a time; bounds the memory
 # What separates equal names of several concepts: the label comes before a synonym, a loose synonym last.
 _SCOPE_PENALTY = np.array([0.0, 0.001, 0.002, 0.002, 0.002, 0.001, 0.0], np.float32)  # as SCOPES
+_SECOND_PENALTY = np.float32(
+    0.002
+)  # of a scientific name that papers use for another concept; as much as a loose synonym's
 # Trigram cosine of a long form and a name of the concept, from which on its short form may stand for the concept.
 _MIN_AGREEMENT = 0.3
 # Of a name that a Latin short form may stand for: below an exact name, above names that resemble it.
@@ -219,6 +222,8 @@ def _rank(index: Index, vectors: _QueryVectors, batch: QueryBatch, names: _Score
     query, name, owner = _matches(index, vectors, batch, names)
     mention, scope = batch.mention[query], table.owner_scope[owner]
     score = names.score[name] * batch.weight[query] - _SCOPE_PENALTY[scope]
+    if index.latin_names is not None:
+        score -= _SECOND_PENALTY * index.latin_names.is_second(owner, batch.is_lower[mention])
     # Among equal scores the concept annotated more often comes first, then the more prominent taxon, then the order of
     # the table, so results repeat.
     prominence = () if index.latin_names is None else (-index.latin_names.prominence[table.owner_concept[owner]],)

@@ -1,7 +1,8 @@
 """Names of taxa as papers write them: Latin binomials, their short forms, and what else an organism may be called.
 
-A short form keeps the first letters of the genus: "R. prolixus", "C.elegans", "Ae. aegypti". :func:`short_key` gives
-the key under which a name is found by its short forms; :func:`short_form` reads one from text; both agree on the key.
+A short form keeps the first letters of the genus: "R. prolixus", "C.elegans", "Ae. aegypti", "M. m. domesticus".
+:func:`index_keys` gives the keys under which a name is found by its short forms; :func:`short_form` reads one from
+text; both agree on the key.
 :func:`fallbacks` leaves out what no taxonomy lists (strains, culture-collection numbers, authorities). The rules are
 for indices of taxa alone: "Alzheimer disease type 1" is written like a species with its strain.
 """
@@ -46,6 +47,12 @@ _FUNCTION_WORDS = frozenset(
 )
 # A genus is cut to one letter, or to several and a full stop; bacteriologists write two of the latter without it.
 _SHORT = re.compile(r"([A-Z](?:[a-z]{0,5}\.\s*|\s+)|S(?:taph|trep)\s+)([a-z]+(?:-[a-z]+)*)\b(.*)", re.DOTALL)
+# A subspecies with both its genus and its species cut: "M. m. domesticus", "T. b. subsp. gambiense".
+_THREE_PARTS = re.compile(
+    r"([A-Z][a-z]?)\.\s*([a-z])[a-z]?\.\s*(?:(?:subsp|ssp|var)\.?\s+)?([a-z]{3,}(?:-[a-z]+)*)\b(.*)", re.DOTALL
+)
+_CAPITALS = re.compile(r"[A-Z]\.\s*[A-Z]{3,}")
+_SPELLED_OUT = re.compile(r"([A-Z][a-z]{2,40})\s+([a-z]{5,40}(?:-[a-z]{3,40})?)(?![\w-])")
 _NO_LETTERS = frozenset("cf dr eq fig figs mr mrs ms no nos prof ref refs sec sp st suppl tab vol vs".split())
 _CANDIDATUS = re.compile(r"^[\"'‘“]?(?:Candidatus|Ca\.)[\"'’”]?\s+(?=[A-Z])", re.IGNORECASE)
 _BINOMIAL = re.compile(r"(?P<genus>[A-Z][a-z]{0,5}\.|[A-Z][a-z-]*|[a-z]{4,})\s*(?P<rest>(?<=[.\s]).+)", re.DOTALL)
@@ -53,6 +60,9 @@ _SUB = re.compile(
     r"(?:(?:subsp|ssp|var|pv|bv|f\.\s?sp|f|forma|subspecies|variety|pathovar|biovar)\b\.?\s+)?"
     r"([a-z]{3,}(?:-[a-z]+)*)\b(?![-.:]?\d)"
 )
+# What stands between a species and its subspecies: "Oryza sativa L. ssp. indica".
+_AUTHORITY = re.compile(r"^\(?[A-Z][^()]{0,40}?\)?\s+(?=(?:subsp|ssp|var|subspecies|pv|f)\b)")
+_ELEVATED = re.compile(r"(?:subsp|ssp|subspecies|pv|pathovar)\b")
 _LABELS = re.compile(
     r"(?<![\w-])(?:strains?|isolates?|clones?|str|substr|cv|cultivar|line|type strain|serovars?|serotypes?|sv|ser)\b"
     r"\.?\s*",
@@ -67,8 +77,15 @@ _SEROVARS = frozenset(
     "kentucky mbandaka montevideo muenchen newport oranienburg paratyphi pullorum saintpaul schwarzengrund "
     "senftenberg tennessee thompson typhi typhimurium virchow".split()
 )
+_MIN_INITIALS, _MAX_INITIALS = 3, 7  # of a virus
+_SMALL_WORDS = frozenset("and of the".split())
+_ACRONYM = re.compile(r"[A-Z]{2,6}V")
+# The ending that the gender of a genus decides: torquatus, torquata; what is left must tell epithets apart.
+_GENDER = re.compile(r"(?<=[a-z]{4})(?:us|um|is|es|er|a|e|ii?)$")
+_TYPE = re.compile(r"\s+(?:type|serotype|genotype)\s+(?=\d)")  # "HPV type 16" is HPV-16
 _LETTERS_DIGITS = re.compile(r"(?<=[A-Za-z])(?=\d+$)")
 # Latin and half-Latin plurals of genera → their singular; the first that fits.
+_PLURALS_OF_GENERA = ("cocci", "bacilli", "bacteria", "monads", "ellae", "iae")  # "liposomes" are of no genus
 _PLURALS = (
     ("cocci", "coccus"), ("bacilli", "bacillus"), ("bacteria", "bacterium"), ("monads", "monas"), ("somes", "soma"),
     ("spirilla", "spirillum"), ("plasmata", "plasma"), ("ellae", "ella"), ("iae", "ia"), ("ebae", "eba"),
@@ -116,15 +133,97 @@ def short_key(name: str) -> str:
     return f"{genus[0]} {epithet}{_without_rank_words(tail)}"
 
 
+def index_keys(name: str) -> tuple[str, ...]:
+    """Return the keys by which a name is found without being written out; the first is that of :func:`short_key`.
+
+    A subspecies is also found with its species cut to a letter, a strain without the subspecies that is called like its
+    species, and a virus by its initials. Other names have no keys.
+
+    >>> index_keys("mus musculus domesticus"), index_keys("tomato spotted wilt virus")
+    (('m musculus domesticus', 'm m domesticus'), ('~ tswv',))
+    """
+    if not (key := short_key(name)):
+        return _initials(name) if "virus" in name else ()
+    initial, _, rest = key.partition(" ")
+    epithet, _, tail = rest.partition(" ")
+    if not tail:
+        return (key,)
+    if tail.isalpha():
+        return (key, f"{initial} {epithet[0]} {tail}") if len(tail) >= _MIN_EPITHET else (key,)
+    first, _, strain = tail.partition(" ")
+    return (key, f"{initial} {epithet} {strain}") if first == epithet else (key,)
+
+
+def _initials(name: str) -> tuple[str, ...]:
+    """Return the key of a virus's initials, where it is called by three words or more that end in "virus"."""
+    words = [word for word in normalise(name).split(" ") if word not in _SMALL_WORDS]
+    if not _MIN_INITIALS <= len(words) <= _MAX_INITIALS or words[-1] != "virus" or not all(map(str.isalpha, words)):
+        return ()
+    return (f"~ {''.join(word[0] for word in words)}",)
+
+
+def virus_acronym(text: str) -> ShortForm | None:
+    """Return the form of which "TSWV" is one: the initials of a virus; ``None`` for anything else."""
+    return ShortForm(text[0].casefold(), f"~ {text.casefold()}") if _ACRONYM.fullmatch(text) else None
+
+
+def endings(words: str) -> Iterator[tuple[str, int]]:
+    """Yield the initials of the last three to seven of ``words``, in lower case, and where in ``words`` they begin.
+
+    >>> list(endings("the cucumber mosaic virus"))
+    [('cmv', 4)]
+    """
+    places = [(m.start(), m[0]) for m in re.finditer(r"[^\W\d_]+", words) if m[0].casefold() not in _SMALL_WORDS]
+    for n in range(_MIN_INITIALS, min(len(places), _MAX_INITIALS) + 1):
+        yield "".join(word[0] for _, word in places[-n:]).casefold(), places[-n][0]
+
+
+def binomial(text: str) -> tuple[str, str] | None:
+    """Return genus and epithet, in lower case, that ``text`` spells out at its beginning; ``None`` where it does not.
+
+    >>> binomial("Rana pipiens"), binomial("R. pipiens"), binomial("the mouse")
+    (('rana', 'pipiens'), None, None)
+    """
+    match = _SPELLED_OUT.match(_CANDIDATUS.sub("", text))
+    if not match or match[2] in _NO_EPITHET or match[2] in _FUNCTION_WORDS:
+        return None
+    return match[1].casefold(), match[2]
+
+
+def long_form(text: str) -> ShortForm | None:
+    """Return the form of a name of three words or more that is written out: its words of rank do not count.
+
+    >>> long_form("Bacillus subtilis strain 168"), long_form("Bacillus subtilis")
+    (ShortForm(letters='bacillus', key='b subtilis 168'), None)
+    """
+    genus, _, rest = text.partition(" ")
+    is_long = len(genus) > 3 and genus.istitle() and genus.isalpha() and " " in rest.strip()
+    key = short_key(text) if is_long else ""
+    return ShortForm(genus.casefold(), key) if key.count(" ") > 1 else None
+
+
+def epithet_stem(epithet: str) -> str:
+    """Return an epithet without the ending that follows the gender of its genus: "rectale" and "rectalis"."""
+    return _GENDER.sub("", epithet)
+
+
 def short_form(text: str) -> ShortForm | None:
     """Return the short form that ``text`` is, as a paper writes it; ``None`` for anything else.
 
     The genus begins with a capital; the epithet is in lower case, has three letters or more, and is no function word.
+    A text in capitals alone is read as if it were in lower case.
 
     >>> short_form("Ae. aegypti"), short_form("An. gambiae s.s."), short_form("J. Smith")
     (ShortForm(letters='ae', key='a aegypti'), ShortForm(letters='an', key='a gambiae'), None)
     """
-    match = _SHORT.fullmatch(_QUALIFIERS.sub("", _CANDIDATUS.sub("", text.strip())))
+    text = text.strip()
+    if text.isupper() and _CAPITALS.match(text):
+        text = text[0] + text[1:].lower()
+    text = _QUALIFIERS.sub("", _CANDIDATUS.sub("", text))
+    if (parts := _THREE_PARTS.fullmatch(text)) and parts[3] not in _NO_EPITHET and parts[3] not in _FUNCTION_WORDS:
+        letters, tail = parts[1].casefold(), _without_rank_words(normalise(parts[4]))
+        return ShortForm(letters, f"{letters[0]} {parts[2]} {normalise(parts[3])}{tail}")
+    match = _SHORT.fullmatch(text)
     if not match:
         return None
     letters, epithet = match[1].rstrip(". \n\t\xa0").casefold(), match[2]
@@ -158,17 +257,20 @@ def _fallbacks(text: str) -> Iterator[str]:
         return
     yield bare
     yield " ".join(_LABELS.sub("", bare).split())
+    yield _TYPE.sub(" ", bare)
+    yield _LETTERS_DIGITS.sub(" ", bare)
     if match := _BINOMIAL.fullmatch(bare):
         yield from _shorter(match["genus"], match["rest"])
     if " " not in bare:
         yield from _singular(bare)
-        yield _LETTERS_DIGITS.sub(" ", bare)
 
 
 def _shorter(genus: str, rest: str) -> Iterator[str]:
     """Yield the names of the subspecies, the species or the genus that ``genus`` and ``rest`` begin with."""
     words = rest.split()
     first = words[0].strip(".,()").casefold()
+    if words[0][0].isupper() and any(map(str.isdigit, rest)) and not genus.endswith("."):
+        yield f"{genus} sp. {rest}"  # "Synechocystis PCC 6803"
     if first in ("cf", "aff", "nr", "x", "×") and len(words) > 1:
         yield " ".join([genus, *words[1:]])
         words = words[1:]
@@ -178,20 +280,39 @@ def _shorter(genus: str, rest: str) -> Iterator[str]:
     epithet = words[0].strip(",;")
     if not (epithet.replace("-", "").isalpha() and epithet.islower() and len(epithet) >= _MIN_EPITHET):
         return
-    tail = " ".join(words[1:])
+    if len(words) == 3 and words[1] in ("x", "×") and not genus.endswith("."):
+        yield f"{genus} {epithet} x {genus} {words[2]}"  # a hybrid
+    tail = _AUTHORITY.sub("", " ".join(words[1:]))
     if (sub := _SUB.match(tail)) and sub[1] not in _NO_EPITHET:
         yield f"{genus} {epithet} {sub[0]}"
         yield f"{genus} {epithet} subsp. {sub[1]}"
         yield f"{genus} {epithet} {sub[1]}"
+        # A subspecies that has become a species. Of short genera too many species have the epithet.
+        if _ELEVATED.match(sub[0]) and not genus.endswith("."):
+            yield f"{genus} {sub[1]}"
     if tail:
         yield f"{genus} {epithet}"
 
 
 def _singular(word: str) -> Iterator[str]:
+    if (name := word.casefold().removesuffix("es")).endswith("virus") and len(name) > len("virus"):
+        yield word[: len(name)]
+        yield f"{word[: len(name) - len('us')]}idae"  # adenoviruses are Adenoviridae
+        return
     for plural, singular in _PLURALS:
         if word.casefold().endswith(plural) and len(word) > len(plural):
             yield word[: -len(plural)] + singular
             return
+
+
+def genus_of_plural(word: str) -> str:
+    """Return the genus, normalised, of which ``word`` is a Latin plural; ``""`` for other words.
+
+    >>> genus_of_plural("enterococci"), genus_of_plural("mice")
+    ('enterococcus', '')
+    """
+    ending = next((plural for plural in _PLURALS_OF_GENERA if word.endswith(plural) and len(word) > len(plural)), "")
+    return next(_singular(word), "") if ending else ""
 
 
 def _without_rank_words(tail: str) -> str:

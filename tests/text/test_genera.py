@@ -62,6 +62,11 @@ def test_of_two_spelled_out_names_the_one_before_the_short_form_counts() -> None
         ("Deficiencies: vitamin D deficiency", "vitamin D deficiency", []),
         ("Rhodnius prolixus is not R. prolixus", "R. prolixus", []),
         ("nothing but R. prolixus", "R. prolixus", []),
+        ("Mus musculus musculus and M. m. domesticus", "M. m. domesticus", ["Mus musculus domesticus"]),
+        ("Mus musculus and T. b. gambiense", "T. b. gambiense", []),
+        ("cucumber mosaic virus and CMV", "CMV", ["cucumber mosaic virus"]),
+        ("Foot-and-mouth disease virus; FMDV", "FMDV", ["Foot-and-mouth disease virus"]),
+        ("the virus CMV", "CMV", []),
     ],
 )
 def test_a_genus_that_the_document_only_names_is_composed_with_the_epithet(
@@ -80,7 +85,8 @@ def test_the_words_tried_as_a_genus_are_bounded() -> None:
 @given(st.text(st.sampled_from("aeR .,()\n-x"), max_size=120))
 def test_without_a_latin_short_form_a_document_is_read_as_before(text: str) -> None:
     document = Document(id="1", text=text, mentions=(Mention(text=text, end=len(text)),))
-    if not genera.SHORT_FORM.search(text) and not genera._SHORT_WITHOUT_STOP.fullmatch(text):
+    patterns = genera.SHORT_FORM, genera.THREE_PARTS
+    if not any(p.search(text) for p in patterns) and not genera._SHORT_WITHOUT_STOP.fullmatch(text):
         assert not list(genera.find_binomials(text))
         assert genera.expand(document) == document
 

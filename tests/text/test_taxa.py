@@ -7,7 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from belink.text.normalise import normalise
-from belink.text.taxa import ShortForm, fallbacks, short_form, short_key
+from belink.text.taxa import (
+    ShortForm,
+    binomial,
+    endings,
+    epithet_stem,
+    fallbacks,
+    genus_of_plural,
+    index_keys,
+    long_form,
+    short_form,
+    short_key,
+    virus_acronym,
+)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +70,10 @@ def test_the_key_of_a_latin_name_is_its_initial_and_the_rest(name: str, key: str
         ("Cx. quinquefasciatus", "cx", "c quinquefasciatus"),
         ("Ca. L. asiaticus", "l", "l asiaticus"),
         ("P. syringae pv. tomato", "p", "p syringae tomato"),
+        ("E. COLI", "e", "e coli"),
+        ("M. m. domesticus", "m", "m m domesticus"),
+        ("T.b. gambiense", "t", "t b gambiense"),
+        ("L. l. subsp. cremoris MG1363", "l", "l l cremoris mg1363"),
     ],
 )
 def test_a_short_form_has_the_key_of_its_long_form(text: str, letters: str, key: str) -> None:
@@ -126,6 +142,16 @@ def test_the_letters_of_a_short_form_come_from_its_genus(text: str, name: str, s
         ("mycobacteria", ["mycobacterium"]),
         ("trypanosomes", ["trypanosoma"]),
         ("HIV1", ["HIV 1"]),
+        ("HPV type 16", ["HPV 16"]),
+        ("E. coli K12", ["E. coli K 12", "E. coli"]),
+        ("Synechocystis PCC 6803", ["Synechocystis sp. PCC 6803"]),
+        ("Populus alba x tremula", ["Populus alba x Populus tremula", "Populus alba"]),
+        ("Oryza sativa L. ssp. indica",
+         ["Oryza sativa ssp. indica", "Oryza sativa subsp. indica", "Oryza sativa indica", "Oryza indica",
+          "Oryza sativa"]),
+        ("L. lactis subsp. cremoris", ["L. lactis cremoris", "L. lactis"]),
+        ("adenoviruses", ["adenovirus", "adenoviridae"]),
+        ("viruses", []),
         ("drosophilids", []),
         ("Homo sapiens", []),
         ("mouse", []),
@@ -146,3 +172,81 @@ def test_no_text_is_its_own_fallback_and_none_is_empty(text: str) -> None:
 def test_a_short_form_begins_with_a_capital_and_has_a_word(text: str) -> None:
     if (short := short_form(text)) is not None:
         assert re.match(r"[a-z] [a-z]{3,}", short.key) and short.letters[0] == short.key[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("Mus musculus domesticus", ("m musculus domesticus", "m m domesticus")),
+        ("Staphylococcus aureus subsp. aureus", ("s aureus aureus", "s a aureus")),
+        ("Bacillus subtilis subsp. subtilis str. 168", ("b subtilis subtilis 168", "b subtilis 168")),
+        ("Escherichia coli", ("e coli",)),
+        ("Tomato spotted wilt virus", ("~ tswv",)),
+        ("Foot-and-mouth disease virus", ("~ fmdv",)),
+        ("Zika virus", ()),
+        ("Human papillomavirus 16", ()),
+        ("Homo sp.", ()),
+    ],
+)
+def test_a_name_is_found_by_each_way_to_cut_it(name: str, keys: tuple[str, ...]) -> None:
+    assert index_keys(name) == index_keys(normalise(name)) == keys
+
+
+latin = st.from_regex(r"[a-z]{4,12}", fullmatch=True)
+
+
+@given(latin, latin, latin)
+def test_a_subspecies_and_its_initials_agree_on_the_key(genus: str, species: str, subspecies: str) -> None:
+    name = f"{genus.capitalize()} {species} {subspecies}"
+    short = short_form(f"{genus[0].upper()}. {species[0]}. {subspecies}")
+    if len(index_keys(name)) == 2 and short:
+        assert short.key in index_keys(name) and short.stands_for(name)
+
+
+@given(st.lists(latin.filter(lambda word: "virus" not in word), min_size=2, max_size=5))
+def test_a_virus_and_its_initials_agree_on_the_key(words: list[str]) -> None:
+    name = f"{' '.join(words)} virus"
+    acronym = "".join(word[0] for word in name.split()).upper()
+    short = virus_acronym(acronym)
+    assert short is not None and (short.key,) == index_keys(name) and short.stands_for(name)
+    assert dict(endings(f"In the {name}")).get(acronym.casefold()) == len("In the ")
+
+
+@pytest.mark.parametrize("text", ["HIV-1", "V", "RNA", "rsv", "TSWVs", ""])
+def test_other_texts_are_no_initials_of_viruses(text: str) -> None:
+    assert virus_acronym(text) is None
+
+
+@given(latin, st.sampled_from(["us", "a", "um", "is", "e"]), st.sampled_from(["us", "a", "um", "is", "e"]))
+def test_the_stem_of_an_epithet_does_not_depend_on_its_gender(stem: str, one: str, other: str) -> None:
+    assert epithet_stem(f"{stem}{one}") == epithet_stem(f"{stem}{other}") == stem
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Rana pipiens", ("rana", "pipiens")),
+        ("Candidatus Liberibacter asiaticus", ("liberibacter", "asiaticus")),
+        ("Bacillus subtilis 168", ("bacillus", "subtilis")),
+        ("R. pipiens", None),
+        ("Rana species", None),
+        ("Patients before", None),
+        ("rana pipiens", None),
+    ],
+)
+def test_a_binomial_is_a_genus_and_an_epithet_written_out(text: str, names: tuple[str, str] | None) -> None:
+    assert binomial(text) == names
+
+
+def test_a_long_name_is_found_without_its_words_of_rank() -> None:
+    assert long_form("Bacillus subtilis str. 168") == ShortForm("bacillus", "b subtilis 168")
+    assert long_form("Bacillus subtilis") is long_form("B. subtilis 168") is long_form("the mouse strain") is None
+
+
+def test_latin_plurals_of_genera_are_few() -> None:
+    assert [genus_of_plural(word) for word in ("enterococci", "salmonellae", "chlamydiae")] == [
+        "enterococcus",
+        "salmonella",
+        "chlamydia",
+    ]
+    assert not any(map(genus_of_plural, ("liposomes", "mice", "bacteria", "cocci", "adenoviruses", "fungi", "")))
