@@ -310,7 +310,7 @@ def _short_matches(text: str) -> Iterator[re.Match[str]]:
 
 def _readings(text: str, match: re.Match[str]) -> Iterator[tuple[int, int, ShortForm]]:
     """Yield the span and the form of ``match`` with the words of a strain after it, the longest first, and without."""
-    longer = []
+    longer: list[tuple[int, int, ShortForm]] = []
     form = short_form(match[0])
     if form and (tail := _TAIL.match(text, match.end(), match.end() + _MAX_TAIL * 20)):
         words = re.finditer(r"\S+", tail[0])

@@ -174,7 +174,8 @@ class LatinNames:
     def _nearest(self, genus: str, rows: np.ndarray, genera: Sequence[str], parents: np.ndarray) -> np.ndarray:
         misspelt = np.array([is_misspelling(genus, other) for other in genera], bool)
         if misspelt.any():
-            return rows[misspelt]
+            found: np.ndarray = rows[misspelt]
+            return found
         of_genus = self._concepts(self._table.find([genus]))
         if not len(of_genus):
             return rows if len(self._concepts(rows)) <= _FEW else rows[:0]
