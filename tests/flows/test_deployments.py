@@ -5,17 +5,21 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Completed, Crashed, Failed, Pending, State
 
+from belink.cli.main import belink
 from belink.declarations import load_linker, load_source
 from belink.errors import DeclarationError, ServerError
+from belink.flows import deploy as deploying
 from belink.flows import deployed
 from belink.flows.deploy import deploy
 from belink.flows.deployments import CPU, GPU, LARGE, Wanted, deployments, prefect_yaml
@@ -181,81 +185,79 @@ def test_deploying_twice_leaves_what_deploying_once_did(prefect_server: Path, mo
         deploy(Wanted(linkers=["sample"], infrastructure="docker", image="belink"))
 
 
-@pytest.mark.heavy
-def test_a_crashed_run_is_scheduled_again_a_bounded_number_of_times(tmp_path: Path) -> None:
-    server = PrefectServer(tmp_path)
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory, prefect_server: Path) -> Iterator[SyncPrefectClient]:
+    """The API of a server with all its services, to which the linker sample is deployed.
+
+    A run that was taken and never started has crashed there after ten seconds.
+    """
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    server = PrefectServer(tmp_path_factory.mktemp("lasting"), prefect_server / "empty.db")
     server.start()
+    url = server.variables["PREFECT_API_URL"]
     try:
-        environment = {**os.environ, **server.variables}
-        command = [str(Path(sys.executable).with_name("belink")), "deploy", "sample"]
-        subprocess.run(command, env=environment, check=True, capture_output=True)
-        with SyncPrefectClient(server.variables["PREFECT_API_URL"]) as api:
-
-            def ended(name: str, request: dict[str, Any], state: State[Any]) -> None:
-                deployment = api.read_deployment_by_name(name)
-                run = api.create_flow_run_from_deployment(deployment.id, parameters={"request": request})
-                api.set_flow_run_state(run.id, state, force=True)
-
-            def waiting() -> FlowRun:
-                for _ in range(600):
-                    found = [run for run in api.read_flow_runs(limit=200) if run.state and run.state.is_scheduled()]
-                    if found:
-                        (run,) = found
-                        return run
-                    time.sleep(0.1)
-                pytest.fail("nothing was started again")
-
-            first = {"linker": "sample", "retrain": "always"}
-            ended("retrain/sample", first, Completed())
-            ended("retrain/sample", first, Failed())
-            ended("evaluate-and-promote/belink", {"linker": "sample", "version": "3"}, Crashed())
-            ended("retrain/sample", first, Crashed())
-            for restarts in (1, 2):
-                run = waiting()
-                assert run.parameters["request"] == {**first, "restarts": restarts}
-                api.set_flow_run_state(run.id, Crashed(), force=True)
-            ended("refresh-ontology/mondo-sample", {"ontology": "mondo-sample"}, Crashed())
-            after = waiting().parameters["request"]  # and no third retraining, which crashed before
+        with pytest.MonkeyPatch.context() as patch, temporary_settings({PREFECT_API_URL: url}):
+            patch.setenv("PREFECT_API_URL", url)
+            patch.setattr(deploying, "NOT_STARTED_AFTER", 10)
+            ran = CliRunner().invoke(belink, ["deploy", "sample"])
+        assert ran.exit_code == 0, ran.output
+        with SyncPrefectClient(url) as api:
+            yield api
     finally:
         server.kill()
-    assert after == {"ontology": "mondo-sample", "restarts": 1}
 
 
-@pytest.mark.heavy
-def test_a_run_that_was_killed_before_it_started_gives_its_place_back(tmp_path: Path) -> None:
-    server = PrefectServer(tmp_path)
-    server.start()
-    try:
-        environment = {**os.environ, **server.variables}
-        code = """
-from belink.flows import deploy
-from belink.flows.deployments import Wanted
-deploy.NOT_STARTED_AFTER = 10
-deploy.deploy(Wanted(linkers=["sample"]))
-"""
-        subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
-        with SyncPrefectClient(server.variables["PREFECT_API_URL"]) as api:
-            deployment = api.read_deployment_by_name("refresh-ontology/mondo-sample")
+def test_a_crashed_run_is_scheduled_again_a_bounded_number_of_times(lasting: SyncPrefectClient) -> None:
+    def ended(name: str, request: dict[str, Any], state: State[Any]) -> None:
+        deployment = lasting.read_deployment_by_name(name)
+        run = lasting.create_flow_run_from_deployment(deployment.id, parameters={"request": request})
+        lasting.set_flow_run_state(run.id, state, force=True)
 
-            def taken() -> FlowRun:
-                """A run that a worker has taken."""
-                run = api.create_flow_run_from_deployment(deployment.id)
-                api.set_flow_run_state(run.id, Pending())
-                return api.read_flow_run(run.id)
+    def waiting() -> FlowRun:
+        for _ in range(600):
+            found = [run for run in lasting.read_flow_runs(limit=200) if run.state and run.state.is_scheduled()]
+            if found:
+                (run,) = found
+                return run
+            time.sleep(0.1)
+        pytest.fail("nothing was started again")
 
-            killed = taken()
-            assert killed.state is not None and killed.state.is_pending()
-            refused = taken()
-            assert refused.state is not None and refused.state.is_cancelled(), "its place is taken"
-            for _ in range(600):
-                if (state := api.read_flow_run(killed.id).state) is not None and state.is_crashed():
-                    break
-                time.sleep(0.1)
-            assert state is not None and state.message == "taken 10 seconds ago, but never started"
-            after = taken()
-            assert after.state is not None and after.state.is_pending()
-    finally:
-        server.kill()
+    first = {"linker": "sample", "retrain": "always"}
+    ended("retrain/sample", first, Completed())
+    ended("retrain/sample", first, Failed())
+    ended("evaluate-and-promote/belink", {"linker": "sample", "version": "3"}, Crashed())
+    ended("retrain/sample", first, Crashed())
+    for restarts in (1, 2):
+        run = waiting()
+        assert run.parameters["request"] == {**first, "restarts": restarts}
+        lasting.set_flow_run_state(run.id, Crashed(), force=True)
+    ended("refresh-ontology/mondo-sample", {"ontology": "mondo-sample"}, Crashed())
+    run = waiting()  # and no third retraining, which crashed before
+    assert run.parameters["request"] == {"ontology": "mondo-sample", "restarts": 1}
+    lasting.delete_flow_run(run.id)
+
+
+def test_a_run_that_was_killed_before_it_started_gives_its_place_back(lasting: SyncPrefectClient) -> None:
+    deployment = lasting.read_deployment_by_name("refresh-ontology/mondo-sample")
+
+    def taken() -> FlowRun:
+        """A run that a worker has taken."""
+        run = lasting.create_flow_run_from_deployment(deployment.id)
+        lasting.set_flow_run_state(run.id, Pending())
+        return lasting.read_flow_run(run.id)
+
+    killed = taken()
+    assert killed.state is not None and killed.state.is_pending()
+    refused = taken()
+    assert refused.state is not None and refused.state.is_cancelled(), "its place is taken"
+    for _ in range(600):
+        if (state := lasting.read_flow_run(killed.id).state) is not None and state.is_crashed():
+            break
+        time.sleep(0.1)
+    assert state is not None and state.message == "taken 10 seconds ago, but never started"
+    after = taken()
+    assert after.state is not None and after.state.is_pending()
 
 
 @pytest.mark.parametrize("kind", ["docker", "kubernetes"])
@@ -267,10 +269,6 @@ def test_prefect_knows_the_other_kinds_of_pool_and_that_they_take_an_image(prefe
 
 
 def test_the_command_line_prints_prefect_yaml_and_asks_for_an_image() -> None:
-    from click.testing import CliRunner
-
-    from belink.cli.main import belink
-
     printed = CliRunner().invoke(belink, ["deploy", "sample", "--print"])
     assert [each["name"] for each in yaml.safe_load(printed.output)["deployments"]] == [
         "mondo-sample",

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -142,9 +143,12 @@ def servers_in(home: Path) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.heavy
 @pytest.mark.timeout(600)
-def test_the_server_of_a_killed_flow_is_ended_and_that_of_a_living_one_is_not(tmp_path: Path) -> None:
+def test_the_server_of_a_killed_flow_is_ended_and_that_of_a_living_one_is_not(
+    tmp_path: Path, prefect_server: Path
+) -> None:
+    (tmp_path / "prefect").mkdir()
+    shutil.copy(prefect_server / "empty.db", tmp_path / "prefect" / "prefect.db")
     program = """
 import sys, time
 from pathlib import Path

@@ -66,7 +66,11 @@ class MlflowServer:
 class PrefectServer:
     """A server that can be killed and started again over the same database."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: Path | None = None) -> None:
+        """Its database is made in ``folder``, from ``database`` if there is one: making an empty one takes seconds."""
+        (folder / "prefect").mkdir()
+        if database is not None:
+            shutil.copy(database, folder / "prefect" / "prefect.db")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
