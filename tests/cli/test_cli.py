@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from click.testing import CliRunner
@@ -52,18 +53,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory, empty_registry: Path) -> Pa
 
 @pytest.fixture(scope="module")
 def run(folder: Path, prefect_server: Path) -> Run:
-    """``belink …`` in ``folder``: a refresh in a process of its own, as Prefect wants it; the rest in this one."""
-    from prefect.settings import PREFECT_API_URL
-
-    server = {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    """``belink …`` in ``folder``, in this process; with its own Prefect server, in another."""
 
     def run(*arguments: str | Path, home: str = "home", own_server: bool = False) -> Ran:
         given = ["--home", str(folder / home), *map(str, arguments)]
-        if "refresh" in given:
-            variables = {**os.environ, **({} if own_server else server)}
-            done = warm.run(["-m", "belink.cli.main", *given], cwd=folder, env=variables)
+        if own_server:
+            done = warm.run(["-m", "belink.cli.main", *given], cwd=folder)
             return Ran(done.returncode, done.stdout, done.stderr)
-        with contextlib.chdir(folder):
+        with contextlib.chdir(folder), mock.patch.dict(os.environ):  # a refresh sets what Prefect reads
             ran = CliRunner().invoke(belink, given)
         if ran.exception is not None and not isinstance(ran.exception, SystemExit):
             raise ran.exception
