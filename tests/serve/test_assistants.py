@@ -1,8 +1,9 @@
 """``belink mcp``: the tools as an assistant's client finds them, over standard input and output and over HTTP."""
 
 import asyncio
+import json
 import os
-import subprocess
+import shlex
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -78,19 +79,16 @@ async def use_every_tool(client: Client) -> None:
     assert (await client.call_tool("search", {"query": "a", "limit": 1000})).is_error
 
 
-def test_an_assistant_uses_every_tool_over_standard_input(home: Made, tmp_path: Path) -> None:
-    command = StdioServerParameters(
-        command=sys.executable,
-        args=["-m", "belink.cli.main", "--home", str(home.here.home), "mcp", "tools"],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    ask(command, use_every_tool)
-
-
-def test_standard_output_holds_the_protocol_alone(home: Made) -> None:
-    command = [sys.executable, "-m", "belink.cli.main", "-v", "--home", str(home.here.home), "mcp", "tools"]
-    ended = subprocess.run(command, input=b"", capture_output=True, timeout=120)
-    assert (ended.returncode, ended.stdout) == (0, b""), ended.stderr
+def test_an_assistant_uses_every_tool_over_standard_input_which_holds_the_protocol_alone(
+    home: Made, tmp_path: Path
+) -> None:
+    belink = [sys.executable, "-m", "belink.cli.main", "-v", "--home", str(home.here.home), "mcp", "tools"]
+    kept = f"{shlex.join(belink)} | tee {shlex.quote(str(tmp_path / 'output'))}"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    ask(StdioServerParameters(command="sh", args=["-c", kept], env=environment), use_every_tool)
+    lines = (tmp_path / "output").read_text(encoding="utf-8").splitlines()
+    assert len(lines) > 5
+    assert {json.loads(line)["jsonrpc"] for line in lines} == {"2.0"}
 
 
 def test_an_assistant_uses_every_tool_over_http(home: Made) -> None:
