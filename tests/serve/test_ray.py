@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -18,11 +19,7 @@ from tests.support.processes import free_port, wait_for
 from tests.support.serving import Made
 
 WITH_RAY = ("--engine", "ray")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _has_ray() -> None:
-    pytest.importorskip("ray", reason="pip install 'belink[ray]'")
+needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="pip install 'belink[ray]'")
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +35,7 @@ def linker(served_home: Made) -> Linker:
     return open_linker(served_home.here, support.register(served_home))
 
 
-@pytest.mark.heavy
+@needs_ray
 def test_the_answers_are_those_of_one_process_and_a_bad_file_is_told(
     served_home: Made, linker: Linker, tmp_path: Path
 ) -> None:
@@ -57,6 +54,7 @@ def test_the_answers_are_those_of_one_process_and_a_bad_file_is_told(
     assert support.is_complete(tmp_path / "in", tmp_path / "out", linker)
 
 
+@needs_ray
 def test_a_cluster_that_is_not_there_is_told_in_one_line(served_home: Made, linker: Linker, tmp_path: Path) -> None:
     support.write(tmp_path / "in" / "0.jsonl", {"0": "x"})
     more = (*WITH_RAY, "--address", "127.0.0.1:9")
@@ -91,6 +89,7 @@ def n_records(output: Path) -> int:
     return len(list((output / RECORDS).glob("*.json")))
 
 
+@needs_ray
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_the_files_of_a_killed_worker_are_done_again(served_home: Made, linker: Linker, tmp_path: Path) -> None:
@@ -113,6 +112,7 @@ def test_the_files_of_a_killed_worker_are_done_again(served_home: Made, linker: 
     assert support.is_complete(source, output, linker)
 
 
+@needs_ray
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_what_is_finished_is_kept_where_the_command_is_killed(
@@ -139,6 +139,7 @@ def test_what_is_finished_is_kept_where_the_command_is_killed(
         process.kill()  # Ray's agents outlive it
 
 
+@needs_ray
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_cluster_that_runs_already_is_used(served_home: Made, linker: Linker, tmp_path: Path) -> None:
