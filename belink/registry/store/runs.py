@@ -42,7 +42,7 @@ _GROUP_MODEL = (
     "looked up in this registry when the model is loaded."
 )
 GROUP: Final = "group"  # the kind of such a model
-_LONGESTNOTE = 1000  # characters
+_LONGEST_NOTE = 1000  # characters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ def open_run(client: "MlflowClient", settings: Settings, linker: str, started: f
     except Exception as error:
         status = "FAILED"
         with suppress(Exception):  # the registry may be what failed; the first error is the one to show
-            reason = without_password(str(error))[:_LONGESTNOTE]
+            reason = without_password(str(error))[:_LONGEST_NOTE]
             client.set_tag(run_id, NOTE, f"A refresh of {linker} that failed: {reason}")
         raise
     finally:
