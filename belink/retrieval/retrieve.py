@@ -36,9 +36,8 @@ Record = TypeVar("Record", Candidate, Evidence)
 _BATCH = 1_024  # mentions whose names are scored at a time; bounds the memory
 # What separates equal names of several concepts: the label comes before a synonym, a loose synonym last.
 _SCOPE_PENALTY = np.array([0.0, 0.001, 0.002, 0.002, 0.002, 0.001, 0.0], np.float32)  # as SCOPES
-_SECOND_PENALTY = np.float32(
-    0.002
-)  # of a scientific name that papers use for another concept; as much as a loose synonym's
+# Of a scientific name that papers use for another concept; as much as a loose synonym's.
+_SECOND_PENALTY = np.float32(0.002)
 # Trigram cosine of a long form and a name of the concept, from which on its short form may stand for the concept.
 _MIN_AGREEMENT = 0.3
 # Of a name that a Latin short form may stand for: below an exact name, above names that resemble it.
