@@ -12,9 +12,10 @@ READY := $(VENV)/.ready
 demo: $(READY)
 	$(BIN)/belink demo
 
-# Two processes, a file of tests in one of them: what a file's tests share is made once. tests/conftest.py orders the files.
+# Three processes on two cores, since tests wait for servers a third of the time; 8 GB of memory. A file's tests run in
+# one of them: what they share is made once. tests/conftest.py orders the files.
 test: $(READY)
-	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder
 
 check: lint types
 	$(BIN)/pytest -q tests/test_readme.py
