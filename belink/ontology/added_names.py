@@ -23,7 +23,7 @@ def add(into: ReleaseWriter) -> None:
     declared = into.source.names.added
     if not declared:
         return
-    prefixes = [prefix for (prefix,) in into.sql("SELECT prefix FROM concept GROUP BY prefix ORDER BY count(*) DESC")]
+    prefixes = into.prefixes()
     pairs = [(standardise(concept, prefixes), name) for concept, names in declared.items() for name in names]
     into.sql(
         "CREATE TEMP TABLE added AS SELECT unnest($concepts) AS concept_id, unnest($names) AS text",

@@ -266,6 +266,11 @@ class ReleaseWriter:
             counts["typed"] = n_typed
         return counts
 
+    def prefixes(self) -> list[str]:
+        """Return the prefixes of the concepts that are in the release, the most frequent first."""
+        rows = self.sql("SELECT prefix FROM concept GROUP BY prefix ORDER BY count(*) DESC, prefix")
+        return [prefix for (prefix,) in rows]
+
     def is_own(self, prefix: str) -> bool:
         """Return whether concepts of this prefix belong to the ontology itself."""
         return not self.source.prefixes or prefix in self.source.prefixes

