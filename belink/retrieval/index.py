@@ -116,7 +116,7 @@ def build_index(
         work = target_parent / f".work-{target.name}"
 
         def fill(folder: Path) -> dict[str, Any]:
-            made = _fill(folder, releases, linker, encoder, _lender(previous, about), work, precedents, corrected)
+            made = _fill(folder, releases, linker, encoder, _lender(previous), work, precedents, corrected)
             if names_without:
                 (folder / _WITHOUT_CONCEPT).write_text(json.dumps(names_without, ensure_ascii=False), encoding="utf-8")
             files = sorted(path for path in folder.iterdir() if path.is_file())
@@ -159,15 +159,15 @@ def _report(path: Path, manifest: dict[str, Any], started: float) -> IndexReport
     return IndexReport(path=path, seconds=round(time.monotonic() - started, 3), **figures)
 
 
-def _lender(previous: Path | None, about: dict[str, Any]) -> "Index | None":
+def _lender(previous: Path | None) -> "Index | None":
     if previous is None or not artefacts.exists(previous):
         return None
     if damaged := artefacts.damaged_file(previous):
         log.warning("%s: was damaged on the disk; every name is encoded again", damaged)
         return None
     manifest = artefacts.read_manifest(previous)
-    if any(manifest.get(key) != about[key] for key in ("format", "encoder")):
-        log.info("%s was made by another encoder; every name is encoded again", previous)
+    if manifest.get("format") != FORMAT:
+        log.info("%s was made by another belink; every name is encoded again", previous)
         return None
     # Not ``Index.load``, which refuses an index of other rules of normalising.
     return Index(previous, manifest)  # the rules of normalising may differ: a vector belongs to the normalised name
@@ -188,15 +188,16 @@ def _fill(
         of_releases = [_of_release(source, linker.prefixes) for source in sources]
         name_table.build(of_releases, folder, precedents, corrected, _same_rules(lender))
         table = NameTable.load(folder)
+        lent = None if lender is None else table.rows_in(lender.table)
         if linker.names == "latin":
-            latin_names.build(folder, table, sources, linker.prefixes)
+            latin_names.build(folder, table, sources, linker.prefixes, _same_keys(lender, lent))
     if not table.n_names:
         raise ReleaseError(
             f"{', '.join(str(path) for path in releases)}: expected live concepts with names, found none of the "
             f"prefixes {', '.join(linker.prefixes) or 'declared'}; check the ontology's declaration and the linker's"
         )
-    encoded = _fill_vectors(folder, table, encoder, lender, work)
-    trigrams.build(table.names(), table.n_names, folder)
+    encoded = _fill_vectors(folder, table, encoder, lender, lent, work)
+    _fill_trigrams(folder, table, lender, lent)
     counts = {"names": table.n_names, "concepts": table.n_concepts, "dimension": encoder.dimension}
     if not encoder.dimension:
         return {**counts, "recall_at_10": None, "lists_read": None, "encoded": 0, "reused": 0}
@@ -211,6 +212,13 @@ def _same_rules(lender: "Index | None") -> NameTable | None:
     return lender.table if lender is not None and lender.manifest.get("text_version") == normalise.VERSION else None
 
 
+def _same_keys(lender: "Index | None", lent: np.ndarray | None) -> latin_names.Borrowed | None:
+    if lender is None or lent is None or lender.latin_names is None or _same_rules(lender) is None:
+        return None
+    is_same = lender.manifest.get("latin") == latin_names.FORMAT
+    return latin_names.Borrowed(lender.latin_names, lent) if is_same else None
+
+
 def _of_release(release: Release, prefixes: Sequence[str]) -> name_table.OfRelease:
     return name_table.OfRelease(
         ontology=release.ontology,
@@ -220,8 +228,18 @@ def _of_release(release: Release, prefixes: Sequence[str]) -> name_table.OfRelea
     )
 
 
-def _fill_vectors(folder: Path, table: NameTable, encoder: TextEncoder, lender: "Index | None", work: Path) -> int:
-    """Write the vectors of all names and return how many had to be encoded."""
+def _fill_vectors(
+    folder: Path,
+    table: NameTable,
+    encoder: TextEncoder,
+    lender: "Index | None",
+    lent: np.ndarray | None,
+    work: Path,
+) -> int:
+    """Write the vectors of all names and return how many had to be encoded.
+
+    :param lent: int64 (n_names,): the row of each name in the lender, -1 for none.
+    """
     if not encoder.dimension:
         np.save(folder / STORED, np.empty((table.n_names, 0), np.float16))
         return 0
@@ -230,16 +248,26 @@ def _fill_vectors(folder: Path, table: NameTable, encoder: TextEncoder, lender: 
         folder / STORED, mode="w+", dtype=np.float16, shape=(table.n_names, encoder.dimension)
     )
     missing = np.ones(table.n_names, bool)
-    if lender is not None:
-        here, there = table.shared(lender.table)
+    if lender is not None and lent is not None and lender.manifest["encoder"] != encoder.fingerprint:
+        log.info("%s was made by another encoder; every name is encoded again", lender.path)
+    elif lender is not None and lent is not None:
+        missing = lent < 0
+        here = np.flatnonzero(~missing)
         for part in parts(len(here), ROWS):
-            vectors[here[part]] = lender.vectors.stored[there[part]]
-        missing[here] = False
+            vectors[here[part]] = lender.vectors.stored[lent[here[part]]]
     rows = np.flatnonzero(missing)
     for part, shard in _encode_missing(table, rows, encoder, work):
         vectors[rows[part]] = shard
     vectors.flush()
     return len(rows)
+
+
+def _fill_trigrams(folder: Path, table: NameTable, lender: "Index | None", lent: np.ndarray | None) -> None:
+    if lender is None or lent is None:
+        trigrams.build(table.names(), table.n_names, folder)
+    else:
+        new = table.names(np.flatnonzero(lent < 0))
+        trigrams.build(new, table.n_names, folder, trigrams.Borrowed(lender.trigrams, lent))
 
 
 def _encode_missing(

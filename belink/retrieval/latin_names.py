@@ -7,7 +7,8 @@ A species that was moved to another genus keeps its epithet, and a taxonomy need
 text calls "Rana pipiens" is looked for among the species of that epithet in genera near Rana.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -19,12 +20,13 @@ from belink.ontology.prominence import measure_prominence
 from belink.ontology.release import Release
 from belink.retrieval.name_table import SCOPES, NameTable, hashes
 from belink.text.normalise import normalise
-from belink.text.taxa import ShortForm, epithet_stem, index_keys
+from belink.text.taxa import ShortForm, epithet_stem, index_keys, short_key
 from belink.text.variants import is_misspelling
 
 FORMAT = 2
 """Raise it with every change of what is written: the next refresh then makes the index anew. Earlier ones are read."""
 
+_BATCH = 100_000  # names handled as Python strings at a time
 _KEYS, _ROWS, _PROMINENCE = "short-keys.npy", "short-keys-rows.npy", "prominence.npy"
 _EPITHETS, _EPITHET_ROWS, _PARENTS = "epithets.npy", "epithets-rows.npy", "parents.npy"
 _OUTRANKED = "outranked.npy"
@@ -34,7 +36,21 @@ _NEAR = 3  # ranks above a genus at which another one is still near it: family, 
 _FEW = 3  # species that have an epithet, where the genus that a text names is not known
 
 
-def build(folder: Path, table: NameTable, releases: Sequence[Release], prefixes: Sequence[str] = ()) -> None:
+@dataclass(frozen=True, slots=True)
+class Borrowed:
+    """Keys that an earlier index has of the same names, found by the same rules."""
+
+    names: "LatinNames"
+    rows: np.ndarray  # int64 (n_names,): the row of each name in there, -1 for none
+
+
+def build(
+    folder: Path,
+    table: NameTable,
+    releases: Sequence[Release],
+    prefixes: Sequence[str] = (),
+    borrowed: Borrowed | None = None,
+) -> None:
     """Write into ``folder`` what :class:`LatinNames` reads of the names in ``table`` and the releases they are from.
 
     :param prefixes: those that the linker offers; ``()`` for the ontologies' own.
@@ -43,16 +59,23 @@ def build(folder: Path, table: NameTable, releases: Sequence[Release], prefixes:
     prominence, parents = _measure(table, releases, prefixes)
     np.save(folder / _PROMINENCE, prominence)
     np.save(folder / _PARENTS, parents)
-    is_known = _is_known(table, prominence)
-    keys, epithets, start = _Keys(), _Keys(), 0
-    for names in table.name_lists():
-        found = [(row, of) for row, name in enumerate(names, start) if (of := index_keys(name))]
-        keys.add([(row, key) for row, of in found for key in of])
-        stems = ((row, _stem(of[0])) for row, of in found if is_known[row])
-        epithets.add([(row, stem) for row, stem in stems if stem])
-        start += len(names)
+    keys = _Keys()
+    if borrowed is not None:
+        keys.add_hashed(*borrowed.names.keys_of(borrowed.rows))
+    new = np.arange(table.n_names) if borrowed is None else np.flatnonzero(borrowed.rows < 0)
+    for rows in _batches(new):
+        keys.add([(row, key) for row, name in zip(rows, table.names(rows), strict=True) for key in index_keys(name)])
     keys.save(folder / _KEYS, folder / _ROWS)
+    epithets = _Keys()
+    for rows in _batches(_known(table, prominence)):
+        stems = ((row, _stem(short_key(name))) for row, name in zip(rows, table.names(rows), strict=True))
+        epithets.add([(row, stem) for row, stem in stems if stem])
     epithets.save(folder / _EPITHETS, folder / _EPITHET_ROWS)
+
+
+def _batches(rows: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(rows), _BATCH):
+        yield rows[start : start + _BATCH]
 
 
 def _outranked(table: NameTable, releases: Sequence[Release]) -> np.ndarray:
@@ -76,14 +99,17 @@ class _Keys:
         self._hashed, self._rows = [np.empty(0, np.uint64)], [np.empty(0, np.int32)]
 
     def add(self, pairs: Sequence[tuple[int, str]]) -> None:
-        self._hashed.append(hashes([key for _, key in pairs]))
-        self._rows.append(np.array([row for row, _ in pairs], np.int32))
+        self.add_hashed(hashes([key for _, key in pairs]), np.array([row for row, _ in pairs], np.int32))
+
+    def add_hashed(self, hashed: np.ndarray, rows: np.ndarray) -> None:
+        self._hashed.append(hashed)
+        self._rows.append(rows)
 
     def save(self, keys: Path, rows: Path) -> None:
-        unordered = np.concatenate(self._hashed)
-        order = np.argsort(unordered, kind="stable")
-        np.save(keys, unordered[order])
-        np.save(rows, np.concatenate(self._rows)[order])
+        hashed, of = np.concatenate(self._hashed), np.concatenate(self._rows)
+        order = np.lexsort((of, hashed))
+        np.save(keys, hashed[order])
+        np.save(rows, of[order])
 
 
 def _stem(key: str) -> str:
@@ -92,12 +118,9 @@ def _stem(key: str) -> str:
     return epithet_stem(epithet) if epithet.isalpha() and len(epithet) >= _MIN_EPITHET else ""
 
 
-def _is_known(table: NameTable, prominence: np.ndarray) -> np.ndarray:
-    """Return bool (n_names,): whether a concept that has the name is known well enough to have had another."""
-    rows = table.owner_names(np.flatnonzero(prominence[table.owner_concept] >= _KNOWN))
-    is_known = np.zeros(table.n_names, bool)
-    is_known[rows] = True
-    return is_known
+def _known(table: NameTable, prominence: np.ndarray) -> np.ndarray:
+    """Return int64 (n,): the names that have a concept well known enough to have had another, ascending."""
+    return np.unique(table.owner_names(np.flatnonzero(prominence[table.owner_concept] >= _KNOWN)))
 
 
 class LatinNames:
@@ -117,6 +140,13 @@ class LatinNames:
     def load(cls, folder: Path, table: NameTable) -> Self | None:
         """Return the Latin names of the index in ``folder``; ``None`` where it was built without them."""
         return cls(folder, table) if (folder / _KEYS).exists() else None
+
+    def keys_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return hashed keys, uint64 (n,), of the names in ``rows`` (-1 for none), and their positions, int32 (n,)."""
+        at = np.full(self._table.n_names, -1, np.int32)
+        at[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
+        positions = at[self._rows]
+        return self._keys[positions >= 0], positions[positions >= 0]
 
     def find(self, forms: Sequence[ShortForm]) -> list[np.ndarray]:
         """Return, for each of ``forms``, int64 (n,): the rows of the names that it may stand for, ascending.

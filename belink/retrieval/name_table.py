@@ -74,11 +74,15 @@ def build(
     )
     # A name that a concept has in several spellings or scopes is one owner row, of the closest scope.
     rows = rows.sort_by([(key, "ascending") for key in ("hash", "name", "concept", "scope")])
-    owners = _group(rows, ["hash", "name", "concept"], [("scope", "first"), ("text", "first"), ("times", "sum")])
-    names = _group(owners, ["hash", "name"], [([], "count_all")])
+    first = _firsts(rows, "hash", "name", "concept")
+    owners = rows.take(row_array(first))
+    times = np.add.reduceat(rows["times"].to_numpy(), first, dtype=np.int64) if len(first) else first
+    owners = owners.set_column(owners.schema.get_field_index("times"), "times", pa.array(times))
+    first = _firsts(owners, "hash", "name")
+    names = owners.take(row_array(first))
     write(folder / "names.arrow", names.select(["name"]))
     np.save(folder / "name-hashes.npy", names["hash"].to_numpy())
-    np.save(folder / "name-owners.npy", np.append(0, np.cumsum(names["count_all"].to_numpy())))
+    np.save(folder / "name-owners.npy", np.append(first, len(owners)))
     for file, array in zip(_LETTERS, _by_letters(_lists(names["name"])), strict=True):
         np.save(folder / file, array)
     write(folder / "owners.arrow", owners.select(["concept", "scope", "text", "times"]).cast(_owner_schema()))
@@ -87,10 +91,16 @@ def build(
     np.save(folder / "concept-starts.npy", np.searchsorted(np.sort(concept), np.arange(len(concepts) + 1)))
 
 
-def _group(rows: "pa.Table", keys: list[str], aggregates: list[tuple[Any, str]]) -> "pa.Table":
-    """``rows`` grouped by ``keys``, groups in the order of their first rows; aggregates keep their columns' names."""
-    grouped = rows.group_by(keys, use_threads=False).aggregate(aggregates)  # threads would shuffle the rows
-    return grouped.rename_columns([name.removesuffix("_first").removesuffix("_sum") for name in grouped.column_names])
+def _firsts(rows: "pa.Table", *keys: str) -> np.ndarray:
+    """Return int64 (n,): the rows that differ from the one before in any of ``keys``; equal ones stand together."""
+    import pyarrow.compute as pc
+
+    is_same = np.ones(len(rows), bool)
+    for key in keys:
+        column = rows[key].combine_chunks()
+        is_same[1:] &= np.asarray(pc.equal(column[1:], column[:-1]))
+    is_same[:1] = False
+    return np.flatnonzero(~is_same)
 
 
 def _owner_schema() -> "pa.Schema":
@@ -324,19 +334,21 @@ class NameTable:
                 rows[i] = same[0]
         return rows
 
-    def shared(self, other: "NameTable") -> tuple[np.ndarray, np.ndarray]:
-        """Return two int64 (n,): the rows in this table and in ``other`` of the names that both hold, ascending."""
+    def rows_in(self, other: "NameTable") -> np.ndarray:
+        """Return int64 (n_names,): the row of each name in ``other``, -1 where it does not hold it."""
         import pyarrow.compute as pc
 
+        rows = np.full(self.n_names, -1, np.int64)
         if not other.n_names or not self.n_names:
-            return np.empty(0, np.int64), np.empty(0, np.int64)
+            return rows
         at = np.minimum(np.searchsorted(other._hashes, self._hashes), other.n_names - 1)
         own_rows = np.flatnonzero(other._hashes[at] == self._hashes)
         # Of names whose hashes collide the first is compared; should it be the other one, a vector is made again.
         same = pc.equal(self._names.take(row_array(own_rows)), other._names.take(row_array(at[own_rows]))).to_numpy(
             zero_copy_only=False
         )
-        return own_rows[same], at[own_rows][same]
+        rows[own_rows[same]] = at[own_rows][same]
+        return rows
 
     def rows_of_texts(self, texts: "Sequence[pa.Array]") -> np.ndarray:
         """Return int64 (n,): the row of the name that each text is as some source writes it, -1 for none."""

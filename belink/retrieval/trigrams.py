@@ -10,6 +10,7 @@ All data are memory-mapped arrays; nothing is unpickled. scikit-learn is importe
 import json
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -97,6 +98,23 @@ class TrigramIndex:
         top = sp_matmul_topn(vectors, self._columns, top_n=k, sort=True, n_threads=_threads())
         return [top.indices[top.indptr[i] : top.indptr[i + 1]] for i in range(vectors.shape[0])]
 
+    def join(self, counts: "sp.csr_matrix", rows: np.ndarray) -> "sp.csr_matrix":
+        """Return float32 (n, n_buckets): the unweighted vectors in ``rows``, and ``counts`` between them.
+
+        Without weights a vector is the trigrams' counts but for its length, which weighting makes one again.
+
+        :param rows: int64 (n,), -1 for each row of ``counts``, in their order.
+        """
+        import scipy.sparse as sp
+
+        is_new = rows < 0
+        stored = self._rows[rows[~is_new]]
+        stored.data /= self._idf[stored.indices]
+        # Where each row of the result lies among the stored ones, which the new ones follow.
+        at = np.empty(len(rows), np.int64)
+        at[~is_new], at[is_new] = np.arange(stored.shape[0]), np.arange(stored.shape[0], len(rows))
+        return sp.vstack([stored, counts], format="csr")[at]
+
     def cosines(self, vectors: "sp.csr_matrix", which: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Return float32 (n,), 0 to 1: the cosine, by all trigrams, of ``vectors[which[i]]`` and name ``rows[i]``."""
         products = self._rows[rows].multiply(vectors[which])
@@ -109,17 +127,24 @@ def _threads() -> int:
     return int(declared) if declared.isdigit() and int(declared) else os.cpu_count() or 1
 
 
-def build(names: Iterable[str], n_names: int, folder: Path) -> None:
-    """Write the trigram vectors of the ``n_names`` normalised ``names`` into ``folder``."""
-    import scipy.sparse as sp
+@dataclass(frozen=True, slots=True)
+class Borrowed:
+    """Vectors that an earlier index has of the same names, which need not be made again."""
+
+    vectors: TrigramIndex
+    rows: np.ndarray  # int64 (n_names,): where each name has its vector in there, -1 for none
+
+
+def build(names: Iterable[str], n_names: int, folder: Path, borrowed: Borrowed | None = None) -> None:
+    """Write the trigram vectors of the ``n_names`` normalised ``names`` into ``folder``.
+
+    :param names: those that are not ``borrowed``, in the order of their rows.
+    """
     from sklearn.preprocessing import normalize
 
-    vectorizer = _vectorizer()
-    remaining = iter(names)
-    shards = [vectorizer.transform(shard) for shard in iter(lambda: list(islice(remaining, _SHARD)), [])]
-    rows = sp.vstack(shards, format="csr", dtype=np.float32)
-    shards.clear()
-    rows.sort_indices()
+    rows = _counts(names)
+    if borrowed is not None:
+        rows = borrowed.vectors.join(rows, borrowed.rows)
     has = np.bincount(rows.indices, minlength=_BUCKETS)  # names a trigram
     idf = (np.log((1 + n_names) / (1 + has)) + 1).astype(np.float32)
     rows = _weighted(rows, idf)
@@ -132,6 +157,19 @@ def build(names: Iterable[str], n_names: int, folder: Path) -> None:
     _save(folder, "columns", normalize(rows, copy=False).T.tocsr())
     np.save(folder / "lexical-idf.npy", idf)
     (folder / "lexical.json").write_text(json.dumps({"format": FORMAT, "names": n_names}), encoding="utf-8")
+
+
+def _counts(names: Iterable[str]) -> "sp.csr_matrix":
+    """Return float32 (n, n_buckets): how often each of ``names`` has each trigram."""
+    import scipy.sparse as sp
+
+    vectorizer = _vectorizer()
+    remaining = iter(names)
+    shards = [vectorizer.transform(shard) for shard in iter(lambda: list(islice(remaining, _SHARD)), [])]
+    rows = sp.vstack([sp.csr_matrix((0, _BUCKETS), dtype=np.float32), *shards], format="csr", dtype=np.float32)
+    shards.clear()
+    rows.sort_indices()
+    return rows
 
 
 def _vectorizer() -> "HashingVectorizer":

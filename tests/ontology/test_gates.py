@@ -1,10 +1,14 @@
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from belink.declarations import ReleaseGates
 from belink.ontology.gates import release_gates
 from belink.records import Concept, GateResult, Rejection
+from belink.text.normalise import normalise
 from tests.support.made_releases import concept, release
 
 
@@ -77,6 +81,40 @@ def test_labels_are_the_same_when_linking_takes_them_for_the_same(tmp_path: Path
         tmp_path / "1", *(concept(n, label) for n, label in enumerate(labels)), concept(9, "Gout", obsolete=True)
     )
     assert gates(new)["max_duplicate_labels"].value == 2 / 6
+
+
+pieces = [
+    "a",
+    "B",
+    "1",
+    " ",
+    "-",
+    ".",
+    "/",
+    "'s",
+    "s'",
+    "`s",
+    "\u2019s",
+    "(+)",
+    "plus ",
+    "(1)",
+    "α",
+    "alpha",
+    "ß",
+    "ss",
+    "é",
+]
+marked = st.lists(st.sampled_from(pieces), min_size=1, max_size=3).map("".join)
+
+
+@given(st.lists(marked, min_size=30, max_size=60))
+@settings(max_examples=20, deadline=None)
+def test_labels_of_any_characters_are_counted_as_normalising_each_counts_them(
+    tmp_path_factory: pytest.TempPathFactory, labels: list[str]
+) -> None:
+    new = release(tmp_path_factory.mktemp("1"), *(concept(n, label) for n, label in enumerate(labels)))
+    owners = Counter(normalise(label) or label for label in labels)
+    assert gates(new)["max_duplicate_labels"].value == sum(n for n in owners.values() if n > 1) / len(labels)
 
 
 def test_every_concept_on_a_cycle_counts_and_none_below_it(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from belink.declarations import LinkerConfig, RetrievalConfig, load_linker
 from belink.linker import features
@@ -146,3 +148,25 @@ def test_features_of_taxa_are_zero_for_all_others() -> None:
     assert (row["is_short_form"], row["is_misspelling"], row["prominence"]) == (0.0, 0.0, 0.0)
     of_list = features.nil(mention, others)
     assert (of_list["nil.any_short_form"], of_list["nil.any_misspelling"]) == (0.0, 0.0)
+
+
+@given(st.lists(st.integers(0, len(latin.TAXA) - 1), min_size=1, unique=True), st.data())
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_index_of_the_next_release_is_the_one_made_from_nothing(
+    linker: LinkerConfig, tmp_path_factory: pytest.TempPathFactory, left_out: list[int], data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("releases")
+    renamed = data.draw(st.lists(st.integers(0, len(latin.TAXA) - 1), unique=True))
+    before = [
+        (*taxon[:1], f"{taxon[1]}us", *taxon[2:]) if i in renamed else taxon for i, taxon in enumerate(latin.TAXA)
+    ]
+    before = [taxon for i, taxon in enumerate(before) if i not in left_out] or before[:1]
+    old, new = latin.release(folder / "old", before), latin.release(folder / "new")
+    first = build_index([old], linker, NoEncoder(), folder / "index")
+    second = build_index([new], linker, NoEncoder(), folder / "index", previous=first.path)
+    anew = build_index([new], linker, NoEncoder(), folder / "anew")
+    assert second.path.name == anew.path.name
+    # Weights of trigrams differ in their last bit.
+    files = [path.name for path in anew.path.glob("*.npy") if not path.name.startswith("lexical")]
+    assert "short-keys.npy" in files
+    assert all((second.path / name).read_bytes() == (anew.path / name).read_bytes() for name in files)

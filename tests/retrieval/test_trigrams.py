@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from belink.errors import IndexMismatch
 from belink.retrieval import trigrams
-from belink.retrieval.trigrams import TrigramIndex
+from belink.retrieval.trigrams import Borrowed, TrigramIndex
 from belink.text.normalise import normalise
 
 NAMES = [
@@ -95,3 +97,28 @@ def test_vectors_of_another_format_are_refused(tmp_path: Path) -> None:
     about.write_text(about.read_text().replace(f'"format": {trigrams.FORMAT}', '"format": 0'))
     with pytest.raises(IndexMismatch, match="format"):
         TrigramIndex.load(tmp_path)
+
+
+name_lists = st.lists(st.text("abc d", max_size=12).map(normalise).filter(bool), min_size=1, max_size=12, unique=True)
+
+
+@given(st.lists(name_lists, min_size=2, max_size=4))
+@settings(max_examples=60, deadline=None)
+def test_borrowed_vectors_are_those_that_are_made_anew_release_after_release(
+    tmp_path_factory: pytest.TempPathFactory, releases: list[list[str]]
+) -> None:
+    folder = tmp_path_factory.mktemp("trigrams")
+    names = releases[0]
+    trigrams.build(names, len(names), folder)
+    previous = TrigramIndex.load(folder)
+    for number, after in enumerate(releases[1:]):
+        anew, borrowed = folder / f"{number}-anew", folder / f"{number}-borrowed"
+        anew.mkdir()
+        borrowed.mkdir()
+        trigrams.build(after, len(after), anew)
+        rows = np.array([names.index(name) if name in names else -1 for name in after])
+        new = [name for name in after if name not in names]
+        trigrams.build(new, len(after), borrowed, Borrowed(previous, rows))
+        expected, names, previous = TrigramIndex.load(anew), after, TrigramIndex.load(borrowed)
+        assert abs(expected._rows - previous._rows).max() < 1e-6
+        assert abs(expected._columns - previous._columns).max() < 1e-6
