@@ -12,8 +12,10 @@ import re
 import shutil
 import sys
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -24,6 +26,8 @@ STANDARD_INPUT = Path("-")
 _GZIP_MAGIC = b"\x1f\x8b"
 _IN_MEMORY = 64 << 20  # bytes of a copy that stay in memory; a longer copy goes to a temporary file
 _HEAD = 4096  # bytes that tell a byte order mark, or UTF-16 without one
+_BLANKS = frozenset("\t\n\r\f\v\ufeff")
+_NO_LETTERS = frozenset(("Cc", "Cn", "Co"))  # control characters, code points without a character, private ones
 _STRAY = re.compile("[\udc80-\udcff]")  # what the error handler "surrogateescape" makes of a byte
 # That of UTF-16 is how one mark of UTF-32 begins.
 _BOMS = (
@@ -164,10 +168,29 @@ def _encoding_of(head: bytes) -> str | None:
     if len(head) >= 8 and zeros[:2] == lengths[:2] and not zeros[3]:
         return "utf-32-be"
     even, odd = head[::2].count(0), head[1::2].count(0)
-    # Latin letters have one zero byte each, always on the same side.
-    if max(even, odd) * 3 > len(head) and min(even, odd) == 0:  # Latin letters in UTF-16
-        return "utf-16-le" if odd else "utf-16-be"
+    # Zero bytes are the leading halves of blanks, line ends and Latin letters, always on the same side.
+    if min(even, odd) == 0 < max(even, odd) and _is_utf16(head, name := "utf-16-le" if odd else "utf-16-be"):
+        return name
     return None
+
+
+def _is_utf16(head: bytes, encoding: str) -> bool:
+    """Return whether ``head``, which has zero bytes on one side only, is UTF-16 and not a text with stray zeros."""
+    if head.count(0) * 3 > len(head):  # Latin letters
+        return True
+    # The leading byte of a letter beyond Latin is a control character in UTF-8 (Greek 03, Cyrillic 04, Thai 0e) or,
+    # as in Chinese, makes a sequence that is no UTF-8 but by chance, most often in Hangul.
+    n_odd, least = sum(byte < 0x20 for byte in head), 0.3
+    n_sound, n_stray, _ = _count_characters(BytesIO(head))
+    if 4 * n_stray > n_sound:
+        n_odd, least = n_odd + sum(byte >= 0x80 for byte in head), 0.15
+    if n_odd < least * len(head):
+        return False
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return all(letter in _BLANKS or unicodedata.category(letter) not in _NO_LETTERS for letter in text)
 
 
 def _count_characters(stream: BinaryIO) -> tuple[int, int, int]:
