@@ -201,6 +201,16 @@ def atomic_write(target: Path) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
 
 
+def reserve(path: Path) -> None:
+    """Give the file ``path`` its blocks on the disk, before it is written through memory.
+
+    :raises OSError: the disk has no room for it. Without this, the first write that finds none kills the process.
+    """
+    if hasattr(os, "posix_fallocate") and (size := path.stat().st_size):
+        with path.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, size)
+
+
 def exists(folder: Path) -> bool:
     """Whether a complete artefact lies at ``folder``."""
     return (folder / MANIFEST).is_file()

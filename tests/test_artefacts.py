@@ -285,3 +285,16 @@ def test_where_links_are_impossible_content_is_copied(tmp_path: Path, monkeypatc
     artefacts.link_or_copy(tmp_path / "from", tmp_path / "to")
     assert (tmp_path / "to").read_text() == "x"
     assert (tmp_path / "to").stat().st_ino != (tmp_path / "from").stat().st_ino
+
+
+def test_a_file_that_is_written_through_memory_has_its_room_before(tmp_path: Path) -> None:
+    path, size = tmp_path / "vectors", 1 << 20
+    with path.open("wb") as stream:
+        stream.truncate(size)
+    if path.stat().st_blocks * 512 >= size:
+        pytest.skip("this file system has no sparse files")
+    artefacts.reserve(path)
+    assert path.stat().st_blocks * 512 >= size == path.stat().st_size
+    empty = tmp_path / "empty"
+    empty.touch()
+    artefacts.reserve(empty)

@@ -247,6 +247,7 @@ def _fill_vectors(
     vectors = np.lib.format.open_memmap(
         folder / STORED, mode="w+", dtype=np.float16, shape=(table.n_names, encoder.dimension)
     )
+    artefacts.reserve(folder / STORED)
     missing = np.ones(table.n_names, bool)
     if lender is not None and lent is not None and lender.manifest["encoder"] != encoder.fingerprint:
         log.info("%s was made by another encoder; every name is encoded again", lender.path)

@@ -57,6 +57,8 @@ def setup(settings: Settings) -> "MlflowClient":
     import mlflow
 
     logging.getLogger("mlflow").setLevel(logging.ERROR)
+    # It logs each error of the database with a traceback, which may quote a password, and then raises it.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     uri = settings.tracking_uri
     _opened.add(uri)
     put_right(settings)
@@ -141,10 +143,22 @@ def one_line(what: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, shutil.Error) as error:
-        said = f"{what}: {first_line(error, 300)}"
+        said = f"{what}: {_reason(error)}"
         # Drivers quote the address or pieces of it; a cause that holds a password must not reach any log.
         shown, cause = (without_password(text, of=_opened) for text in (said, str(error)))
         raise RegistryError(shown) from (error if cause == str(error) else None)
+
+
+def _reason(error: Exception) -> str:
+    """Return the line of an error of MLflow or its database that says what happened."""
+    # SQLAlchemy begins with what it was doing: "(raised as a result of Query-invoked autoflush; …)".
+    said = str(error).partition("\n")[2] if str(error).startswith("(raised as a result of") else str(error)
+    if "database or disk is full" in said:
+        return (
+            "expected room on the registry's disk, found none; free some (belink gc lists what nothing needs), then "
+            "repeat the command"
+        )
+    return first_line(Exception(said or error), 300)
 
 
 @contextmanager
