@@ -12,6 +12,7 @@ A folder without ``manifest.json`` does not exist for belink. A process killed a
 ``.tmp-…`` sibling, which the next build removes.
 """
 
+import errno
 import hashlib
 import json
 import logging
@@ -116,7 +117,7 @@ def build(target: Path) -> Iterator[Path]:
     aside = target.parent / f"{_ASIDE}{target.name}-{os.getpid()}-{secrets.token_hex(4)}"
     aside.mkdir()
     try:
-        with _report_full_disk(aside):
+        with report_full_disk(target.parent):
             yield aside
             if not (aside / MANIFEST).is_file():
                 raise ValueError(f"{aside}: built without {MANIFEST}; write it last")
@@ -133,14 +134,14 @@ def scratch(parent: Path, name: str) -> Iterator[Path]:
     folder = parent / f"{_ASIDE}{name}-{os.getpid()}-{secrets.token_hex(4)}"
     folder.mkdir()
     try:
-        with _report_full_disk(folder):
+        with report_full_disk(parent):
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def _report_full_disk(folder: Path) -> Iterator[None]:
+def report_full_disk(folder: Path) -> Iterator[None]:
     """Report a full disk as such, whichever library noticed it and in whatever words.
 
     The disk is looked at before anything is removed, since afterwards there is room again.
@@ -154,10 +155,11 @@ def _report_full_disk(folder: Path) -> Iterator[None]:
     except Exception as error:
         # Libraries report a full disk by different exceptions, some without an error number.
         free = shutil.disk_usage(folder).free
-        if free >= FULL:
+        # What was written may be larger than what is free, or than a quota.
+        if free >= FULL and getattr(error, "errno", None) not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise BelinkError(
-            f"{folder.parent}: expected room to write, found {free // 1024:,} KiB left on the disk; belink gc names "
+            f"{folder}: expected room to write, found {free // 1024:,} KiB left on the disk; belink gc names "
             "what nothing needs. Make room and start again"
         ) from error
 

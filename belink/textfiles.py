@@ -71,7 +71,8 @@ def _seekable(path: Path) -> Iterator[BinaryIO]:
             yield stream
         return
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as copy:  # a pipe cannot be read twice
-        shutil.copyfileobj(sys.stdin.buffer, copy, CHUNK)
+        with artefacts.report_full_disk(Path(tempfile.gettempdir())):
+            shutil.copyfileobj(sys.stdin.buffer, copy, CHUNK)
         copy.seek(0)
         yield cast(BinaryIO, copy)
 
@@ -98,9 +99,11 @@ def as_utf8(stream: BinaryIO, path: Path) -> Iterator[BinaryIO]:
     # A character of several bytes may lie across two chunks, which an incremental decoder puts together.
     decoder = codecs.getincrementaldecoder(encoding)()
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as copy:
-        while chunk := stream.read(CHUNK):
-            copy.write(decoder.decode(chunk).encode("utf-8"))
-        copy.write(decoder.decode(b"", final=True).encode("utf-8"))
+        # A full disk is not the fault of the file.
+        with artefacts.report_full_disk(Path(tempfile.gettempdir())):
+            while chunk := stream.read(CHUNK):
+                copy.write(decoder.decode(chunk).encode("utf-8"))
+            copy.write(decoder.decode(b"", final=True).encode("utf-8"))
         copy.seek(0)
         yield cast(BinaryIO, copy)
 

@@ -1,10 +1,15 @@
 """Encodings of text files: what people save comes back letter for letter, or is refused."""
 
 import io
+import tempfile
+from pathlib import Path
 
+import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from belink.corpora.files import read_documents
+from belink.errors import BelinkError, CorpusError
 from belink.textfiles import detect_encoding
 
 # First and last letter of scripts in which patients are written about.
@@ -44,3 +49,13 @@ def test_stray_zero_bytes_make_no_other_encoding(text: str, places: list[int]) -
     content = text.encode()
     assume(content.count(0) * 4 < len(content))
     assert detect_encoding(io.BytesIO(content)) == "utf-8"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_not_the_fault_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "note.txt"
+    path.write_text("He has COPD.", encoding="utf-16")
+    monkeypatch.setattr(tempfile, "SpooledTemporaryFile", lambda _: open("/dev/full", "r+b", buffering=0))
+    with pytest.raises(BelinkError, match=r"expected room to write, found [\d,]+ KiB left") as caught:
+        list(read_documents(path))
+    assert not isinstance(caught.value, CorpusError)

@@ -32,6 +32,13 @@ _READERS: dict[Format, Callable[[BinaryIO, str], Iterator[RawDocument]]] = {
     "jsonl": jsonl.read,
 }
 _HEAD = 1 << 14  # bytes that tell the format
+# Where in a file which bytes stand: of a tar of texts, each byte is UTF-8.
+_NO_TEXT = (
+    (257, b"ustar", "a tar archive, unpack it"), (0, b"PK\x03\x04", "a zip archive or an office document"),
+    (0, b"%PDF-", "a PDF, extract its text"), (0, b"{\\rtf", "rich text, save it as plain text"),
+    (4, b"1AY&SY", "packed by bzip2, unpack it"), (0, b"\xfd7zXZ\0", "packed by xz, unpack it"),
+    (0, b"\x28\xb5\x2f\xfd", "packed by zstd, unpack it"),
+)  # fmt: skip
 _XML = re.compile(r"<(\?xml|!doctype|!--|collection)\b", re.IGNORECASE)
 _JSON = re.compile(r"\{\s*[\"}]|\[\s*[\[{\]]")  # a note may begin with a bracket too: "[**Name**] was seen"
 
@@ -115,6 +122,11 @@ def _sniff(stream: BinaryIO, path: Path) -> Format | None:
 
     :raises ValueError: there is no text at all.
     """
+    start = stream.read(_HEAD)
+    stream.seek(0)
+    for offset, mark, kind in _NO_TEXT:
+        if start.startswith(mark, offset):
+            raise ValueError(f"it is {kind}")
     head = textfiles.glimpse(stream, _HEAD).lstrip()
     if not head:
         raise ValueError("it is empty")

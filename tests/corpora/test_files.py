@@ -1,11 +1,15 @@
 """Corpora in four formats come in as the same Documents, and what does not fit is counted, never dropped in silence."""
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import os
 import re
+import tarfile
 import tracemalloc
+import zipfile
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -567,6 +571,37 @@ def test_a_binary_file_is_refused_in_one_line(tmp_path: Path, content: bytes) ->
     with pytest.raises(CorpusError) as caught:
         list(read_documents(tmp_path / "note.txt"))
     assert "\n" not in str(caught.value)
+
+
+def archive(kind: str, content: bytes) -> bytes:
+    packed = io.BytesIO()
+    if kind == "tar":
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            entry = tarfile.TarInfo("note.txt")
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    else:
+        with zipfile.ZipFile(packed, "w") as zipped:
+            zipped.writestr("note.txt", content)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("packed", "what"),
+    [
+        (archive("tar", b"He has COPD."), "a tar archive"),
+        (gzip.compress(archive("tar", b"He has COPD.")), "a tar archive"),
+        (archive("zip", b"He has COPD."), "a zip archive"),
+        (bz2.compress(b"He has COPD."), "bzip2"),
+        (lzma.compress(b"He has COPD."), "xz"),
+        (b"%PDF-1.4\nCOPD", "a PDF"),
+        (rb"{\rtf1 He has COPD.}", "rich text"),
+    ],
+)
+def test_no_archive_or_document_is_read_as_a_note(tmp_path: Path, packed: bytes, what: str) -> None:
+    (tmp_path / "note.txt").write_bytes(packed)
+    with pytest.raises(CorpusError, match=f"it is (packed by )?{what}"):
+        list(read_documents(tmp_path / "note.txt"))
 
 
 @pytest.mark.parametrize("format", ["pubtator", "jsonl", "bioc-json"])
