@@ -4,6 +4,7 @@ A function opens what the command names (a release, a registered linker, a file)
 """
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -218,6 +219,7 @@ def link_files(
     from belink.progress import track
 
     files = shards.find_shards(pattern, output, format)
+    left_out, folders = shards.find_left_out(pattern, output)
     loaded = open_linkers(settings, linker, nested=nested)
     codes = _fhir_codes(loaded) if format == "fhir" else None
     options = shards.ShardOptions(min_probability=min_probability, nested=nested, fhir_codes=codes)
@@ -226,9 +228,10 @@ def link_files(
             results = _ray().link_shards(settings, loaded, files, options, address=address)
         else:
             results = shards.link_shards(loaded, files, options)
-        sums = shards.total(track(results, what="linking", total=len(files), unit="files"))
+        tracked = track(results, what="linking", total=len(files), unit="files")
+        sums = shards.total(itertools.chain(tracked, left_out))
     others = shards.other_links(output, files)
-    return {**sums, "others": others, "output": str(output), "links": [], "lineage": loaded.lineage}
+    return {**sums, "others": others, "folders": folders, "output": str(output), "links": [], "lineage": loaded.lineage}
 
 
 def _ray() -> ModuleType:

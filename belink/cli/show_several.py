@@ -1,5 +1,7 @@
 """Texts of answers about several things at once: a corpus in many files, and linkers that are registered as one."""
 
+from collections.abc import Sequence
+
 from belink.cli.show import Answer
 
 _SHOWN = 3  # names of files
@@ -16,11 +18,15 @@ def linked_files(answer: Answer) -> str:
     if answer["repaired"] or answer["set_aside"]:
         lines.append(f"marked mentions: {answer['repaired']:,} repaired, {answer['set_aside']:,} set aside")
     if others := answer["others"]:
-        shown = ", ".join(others[:_SHOWN]) + (", …" if len(others) > _SHOWN else "")
-        lines.append(
-            f"{len(others):,} more files of links lie there, of inputs that the pattern does not match: {shown}"
-        )
+        what = "more files of links lie there, of inputs that the pattern does not match"
+        lines.append(f"{len(others):,} {what}: {_first(others)}")
+    if folders := answer["folders"]:
+        lines.append(f"{len(folders):,} folders match and were not entered (** enters them): {_first(folders)}")
     return "\n".join(lines + [f"not linked: {each['error']}" for each in answer["failed"]])
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
 
 
 def registered(answer: Answer) -> str:

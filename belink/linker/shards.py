@@ -8,9 +8,11 @@ input, linker or option, is linked again. :mod:`belink.serve.ray` calls :func:`l
 """
 
 import errno
+import fnmatch
 import glob
 import json
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -72,11 +74,12 @@ def find_shards(pattern: Path, output: Path, format: str | None = None) -> list[
         Lines for others.
     :raises CorpusError: no file matches, two would be written to one, or one would be written to itself.
     """
-    root, output = Path(*_before_wildcards(pattern.parts)).absolute(), output.absolute()
-    # The pattern as it was given: brackets in the name of the current folder are no wildcards.
-    paths = [Path(name).absolute() for name in sorted(set(_matching(pattern)))]
-    paths = [path for path in _outside(output, root, paths) if _is_input(path) and not _is_record(path, root)]
+    root, output = _root(pattern), output.absolute()
+    matches, closed = _matches(pattern, output)
+    paths = [path for path in matches if _is_input(path)]
     if not paths:
+        for folder, reason in closed.items():
+            raise CorpusError(f"{folder}: its files cannot be listed: {reason}; expected files that match {pattern}")
         raise CorpusError(
             f"{pattern}: expected files that match, found none; put the pattern in quotation marks, and write [[] for "
             "a bracket in a name"
@@ -91,13 +94,54 @@ def find_shards(pattern: Path, output: Path, format: str | None = None) -> list[
     return shards
 
 
-def _outside(output: Path, root: Path, paths: Sequence[Path]) -> Iterator[Path]:
-    """Yield ``paths`` without those below ``output``, where that is a folder within ``root``."""
-    real, real_root = _real(output), _real(root)
-    is_inside = real != real_root and real.is_relative_to(real_root)
-    for path in paths:
-        if not (is_inside and _real(path.parent).is_relative_to(real)):
-            yield path
+def find_left_out(pattern: Path, output: Path) -> tuple[list[ShardResult], list[str]]:
+    """Return an error for each folder whose files may be missed, and the other folders that are not entered.
+
+    Errors are those of folders that cannot be listed, and of those that match as a file would, by a suffix such as
+    ``.parquet``. A folder some of whose files match is neither.
+    """
+    matches, closed = _matches(pattern, output.absolute())
+    above = {folder for path in matches if _is_input(path) for folder in path.parents}
+    errors = [
+        ShardResult(input=str(folder), error=f"{folder}: its files cannot be listed: {reason}")
+        for folder, reason in closed.items()
+    ]
+    others = []
+    for folder in matches:
+        if _is_input(folder) or not folder.is_dir() or folder in above or folder in closed:
+            continue
+        if Path(folder.name.removesuffix(".gz")).suffix.casefold() in (*SUFFIXES, ".txt"):
+            advice = f"link the files in it by {glob.escape(str(folder))}/*"
+            errors.append(ShardResult(input=str(folder), error=f"{folder}: expected a file, found a folder; {advice}"))
+        else:
+            others.append(str(folder))
+    return errors, others
+
+
+def _root(pattern: Path) -> Path:
+    """Return the folder before the first wildcard of ``pattern``; its last part is a file's name in any case."""
+    parts = pattern.parts
+    n = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))
+    return Path(*parts[: min(n, len(parts) - 1)]).absolute()
+
+
+def _matches(pattern: Path, output: Path) -> tuple[list[Path], dict[Path, str]]:
+    """Return the files and folders that match ``pattern``, sorted, and why which folders on the way cannot be listed.
+
+    Those below ``output`` are left out where that lies within the root of ``pattern``, and so are records.
+    """
+    root, closed = _root(pattern), dict[Path, str]()
+    # The pattern as it was given: brackets in the name of the current folder are no wildcards.
+    paths = sorted({path.absolute() for path in _expand(pattern.parts, closed)})
+    real = _real(output)
+    is_inside = real != _real(root) and real.is_relative_to(_real(root))
+    kept = [
+        path
+        for path in paths
+        if not (is_inside and (_real(path.parent).is_relative_to(real) or _real(path) == real))
+        and RECORDS not in path.relative_to(root).parts
+    ]
+    return kept, {folder.absolute(): reason for folder, reason in sorted(closed.items())}
 
 
 def _real(path: Path) -> Path:
@@ -105,49 +149,63 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _matching(pattern: Path) -> Iterator[str]:
-    """Yield what matches ``pattern``, as :func:`glob.glob` does, but for links to folders above them.
+def _expand(parts: Sequence[str], closed: dict[Path, str]) -> list[Path]:
+    """Return what matches ``parts``, as :func:`glob.glob` does, but for links to folders above them.
 
     Those would give each file dozens of times, and two of them more paths than anybody can wait for.
+
+    :param closed: receives the folders that cannot be listed, which :mod:`glob` passes over.
     """
-    parts = pattern.parts
-    if "**" not in parts:
-        yield from glob.glob(str(pattern))
-        return
-    at = parts.index("**")
-    rest = parts[at + 1 :] or ("*",)
-    for above in glob.glob(str(Path(*parts[:at]))) if at else ["."]:
-        for folder in _folders(Path(above), frozenset({os.path.realpath(above)})):
-            yield from _matching(Path(glob.escape(str(folder)), *rest))
+    paths = [Path()]
+    for part in (*parts, "*") if parts[-1] == "**" else parts:
+        if part == "**":
+            paths = [each for path in paths for each in _folders(path, frozenset({os.path.realpath(path)}), closed)]
+        elif glob.has_magic(part):
+            paths = [path / name for path in paths for name in fnmatch.filter(_names(path, closed, part), part)]
+        else:
+            paths = [path / part for path in paths if _may_exist(path / part)]
+    return paths
 
 
-def _folders(folder: Path, above: frozenset[str]) -> Iterator[Path]:
+def _folders(folder: Path, above: frozenset[str], closed: dict[Path, str]) -> Iterator[Path]:
     """Yield ``folder`` and those below it, without hidden ones and without those in ``above``, real paths."""
     yield folder
-    try:
-        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
-    except OSError:  # as glob does with what it may not read
-        return
-    for name in names:
+    for name in _names(folder, closed):
         real = os.path.realpath(folder / name)
         if real not in above and os.path.isdir(real):
-            yield from _folders(folder / name, above | {real})
+            yield from _folders(folder / name, above | {real}, closed)
 
 
-def _is_record(path: Path, root: Path) -> bool:
-    """Whether ``path``, below ``root``, is one of the records that belink writes beside links."""
-    return RECORDS in path.relative_to(root).parts[:-1]
+def _names(folder: Path, closed: dict[Path, str], part: str = "*") -> list[str]:
+    """Return the names in ``folder``, sorted; hidden ones only where ``part`` of the pattern asks for them."""
+    try:
+        names = os.listdir(folder)
+        if not os.access(folder, os.X_OK):  # names can be listed, files cannot be opened
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        closed[folder] = error.strerror or str(error)
+        return []
+    return sorted(name for name in names if part.startswith(".") or not name.startswith("."))
+
+
+def _may_exist(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # reading it says why
+        return True
+    return True
 
 
 def _is_input(path: Path) -> bool:
-    """Whether ``path`` is a file, or a link to one that is gone, which must not be passed over in silence."""
-    return path.is_file() or (path.is_symlink() and not path.exists())
-
-
-def _before_wildcards(parts: Sequence[str]) -> list[str]:
-    """Return the folders before the first part with a wildcard; the last part is a file's name in any case."""
-    n = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))
-    return list(parts[: min(n, len(parts) - 1)])
+    """Whether ``path`` is a file, or cannot be looked at (a link to one that is gone), which must not be silent."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return True
 
 
 def _output_name(name: str, format: str | None) -> str:

@@ -1,5 +1,7 @@
 """A corpus in files: the answers of one process, whatever the split; what is finished stays, the rest is done again."""
 
+import errno
+import glob
 import json
 import os
 import signal
@@ -12,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from belink.corpora.files import read_documents
@@ -24,6 +26,7 @@ from belink.linker.shards import (
     RECORDS,
     ShardOptions,
     ShardResult,
+    find_left_out,
     find_shards,
     link_shard,
     link_shards,
@@ -153,6 +156,63 @@ def test_a_link_to_itself_and_a_name_that_is_too_long_stop_nothing(tmp_path: Pat
     errors = [each.error for each in link_shards(linker, shards, OPTIONS)]
     assert errors[0] == ""
     assert "its name is too long" in errors[1] and "symbolic links" in errors[2]
+
+
+NAMES = st.sampled_from(["a.jsonl", "b.parquet", "c", ".d.jsonl", "[e].jsonl"])
+PATTERNS = ["*", "*.jsonl", "*/*", "*/*.jsonl", "**/*", "**/*.jsonl", "**", "a*/*", "c/**/*.jsonl", "*/c", "*/a.jsonl"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    paths=st.lists(st.lists(NAMES, min_size=1, max_size=3), min_size=1, max_size=8), pattern=st.sampled_from(PATTERNS)
+)
+def test_every_file_that_glob_finds_is_linked(
+    paths: list[list[str]], pattern: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("tree")
+    for parts in paths:
+        if not any(path.is_file() for path in (folder.joinpath(*parts[:n]) for n in range(len(parts)))):
+            path = folder.joinpath(*parts)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.is_dir():
+                path.write_text("a text", encoding="utf-8")
+    wanted = {Path(name) for name in glob.glob(str(folder / pattern), recursive=True) if Path(name).is_file()}
+    try:
+        found = {shard.input for shard in find_shards(folder / pattern, folder / "out", "jsonl")}
+    except CorpusError as error:
+        assume("found none" in str(error))
+        found = set()
+    assert found == wanted
+
+
+def test_a_folder_that_may_hold_files_of_the_pattern_is_told(
+    tmp_path: Path, linker: Linker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(
+        tmp_path, "in/a.jsonl", "in/b.jsonl/part-0", "in/c/d.jsonl", "in/closed/e.jsonl", "in/dim/f.jsonl", "in/g.txt/x"
+    )
+    # Root may read everything, so the system's answer is made here.
+    listdir, access = os.listdir, os.access
+    monkeypatch.setattr(os, "listdir", lambda path: refuse(path) if Path(path).name == "closed" else listdir(path))
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "dim" and access(path, mode))
+
+    def left_out(pattern: str) -> tuple[list[str], list[str]]:
+        errors, folders = find_left_out(tmp_path / pattern, tmp_path / "out")
+        assert all(each.input in each.error for each in errors)
+        return [Path(each.input).name for each in errors], [Path(name).name for name in folders]
+
+    assert left_out("in/*") == (["b.jsonl", "g.txt"], ["c", "closed", "dim"])
+    assert left_out("in/*.jsonl") == (["b.jsonl"], [])
+    assert left_out("in/*/*") == (["closed", "dim"], [])
+    assert left_out("in/**/*") == (["closed", "dim"], [])
+    assert left_out("in/**/*.jsonl") == (["closed", "dim", "b.jsonl"], [])
+    assert left_out("in/*/e.jsonl") == ([], []), "it is found without the folder's names"
+    with pytest.raises(CorpusError, match=r"closed: its files cannot be listed: Permission denied"):
+        find_shards(tmp_path / "in/closed/*", tmp_path / "out")
+
+
+def refuse(path: object) -> list[str]:
+    raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
 
 def split(folder: Path, texts: Sequence[str], places: Sequence[int]) -> None:

@@ -69,4 +69,4 @@ def is_complete(source: Path, output: Path, linker: Linker) -> bool:
 
 def shown(sums: dict[str, Any], others: Sequence[str] = ()) -> str:
     """What the command prints for a person."""
-    return show_several.linked_files({**sums, "others": list(others), "output": "out"})
+    return show_several.linked_files({**sums, "others": list(others), "folders": [], "output": "out"})
