@@ -1,7 +1,9 @@
 """Progress of long work: a bar on a terminal, log lines elsewhere."""
 
+import contextvars
 import logging
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
@@ -15,6 +17,13 @@ _LINE_EVERY = 5.0
 _BAR_AFTER = 1.0  # seconds; shorter work shows no bar
 
 log = logging.getLogger(__name__)
+_last_line = 0.0  # when a line of progress was last written, by time.monotonic()
+
+
+def _tell(line: str, *values: object) -> None:
+    global _last_line  # one program has one log
+    _last_line = time.monotonic()
+    log.info(line, *values)
 
 
 def track(
@@ -47,7 +56,42 @@ def track(
             now = time.monotonic()
             if not is_terminal and now - last_line >= _LINE_EVERY:
                 last_line = now
-                log.info("%s: %d%s %s, %.0f s", what, done, of, unit, now - started)
+                _tell("%s: %d%s %s, %.0f s", what, done, of, unit, now - started)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show within the block, or during a call of the function that it decorates, that ``what`` goes on and how long.
+
+    It is for work that cannot tell how far it is. A terminal shows the time; elsewhere a line is logged every few
+    seconds in which :func:`track` has logged none.
+    """
+    ended = threading.Event()
+    # Prefect finds the run that a line belongs to in the context.
+    context = contextvars.copy_context()
+    thread = threading.Thread(
+        target=context.run, args=(_show_time, what, time.monotonic(), ended), name=f"progress of {what}", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _show_time(what: str, started: float, ended: threading.Event) -> None:
+    from tqdm import tqdm
+
+    is_terminal = sys.stderr.isatty()
+    with tqdm(
+        desc=what, bar_format="{desc}: {elapsed}", leave=False, delay=_BAR_AFTER, disable=not is_terminal
+    ) as elapsed:
+        while not ended.wait(_BAR_AFTER):
+            elapsed.update()
+            now = time.monotonic()
+            if not is_terminal and now - max(started, _last_line) >= _LINE_EVERY:
+                _tell("%s: %.0f s", what, now - started)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from belink import artefacts
+from belink import artefacts, progress
 from belink.declarations import read_stored_linker
 from belink.lifecycle import dependencies
 from belink.lifecycle.refresh import Champion, RefreshRun, retriever, sound
@@ -19,6 +19,7 @@ from belink.training import splits
 log = logging.getLogger(__name__)
 
 
+@progress.working("calibrating")
 def calibrate(
     run: RefreshRun, releases: Mapping[str, Path], index: Path, decision: Decision, champion: Champion | None
 ) -> Path:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from belink import artefacts
+from belink import artefacts, progress
 from belink.errors import GateRefused
 from belink.evaluation import metrics
 from belink.evaluation.corrections import repeated_errors
@@ -54,6 +54,7 @@ class Challenger:
 _NO_MODEL = bundle.ModelReference(reference="", sha256="")
 
 
+@progress.working("putting the bundle together")
 def draft(
     run: RefreshRun, releases: Mapping[str, Path], index: Path, decision: Decision, calibration: Path
 ) -> Challenger:
@@ -93,6 +94,7 @@ def _reference(model: "ResolvedModel") -> bundle.ModelReference:
     return bundle.ModelReference(reference=model.reference, sha256=model.sha256)
 
 
+@progress.working("evaluating")
 def evaluate(run: RefreshRun, challenger: Challenger, champion: Champion | None) -> Path:
     """Return a folder with both linkers' answers to the same questions, and their figures.
 
@@ -138,6 +140,7 @@ def item_content(item: EvaluationItem) -> dict[str, Any]:
     return content
 
 
+@progress.working("checking the gates")
 def judge(
     run: RefreshRun, challenger: Challenger, evaluation: Path, impacts: Mapping[str, Mapping[str, Any]]
 ) -> list[GateResult]:
@@ -162,6 +165,7 @@ def judge(
     )
 
 
+@progress.working("completing the bundle")
 def assemble(
     run: RefreshRun, challenger: Challenger, evaluation: Path, gates: Sequence[GateResult], diffs: Mapping[str, "Diff"]
 ) -> Path:
@@ -175,6 +179,7 @@ def assemble(
     return bundle.assemble(parts, run.settings.bundles / run.linker.name)
 
 
+@progress.working("promoting")
 def promote(
     run: RefreshRun,
     version: str,

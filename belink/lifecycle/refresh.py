@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from belink import artefacts, declarations
+from belink import artefacts, declarations, progress
 from belink.corpora import feedback
 from belink.declarations import LinkerConfig
 from belink.errors import BelinkError, BundleError, DeclarationError, RegistryError, ReleaseError
@@ -255,6 +255,7 @@ def report_unchanged(run: RefreshRun, champion: Champion) -> RefreshOutcome:
     return outcome
 
 
+@progress.working("comparing releases")
 def compare(champion: Champion | None, releases: Mapping[str, Path]) -> "dict[str, Diff]":
     """Return what changed since the champion, by ontology; only those that it holds in another release."""
     from belink.ontology.diff import diff

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from belink import artefacts, markdown
+from belink import artefacts, markdown, progress
 from belink.evaluation.metrics import paired_bootstrap
 from belink.evaluation.run import evaluations
 from belink.lifecycle.refresh import RefreshRun
@@ -37,6 +37,7 @@ def recorded(run: RefreshRun) -> Iterator[RefreshRun]:
         yield replace(run, mlflow_run=run_id)
 
 
+@progress.working("registering the version")
 def register(
     run: RefreshRun,
     folder: Path,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from belink import artefacts
+from belink import artefacts, progress
 from belink.declarations import LinkerConfig, TrainingConfig, check_language_model, read_stored_linker, without_removed
 from belink.errors import DeclarationError
 from belink.lifecycle import dependencies
@@ -109,6 +109,7 @@ def _decide_encoder(
     return finetuned if run.retrain == "always" or too_many or _why_encoder_not_kept(run, champion) else kept
 
 
+@progress.working("fine-tuning the encoder")
 def finetune_encoder(run: RefreshRun, releases: Mapping[str, Path], decision: Decision) -> Decision:
     """Return ``decision`` with its encoder fine-tuned; without one, if it finds less than the declared one as it is."""
     if decision.encoder is None:
@@ -142,6 +143,7 @@ def finetune_encoder(run: RefreshRun, releases: Mapping[str, Path], decision: De
     return decision if report.kept else replace(decision, encoder=None)
 
 
+@progress.working("training the re-ranker")
 def train(run: RefreshRun, releases: Mapping[str, Path], index: Path, encoder: Path | None = None) -> "TrainReport":
     """Return the adapter trained on the names of ``releases`` and on the corpora; an existing one is kept."""
     from belink.training import lora

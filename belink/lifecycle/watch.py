@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from belink import artefacts, declarations
+from belink import artefacts, declarations, progress
 from belink.evaluation.run_impact import compare_linkers
 from belink.lifecycle.promotion import Challenger
 from belink.lifecycle.refresh import Champion, RefreshRun, sound
@@ -19,6 +19,7 @@ Impacts = Mapping[str, Mapping[str, Any]]
 """Name of a watched text → its impact, as ``belink impact --json`` prints it."""
 
 
+@progress.working("comparing answers in watched texts")
 def watch(run: RefreshRun, challenger: Challenger, champion: Champion | None) -> Impacts:
     """Return what the challenger changes in each watched text; ``{}`` without texts or a champion to compare with.
 

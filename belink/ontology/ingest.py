@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from belink import artefacts, manifests
+from belink import artefacts, manifests, progress
 from belink.declarations import Format, SourceConfig
 from belink.errors import BelinkError, GateRefused, ReleaseError, SourceError
 from belink.ontology import added_names, release
@@ -141,6 +141,7 @@ class _Attempt(NamedTuple):
                     return self._refuse_or_place(path, manifest)
         return None
 
+    @progress.working("reading the ontology")
     def read(self) -> Ingested:
         """Read the files into a release, measure its gates, and move it into place."""
         ontology, others = beside.split(self.files)

@@ -21,7 +21,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from belink import artefacts
+from belink import artefacts, progress
 from belink.declarations import ADMINISTRATIVE, LinkerConfig
 from belink.errors import IndexMismatch, ReleaseError
 from belink.ontology.release import Release, open_release, shared_concepts
@@ -78,6 +78,7 @@ class IndexReport:
     seconds: float
 
 
+@progress.working("building the index")
 def build_index(
     releases: Sequence[Path],
     linker: LinkerConfig,
@@ -276,7 +277,14 @@ def _encode_missing(
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield each part of ``rows`` with its vectors, float16; those of a killed attempt are read back."""
     work.mkdir(exist_ok=True)
-    for part in parts(len(rows), _SHARD):
+    shards = progress.track(
+        parts(len(rows), _SHARD),
+        what="encoding",
+        total=len(rows),
+        unit="names",
+        size=lambda part: part.stop - part.start,
+    )
+    for part in shards:
         # The key holds the names, so a shard is only used for the very names that it was made of.
         names = list(table.names(rows[part]))
         stored = work / f"{artefacts.key([encoder.fingerprint, names])}.npy"
@@ -286,7 +294,6 @@ def _encode_missing(
         shard = encoder.encode(names).astype(np.float16)
         with artefacts.atomic_write(stored) as aside, aside.open("wb") as stream:
             np.save(stream, shard)
-        log.info("encoded %d of %d names", part.stop, len(rows))
         yield part, shard
 
 
