@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -191,6 +192,34 @@ def test_an_edited_text_marks_its_result_as_old(page: Page, server: Server) -> N
     expect(page.locator("#old")).to_be_visible()
     page.fill("#text", text_of(server))
     expect(page.locator("#old")).to_be_hidden()
+
+
+def test_back_and_forward_lead_through_views_and_texts(page: Page, server: Server) -> None:
+    first, second, _ = (f"A case of {name}." for name in names(server))
+    reading = page.locator("#reading")
+    ask(page, first)
+    page.click("#tab-history")
+    expect(page.locator("#view-history")).to_be_visible()
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.go_back()
+    expect(page.locator("#view-link")).to_be_visible()
+    expect(reading).to_have_text(first)
+    assert not [url for url in requests if url.endswith("/link")], "what is shown is not asked for again"
+    page.locator(".mention").first.click()
+    ask(page, second)
+    page.go_back()
+    expect(reading).to_have_text(first)
+    expect(page.locator("#text")).to_have_value(first)
+    page.go_forward()
+    expect(reading).to_have_text(second)
+    page.click("#tab-history")
+    page.click("#tab-link")
+    expect(reading).to_have_text(second)
+    page.goto(f"{server.url}/#view=releases")
+    page.goto(f"{server.url}/#text={quote(first)}")
+    expect(page.locator("#view-link")).to_be_visible()
+    expect(reading).to_have_text(first)
 
 
 def test_examples_are_made_of_the_linkers_own_names(page: Page, server: Server) -> None:

@@ -60,18 +60,27 @@ export async function offerExamples() {
   byId("example").hidden = !examples.length;
 }
 
-/** The state of the page as a fragment, which browsers do not send to any server. */
-function remember() {
-  const fragment = new URLSearchParams({ text: page.text, keep: byId("threshold").value });
-  if (page.chosen !== null) fragment.set("mention", page.chosen);
+/** The state of this view as a fragment, which browsers do not send to any server. */
+export function fragment() {
   // A longer address is cut off by programs that pass it on.
-  history.replaceState(null, "", page.text.length > LONG ? "#" : `#${fragment}`);
+  if (!page.text || page.text.length > LONG) return "#";
+  const state = new URLSearchParams({ text: page.text, keep: byId("threshold").value });
+  if (page.chosen !== null) state.set("mention", page.chosen);
+  return `#${state}`;
 }
 
-/** Show what a shared link holds. */
+const addressed = () => new URLSearchParams(location.hash.slice(1)).get("text");
+
+/** Put the state into the address; another text than the one there is a step that the browser's Back undoes. */
+function remember() {
+  const isNew = addressed() !== null && addressed() !== page.text;
+  history[isNew ? "pushState" : "replaceState"](null, "", fragment());
+}
+
+/** Show what a shared link, or a step back, holds. */
 export async function restore(fragment) {
   const text = fragment.get("text");
-  if (!text) return;
+  if (!text || (text === page.text && page.complete)) return;
   byId("text").value = text;
   if (!(await link(text))) return;
   const keep = Number(fragment.get("keep"));

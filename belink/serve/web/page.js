@@ -47,28 +47,28 @@ async function open() {
   const fragment = new URLSearchParams(location.hash.slice(1));
   if (fragment.get("view") === "releases") view("history");
   else if (fragment.get("view") === "review" && offered.review) view("review");
-  else await linking.restore(fragment);
+  else {
+    view("link");
+    await linking.restore(fragment);
+  }
+}
+
+/** Show a view at an address of its own, so that the browser's Back leads to the one before. */
+function visit(name, address) {
+  view(name);
+  if (address !== (location.hash || "#")) history.pushState(null, "", address);
 }
 
 linking.start();
 past.start();
 review.start();
-byId("tab-link").addEventListener("click", () => {
-  view("link");
-  history.replaceState(null, "", "#");
-});
-byId("tab-history").addEventListener("click", () => {
-  view("history");
-  history.replaceState(null, "", "#view=releases");
-});
-byId("tab-review").addEventListener("click", () => {
-  view("review");
-  history.replaceState(null, "", "#view=review");
-});
-byId("find").addEventListener("submit", () => view("link")); // where the panel is
+byId("tab-link").addEventListener("click", () => visit("link", linking.fragment()));
+byId("tab-history").addEventListener("click", () => visit("history", "#view=releases"));
+byId("tab-review").addEventListener("click", () => visit("review", "#view=review"));
+byId("find").addEventListener("submit", () => visit("link", linking.fragment())); // where the panel is
 byId("home").addEventListener("click", (event) => {
   event.preventDefault();
-  view("link");
+  visit("link", linking.fragment());
   byId("text").focus();
 });
 byId("token-form").addEventListener("submit", (event) => {
