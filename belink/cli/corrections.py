@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from belink import declarations
+from belink import artefacts, declarations
 from belink.corpora import feedback, labelling
 from belink.corpora.feedback import Correction, Withdrawal
 from belink.errors import BelinkError, CorpusError
@@ -25,11 +25,13 @@ _FAULTS = 10  # of an imported file that are listed
 
 def list_corrections(settings: Settings, linker: str) -> Answer:
     """Return every correction of ``linker`` with what becomes of it, oldest first."""
-    name, share = _name(linker), _held_out_share(settings, linker)
+    name, share, ignored = _name(linker), *_learning(settings, linker)
     records = feedback.read_records(settings, name)
     counting = feedback.standing(records)
     withdrawn = {record.withdraws for record in records if isinstance(record, Withdrawal)}
     states = {each.id: "held out" if is_held_out(each.group, "", share) else "teaches" for each in counting.agreed}
+    if ignored:
+        states = dict.fromkeys(states, "ignored")
     states |= {each.id: "conflict" for each in counting.conflicts}
     rows = [
         {
@@ -50,7 +52,7 @@ def list_corrections(settings: Settings, linker: str) -> Answer:
         for each in records
         if isinstance(each, Correction)
     ]
-    return {"linker": name, "corrections": rows}
+    return {"linker": name, "corrections": rows, "ignored": ignored}
 
 
 def export_corrections(settings: Settings, linker: str, output: Path, format: labelling.Format) -> Answer:
@@ -78,7 +80,9 @@ def import_corrections(settings: Settings, linker: str, path: Path, who: str) ->
         raise CorpusError(f"{path}: nothing is stored: {'; '.join(faults[:_FAULTS])}{more}")
     new = [each for each in corrections if (each.place, each.who, each.outcome) not in stored]
     feedback.append(settings, name, new)
-    return {"linker": name, "stored": len(new), "known": len(corrections) - len(new)}
+    return {
+        "linker": name, "stored": len(new), "known": len(corrections) - len(new), "ignored": _ignores(loaded)
+    }  # fmt: skip
 
 
 def _read_corrections(
@@ -133,7 +137,8 @@ def review(settings: Settings, linker: str, input_: Path, n: int, output: Path |
     )
     if output is not None:
         write_queue(items, output)
-    return {"linker": name, "output": None if output is None else str(output), "items": [i.to_dict() for i in items]}
+    where = None if output is None else str(output)
+    return {"linker": name, "output": where, "items": [i.to_dict() for i in items], "ignored": _ignores(loaded)}
 
 
 def _new_concepts(settings: Settings, linker: Linker) -> set[str]:
@@ -153,12 +158,19 @@ def _name(linker: str) -> str:
     return declarations.load_linker(plain).name if plain.endswith(".toml") else plain
 
 
-def _held_out_share(settings: Settings, linker: str) -> float:
-    """Return the share of documents that teach nothing: as the champion has it, else as declared."""
+def _learning(settings: Settings, linker: str) -> tuple[float, bool]:
+    """Return the share of documents that teach nothing, and whether none does: as the champion has it, or declared."""
     try:
-        return open_linker(settings, linker).declaration.training.held_out_documents
+        champion = open_linker(settings, linker)
+        return champion.declaration.training.held_out_documents, _ignores(champion)
     except BelinkError:
-        return declarations.load_linker(linker.partition("@")[0]).training.held_out_documents
+        declared = declarations.load_linker(linker.partition("@")[0])
+        return declared.training.held_out_documents, not feedback.is_learned(declared)
+
+
+def _ignores(linker: Linker) -> bool:
+    """Whether ``linker`` was declared not to learn from corrections; False also where an older belink made it."""
+    return feedback.IGNORED in artefacts.read_manifest(linker.path)["inputs"]
 
 
 def listed(answer: Answer) -> str:
@@ -170,7 +182,12 @@ def listed(answer: Answer) -> str:
     counts = {state: sum(row["state"] == state for row in rows) for state in dict.fromkeys(r["state"] for r in rows)}
     total = ", ".join(f"{state} {n}" for state, n in counts.items())
     conflict = "; people disagree where it says conflict: it teaches nothing" if counts.get("conflict") else ""
-    return "\n".join([*lines, f"{answer['linker']}: {len(rows)} corrections: {total}{conflict}", *_everywhere(rows)])
+    lines.append(f"{answer['linker']}: {len(rows)} corrections: {total}{conflict}")
+    return "\n".join([*lines, *_everywhere(rows), *_note(answer)])
+
+
+def _note(answer: Answer) -> list[str]:
+    return [feedback.ignored_note(answer["linker"])] if answer.get("ignored") else []
 
 
 def _everywhere(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -200,7 +217,8 @@ def exported(answer: Answer) -> str:
 
 def imported(answer: Answer) -> str:
     """Return what an import stored, as text."""
-    return f"{answer['linker']}: {answer['stored']} corrections stored, {answer['known']} were there already"
+    line = f"{answer['linker']}: {answer['stored']} corrections stored, {answer['known']} were there already"
+    return "\n".join([line, *_note(answer)])
 
 
 def queued(answer: Answer) -> str:
@@ -213,5 +231,5 @@ def queued(answer: Answer) -> str:
     ]
     if answer["output"]:
         where = f"{len(items)} mentions → {answer['output']}; show them: belink serve {answer['linker']} --feedback "
-        lines.append(f"{where}--review {answer['output']}")
+        lines += [f"{where}--review {answer['output']}", *_note(answer)]
     return "\n".join(lines) or "no mention was found that nobody has judged"

@@ -299,6 +299,23 @@ def _mention(correction: Correction) -> Mention:
     )
 
 
+IGNORED = "ignores_corrections"  # the key among a bundle's inputs, there only where it holds
+
+
+def is_learned(linker: LinkerConfig) -> bool:
+    """Return whether refreshes of ``linker``, as it is declared, learn from corrections."""
+    return any(corpus.feedback for corpus in linker.corpora)
+
+
+def ignored_note(linker: str, n: int | None = None) -> str:
+    """Return the line that says that corrections (``n`` of them) teach a linker nothing, and what to do."""
+    what = "corrections are" if n is None else f"{n} correction{' is' if n == 1 else 's are'}"
+    return (
+        f"{linker}: {what} stored and teach nothing, since its declaration has no [[corpora]] with feedback = true; "
+        "add both lines to its TOML and refresh"
+    )
+
+
 def resolve(settings: Settings, linker: LinkerConfig) -> LinkerConfig:
     """Return ``linker`` with the corrections in force as the file of its corpus ``feedback = true``.
 

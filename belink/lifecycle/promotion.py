@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from belink import artefacts, progress
+from belink.corpora import feedback
 from belink.errors import GateRefused
 from belink.evaluation import metrics
 from belink.evaluation.corrections import repeated_errors
@@ -24,7 +25,7 @@ from belink.evaluation.run import evaluations, predict_in_turns, seen_in_trainin
 from belink.lifecycle.calibrate import learn_lexicon
 from belink.lifecycle.coverage import coverage, shared_ids
 from belink.lifecycle.outcome import RefreshOutcome, Verdict
-from belink.lifecycle.refresh import Champion, RefreshRun, inputs, sound
+from belink.lifecycle.refresh import Champion, RefreshRun, inputs, sound, warn_of_ignored_corrections
 from belink.lifecycle.retrain import Decision, base_model
 from belink.linker import bundle
 from belink.linker.linker import Linker
@@ -62,6 +63,7 @@ def draft(
     from belink.weights import resolve
 
     linker, cache = run.linker, run.settings.cache
+    warn_of_ignored_corrections(run)
     sha256 = {name: str(artefacts.read_manifest(path)["sha256"]) for name, path in releases.items()}
     # The key is the adapter's; a linker without one records here when its encoder was fine-tuned.
     is_trained = decision.adapter is not None or linker.adaptation.steps > 0
@@ -77,7 +79,12 @@ def draft(
         calibration=calibration,
         encoder=_reference(resolve(linker.encoder.model, cache)) if linker.encoder.model else _NO_MODEL,
         base_model=None if decision.adapter is None else _reference(base_model(run)),
-        inputs={**inputs(run, sha256), "adapter": adapter, **({"defaults": run.defaults} if run.defaults else {})},
+        inputs={
+            **inputs(run, sha256),
+            "adapter": adapter,
+            **({"defaults": run.defaults} if run.defaults else {}),
+            **({feedback.IGNORED: True} if run.ignores_corrections else {}),
+        },
     )
     return Challenger(path=bundle.assemble(parts, run.settings.home / "drafts" / linker.name), parts=parts)
 

@@ -54,6 +54,7 @@ class RefreshRun:
     ontologies: Mapping[str, OntologyRun]  # by the ontology's name
     corpora: Mapping[str, str]  # name → sha256 of the file
     retrain: RetrainRule = "auto"
+    ignores_corrections: bool = False  # the declaration has no corpus `feedback = true`
     share_restricted: bool = False  # a licensee said that a server elsewhere may hold what the licence keeps to them
     started: float = field(default_factory=time.time)  # seconds since 1970
     mlflow_run: str = ""  # the id of its open MLflow run; "" where none is open
@@ -104,7 +105,8 @@ def start(
     :param share_restricted: a registry elsewhere may hold releases that are not redistributable.
     :raises DeclarationError: a declaration or corpus is missing, or the linker has no such ontology.
     """
-    declared = feedback.resolve(settings, declarations.load_linker(linker))
+    as_written = declarations.load_linker(linker)
+    declared = feedback.resolve(settings, as_written)
     sources = {source.name: source for source in map(declarations.load_source, declared.ontologies)}
     versions = versions or {}
     for kind, names in (("files", ontologies), ("a version", versions)):
@@ -124,6 +126,7 @@ def start(
         },
         corpora={name: artefacts.sha256(path) for name, path in files.items()},
         retrain=retrain,
+        ignores_corrections=not feedback.is_learned(as_written),
         share_restricted=share_restricted,
     )
 
@@ -159,6 +162,14 @@ def exclusive(run: RefreshRun) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def warn_of_ignored_corrections(run: RefreshRun) -> None:
+    """Write into the log that there are corrections which the linker, as it is declared, does not learn from."""
+    if run.ignores_corrections and (
+        n := len(feedback.standing(feedback.read_records(run.settings, run.linker.name)).agreed)
+    ):
+        log.warning(feedback.ignored_note(run.linker.name, n))
 
 
 def read_champion(run: RefreshRun) -> Champion | None:
@@ -215,6 +226,9 @@ def is_unchanged(run: RefreshRun, files: Mapping[str, SourceFiles], champion: Ch
     """Whether a refresh would only make the champion again."""
     if run.retrain == "always" or champion.fault:
         return False
+    # Services read in the bundle whether corrections are learned from.
+    if champion.manifest["inputs"].get(feedback.IGNORED) and not run.ignores_corrections:
+        return False
     for name, each in run.ontologies.items():
         # A version that a person names becomes the release's, but the sha256 of the files does not tell.
         if each.named and each.named != champion.manifest["releases"].get(name, {}).get("version"):
@@ -252,6 +266,7 @@ def report_unchanged(run: RefreshRun, champion: Champion) -> RefreshOutcome:
         reused=champion.manifest["index"]["names"] * bool(champion.manifest["index"]["dimension"]),
     )
     aliases.note_refresh(run.settings, outcome.to_dict())
+    warn_of_ignored_corrections(run)
     return outcome
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request
 
+from belink import artefacts
 from belink.corpora import feedback
 from belink.corpora.feedback import Correction
 from belink.errors import CorpusError
@@ -47,7 +48,7 @@ def add(app: FastAPI, service: Service, *, taken: bool, queue: Path | None) -> N
     # Plain functions: FastAPI runs them on threads, where waiting for the disk delays no other route.
     @app.post("/feedback", status_code=201, responses=_PROBLEMS, dependencies=checks)
     def correct(body: schemas.Correction) -> schemas.StoredCorrection:
-        """Store a correction; the linker's next refresh learns from it."""
+        """Store a correction; the linker's next refresh learns from it, unless it is held out or ignored."""
         return _store(service, body)
 
     @app.post("/feedback/{id}/withdraw", status_code=201, responses=_PROBLEMS, dependencies=checks)
@@ -99,6 +100,7 @@ def _store(service: Service, body: schemas.Correction) -> schemas.StoredCorrecti
         start=correction.start,
         end=correction.end,
         held_out=is_held_out(correction.group, "", linker.declaration.training.held_out_documents),
+        ignored=feedback.IGNORED in artefacts.read_manifest(linker.path)["inputs"],
     )
 
 

@@ -350,6 +350,7 @@ class StoredCorrection(BaseModel):
     start: int
     end: int
     held_out: bool = Field(description="Kept to measure the next version with; it teaches nothing.")
+    ignored: bool = Field(description="The linker's declaration has no corpus `feedback = true`: no refresh learns it.")
 
 
 class Undo(BaseModel):

@@ -5,6 +5,7 @@ import { ask, byId, make } from "./common.js";
 const WHO = "belink-who";
 export const offered = { feedback: false, review: false, linkers: [] };
 const NAMELESS = "Write your name first: it is stored with your judgement.";
+const IGNORED = "The linker does not learn from it: its declaration has no corpus “feedback = true”. ";
 const OUTCOMES = { right: "right", nil: "no concept fits", "no-mention": "no mention" };
 const SHOWN = 10; // concepts that a search lists
 let last = null; // the linker that was corrected last
@@ -58,7 +59,7 @@ export function controls(target, done) {
           said.textContent = error.message;
         }
       } }, "Undo");
-      said.replaceChildren(`Stored: ${outcome(stored)}. `, back);
+      said.replaceChildren(`Stored: ${outcome(stored)}. `, stored.ignored ? IGNORED : "", back);
       done?.(stored);
     } catch (error) {
       said.textContent = error.message;
