@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from belink.cli import corrections
+from belink.corpora import feedback
 from belink.flows import refresh
 from belink.linker.linker import Linker
 from belink.registry import aliases
@@ -63,5 +64,5 @@ def test_ignored_corrections_are_told_everywhere_and_learned_once_it_is_declared
         assert httpx.post(f"{server.url}/feedback", json=given, timeout=60).json()["ignored"] is False
     # Withdrawn corrections leave the declaration as it is: nothing speaks of ignoring.
     for row in listed["corrections"]:
-        corrections.feedback.withdraw(here, "small", row["id"], row["who"])
+        feedback.withdraw(here, "small", row["id"], row["who"])
     assert not corrections.list_corrections(here, "small")["ignored"]
