@@ -41,9 +41,14 @@ async function serving() {
   }
 }
 
+let isReady = false; // whether the service has answered
+
 async function open() {
-  if (!(await serving())) return;
-  linking.offerExamples();
+  const answered = serving();
+  // A step back is taken at once, and also where the service is gone.
+  if (!isReady && !(await answered)) return;
+  if (!isReady) linking.offerExamples();
+  isReady = true;
   const fragment = new URLSearchParams(location.hash.slice(1));
   if (fragment.get("view") === "releases") view("history");
   else if (fragment.get("view") === "review" && offered.review) view("review");
