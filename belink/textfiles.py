@@ -181,14 +181,14 @@ def _is_utf16(head: bytes, encoding: str) -> bool:
     """Return whether ``head``, which has zero bytes on one side only, is UTF-16 and not a text with stray zeros."""
     if head.count(0) * 3 > len(head):  # Latin letters
         return True
-    # The leading byte of a letter beyond Latin is a control character in UTF-8 (Greek 03, Cyrillic 04, Thai 0e) or,
-    # as in Chinese, makes a sequence that is no UTF-8 but by chance, most often in Hangul.
-    n_odd, least = sum(byte < 0x20 for byte in head), 0.3
-    n_sound, n_stray, _ = _count_characters(BytesIO(head))
-    if 4 * n_stray > n_sound:
-        n_odd, least = n_odd + sum(byte >= 0x80 for byte in head), 0.15
-    if n_odd < least * len(head):
-        return False
+    leading = head[1::2] if encoding == "utf-16-le" else head[::2]
+    # The leading byte of other letters is a control character in UTF-8 (Greek 03, Cyrillic 04, Thai 0e). A fifth of a
+    # table, too, may be control characters, but on both sides.
+    if sum(byte < 0x20 for byte in leading) < 0.6 * len(leading):
+        # Or, as in Chinese, it makes a sequence that is no UTF-8 but by chance, most often in Hangul.
+        n_sound, n_stray, _ = _count_characters(BytesIO(head))
+        if 4 * n_stray <= n_sound or sum(byte >= 0x80 for byte in head) < 0.06 * len(head):
+            return False
     try:
         text = codecs.getincrementaldecoder(encoding)().decode(head)
     except UnicodeDecodeError:

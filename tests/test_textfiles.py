@@ -38,8 +38,13 @@ def test_text_beyond_latin_is_recognised_without_a_byte_order_mark(text: str, en
     assert content.decode(detect_encoding(io.BytesIO(content))) == text
 
 
+def tables() -> st.SearchStrategy[str]:
+    rows = st.lists(st.lists(st.text("abcXYZ123", min_size=2, max_size=9), min_size=3, max_size=3), min_size=3)
+    return rows.map(lambda rows: "\n".join(map("\t".join, rows)))
+
+
 @given(
-    text=foreign_texts() | st.text("Ménière and µ-opioids ", min_size=4),
+    text=foreign_texts() | st.text("Ménière and µ-opioids ", min_size=4) | tables(),
     places=st.lists(st.integers(0, 1000), min_size=1, max_size=3),
 )
 def test_stray_zero_bytes_make_no_other_encoding(text: str, places: list[int]) -> None:

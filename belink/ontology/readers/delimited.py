@@ -6,7 +6,9 @@ columns pass unnoticed, in strict mode one carriage return stops the whole file,
 missing column.
 """
 
+import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -17,7 +19,7 @@ from belink.errors import SourceError
 from belink.ontology.readers.archive import CHUNK, open_source
 from belink.ontology.release_writer import ReleaseWriter
 from belink.records import Rejection
-from belink.textfiles import is_gzip
+from belink.textfiles import as_utf8, is_gzip, marked_encoding
 
 BLOCK = 8 << 20  # bytes checked at once
 _HEAD = 1 << 20  # bytes that hold the comments before a header, and the header
@@ -85,6 +87,31 @@ def first_line(path: Path, comment: str = "") -> str:
         lines = stream.read(_HEAD).decode("utf-8-sig", "replace").split("\n")
     first = next((line for line in lines if line.strip() and not (comment and line.startswith(comment))), "")
     return first.rstrip("\r")
+
+
+@contextmanager
+def in_utf8(path: Path, scratch: Path) -> Iterator[Path]:
+    """Yield ``path``, or a copy where it is UTF-16 or UTF-32, as spreadsheets save tables; errors name ``path``.
+
+    Single lines in another encoding are set aside later: nobody knows whether they are damaged.
+
+    :param scratch: folder for the copy, where one is needed.
+    :raises SourceError: the file is cut off within a character.
+    """
+    copy = scratch / path.name.removesuffix(".gz")
+    with open_source(path) as stream:
+        if (marked_encoding(stream) or "utf-8-sig") != "utf-8-sig":
+            try:
+                with as_utf8(stream, path) as text, copy.open("wb") as out:
+                    shutil.copyfileobj(text, out, CHUNK)
+            except UnicodeError as error:
+                raise SourceError(f"{path}: expected whole text, found {error}; fetch it again") from error
+    try:
+        yield copy if copy.exists() else path
+    except SourceError as error:
+        raise SourceError(str(error).replace(str(copy), str(path))) from error
+    finally:
+        copy.unlink(missing_ok=True)
 
 
 def sifted(path: Path, layout: Layout, into: ReleaseWriter, scratch: Path) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from belink.errors import SourceError
 from belink.ontology.readers.archive import open_source
-from belink.ontology.readers.delimited import Layout, first_line, scan, sifted
+from belink.ontology.readers.delimited import Layout, first_line, in_utf8, scan, sifted
 from belink.ontology.release_writer import ReleaseWriter
 from belink.text.concept_ids import standardise
 
@@ -65,7 +65,8 @@ def read(paths: Sequence[Path], into: ReleaseWriter) -> int:
     before = _count(into)
     with tempfile.TemporaryDirectory(prefix=".reading-", dir=into.path.parent) as folder:
         for path in paths:
-            _stage(path, into, Path(folder))
+            with in_utf8(path, Path(folder)) as text:
+                _stage(text, into, Path(folder))
             _add(path, into)
             into.sql("DROP TABLE temp.mapping")
     return _count(into) - before

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from belink.errors import SourceError
-from belink.ontology.readers.delimited import Layout, first_line, scan, sifted
+from belink.ontology.readers.delimited import Layout, first_line, in_utf8, scan, sifted
 from belink.ontology.release_writer import ReleaseWriter
 
 TYPE = "listed"
@@ -46,7 +46,8 @@ def read(paths: Sequence[Path], into: ReleaseWriter) -> int:
     n_added = 0
     with tempfile.TemporaryDirectory(prefix=".reading-", dir=into.path.parent) as folder:
         for path in paths:
-            _stage(path, into, Path(folder))
+            with in_utf8(path, Path(folder)) as text:
+                _stage(text, into, Path(folder))
             n_added += _add(path, into)
     into.sql("DROP TABLE temp.known")
     return n_added

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from belink.declarations import Columns, SourceConfig
 from belink.errors import DeclarationError, SourceError
 from belink.ontology.readers.archive import is_tar, is_zip, open_source
-from belink.ontology.readers.delimited import Layout, Sieve, scan, sifted, text_lines
+from belink.ontology.readers.delimited import Layout, Sieve, in_utf8, scan, sifted, text_lines
 from belink.ontology.readers.files import is_obo_edition
 from belink.ontology.release_writer import REJECTED_TEXT, ReleaseWriter
 
@@ -61,8 +61,11 @@ def read(paths: Sequence[Path], source: SourceConfig, into: ReleaseWriter) -> No
         for path in paths:
             with path.open("rb") as stream:
                 parquet = stream.read(len(_PARQUET)) == _PARQUET
-            stage = _stage_parquet if parquet else _stage_text
-            stage(path, source, source.columns, into, Path(folder))
+            if parquet:
+                _stage_parquet(path, source.columns, into)
+                continue
+            with in_utf8(path, Path(folder)) as text:
+                _stage_text(text, source, source.columns, into, Path(folder))
     _set_aside_ids(into)
     if not into.sql("SELECT count(*) FROM cell")[0][0]:
         raise SourceError(f"{', '.join(map(str, paths))}: expected rows with an id and a label, found no such row")
@@ -101,7 +104,7 @@ def _stage_text(path: Path, source: SourceConfig, columns: Columns, into: Releas
     _stage(rows, at, set(), plain, columns, into)
 
 
-def _stage_parquet(path: Path, source: SourceConfig, columns: Columns, into: ReleaseWriter, scratch: Path) -> None:
+def _stage_parquet(path: Path, columns: Columns, into: ReleaseWriter) -> None:
     types = {
         name: kind for name, kind, *_ in into.sql("DESCRIBE SELECT * FROM read_parquet($path)", {"path": str(path)})
     }

@@ -1,10 +1,13 @@
 """Tables: CTD's layout, CSV, TSV and Parquet by column mapping."""
 
 import gzip
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from belink.declarations import Columns, NamesKept, SourceConfig, load_source
 from belink.errors import DeclarationError, SourceError
@@ -115,6 +118,34 @@ def test_the_order_of_the_file_is_kept(tmp_path: Path) -> None:
 def test_ids_of_other_prefixes_are_kept_and_are_not_own(tmp_path: Path) -> None:
     found = read_text(tmp_path / "t.csv", "code,name\nX:1,a\nZ:1,b\n", columns=Columns(id="code", label="name"))
     assert [(row[0], row[5]) for row in found.tables["concept"]] == [("X:1", True), ("Z:1", False)]
+
+
+LABELS = st.lists(st.text("éüßñçÉøåµ° aBc", min_size=3, max_size=12).filter(str.strip), min_size=1, max_size=6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    labels=LABELS,
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"]),
+    delimiter=st.sampled_from("\t,;|"),
+    packed=st.booleans(),
+)
+def test_a_table_says_the_same_in_every_encoding_of_spreadsheets(
+    labels: list[str], encoding: str, delimiter: str, packed: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    rows = [("code", "name", "also"), *((str(n), label.strip(), "") for n, label in enumerate(labels))]
+    content = "\r\n".join(delimiter.join(row) for row in rows).encode(encoding)
+    folder = tmp_path_factory.mktemp("table")
+    path = write(folder / "t", gzip.compress(content) if packed else content)
+    found = read(tabular.read, [path], source(columns=SMALL))
+    assert found.labels() == {f"X:{n}": label.strip() for n, label in enumerate(labels)}
+    assert found.reasons() == []
+
+
+def test_a_table_in_another_encoding_is_named_by_its_own_path(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", "a,b\nx,y\n".encode("utf-16"))
+    with pytest.raises(SourceError, match=f"^{re.escape(str(path))}: expected the columns"):
+        read(tabular.read, [path], source(columns=SMALL))
 
 
 def test_a_malformed_row_is_set_aside_with_its_line(tmp_path: Path) -> None:
