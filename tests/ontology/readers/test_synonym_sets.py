@@ -1,7 +1,9 @@
 """Lists of synonyms without ids: their names go to the concepts that their other names mean, or nowhere."""
 
 import bz2
+import gzip
 import pickle
+import zipfile
 from pathlib import Path
 
 import hypothesis
@@ -84,6 +86,54 @@ def test_a_later_list_sees_the_names_of_an_earlier_one(tmp_path: Path) -> None:
     assert listed(tmp_path, first, second) == {("X:1", "Adriamycin"), ("X:1", "Rubex")}
 
 
+def by_fda(*rows: tuple[str, str, str], head: str = "Name\tTYPE\tUNII\tDisplay Name") -> str:
+    """FDA's list of substances as it is published: preferred name, type and name of each row."""
+    lines = (head, *(f"{name}\t{kind}\t80168379AG\t{preferred}" for preferred, kind, name in rows))
+    return "".join(f"{line}\r\n" for line in lines)
+
+
+FDA = (
+    ("DOXORUBICIN", "of", "ADRIAMYCIN [INN]"), ("DOXORUBICIN", "cn", "DOXORUBICIN [MART.]"),
+    ("DOXORUBICIN", "cd", "NSC-123127"), ("DOXORUBICIN", "cn", "ADR"), ("DOXORUBICIN", "cn", "DOX [INN]"),
+    (".BETA.-DAUNO", "cn", "DAUNORUBICIN [WHO-DD]"), (".BETA.-DAUNO", "bn", "DNR"),
+    (".BETA.-DAUNO", "sys", "DAUNO(.ALPHA.1-.GAMMA.2) [A]-RUBICIN"),
+)  # fmt: skip
+FDA_NAMES = {
+    ("X:1", "ADRIAMYCIN"), ("X:1", "NSC-123127"), ("X:2", "BETA-DAUNO"), ("X:2", "DNR"),
+    ("X:2", "DAUNO(ALPHA1-GAMMA2) [A]-RUBICIN"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("preferred", ["Display Name", "DISPLAY_NAME", "PT"])
+def test_the_list_of_fda_is_read_as_it_is_published(tmp_path: Path, preferred: str) -> None:
+    assert listed(tmp_path, by_fda(*FDA, head=f"Name\tTYPE\tUNII\t{preferred}")) == FDA_NAMES
+
+
+@pytest.mark.parametrize("name", ["UNII_Names_8Oct2025.txt", "UNIIs.zip", "unii_names.txt.gz"])
+def test_the_list_of_fda_stands_beside_the_file_of_an_ontology(tmp_path: Path, name: str) -> None:
+    here = Settings(home=tmp_path / "home", cache=tmp_path, tracking_uri="")
+    ontology = write(tmp_path / "x.obo", obo(concept(1, "doxorubicin")))
+    path, text = tmp_path / name, by_fda(*FDA).encode()
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("UNII_Names_8Oct2025.txt", text)
+            archive.writestr("README.txt", "names of substances")
+    else:
+        path.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    done = ingest(source(), [path, ontology], here)
+    with open_release(done.path) as release:
+        assert {name.text for name in release.concept("X:1").synonyms} == {"ADRIAMYCIN", "NSC-123127"}  # type: ignore[union-attr]
+
+
+def test_a_zip_of_fda_without_names_is_refused(tmp_path: Path) -> None:
+    here = Settings(home=tmp_path / "home", cache=tmp_path, tracking_uri="")
+    ontology = write(tmp_path / "x.obo", obo(concept(1, "doxorubicin")))
+    with zipfile.ZipFile(tmp_path / "UNII_Data.zip", "w") as archive:
+        archive.writestr("UNII_Records_8Oct2025.txt", "UNII\tDisplay Name\r\n")
+    with pytest.raises(SourceError, match="expected a file UNII_Names"):
+        ingest(source(), [tmp_path / "UNII_Data.zip", ontology], here)
+
+
 NAMES = st.sampled_from(["doxorubicin", "daunorubicin", "rubicin", "gone", "Adriamycin", "Rubex", "red devil", "ADR"])
 
 
@@ -97,6 +147,24 @@ def test_no_name_means_two_concepts_and_order_does_not_matter(
     assert len({text.lower() for _, text in found}) == len(found)
     assert not {text for _, text in found} & {"doxorubicin", "daunorubicin", "rubicin", "gone"}
     assert listed(folder, rows(*reversed(pairs))) == found
+
+
+KINDS = st.sampled_from(["cn", "of", "sys", "cd", "bn"])
+MARKS = st.sampled_from(["", " [INN]", " [WHO-DD]", " [EP MONOGRAPH]"])
+
+
+@hypothesis.settings(max_examples=5, deadline=None)
+@given(fda=st.lists(st.tuples(NAMES, KINDS, NAMES, MARKS), max_size=40))
+def test_the_list_of_fda_gives_what_a_list_of_its_names_gives(
+    tmp_path_factory: pytest.TempPathFactory, fda: list[tuple[str, str, str, str]]
+) -> None:
+    folder = tmp_path_factory.mktemp("lists")
+    published = by_fda(*((preferred, kind, name + mark) for preferred, kind, name, mark in fda))
+    kept = [
+        (preferred, name) for preferred, kind, name, _ in fda if (kind, name) not in {("cn", "ADR"), ("cn", "gone")}
+    ]
+    plain = rows(*kept, *((preferred, preferred) for preferred, *_ in fda))
+    assert listed(folder, published) == listed(folder, plain)
 
 
 @pytest.mark.parametrize("text", ["name\tother\nx\ty\n", "", "preferred_name,name\nx,y\n"])
