@@ -21,6 +21,7 @@ TYPE = "listed"
 _COLUMNS = ("preferred_name", "name")
 _PREFERRED_BY_FDA = ("display_name", "pt")  # in its list of names of substances (UNII), today and before 2022
 _MIN_LENGTH = 3  # characters; shorter names mean too much
+_MIN_SOLE_LENGTH = 10  # of the only name that tells what a set means: a herbicide is called "Reward", a gene GGF2
 _FILE = re.compile(r".*\.synonyms\.tsv(\.gz)?|UNII_Names.*\.txt(\.gz)?", re.IGNORECASE)
 _ZIP_BY_FDA = re.compile(r"UNII.*\.zip", re.IGNORECASE)
 # Names are compared without case, hyphens and repeated blanks. Signs stay: "(+)-" and "(-)-" are other substances.
@@ -28,8 +29,8 @@ _KEY = "trim(regexp_replace(lower({}), '[\\s\\-]+', ' ', 'g'))"
 # FDA writes "DOXORUBICIN [INN]" and ".BETA.-CAROTENE".
 _GREEK = "ALPHA|BETA|GAMMA|DELTA|EPSILON|ZETA|ETA|THETA|KAPPA|LAMBDA|MU|XI|PI|RHO|SIGMA|TAU|CHI|PSI|OMEGA"
 _AS_FDA_WRITES = f"regexp_replace(regexp_replace({{}}, ' \\[[^\\]]+\\]$', ''), '\\.({_GREEK})\\.', '\\1', 'g')"
-# Its common names of up to four letters are short forms, of which papers mean something else by every other one.
-_LEFT_OUT_OF_FDA = "({type} = 'cn' AND regexp_full_match({text}, '[A-Za-z]{{1,4}}( \\[[^\\]]+\\])?'))"
+# Names of up to four letters are short forms, of which papers mean something else by every other one.
+_LEFT_OUT_OF_FDA = "WHERE NOT regexp_full_match(text, '[A-Za-z]{1,4}')"
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +47,8 @@ def read(paths: Sequence[Path], into: ReleaseWriter) -> int:
     is published (UNII; the preferred name is its ``Display Name``), also in its zip; other columns are ignored. Rows
     with one preferred name are a set of synonyms. A set belongs to the live concept that its preferred name means;
     where that is a name of no concept or of several, to the one that all its other names mean which are names of one
-    concept. Names that the release has stay as they are, and a name in sets of several concepts is left out, as are
-    those under three characters or without a letter.
+    concept, if these are two, or one of ten characters. Names that the release has stay as they are, and a name in sets
+    of several concepts is left out, as are those under three characters or without a letter.
 
     :raises SourceError: no such table, or truncated.
     """
@@ -89,8 +90,8 @@ def _stage(path: Path, into: ReleaseWriter, scratch: Path) -> None:
     """Fill the table temp.member: set (its preferred name), text, key."""
     first = first_line(path)
     columns = tuple(column.strip().lower().replace(" ", "_") for column in first.split("\t"))
-    preferred = next((name for name in (*_COLUMNS[:1], *_PREFERRED_BY_FDA) if name in columns), _COLUMNS[0])
-    required = (preferred, *_COLUMNS[1:], *(("type",) if preferred in _PREFERRED_BY_FDA else ()))
+    preferred = next((name for name in (_COLUMNS[0], *_PREFERRED_BY_FDA) if name in columns), _COLUMNS[0])
+    required = (preferred, _COLUMNS[1])
     if missing := [name for name in required if name not in columns]:
         raise SourceError(
             f"{path}: expected a tab-separated table with the columns {' and '.join(required)}, found no "
@@ -98,16 +99,15 @@ def _stage(path: Path, into: ReleaseWriter, scratch: Path) -> None:
         )
     plain = sifted(path, Layout(columns=columns, delimiter="\t", required=required), into, scratch)
     rows = scan("$path", [f"c{i}" for i in range(len(columns))], "\t", skip=1)
-    set_, text, *type_ = (f"trim(c{columns.index(column)})" for column in required)
-    left_out = _LEFT_OUT_OF_FDA.format(text=text, type=type_[0]) if type_ else "false"
-    written = _AS_FDA_WRITES if type_ else "{}"
+    is_by_fda = preferred in _PREFERRED_BY_FDA
+    written = _AS_FDA_WRITES if is_by_fda else "{}"
+    set_, text = (written.format(f"trim(c{columns.index(column)})") for column in required)
     into.sql(
         f"""
         CREATE TEMP TABLE member AS
-        WITH row AS (
-            SELECT {written.format(set_)} AS set, {written.format(text)} AS text, {left_out} AS left_out FROM {rows})
+        WITH row AS (SELECT {set_} AS set, {text} AS text FROM {rows})
         SELECT set, text, {_KEY.format("text")} AS key
-        FROM (SELECT set, text FROM row WHERE NOT left_out UNION SELECT set, set FROM row)
+        FROM (SELECT set, text FROM row {_LEFT_OUT_OF_FDA if is_by_fda else ""} UNION SELECT set, set FROM row)
         """,  # noqa: S608  positions, no values
         {"path": str(plain)},
     )
@@ -119,7 +119,9 @@ def _add(path: Path, into: ReleaseWriter) -> int:
         CREATE TEMP TABLE meant AS
         SELECT set, coalesce(
             any_value(concept_id) FILTER (key = {_KEY.format("set")}),
-            CASE WHEN count(DISTINCT concept_id) = 1 THEN any_value(concept_id) END) AS concept_id
+            CASE WHEN count(DISTINCT concept_id) = 1
+                AND (count(DISTINCT key) > 1 OR max(length(key)) >= {_MIN_SOLE_LENGTH}) THEN any_value(concept_id) END
+        ) AS concept_id
         FROM member JOIN known USING (key) WHERE n_concepts = 1 GROUP BY set
         """  # noqa: S608  no values
     )

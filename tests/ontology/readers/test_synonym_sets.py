@@ -62,6 +62,16 @@ def test_otherwise_to_the_one_concept_that_all_its_other_names_mean(tmp_path: Pa
     assert listed(tmp_path, two) == set()
 
 
+@pytest.mark.parametrize(
+    ("shared", "told"),
+    [(["RUBEX"], False), (["RUBEX", "Rubex"], False), (["RUBEX", "Adria"], True), (["doxorubicin"], True)],
+)
+def test_one_short_name_in_common_does_not_tell_what_a_set_means(tmp_path: Path, shared: list[str], told: bool) -> None:
+    known = rows(("doxorubicin", "Rubex"), ("doxorubicin", "Adria"))
+    other = rows(*(("herbicide", name) for name in shared), ("herbicide", "weedkiller"))
+    assert (("X:1", "weedkiller") in listed(tmp_path, known, other)) == told
+
+
 @pytest.mark.parametrize("preferred", ["rubicin", "gone", "unknown"])
 def test_a_name_of_several_concepts_of_none_or_of_an_obsolete_one_tells_nothing(tmp_path: Path, preferred: str) -> None:
     assert listed(tmp_path, rows((preferred, "Adriamycin"))) == set()
@@ -94,12 +104,12 @@ def by_fda(*rows: tuple[str, str, str], head: str = "Name\tTYPE\tUNII\tDisplay N
 
 FDA = (
     ("DOXORUBICIN", "of", "ADRIAMYCIN [INN]"), ("DOXORUBICIN", "cn", "DOXORUBICIN [MART.]"),
-    ("DOXORUBICIN", "cd", "NSC-123127"), ("DOXORUBICIN", "cn", "ADR"), ("DOXORUBICIN", "cn", "DOX [INN]"),
-    (".BETA.-DAUNO", "cn", "DAUNORUBICIN [WHO-DD]"), (".BETA.-DAUNO", "bn", "DNR"),
+    ("DOXORUBICIN", "cd", "NSC-123127"), ("DOXORUBICIN", "cn", "ADR"), ("DOXORUBICIN", "cd", "DOX [INN]"),
+    (".BETA.-DAUNO", "cn", "DAUNORUBICIN [WHO-DD]"), (".BETA.-DAUNO", "bn", "D4"),
     (".BETA.-DAUNO", "sys", "DAUNO(.ALPHA.1-.GAMMA.2) [A]-RUBICIN"),
 )  # fmt: skip
 FDA_NAMES = {
-    ("X:1", "ADRIAMYCIN"), ("X:1", "NSC-123127"), ("X:2", "BETA-DAUNO"), ("X:2", "DNR"),
+    ("X:1", "ADRIAMYCIN"), ("X:1", "NSC-123127"), ("X:2", "BETA-DAUNO"),
     ("X:2", "DAUNO(ALPHA1-GAMMA2) [A]-RUBICIN"),
 }  # fmt: skip
 
@@ -192,13 +202,13 @@ DICTIONARY = {
 REFERENCE = "pypi:drug-named-entity-recognition==2.0.9#inside/drugs.pkl.bz2"
 
 
-def dictionary(cache: Path, content: object) -> Path:
+def dictionary(cache: Path, content: object, reference: str = REFERENCE) -> Path:
     """The dictionary where the unpacked wheel has it."""
-    inside = cache / "drug-named-entity-recognition-2.0.9" / "inside"
-    inside.mkdir(parents=True, exist_ok=True)
-    file = inside / "drugs.pkl.bz2"
+    wheel, _, inside = reference.removeprefix("pypi:").partition("#")
+    file = cache / wheel.replace("==", "-") / inside
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(bz2.compress(pickle.dumps(content)))
-    artefacts.write_manifest(inside.parent, {})
+    artefacts.write_manifest(cache / wheel.replace("==", "-"), {})
     return file
 
 
@@ -252,6 +262,31 @@ def test_a_list_that_cannot_be_had_is_left_out_with_a_warning(
     done = ingest(source(names={"lists": ("pypi:no-such-names==1#x",)}), [ontology], here)
     assert done.new and artefacts.read_manifest(done.path)["lists"] == {}
     assert "the release is made without these names" in caplog.text
+
+
+MESH = (
+    "<DescriptorRecordSet><DescriptorRecord><DescriptorUI>D004317</DescriptorUI><DescriptorName><String>Doxorubicin"
+    "</String></DescriptorName><TreeNumberList><TreeNumber>D09.408</TreeNumber></TreeNumberList></DescriptorRecord>"
+    "<DescriptorRecord><DescriptorUI>D009369</DescriptorUI><DescriptorName><String>Rubex</String></DescriptorName>"
+    "<TreeNumberList><TreeNumber>C04</TreeNumber></TreeNumberList></DescriptorRecord></DescriptorRecordSet>"
+)
+CTD = "# CTD\nDoxorubicin\tMESH:D004317\t\t\t\tD09.408\t\t\nRubex\tMESH:D009369\t\t\t\tC04\t\t\n"
+
+
+@pytest.mark.parametrize(("name", "file", "text"), [("mesh", "desc2025.xml", MESH), ("ctd-chemicals", "c.tsv", CTD)])
+def test_shipped_vocabularies_of_chemicals_have_names_of_drugs_and_keep_their_own(
+    tmp_path: Path, name: str, file: str, text: str
+) -> None:
+    here, declared = Settings(home=tmp_path, cache=tmp_path / "cache", tracking_uri=""), load_source(name)
+    drugs = {"doxorubicin": {"name": "Doxorubicin"}}
+    variants = {"adriamycin": ["doxorubicin"], "rubex": ["doxorubicin"]}
+    content = {"drug_canonical_to_data": drugs, "drug_variant_to_canonical": variants}
+    dictionary(here.cache, content, *declared.names.lists)
+    done = ingest(declared, [write(tmp_path / file, text)], here, version="2025", refuse=False)
+    with open_release(done.path) as release:
+        names = {(id, text) for id, text in release.rows("SELECT concept_id, text FROM name")}
+    drug, other = "MESH:D004317", "MESH:D009369"
+    assert names == {(drug, "Doxorubicin"), (drug, "adriamycin"), (other, "Rubex")}
 
 
 @pytest.mark.heavy
