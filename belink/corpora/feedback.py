@@ -5,6 +5,7 @@ changed. It holds the sentence around the mention and nothing else of the text. 
 span is in force, unless it is withdrawn. Where people in force disagree, the span is a conflict and teaches nothing.
 """
 
+import errno
 import json
 import logging
 import os
@@ -184,6 +185,21 @@ def append(settings: Settings, linker: str, records: Sequence[Record]) -> None:
     """Store ``records``; they are on the disk when this returns. Threads and processes take turns."""
     with _exclusive(settings, linker):
         _write(corrections_file(settings, linker), records)
+
+
+def check_writable(settings: Settings, linker: str) -> None:
+    """:raises CorpusError: corrections of ``linker`` cannot be stored here."""
+    path = corrections_file(settings, linker)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _exclusive(settings, linker):
+            if not os.access(path if path.exists() else path.parent, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise CorpusError(
+            f"{path}: expected a file that corrections can be written to, found: {error.strerror or error}; make it "
+            "writable, or start without --feedback"
+        ) from error
 
 
 @contextmanager

@@ -4,6 +4,9 @@ Nothing is stored unless the service is started with ``--feedback``. Then a corr
 span, the verdict, who gave it and when, and which version was corrected; see :mod:`belink.corpora.feedback`.
 """
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,8 @@ from belink.serve.rates import RateLimit
 from belink.serve.service import PROBLEMS, Service, require_json
 from belink.training.holdout import is_held_out
 
+log = logging.getLogger(__name__)
+
 _PER_MINUTE = 120  # corrections of one client; a person with a keyboard needs half of that
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     **PROBLEMS,
@@ -34,8 +39,11 @@ def add(app: FastAPI, service: Service, *, taken: bool, queue: Path | None) -> N
 
     :param taken: whether corrections are stored.
     :param queue: the file that ``belink review`` wrote.
-    :raises CorpusError: it is no such file.
+    :raises CorpusError: it is no such file, or corrections cannot be stored.
     """
+    if taken:
+        for follower in service.followers:
+            feedback.check_writable(service.settings, follower.name)
     limit = RateLimit(_PER_MINUTE, "corrections")
 
     def allowed(request: Request) -> None:
@@ -56,7 +64,8 @@ def add(app: FastAPI, service: Service, *, taken: bool, queue: Path | None) -> N
         """Take a correction out of force. Its record stays; one that withdraws it is added."""
         name = service.name(body.linker)
         try:
-            record = feedback.withdraw(service.settings, name, id, body.who)
+            with _storing():
+                record = feedback.withdraw(service.settings, name, id, body.who)
         except CorpusError as error:
             raise HTTPException(404, str(error)) from error
         return schemas.Withdrawn(
@@ -86,7 +95,8 @@ def _store(service: Service, body: schemas.Correction) -> schemas.StoredCorrecti
         )
     except CorpusError as error:
         raise HTTPException(422, str(error)) from error
-    feedback.append(service.settings, name, [correction])
+    with _storing():
+        feedback.append(service.settings, name, [correction])
     return schemas.StoredCorrection(
         id=correction.id,
         at=correction.at,
@@ -102,6 +112,16 @@ def _store(service: Service, body: schemas.Correction) -> schemas.StoredCorrecti
         held_out=is_held_out(correction.group, "", linker.declaration.training.held_out_documents),
         ignored=feedback.IGNORED in artefacts.read_manifest(linker.path)["inputs"],
     )
+
+
+@contextmanager
+def _storing() -> Iterator[None]:
+    """Answer with what the disk says where it is full or may not be written to."""
+    try:
+        yield
+    except OSError as error:
+        log.error("a correction could not be stored: %s", error)
+        raise HTTPException(503, f"not stored: {error.strerror or error}; tell whoever runs this service") from error
 
 
 def _served(service: Service, name: str) -> Served:

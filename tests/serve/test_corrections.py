@@ -58,6 +58,33 @@ def withdraw(server: Server, correction: str) -> httpx.Response:
     return httpx.post(f"{server.url}/feedback/{correction}/withdraw", json={"who": "ben"}, timeout=60)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_what_cannot_be_stored_is_told_and_the_service_goes_on(server: Server, served_home: Made) -> None:
+    stored = correct(server)
+    assert stored.status_code == 201
+    path = feedback.corrections_file(served_home.here, "corrected")
+    aside = path.rename(path.with_name("aside"))
+    path.symlink_to("/dev/full")
+    try:
+        refused = correct(server)
+        assert refused.status_code == 503
+        assert refused.json()["detail"].startswith("not stored: No space left on device")
+    finally:
+        path.unlink()
+        aside.rename(path)
+    assert correct(server).status_code == 201
+    assert withdraw(server, stored.json()["id"]).status_code == 201
+
+
+def test_a_service_that_cannot_store_corrections_does_not_begin(here: Settings) -> None:
+    feedback.check_writable(here, "corrected")
+    path = feedback.corrections_file(here, "corrected")
+    path.parent.rmdir()
+    path.parent.touch()
+    with pytest.raises(CorpusError, match=r"expected a file that corrections can be written to, found: File exists"):
+        feedback.check_writable(here, "corrected")
+
+
 def stored(served_home: Made) -> list[feedback.Record]:
     return feedback.read_records(served_home.here, "corrected")
 
