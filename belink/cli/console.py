@@ -56,7 +56,9 @@ class Commands(click.Group):
 
 def _system_error(error: OSError, ctx: click.Context) -> str:
     """Return one line about an error of the operating system; where a disk is full, with the folders to look at."""
-    where = f"{error.filename}: " if error.filename else ""
+    # Of a rename the target: what is moved there has a name that nobody has given.
+    name = error.filename2 or error.filename
+    where = f"{name}: " if name else ""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         return f"{where or 'the system: '}{error.strerror or error}"
     home = getattr(ctx.obj, "home", "belink's home")

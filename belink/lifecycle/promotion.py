@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from belink import artefacts, progress
 from belink.corpora import feedback
-from belink.errors import GateRefused
+from belink.errors import CorpusError, GateRefused
 from belink.evaluation import metrics
 from belink.evaluation.corrections import repeated_errors
 from belink.evaluation.gates import check_linker_gates, failed_gates
@@ -107,9 +107,17 @@ def evaluate(run: RefreshRun, challenger: Challenger, champion: Champion | None)
 
     ``challenger.jsonl`` and ``champion.jsonl`` hold the answers, ``evaluation.json`` the figures of both. An existing
     evaluation of the same two linkers on the same questions is kept.
+
+    :raises CorpusError: there is nothing to ask, since no concept has two names.
     """
     folders, champion = [challenger.path / "releases" / name for name in challenger.parts.releases], sound(champion)
     items = splits.evaluation_items(run.linker, folders, run.settings.data)
+    if not items:
+        raise CorpusError(
+            f"{run.linker.name}: expected names to hide and ask, or annotated text, to measure on; found none. A "
+            "concept needs a second name for that: add synonyms to the ontology's file, or declare annotated text "
+            "([[corpora]])"
+        )
     bundles = {"challenger": challenger.path, **({"champion": champion.path} if champion else {})}
     # The items are part of the key: another sample of a corpus is another evaluation.
     corrected = splits.taught_corrections(run.linker, folders, run.settings.data)
