@@ -279,11 +279,8 @@ class _Attempt(NamedTuple):
 
         previous = release.latest(self.settings, self.source.name)
         bounds = self.source.gates.model_dump(mode="json")
-        basis = {
-            "previous": previous and previous.name,
-            "bounds": bounds,
-            "corpus": artefacts.key(sorted(self.corpus_ids)),
-        }
+        corpus = artefacts.key(sorted(self.corpus_ids))
+        basis = {"previous": previous and previous.name, "bounds": bounds, "corpus": corpus}
         if (report := _stored_report(built / GATES)) and report["basis"] == basis:
             return report
         gates = release_gates(built, previous, self.source.gates, self.corpus_ids)
