@@ -8,6 +8,7 @@ that started it, each by id and start time. The next run in the home ends those 
 import json
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -113,7 +114,13 @@ def _remember_server(home: Path) -> None:
     launch = type(server)._run_uvicorn_command
 
     def launch_and_remember() -> Any:
-        process = launch(server)
+        # Ctrl-C reaches all processes of a terminal. A run that it ends tells its server so, and without one would
+        # try for a minute. A child inherits what is blocked.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process = launch(server)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         record = {"server": _identity(process.pid), "started_by": _identity(os.getpid())}
         with artefacts.atomic_write(_servers(home) / f"{os.getpid()}.json") as aside:
             aside.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

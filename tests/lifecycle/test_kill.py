@@ -175,3 +175,37 @@ with environment.prepared(Path(sys.argv[1])):
         process.wait()
         for left in servers_in(tmp_path):
             left.kill()
+
+
+@pytest.mark.timeout(600)
+def test_ctrl_c_ends_a_flow_and_its_server_at_once(tmp_path: Path, prefect_server: Path) -> None:
+    (tmp_path / "prefect").mkdir()
+    shutil.copy(prefect_server / "empty.db", tmp_path / "prefect" / "prefect.db")
+    program = """
+import sys, time
+from pathlib import Path
+from belink.flows import environment
+def wait():
+    Path("begun").touch()
+    time.sleep(600)
+with environment.prepared(Path(sys.argv[1])):
+    from prefect import flow
+    flow(wait, name="waits")()
+"""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], env=variables, cwd=tmp_path, stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 300
+        while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert servers_in(tmp_path)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the server too
+        process.wait(timeout=40)  # without its server, Prefect would try for a minute
+        assert servers_in(tmp_path) == []
+    finally:
+        process.kill()
+        process.wait()
+        environment.end_abandoned_servers(tmp_path)
