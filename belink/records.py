@@ -120,6 +120,8 @@ class Evidence:
     nearest_annotation_cosine: float = 0.0  # of the encoder's vectors, to the nearest of its training mentions
     is_short_form: bool = False  # the mention is a Latin name with its genus cut short, and may stand for the name
     is_misspelling: bool = False  # of a taxon: the mention is one letter away from the name
+    # Of a taxon: the mention has its epithet and another genus; how near that is, 0 to 1, see LatinNames.find_moved.
+    nearness: float = 0.0
     prominence: float = 0.0  # of a taxon, 0 or more: how likely papers are to mean it; see ontology.prominence
     id_kind_log_rate: float = 0.0  # how often training text uses ids of its kind; see NameTable.id_kind_log_rates
 

@@ -20,15 +20,17 @@ from belink.records import Candidate, Mention
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-VERSION = 12
+VERSION = 13
 """Raise it with any change of what a weight means: weights of another version are refused."""
 
 _OWN_LIST_WEIGHTS = tuple(f.name for f in features.NIL if f.name.startswith("nil.found."))
 _OF_TAXA = ("is_short_form", "is_misspelling", "prominence", "nil.any_short_form", "nil.any_misspelling")
+_OF_MOVED = ("is_moved", "nearness", "nil.any_moved", "nil.nearness")
 _ADDED_SINCE = {
-    9: ("nil.is_found", "nil.is_found_and_annotated", *_OWN_LIST_WEIGHTS, *_OF_TAXA),
-    10: (*_OWN_LIST_WEIGHTS, *_OF_TAXA),
-    11: _OF_TAXA,
+    9: ("nil.is_found", "nil.is_found_and_annotated", *_OWN_LIST_WEIGHTS, *_OF_TAXA, *_OF_MOVED),
+    10: (*_OWN_LIST_WEIGHTS, *_OF_TAXA, *_OF_MOVED),
+    11: (*_OF_TAXA, *_OF_MOVED),
+    12: _OF_MOVED,
 }
 """Earlier versions that are still read, and the features that they lack: those get the weight 0."""
 

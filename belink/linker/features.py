@@ -67,6 +67,8 @@ OPTION = (
     Feature(name="is_short_form", sign=1, scaled=False),
     Feature(name="is_misspelling", sign=1, scaled=False),
     Feature(name="prominence", sign=1),
+    Feature(name="is_moved", sign=1, scaled=False),
+    Feature(name="nearness", sign=1, scaled=False),
     Feature(name="same_words", sign=1),
     Feature(name="numbers_lost", sign=-1),
     Feature(name="numbers_added", sign=-1),
@@ -85,6 +87,8 @@ NIL = (
     Feature(name="nil.n_options", stored_as="none.n_options"),
     Feature(name="nil.any_short_form", scaled=False),
     Feature(name="nil.any_misspelling", scaled=False),
+    Feature(name="nil.any_moved", scaled=False),
+    Feature(name="nil.nearness", scaled=False),
     Feature(name="nil.is_found", scaled=False, of_found=True),
     Feature(name="nil.is_found_and_annotated", scaled=False, of_found=True),
     Feature(name="nil.found.best_score", of_found=True),
@@ -187,11 +191,14 @@ def nil(mention: Mention, candidates: Sequence[Candidate]) -> dict[str, float]:
     of_list = _of_list(candidates)
     is_annotated = any(candidate.evidence.share_annotated > 0 for candidate in candidates)
     n_not_annotated = mention.n_occurrences - mention.n_annotated
+    nearness = max(candidate.evidence.nearness for candidate in candidates)
     return {
         "nil.bias": 1.0,
         **{f"nil.{name}": value for name, value in of_list.items()},
         "nil.any_short_form": float(any(candidate.evidence.is_short_form for candidate in candidates)),
         "nil.any_misspelling": float(any(candidate.evidence.is_misspelling for candidate in candidates)),
+        "nil.any_moved": float(nearness > 0),
+        "nil.nearness": nearness,
         "nil.is_found": float(mention.is_found),
         "nil.is_found_and_annotated": float(mention.is_found and is_annotated),
         **{f"nil.found.{name}": mention.is_found * value for name, value in of_list.items()},
@@ -238,6 +245,8 @@ def _of_evidence(candidates: Sequence[Candidate]) -> "dict[str, NDArray[np.float
         "is_short_form": np.array([each.is_short_form for each in evidence], dtype=float),
         "is_misspelling": np.array([each.is_misspelling for each in evidence], dtype=float),
         "prominence": np.array([each.prominence for each in evidence]),
+        "is_moved": np.array([each.nearness > 0 for each in evidence], dtype=float),
+        "nearness": np.array([each.nearness for each in evidence]),
     }
 
 

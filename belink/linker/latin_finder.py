@@ -7,6 +7,7 @@ Most errors would be genera that are also plain words: Cancer, Data, Paris. By r
 
 - A Latin name of two words or more counts where its genus is capitalised; its short form ("R. prolixus") where it may
   stand for a name of the index.
+- A known genus with the epithet of a species of another genus near it counts: the species was moved.
 - A genus or another scientific name of one word counts where it is capitalised within a sentence in lower case, or
   stands beside "sp.", "genus" and the like, or where the text has a species of it; words of English, places and given
   names only in the latter two cases.
@@ -36,9 +37,9 @@ from belink.ontology import added_names
 from belink.ontology.release import open_release
 from belink.records import Mention
 from belink.text.abbreviations import Definitions
-from belink.text.genera import SHORT_FORM, THREE_PARTS
+from belink.text.genera import BINOMIAL, SHORT_FORM, THREE_PARTS
 from belink.text.normalise import normalise
-from belink.text.taxa import ShortForm, genus_of_plural, short_form, short_key
+from belink.text.taxa import ShortForm, binomial, genus_of_plural, short_form, short_key
 from belink.text.variants import to_singular
 from belink.text.words import Word, find_words
 from belink.waiting import go_on
@@ -120,7 +121,8 @@ class LatinFinder:
         long_forms = {definitions.long_form(written, start) for start, _, written in definitions.occurrences(text)}
         defined, others = short_form_spans(text, definitions, self._denoting(sorted(long_forms)).__contains__)
         names = [span for span in self._names(text, starts) if span not in others]
-        spans = short + uncovered(names, short, len(text))
+        spans = short + uncovered(self._moved(text), short, len(text))
+        spans += uncovered(names, spans, len(text))
         return sorted(spans + uncovered(defined, spans, len(text)))
 
     def _short_forms(self, text: str) -> list[Span]:
@@ -137,6 +139,23 @@ class LatinFinder:
             if len(found):
                 longest.setdefault(start, end)
         return list(longest.items())
+
+    def _moved(self, text: str) -> list[Span]:
+        """Return the spans of species that were moved: a known genus with the epithet of a species near it.
+
+        A genus that is not known may be any capitalised word, and its epithet the word after it.
+        """
+        if self._latin is None:
+            return []
+        binomials = [(match.span(), names) for match in BINOMIAL.finditer(text) if (names := binomial(match[0]))]
+        genera, species = (self._table.find([" ".join(names[:n]) for _, names in binomials]).tolist() for n in (1, 2))
+        places = {
+            span: names
+            for (span, names), genus, row in zip(binomials, genera, species, strict=True)
+            if genus >= 0 and row < 0
+        }
+        results = self._latin.find_moved(list(places.values()))
+        return [span for span, (rows, _) in zip(places, results, strict=True) if len(rows)]
 
     def _denoting(self, long_forms: Sequence[str]) -> set[str]:
         """Return those of ``long_forms`` that are names, or end in one of two words or more.

@@ -20,20 +20,21 @@ from belink.ontology.prominence import measure_prominence
 from belink.ontology.release import Release
 from belink.retrieval.name_table import SCOPES, NameTable, hashes
 from belink.text.normalise import normalise
-from belink.text.taxa import ShortForm, epithet_stem, index_keys, short_key
+from belink.text.taxa import ShortForm, epithet_stem, index_keys
 from belink.text.variants import is_misspelling
 
-FORMAT = 2
+FORMAT = 3
 """Raise it with every change of what is written: the next refresh then makes the index anew. Earlier ones are read."""
 
 _BATCH = 100_000  # names handled as Python strings at a time
 _KEYS, _ROWS, _PROMINENCE = "short-keys.npy", "short-keys-rows.npy", "prominence.npy"
 _EPITHETS, _EPITHET_ROWS, _PARENTS = "epithets.npy", "epithets-rows.npy", "parents.npy"
 _OUTRANKED = "outranked.npy"
-_KNOWN = 0.4  # prominence from which on papers may have used a former name of a species
+_KNOWN = 0.4  # prominence from which on a species is meant where the genus that a text names is not known
 _MIN_EPITHET = 5  # letters; shorter ones have too many species
 _NEAR = 3  # ranks above a genus at which another one is still near it: family, order, class
 _FEW = 3  # species that have an epithet, where the genus that a text names is not known
+_UNKNOWN_GENUS = 0.1  # how near a genus is that is not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +60,16 @@ def build(
     prominence, parents = _measure(table, releases, prefixes)
     np.save(folder / _PROMINENCE, prominence)
     np.save(folder / _PARENTS, parents)
-    keys = _Keys()
+    keys, epithets = _Keys(), _Keys()
     if borrowed is not None:
         keys.add_hashed(*borrowed.names.keys_of(borrowed.rows))
+        epithets.add_hashed(*borrowed.names.epithets_of(borrowed.rows))
     new = np.arange(table.n_names) if borrowed is None else np.flatnonzero(borrowed.rows < 0)
     for rows in _batches(new):
-        keys.add([(row, key) for row, name in zip(rows, table.names(rows), strict=True) for key in index_keys(name)])
+        of_names = [(row, of) for row, name in zip(rows, table.names(rows), strict=True) if (of := index_keys(name))]
+        keys.add([(row, key) for row, of in of_names for key in of])
+        epithets.add([(row, stem) for row, of in of_names if (stem := _stem(of[0]))])
     keys.save(folder / _KEYS, folder / _ROWS)
-    epithets = _Keys()
-    for rows in _batches(_known(table, prominence)):
-        stems = ((row, _stem(short_key(name))) for row, name in zip(rows, table.names(rows), strict=True))
-        epithets.add([(row, stem) for row, stem in stems if stem])
     epithets.save(folder / _EPITHETS, folder / _EPITHET_ROWS)
 
 
@@ -114,13 +114,8 @@ class _Keys:
 
 def _stem(key: str) -> str:
     """Return the stem of the epithet of a species by its short key; ``""`` for other keys."""
-    _, _, epithet = key.partition(" ")
-    return epithet_stem(epithet) if epithet.isalpha() and len(epithet) >= _MIN_EPITHET else ""
-
-
-def _known(table: NameTable, prominence: np.ndarray) -> np.ndarray:
-    """Return int64 (n,): the names that have a concept well known enough to have had another, ascending."""
-    return np.unique(table.owner_names(np.flatnonzero(prominence[table.owner_concept] >= _KNOWN)))
+    initial, _, epithet = key.partition(" ")
+    return epithet_stem(epithet) if initial.isalpha() and epithet.isalpha() and len(epithet) >= _MIN_EPITHET else ""
 
 
 class LatinNames:
@@ -143,10 +138,19 @@ class LatinNames:
 
     def keys_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return hashed keys, uint64 (n,), of the names in ``rows`` (-1 for none), and their positions, int32 (n,)."""
+        return self._lent(rows, self._keys, self._rows)
+
+    def epithets_of(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the same of the stems of epithets; none of an index of before."""
+        if self._moved is None:
+            return np.empty(0, np.uint64), np.empty(0, np.int32)
+        return self._lent(rows, *self._moved[:2])
+
+    def _lent(self, rows: np.ndarray, keys: np.ndarray, key_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at = np.full(self._table.n_names, -1, np.int32)
         at[rows[rows >= 0]] = np.flatnonzero(rows >= 0)
-        positions = at[self._rows]
-        return self._keys[positions >= 0], positions[positions >= 0]
+        positions = at[key_rows]
+        return keys[positions >= 0], positions[positions >= 0]
 
     def find(self, forms: Sequence[ShortForm]) -> list[np.ndarray]:
         """Return, for each of ``forms``, int64 (n,): the rows of the names that it may stand for, ascending.
@@ -180,14 +184,17 @@ class LatinNames:
         is_second[labels] |= np.array([text[:1].isupper() for text in self._table.owner_texts(owner[labels])], bool)
         return is_second
 
-    def find_moved(self, binomials: Sequence[tuple[str, str]]) -> list[np.ndarray]:
-        """Return, for each genus and epithet that is no name, int64 (n,): the names that it may have been before.
+    def find_moved(self, binomials: Sequence[tuple[str, str]]) -> list[tuple[np.ndarray, float]]:
+        """Return, for each genus and epithet that is no name, which names it may have been before, and how near it is.
 
         They have its epithet, and a genus that it misspells; else, of the genera near it, one of the nearest. Where it
-        is not known, no more than a few species may have the epithet. An index of before has no such names.
+        is not known, no more than a few well-known species may have the epithet. An index of before has no such names.
+
+        :returns: int64 (n,), rows of names; and 1 for a misspelt genus, less with each rank up to the taxon that both
+            genera share, the least for a genus that is not known; 0 with no names.
         """
         if self._moved is None:
-            return [np.empty(0, np.int64)] * len(binomials)
+            return [(np.empty(0, np.int64), 0.0)] * len(binomials)
         keys, rows, parents = self._moved
         stems = [epithet_stem(epithet) if len(epithet) >= _MIN_EPITHET else "" for _, epithet in binomials]
         queries = hashes(stems)
@@ -201,25 +208,32 @@ class LatinNames:
             results.append(self._nearest(genus, near[same], genera, parents))
         return results
 
-    def _nearest(self, genus: str, rows: np.ndarray, genera: Sequence[str], parents: np.ndarray) -> np.ndarray:
+    def _nearest(
+        self, genus: str, rows: np.ndarray, genera: Sequence[str], parents: np.ndarray
+    ) -> tuple[np.ndarray, float]:
         misspelt = np.array([is_misspelling(genus, other) for other in genera], bool)
         if misspelt.any():
-            found: np.ndarray = rows[misspelt]
-            return found
-        of_genus = self._concepts(self._table.find([genus]))
+            return rows[misspelt], 1.0
+        names, concepts = self._concepts(rows)
+        _, of_genus = self._concepts(self._table.find([genus]))
         if not len(of_genus):
-            return rows if len(self._concepts(rows)) <= _FEW else rows[:0]
-        above = [_above(parents, concept, _NEAR) for concept in of_genus]
-        ranks = []
-        for row in rows[:, None]:
-            below = [_above(parents, concept, 2 * _NEAR) for concept in self._concepts(row)]
-            ranks.append(min(_rank_in_common(line, other) for line in above for other in below))
-        return rows[np.array(ranks) == min(ranks)] if ranks and min(ranks) <= _NEAR else rows[:0]
+            is_known = self.prominence[concepts] >= _KNOWN
+            few = 0 < len(np.unique(concepts[is_known])) <= _FEW
+            return (rows[np.unique(names[is_known])], _UNKNOWN_GENUS) if few else (rows[:0], 0.0)
+        below = _above(parents, concepts, 2 * _NEAR)
+        ranks = np.full(len(concepts), _NEAR + 1)
+        for line in _above(parents, of_genus, _NEAR):
+            shared = (below[:, None, :] == line[line >= 0][:, None]).any(axis=2)
+            ranks = np.where(shared.any(axis=1), np.minimum(ranks, shared.argmax(axis=1)), ranks)
+        nearest = int(ranks.min(initial=_NEAR + 1))
+        if nearest > _NEAR:
+            return rows[:0], 0.0
+        return rows[np.unique(names[ranks == nearest])], 1 - nearest / (_NEAR + 1)
 
-    def _concepts(self, rows: np.ndarray) -> list[int]:
-        _, owners = self._table.owners(rows[rows >= 0])
-        concepts: list[int] = np.unique(self._table.owner_concept[owners]).tolist()
-        return concepts
+    def _concepts(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return two int64 (n,): places in ``rows``, of which -1 is no name, and the concepts of the names there."""
+        place, owners = self._table.owners(rows[rows >= 0])
+        return np.flatnonzero(rows >= 0)[place], self._table.owner_concept[owners].astype(np.int64)
 
     @cached_property
     def _moved(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
@@ -231,17 +245,12 @@ class LatinNames:
         return keys, rows, parents
 
 
-def _above(parents: np.ndarray, concept: int, n: int) -> list[int]:
-    """Return the concept and at most ``n`` of those above it, upwards."""
-    line = [concept]
-    while len(line) <= n and (concept := int(parents[concept])) >= 0 and concept not in line:
-        line.append(concept)
-    return line
-
-
-def _rank_in_common(line: Sequence[int], other: Sequence[int]) -> int:
-    """Return how far up ``line`` the first concept lies that ``other`` has, too; more than _NEAR for none."""
-    return next((i for i, concept in enumerate(line) if concept in other), _NEAR + 1)
+def _above(parents: np.ndarray, concepts: np.ndarray, n: int) -> np.ndarray:
+    """Return int64 (n_concepts, n + 1): each concept and those above it, upwards; -1 where there is none."""
+    lines = [concepts]
+    for _ in range(n):
+        lines.append(np.where(lines[-1] >= 0, parents[lines[-1]], -1).astype(np.int64))
+    return np.stack(lines, axis=1)
 
 
 def _measure(table: NameTable, releases: Sequence[Release], prefixes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -20,7 +20,7 @@ from belink.text.genera import SHORT_FORM
 from belink.text.normalise import normalise, unescape
 from belink.text.short_forms import is_code
 from belink.text.symbols import symbol_names
-from belink.text.taxa import ShortForm, binomial, fallbacks, long_form, short_form, virus_acronym
+from belink.text.taxa import ShortForm, binomial, fallbacks, long_form, short_form, virus_acronym, virus_form
 from belink.text.variants import bracket_variants, class_variants, kind_variants, name_variants, to_acid, to_american
 from belink.waiting import go_on
 
@@ -34,6 +34,9 @@ _ACID_WEIGHT = 0.98
 # 0.90, 0.93 and 0.96 give the same accuracy for names of classes: tests/benchmarks/EXPERIMENTS.md, no. 10.
 _VARIANT_WEIGHT = 0.96  # a variant says a little less or more than the mention
 _APPOSITION_WEIGHT = 0.9
+# Nearness of a genus from which on a species was moved. Of renamings between two releases of NCBI Taxonomy, 96 % of
+# such guesses or more are right: tests/benchmarks/EXPERIMENTS.md, no. 122.
+_NEAR = 0.5
 
 
 class Query(NamedTuple):
@@ -87,7 +90,8 @@ def queries_of(mention: Mention, *, latin: bool = False) -> list[Query]:
 
 def _latin_queries(mention: Mention) -> Iterator[Query]:
     """Yield the queries of a Latin name: what its short form stands for, then what else the taxon may be called."""
-    if form := short_form(mention.text) or (None if mention.long_form else virus_acronym(mention.text)):
+    form = short_form(mention.text) or virus_form(mention.text)
+    if form := form or (None if mention.long_form else virus_acronym(mention.text)):
         yield Query(_unlike_names(form), latin=form, names_only=True)
     written = mention.long_form or mention.text
     for other in (written, *fallbacks(written)):
@@ -179,16 +183,19 @@ class QueryBatch:
         rows = dict(zip(texts, table.find_spelled(texts).tolist(), strict=True))
         short = _names_of_short_forms(queries, latin_names)
         names = {text for text, row in rows.items() if row >= 0} | short.keys()
+        moved: dict[str, tuple[np.ndarray, float]] = {}
         if latin_names is not None:
             queries = [_without_needless_variants(group, names) for group in queries]
-            short |= _names_of_moved(queries, names, latin_names)
-            names |= short.keys()
+            moved = _names_of_moved(queries, names, latin_names)
+            short |= {text: rows for text, (rows, _) in moved.items()}
+            names |= moved.keys()
         queries = [_with_names(group, names) for group in queries]
         is_settled = settle and latin_names is not None and not hidden_scopes
 
         def is_known(query: Query) -> bool:
-            # A moved species is a guess, so names that resemble the mention are looked for as well.
-            return query.text in names and not query.is_apposition and query.moved is None
+            # A species that was moved far is a guess, so names that resemble the mention are looked for as well.
+            is_near = query.moved is None or moved.get(query.text, (None, 0.0))[1] >= _NEAR
+            return query.text in names and not query.is_apposition and is_near
 
         settled = [is_settled and any(map(is_known, group)) for group in queries]
         flat = [query for group in queries for query in group]
@@ -208,6 +215,8 @@ class QueryBatch:
         # for.
         pairs = sorted((number[text], row) for text, rows in short.items() if text in number for row in rows.tolist())
         self.short_form_text, self.short_form_row = np.array(pairs, np.int64).reshape(-1, 2).T
+        # (n_texts,): of a species that was moved, how near the genus is that the text names; 0 for all others.
+        self.nearness = np.array([moved[text][1] if text in moved else 0.0 for text in self.texts], np.float32)
         # (n_mentions,): the text of a mention's first query, which is its long form where it has one; -1 for none.
         self.first_text = np.array([number[group[0].text] if group else -1 for group in queries], np.int64)
         # (n_mentions,): whether the text is one word in lower case, and no scientific name.
@@ -249,8 +258,8 @@ def _names_of_short_forms(
 
 def _names_of_moved(
     queries: Sequence[Sequence[Query]], names: Container[str], latin_names: "LatinNames"
-) -> dict[str, np.ndarray]:
-    """Return text → int64 (n,), the rows of at least one name, of each query for a species that was moved.
+) -> dict[str, tuple[np.ndarray, float]]:
+    """Return text → the rows, at least one, and the nearness of names, of each query for a species that was moved.
 
     :param names: the texts of queries that are names; a mention that has one was not moved.
     """
@@ -261,5 +270,5 @@ def _names_of_moved(
         for query in group
         if query.moved is not None
     }
-    rows = latin_names.find_moved(list(moved.values())) if moved else []
-    return {text: of for text, of in zip(moved, rows, strict=True) if len(of)}
+    results = latin_names.find_moved(list(moved.values())) if moved else []
+    return {text: (rows, nearness) for text, (rows, nearness) in zip(moved, results, strict=True) if len(rows)}

@@ -24,6 +24,7 @@ THREE_PARTS = re.compile(rf"(?<![\w.-])(?P<genus>[A-Z][a-z]?)\.\s{{0,2}}(?P<spec
 _VIRUS = re.compile(r"\b[Vv]irus\b")
 _SHORT_WITHOUT_STOP = re.compile(rf"[A-Z]\s{_EPITHET}")
 _BINOMIAL = re.compile(rf"(?<![\w-])(?P<genus>{_WORD})\s{{1,2}}(?={_EPITHET})")
+BINOMIAL = re.compile(rf"(?<![\w-])(?<!Candidatus )(?!Candidatus){_WORD}\s{{1,2}}{_EPITHET}")
 _CAPITALISED = re.compile(rf"(?<![\w-]){_WORD}(?![\w-])")
 _MAX_FORMS = 8  # ways to cut the genera of one epithet in a text: "Ae. ", "Aed. ", "A. ", with other blanks
 _MAX_WORDS = 256  # capitalised words with one initial that a text is read for

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from belink.text import viruses
 from belink.text.normalise import normalise
 
 _MIN_EPITHET = 3  # letters; "Yi qi" and "Ia io" are not worth reading every "A to" as a species
@@ -62,7 +63,8 @@ _SUB = re.compile(
 )
 # What stands between a species and its subspecies: "Oryza sativa L. ssp. indica".
 _AUTHORITY = re.compile(r"^\(?[A-Z][^()]{0,40}?\)?\s+(?=(?:subsp|ssp|var|subspecies|pv|f)\b)")
-_ELEVATED = re.compile(r"(?:subsp|ssp|subspecies|pv|pathovar)\b")
+# A Latin name after other words, which begin with a small letter.
+_LATIN_LAST = re.compile(r"(?<=[a-z] )[A-Z](?:[a-z]{0,5}\. ?|[a-z]{2,40} )[a-z-]{3,40}(?: [a-z-]{3,40})?$")
 _LABELS = re.compile(
     r"(?<![\w-])(?:strains?|isolates?|clones?|str|substr|cv|cultivar|line|type strain|serovars?|serotypes?|sv|ser)\b"
     r"\.?\s*",
@@ -70,7 +72,7 @@ _LABELS = re.compile(
 )
 _SALMONELLA = re.compile(
     r"(?:Salmonella|S\.)\s*(?:(?:enterica|enteritidis)\s*)?(?:(?:subsp|ssp)\.?\s*(?:enterica|I)\s*)?"
-    r"(?:(?:serovar|serotype|sv|ser)\b\.?\s*)?([A-Z]?[a-z]{3,})$"
+    r"(?:(?:serovar|serotype|sv|ser)\b\.?\s*)?([A-Z]?[a-z]{3,})(?:\s+(?:str(?:ain)?\b\.?\s*)?(\S.{0,40}))?$"
 )
 _SEROVARS = frozenset(
     "agona anatum braenderup choleraesuis derby dublin enteritidis gallinarum hadar heidelberg infantis javiana "
@@ -104,6 +106,8 @@ class ShortForm(NamedTuple):
 
         :param name: with :attr:`key` as its key; written or normalised.
         """
+        if not self.letters:  # a phage of any host
+            return True
         genus = _CANDIDATUS.sub("", name).partition(" ")[0].casefold()
         remaining = iter(genus)
         return genus[:1] == self.letters[:1] and all(letter in remaining for letter in self.letters)
@@ -137,13 +141,17 @@ def index_keys(name: str) -> tuple[str, ...]:
     """Return the keys by which a name is found without being written out; the first is that of :func:`short_key`.
 
     A subspecies is also found with its species cut to a letter, a strain without the subspecies that is called like its
-    species, and a virus by its initials. Other names have no keys.
+    species and by each of its numbers in collections, a virus by its initials, and a phage by its designation. Other
+    names have no keys.
 
     >>> index_keys("mus musculus domesticus"), index_keys("tomato spotted wilt virus")
     (('m musculus domesticus', 'm m domesticus'), ('~ tswv',))
     """
+    if " = " in name:
+        return _keys_of_equals(*name.split(" = "))
     if not (key := short_key(name)):
-        return _initials(name) if "virus" in name else ()
+        virus = viruses.key(name) if "phage " in name or "virus " in name else ""
+        return (virus,) if virus else _initials(name) if "virus" in name else ()
     initial, _, rest = key.partition(" ")
     epithet, _, tail = rest.partition(" ")
     if not tail:
@@ -152,6 +160,13 @@ def index_keys(name: str) -> tuple[str, ...]:
         return (key, f"{initial} {epithet[0]} {tail}") if len(tail) >= _MIN_EPITHET else (key,)
     first, _, strain = tail.partition(" ")
     return (key, f"{initial} {epithet} {strain}") if first == epithet else (key,)
+
+
+def _keys_of_equals(name: str, *others: str) -> tuple[str, ...]:
+    """Return the keys of a strain with numbers of several collections: "Brenneria salicis ATCC 15712 = DSM 30166"."""
+    keys = index_keys(name)
+    initial, epithet = keys[0].split(" ")[:2] if keys else ("", "")
+    return (*keys, *(f"{initial} {epithet} {other}" for other in others if keys))
 
 
 def _initials(name: str) -> tuple[str, ...]:
@@ -165,6 +180,16 @@ def _initials(name: str) -> tuple[str, ...]:
 def virus_acronym(text: str) -> ShortForm | None:
     """Return the form of which "TSWV" is one: the initials of a virus; ``None`` for anything else."""
     return ShortForm(text[0].casefold(), f"~ {text.casefold()}") if _ACRONYM.fullmatch(text) else None
+
+
+def virus_form(text: str) -> ShortForm | None:
+    """Return the form of a phage or a numbered herpesvirus, with the first letters of its host; ``None`` for others.
+
+    >>> virus_form("Bacillus subtilis phage SPP1"), virus_form("T4 phage")
+    (ShortForm(letters='bacillus', key='~ phage spp1'), ShortForm(letters='', key='~ phage t4'))
+    """
+    form = viruses.read(text.strip())
+    return ShortForm(*form) if form else None
 
 
 def endings(words: str) -> Iterator[tuple[str, int]]:
@@ -251,6 +276,8 @@ def _fallbacks(text: str) -> Iterator[str]:
     bare = _CANDIDATUS.sub("", text)
     bare = _QUALIFIERS.sub("", bare).strip(" ,;\"'‘’“”")
     if (serovar := _SALMONELLA.fullmatch(bare)) and serovar[1].casefold() in _SEROVARS:
+        if serovar[2]:
+            yield f"Salmonella enterica subsp. enterica serovar {serovar[1].capitalize()} str. {serovar[2]}"
         yield f"Salmonella enterica subsp. enterica serovar {serovar[1].capitalize()}"
         yield f"Salmonella enterica serovar {serovar[1].capitalize()}"
         yield "Salmonella enterica"
@@ -263,6 +290,11 @@ def _fallbacks(text: str) -> Iterator[str]:
         yield from _shorter(match["genus"], match["rest"])
     if " " not in bare:
         yield from _singular(bare)
+    elif bare[:1].islower() and (name := _LATIN_LAST.search(bare)):
+        yield name[0]  # "methicillin-resistant Staphylococcus epidermidis"
+    elif bare[:1].islower() and genus_of_plural(word := bare.rpartition(" ")[2]):
+        yield word  # "vancomycin-resistant enterococci"
+        yield from _singular(word)
 
 
 def _shorter(genus: str, rest: str) -> Iterator[str]:
@@ -288,7 +320,7 @@ def _shorter(genus: str, rest: str) -> Iterator[str]:
         yield f"{genus} {epithet} subsp. {sub[1]}"
         yield f"{genus} {epithet} {sub[1]}"
         # A subspecies that has become a species. Of short genera too many species have the epithet.
-        if _ELEVATED.match(sub[0]) and not genus.endswith("."):
+        if not genus.endswith("."):
             yield f"{genus} {sub[1]}"
     if tail:
         yield f"{genus} {epithet}"

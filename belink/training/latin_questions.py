@@ -1,8 +1,9 @@
 """Mentions of taxa made by rule, to calibrate and evaluate a linker whose concepts have mostly one name each.
 
 Hiding that name, as ``questions`` does, would leave nothing to find. So mentions are what papers make of Latin names:
-the name itself, its short form, a misspelling, a strain of the species, a common name; and names of no taxon. Each kind
-is a stratum of the evaluation. This measures forms of names, and says nothing of what annotators annotate.
+the name itself, its short form, a misspelling, a strain of the species, a common name, the species with a genus that it
+may have had before; and names of no taxon. Each kind is a stratum of the evaluation. This measures forms of names, and
+says nothing of what annotators annotate.
 
 Taxa are drawn by prominence, scientific names uniformly. A stable hash decides, so that the next release gives mostly
 the same mentions.
@@ -24,11 +25,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SCIENTIFIC, SHORT, MISSPELT = "scientific names", "short forms", "misspelt names"
-STRAINS, COMMON, UNKNOWN = "strains", "common names", "unknown names"
-SHARES = {SCIENTIFIC: 0.3, SHORT: 0.35, MISSPELT: 0.1, STRAINS: 0.1, COMMON: 0.1, UNKNOWN: 0.05}
+STRAINS, COMMON, MOVED, UNKNOWN = "strains", "common names", "moved species", "unknown names"
+SHARES = {SCIENTIFIC: 0.2, SHORT: 0.35, MISSPELT: 0.1, STRAINS: 0.1, COMMON: 0.1, MOVED: 0.1, UNKNOWN: 0.05}
 """Kind of mention → its share. The text of papers has about so many of each; nobody has counted them."""
 
 _BINOMIAL = r"^[A-Z][a-z]+ [a-z]{4,}$"
+_GENUS = r"^[A-Z][a-z]+$"
+# Shares of moved species and of unknown names whose genus is in no taxonomy: about as many of each, as nobody knows.
+_LOST_GENERA, _MADE_UP_GENERA = 0.05, 0.1
 _SPARE = 4  # taxa drawn for each mention needed: some give none
 _COLLECTIONS = ("ATCC", "DSM", "NCTC", "JCM", "strain", "isolate")
 
@@ -76,6 +80,8 @@ class _Drawing:
             or [np.empty(0, np.uint64)]
         )
         self._lowered = pc.utf8_lower(names["text"])
+        self._concept = rows  # int64 (n_names,): the row in ``prominence``, -1 for none
+        self._parents = np.asarray(prominence["parent"], np.int64)
 
     def draw(self, kind: str, where: np.ndarray, n: int, *, weighted: bool = True) -> list[tuple[str, str]]:
         """Return (concept id, name) of ``n`` rows of those in ``where``, drawn without replacement."""
@@ -114,6 +120,37 @@ class _Drawing:
         for concept, text in zip(same["concept_id"].to_pylist(), same["text"].to_pylist(), strict=True):
             owners.setdefault(text.lower(), set()).add(concept)
         return [pair for pair in drawn if len(owners[pair[1].lower()]) == 1]
+
+    def former_genera(self, names: Sequence[str]) -> list[str]:
+        """Return, for each Latin name of two words, a genus that its species may have been in; ``""`` for none.
+
+        It is another one below the taxon that is above the species' own genus.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        species = np.flatnonzero(self._is_label & self._is_binomial & (self._concept >= 0))
+        is_genus = np.zeros(len(self._parents) + 1, bool)
+        is_genus[self._parents[self._concept[species]]] = True
+        is_genus[-1] = False  # of species without a parent
+        one_word = np.asarray(pc.match_substring_regex(self._names["text"], _GENUS), bool)
+        rows = np.flatnonzero(self._is_label & one_word & is_genus[self._concept])
+        above = self._parents[self._concept[rows]]
+        rows, above = rows[np.argsort(above, kind="stable")], np.sort(above)
+        genera = self._names["text"].take(pa.array(rows))
+        at = pc.index_in(pa.array([name.partition(" ")[0] for name in names], genera.type), genera).to_pylist()
+        return [
+            "" if place is None or above[place] < 0 else self._another(genera, above, place, name)
+            for name, place in zip(names, at, strict=True)
+        ]
+
+    @staticmethod
+    def _another(genera: "pa.ChunkedArray", above: np.ndarray, place: int, name: str) -> str:
+        """Return a genus below the taxon that the one at ``place`` is below, drawn by ``name``; ``""`` for none."""
+        first, last = (int(np.searchsorted(above, above[place], side)) for side in ("left", "right"))
+        other = first + int(uniform("former genus", name) * (last - first - 1))
+        # The place of its own genus is left out.
+        return str(genera[other + (other >= place)].as_py()) if last - first > 1 else ""
 
     def missing(self, texts: Sequence[str]) -> list[str]:
         """Return those of ``texts`` that are no name, whatever their case."""
@@ -174,10 +211,31 @@ def _common_names(drawing: _Drawing, n: int) -> Iterator[Mention]:
         yield _mention(f"{name}s" if is_plural else name, concept)
 
 
+def _moved(drawing: _Drawing, n: int) -> Iterator[Mention]:
+    drawn = drawing.binomials(MOVED, 2 * n)
+    former = drawing.former_genera([name for _, name in drawn])
+    pairs = {}
+    for (concept, name), genus, (_, other) in zip(drawn, former, [*drawn[1:], *drawn[:1]], strict=True):
+        # A taxonomy need not list the former genus either.
+        genus = _blend(name, other) if uniform("genus", name) < _LOST_GENERA else genus
+        if genus:
+            pairs[f"{genus} {name.partition(' ')[2]}"] = concept
+    return (_mention(text, pairs[text]) for text in drawing.missing(list(pairs)))
+
+
+def _blend(name: str, other: str) -> str:
+    """Return a genus that is none: it begins like that of ``name`` and ends like that of ``other``."""
+    genus, ending = name.partition(" ")[0], other.partition(" ")[0]
+    return genus[: len(genus) // 2 + 1] + ending[len(ending) // 2 :]
+
+
 def _unknown(drawing: _Drawing, n: int) -> Iterator[Mention]:
-    drawn = [name.split(" ") for _, name in drawing.binomials(UNKNOWN, 2 * n)]
-    # The genus of one taxon with the epithet of the next, which is a name of neither.
-    made = [f"{genus} {epithet}" for (genus, _), (_, epithet) in zip(drawn[::2], drawn[1::2], strict=False)]
+    drawn = [name for _, name in drawing.binomials(UNKNOWN, 2 * n)]
+    made = []
+    for name, other in zip(drawn[::2], drawn[1::2], strict=False):
+        # The genus of one taxon with the epithet of the next, which is a name of neither, or a genus that is none.
+        genus = _blend(name, other) if uniform("genus", name) < _MADE_UP_GENERA else name.partition(" ")[0]
+        made.append(f"{genus} {other.partition(' ')[2]}")
     return (_mention(text, None) for text in drawing.missing(made))
 
 
@@ -187,6 +245,7 @@ _MAKERS: dict[str, Callable[[_Drawing, int], Iterator[Mention]]] = {
     MISSPELT: _misspelt,
     STRAINS: _strains,
     COMMON: _common_names,
+    MOVED: _moved,
     UNKNOWN: _unknown,
 }
 

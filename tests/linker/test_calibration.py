@@ -480,13 +480,14 @@ def test_weights_of_another_version_are_refused(change):
         Calibration.from_dict(found)
 
 
-@pytest.mark.parametrize("version", [9, 10, 11])
+@pytest.mark.parametrize("version", [9, 10, 11, 12])
 def test_a_calibration_of_a_version_before_is_read_and_answers_as_its_weights_say(version: int):
     own = [feature.name for feature in features.NIL if feature.name.startswith("nil.found.")]
     of_taxa = ["is_short_form", "is_misspelling", "prominence", "nil.any_short_form", "nil.any_misspelling"]
-    new = {11: of_taxa, 10: [*own, *of_taxa], 9: [*own, *of_taxa, "nil.is_found", "nil.is_found_and_annotated"]}[
-        version
-    ]
+    new = ["is_moved", "nearness", "nil.any_moved", "nil.nearness"]
+    new += of_taxa if version < 12 else []
+    new += own if version < 11 else []
+    new += ["nil.is_found", "nil.is_found_and_annotated"] if version < 10 else []
     fitted = fitting.fit(*world(120, model_knows=1.0))
     stored = fitted.to_dict()
     lacks = [i for i, feature in enumerate(features.ALL) if feature.name in new]

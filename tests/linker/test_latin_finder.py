@@ -18,7 +18,6 @@ TAXA = [
     (6755, "Cancer pagurus", "edible crab", "Cancer pagurus", "species", 6754),
     (1900010, "Data", "", "", "genus", 2759),
     (7215, "Drosophila", "", "Drosophila", "genus", 2759),
-    (590, "Salmonella", "", "Salmonella", "genus", 2),
     (2000001, "Mus", "", "", "genus", 2759),
     (10092, "Mus musculus domesticus", "", "", "subspecies", 10090),
     (3847, "Glycine", "", "Glycine", "genus", 2759),
@@ -66,6 +65,10 @@ def finder(index: Index, release: Path) -> MentionFinder:
         ("M. m. domesticus and E. COLI; J. SMITH", ["M. m. domesticus", "E. COLI"]),
         ("E. coli K-12, E. coli strain and E. coli cells", ["E. coli K-12", "E. coli", "E. coli"]),
         ("salmonellae and liposomes", ["salmonellae"]),
+        # Salmonella is near Escherichia, and Xus is no genus.
+        ("Escherichia enterica grew.", ["Escherichia enterica"]),
+        ("Xus enterica and Candidatus Escherichia enterica.", []),
+        ("Escherichia enterica-infected cells of Salmonella enterica", ["Salmonella enterica"]),
         ("Mouse-like and human-like; mouse-derived", ["mouse"]),
         ("We thank Mouse Works for mice.", ["mice"]),
         ("a chain of glycine (Gly) and Gly", []),

@@ -19,6 +19,7 @@ from belink.text.taxa import (
     short_form,
     short_key,
     virus_acronym,
+    virus_form,
 )
 
 
@@ -250,3 +251,45 @@ def test_latin_plurals_of_genera_are_few() -> None:
         "chlamydia",
     ]
     assert not any(map(genus_of_plural, ("liposomes", "mice", "bacteria", "cocci", "adenoviruses", "fungi", "")))
+
+
+_WORD = st.text("abcdefghilmnoprstu", min_size=5, max_size=12)
+
+
+@given(_WORD, _WORD, _WORD, st.sampled_from(["", "subsp. ", "ssp. ", "var. ", "f. sp. ", "pv. "]))
+def test_a_subspecies_may_have_become_a_species(genus: str, species: str, sub: str, rank: str) -> None:
+    genus = genus.capitalize()
+    names = fallbacks(f"{genus} {species} {rank}{sub}")
+    if {f"{genus} {sub}", f"{genus} {species}"} <= set(names):
+        assert names.index(f"{genus} {sub}") <= names.index(f"{genus} {species}")
+    assert f"{genus} {species}" in names
+    assert f"{genus} {sub}" in names or sub in ("species", "strain")
+
+
+@given(_WORD, _WORD, st.lists(st.from_regex(r"[A-Z]{3,4} [1-9][0-9]{2,4}", fullmatch=True), min_size=2, max_size=4))
+def test_a_strain_is_found_by_each_of_its_numbers(genus: str, species: str, numbers: list[str]) -> None:
+    keys = index_keys(normalise(f"{genus} {species} {' = '.join(numbers)}"))
+    for number in numbers:
+        form = long_form(f"{genus.capitalize()} {species} {number}")
+        assert form is not None and form.key in keys
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("methicillin-resistant Staphylococcus epidermidis", "Staphylococcus epidermidis"),
+        ("multidrug-resistant M. tuberculosis", "M. tuberculosis"),
+        ("vancomycin-resistant enterococci", "enterococcus"),
+        ("S. typhimurium LT2", "Salmonella enterica subsp. enterica serovar Typhimurium str. LT2"),
+        ("Salmonella Enteritidis PT4", "Salmonella enterica subsp. enterica serovar Enteritidis"),
+    ],
+)
+def test_what_stands_around_a_name_is_left_out(text: str, name: str) -> None:
+    assert name in fallbacks(text)
+
+
+def test_a_virus_without_its_host_stands_for_that_of_any_host() -> None:
+    form = virus_form("phage SPP1")
+    assert form is not None and form.stands_for("bacillus phage spp1")
+    form = virus_form("lactococcal phage c2")
+    assert form is not None and form.stands_for("lactococcus phage c2") and not form.stands_for("listeria phage c2")
