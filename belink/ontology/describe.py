@@ -7,7 +7,8 @@ there. Title and licence come from the header, where it states them.
 import csv
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
@@ -20,6 +21,8 @@ from belink.ontology.ingest import Ingested, ingest
 from belink.ontology.readers.files import SUFFIXES, plain_errors, sniff
 
 _HEAD = 1 << 20  # bytes in which a header is looked for
+_ROWS = 2000  # of a table, that tell what stands between the values of a cell
+_MIN_SPLIT = 0.1  # share of the cells with a value
 _DAY = r"(\d{4}-\d{2}-\d{2})"
 _TABLES = (".csv", ".tsv", ".txt", ".tab", ".parquet")
 _END_OF_HEADER = {"obo": "[Term]", "owl": "</owl:Ontology>", "obograph": '"nodes"'}
@@ -69,7 +72,7 @@ class Description:
     title: str = ""  # "" where the header states none
     licence: str = ""
     licence_url: str = ""
-    columns: Mapping[str, str] = field(default_factory=dict)  # tables: key → name of the column
+    columns: Mapping[str, str] = field(default_factory=dict)  # tables: key → name of the column, or ``separator``
     comment: str | None = None  # tables: what lines begin with that are no rows
     over_bound: Mapping[str, float] = field(default_factory=dict)  # gate that would refuse the file → what it measured
 
@@ -125,7 +128,7 @@ def _format(path: Path) -> tuple[Format, dict[str, str], str | None]:
     except SourceError:
         if not any(suffix in _TABLES for suffix in path.suffixes):
             raise
-    names, comment = _column_names(path)
+    names, comment, rows = _head_of_table(path)
     columns: dict[str, str] = {}
     for key, pattern in _COLUMNS.items():
         for each in names:
@@ -138,28 +141,41 @@ def _format(path: Path) -> tuple[Format, dict[str, str], str | None]:
             f"{path}: expected a header with columns for {' and '.join(missing)}, found {', '.join(names)[:200]}; "
             "write the declaration by hand, with [columns]"
         )
+    if "synonyms" in columns and _are_split_by_semicolons(rows, names.index(columns["synonyms"])):
+        columns["separator"] = ";"
     return "table", columns, comment
 
 
-def _column_names(path: Path) -> tuple[list[str], str | None]:
+def _are_split_by_semicolons(rows: Sequence[Sequence[str]], column: int) -> bool:
+    """Whether a semicolon stands between the values of the cells of ``column``, and no "|" does."""
+    cells = [row[column] for row in rows if len(row) > column and row[column].strip()]
+    # A semicolon may also stand in a name.
+    return not any("|" in cell for cell in cells) and sum(";" in cell for cell in cells) > _MIN_SPLIT * len(cells)
+
+
+def _head_of_table(path: Path) -> tuple[list[str], str | None, list[list[str]]]:
+    """Return the columns' names, what comments begin with, and the first rows; none of a Parquet file."""
     if path.suffix == ".parquet":
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
-            return list(pq.read_schema(path).names), None
+            return list(pq.read_schema(path).names), None, []
         except pa.ArrowInvalid as error:
             raise SourceError(f"{path}: expected a Parquet file, found: {first_line(error)}") from error
     with plain_errors(path), textfiles.open_bytes(path) as stream:
         lines = textfiles.glimpse(stream, _HEAD).splitlines()
-    rows = [line for line in lines if line.strip() and not line.startswith("#")]
-    first = rows[0] if rows else ""
+    listed = [line for line in lines if line.strip() and not line.startswith("#")]
+    first = listed[0] if listed else ""
     delimiter = max("\t,;|", key=first.count)
     try:
         names = next(csv.reader([first], delimiter=delimiter), [])
     except csv.Error as error:
         raise SourceError(f"{path}: expected a header of columns, found: {error}") from error
-    return names, "#" if lines and lines[0].startswith("#") else None
+    rows: list[list[str]] = []
+    with suppress(csv.Error):  # what is wrong with a row, its reader says
+        rows.extend(csv.reader(listed[1:_ROWS], delimiter=delimiter))
+    return names, "#" if lines and lines[0].startswith("#") else None, rows
 
 
 class _Reading(NamedTuple):

@@ -74,7 +74,9 @@ def ontology_toml(name: str, file: Path, of: Description) -> str:
         lines.append(_line("comment", of.comment, "lines that begin so are no rows"))
     if of.columns:
         columns = [_line(key, column) for key, column in of.columns.items()]
-        lines += ["", "[columns]", *columns, '# separator = "|"  # between the values of one cell']
+        lines += ["", "[columns]", *columns]
+        if "separator" not in of.columns:
+            lines.append('# separator = "|"  # between the values of one cell')
     lines += ["", *_gates(of)]
     return "\n".join(lines) + "\n"
 

@@ -1,10 +1,14 @@
 """``belink new``: two TOML files from one file, which read that file and make a linker of it."""
 
+import csv
 import gzip
 import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
 
 from belink import settings
 from belink.declarations import default_linker, load_linker, load_source
@@ -151,6 +155,38 @@ def test_the_columns_of_a_table_are_found_by_their_names(tmp_path: Path, here: S
     assert (source.columns.id, source.columns.label, source.columns.synonyms) == ("Plant ID", "Name", "Synonyms")
     assert (source.prefixes, source.comment) == (("PLANTS",), "#")
     assert ingest(source, [file], here).names == 4
+
+
+WORDS = st.text("abcdefgh (),-", min_size=3, max_size=12).filter(lambda word: len(set(word.strip())) > 2)
+
+
+@settings_of_hypothesis(max_examples=25, deadline=None)
+@given(
+    synonyms=st.lists(st.lists(WORDS, min_size=2, max_size=4), min_size=1, max_size=5),
+    between=st.sampled_from([";", "; ", "|", " | "]),
+    delimiter=st.sampled_from("\t,;"),
+)
+def test_the_values_of_a_cell_are_told_apart(
+    synonyms: list[list[str]], between: str, delimiter: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("table")
+    with (folder / "plants.csv").open("w", encoding="utf-8", newline="") as stream:
+        rows = [(f"P{n}", f"label {n}", between.join(words)) for n, words in enumerate(synonyms)]
+        csv.writer(stream, delimiter=delimiter).writerows([("id", "name", "synonyms"), *rows, ("P9", "last", "")])
+    new = new_declaration.write("plants", folder / "plants.csv", folder)
+    done = ingest(load_source(str(new.ontology)), [folder / "plants.csv"], settings.load(folder / "home"))
+    with open_release(done.path) as release:
+        concepts = [release.concept(f"PLANTS:P{n}") for n in range(len(synonyms))]
+    found = [{" ".join(name.text.split()) for name in concept.synonyms} for concept in concepts if concept]
+    assert found == [{" ".join(word.split()) for word in words} for words in synonyms]
+
+
+def test_a_semicolon_in_a_name_here_and_there_separates_nothing(tmp_path: Path, here: Settings) -> None:
+    file = tmp_path / "plants.tsv"
+    rows = "".join(f"P{n}\tleaf {n}\tblade {n}\n" for n in range(19))
+    file.write_text(f"id\tname\tsynonyms\n{rows}P19\troot\troot; of a tooth\n")
+    new = new_declaration.write("plants", file, tmp_path)
+    assert ingest(load_source(str(new.ontology)), [file], here).names == 40
 
 
 def test_the_table_of_taxa_is_understood(tmp_path: Path, here: Settings) -> None:
