@@ -35,7 +35,7 @@ _ACID_WEIGHT = 0.98
 _VARIANT_WEIGHT = 0.96  # a variant says a little less or more than the mention
 _APPOSITION_WEIGHT = 0.9
 # Nearness of a genus from which on a species was moved. Of renamings between two releases of NCBI Taxonomy, 96 % of
-# such guesses or more are right: tests/benchmarks/EXPERIMENTS.md, no. 122.
+# such guesses or more are right: tests/benchmarks/EXPERIMENTS.md, no. 123.
 _NEAR = 0.5
 
 
