@@ -8,9 +8,10 @@ Most errors would be genera that are also plain words: Cancer, Data, Paris. By r
 - A Latin name of two words or more counts where its genus is capitalised; its short form ("R. prolixus") where it may
   stand for a name of the index.
 - A known genus with the epithet of a species of another genus near it counts: the species was moved.
+- Serovars of Salmonella, subspecies with any word of rank, and phages count where they may stand for a name.
 - A genus or another scientific name of one word counts where it is capitalised within a sentence in lower case, or
-  stands beside "sp.", "genus" and the like, or where the text has a species of it; words of English, places and given
-  names only in the latter two cases.
+  stands beside "sp.", "genus" and the like, or ends like an order or a family, or where the text has a species of it;
+  words of English, places and given names only in the latter cases.
 - An acronym counts as it is written, and what an abbreviation stands for where the text defines it.
 - An everyday word counts where the ontology's declaration adds it as a name ("mice", "patients"), but not in
   "yeast-like" or "Rice University".
@@ -42,6 +43,7 @@ from belink.text.normalise import normalise
 from belink.text.taxa import ShortForm, binomial, genus_of_plural, short_form, short_key
 from belink.text.variants import to_singular
 from belink.text.words import Word, find_words
+from belink.text.written_taxa import find_written
 from belink.waiting import go_on
 
 if TYPE_CHECKING:
@@ -69,6 +71,8 @@ _PLAIN = frozenset(
     "sylvia syncope terminator tetra thalia theria theta this thrombus thymus tibia trachea transformation tripos "
     "tulsa turkey unidentified valencia valeria vanessa vectors venus vertigo victoria virginia virus zeta zona".split()
 )
+# Endings that the codes of nomenclature give to orders and families; no other words have them with a capital.
+_HIGHER_TAXA = ("idae", "aceae", "virales", "viricetes", "ptera", "mycota", "mycotina", "mycetes", "phyta", "phyceae")
 _SENTENCE_START = re.compile(r"(?:^|[.!?:;\n•*\"“(\[]|\d\))\s*$")
 
 
@@ -130,7 +134,7 @@ class LatinFinder:
 
         "P. falciparum-infected" is not of a name, so it is read without what follows the hyphen.
         """
-        possible = [form for match in _short_matches(text) for form in _readings(text, match)]
+        possible = [*find_written(text), *(form for match in _short_matches(text) for form in _readings(text, match))]
         if self._latin is None or not possible:
             return []
         rows = self._latin.find([form for _, _, form in possible])
@@ -234,16 +238,16 @@ class LatinFinder:
             return written[:1].isupper() or not self._is_latin(names) or any(n.text[:1].islower() for n in names)
         if len(word) < _MIN_LETTERS:
             return False
+        if any(sum(map(str.isupper, n.text)) > 1 and written in (n.text, f"{n.text}s") for n in names):
+            return context.lines.mark_acronyms(written, context.words[first][1])
         if self._is_everyday(word):
             if context.is_no_taxon(first):
                 return False
             return not written.isupper() or not context.lines.mark_acronyms(written, context.words[first][1])
-        if any(sum(map(str.isupper, n.text)) > 1 and written in (n.text, f"{n.text}s") for n in names):
-            return context.lines.mark_acronyms(written, context.words[first][1])
         if genus_of_plural(word) and self._latin is not None:
             return any(n.text.istitle() for n in names)
         is_genus = written.istitle() and any(n.text.istitle() for n in names)
-        return is_genus and (word in binomials or context.is_proper(first))
+        return is_genus and (word in binomials or word.endswith(_HIGHER_TAXA) or context.is_proper(first))
 
     def _is_everyday(self, word: str) -> bool:
         return word in self._everyday or _singular(word) in self._everyday

@@ -74,7 +74,7 @@ _SALMONELLA = re.compile(
     r"(?:Salmonella|S\.)\s*(?:(?:enterica|enteritidis)\s*)?(?:(?:subsp|ssp)\.?\s*(?:enterica|I)\s*)?"
     r"(?:(?:serovar|serotype|sv|ser)\b\.?\s*)?([A-Z]?[a-z]{3,})(?:\s+(?:str(?:ain)?\b\.?\s*)?(\S.{0,40}))?$"
 )
-_SEROVARS = frozenset(
+SEROVARS = frozenset(
     "agona anatum braenderup choleraesuis derby dublin enteritidis gallinarum hadar heidelberg infantis javiana "
     "kentucky mbandaka montevideo muenchen newport oranienburg paratyphi pullorum saintpaul schwarzengrund "
     "senftenberg tennessee thompson typhi typhimurium virchow".split()
@@ -116,15 +116,15 @@ class ShortForm(NamedTuple):
 def short_key(name: str) -> str:
     """Return the key of a Latin name: the initial of its genus and the rest; ``""`` for all other names.
 
-    Words of rank are left out, as authors do. Viruses, "uncultured bacterium" and "Homo sp." are no Latin names.
-    A normalised common name of two words cannot be told from a binomial and has a key.
+    Words of rank are left out, as authors do. Viruses, viroids, "uncultured bacterium" and "Homo sp." are no Latin
+    names. A normalised common name of two words cannot be told from a binomial and has a key.
 
     >>> short_key("Rhodnius prolixus"), short_key("Escherichia coli str. K-12"), short_key("Homo sp.")
     ('r prolixus', 'e coli k 12', '')
 
     :param name: as written or normalised; normalised names are not normalised again, which saves most of the time.
     """
-    if " " not in name or "virus" in name:
+    if " " not in name or "virus" in name or "viroid" in name:
         return ""
     if not name.islower() or not name.isascii() or "-" in name or "." in name:
         name = normalise(name)
@@ -275,7 +275,7 @@ def fallbacks(text: str) -> tuple[str, ...]:
 def _fallbacks(text: str) -> Iterator[str]:
     bare = _CANDIDATUS.sub("", text)
     bare = _QUALIFIERS.sub("", bare).strip(" ,;\"'‘’“”")
-    if (serovar := _SALMONELLA.fullmatch(bare)) and serovar[1].casefold() in _SEROVARS:
+    if (serovar := _SALMONELLA.fullmatch(bare)) and serovar[1].casefold() in SEROVARS:
         if serovar[2]:
             yield f"Salmonella enterica subsp. enterica serovar {serovar[1].capitalize()} str. {serovar[2]}"
         yield f"Salmonella enterica subsp. enterica serovar {serovar[1].capitalize()}"

@@ -21,6 +21,9 @@ TAXA = [
     (2000001, "Mus", "", "", "genus", 2759),
     (10092, "Mus musculus domesticus", "", "", "subspecies", 10090),
     (3847, "Glycine", "", "Glycine", "genus", 2759),
+    (90372, "Salmonella enterica subsp. enterica serovar Typhimurium", "", "", "no_rank", 90371),
+    (10724, "Bacillus phage SPP1", "", "", "species", 10239),
+    (12892, "Potato spindle tuber viroid", "", "", "species", 10239),
     (12814, "Respiratory syncytial virus", "", "", "no_rank", 10239),
 ]
 
@@ -62,9 +65,18 @@ def finder(index: Index, release: Path) -> MentionFinder:
         ("The respiratory syncytial virus (RSV). RSV", ["respiratory syncytial virus", "RSV", "RSV"]),
         ("The chloramphenicol acetyltransferase (CAT) gene", []),
         ("A CAT scan", []),
+        ("Isolates of MRSA and EHEC", ["MRSA", "EHEC"]),
         ("M. m. domesticus and E. COLI; J. SMITH", ["M. m. domesticus", "E. COLI"]),
         ("E. coli K-12, E. coli strain and E. coli cells", ["E. coli K-12", "E. coli", "E. coli"]),
         ("salmonellae and liposomes", ["salmonellae"]),
+        ("S. Typhimurium and S. Smith", ["S. Typhimurium"]),
+        ("A Salmonella enterica serovar Typhimurium", ["Salmonella enterica serovar Typhimurium"]),
+        ("Mus musculus ssp. domesticus grew", ["Mus musculus ssp. domesticus"]),
+        ("Mus musculus L. ssp. domesticus grew", ["Mus musculus L. ssp. domesticus"]),
+        ("phage SPP1, SPP1 phage and phage X99", ["phage SPP1", "SPP1 phage"]),
+        ("Bacillus subtilis phage SPP1", ["Bacillus subtilis phage SPP1"]),
+        ("(Enterobacteriaceae: Escherichia coli)", ["Enterobacteriaceae", "Escherichia coli"]),
+        ("The potato spindle tuber viroid", ["potato spindle tuber viroid"]),
         # Salmonella is near Escherichia, and Xus is no genus.
         ("Escherichia enterica grew.", ["Escherichia enterica"]),
         ("Xus enterica and Candidatus Escherichia enterica.", []),
