@@ -95,6 +95,13 @@ _PLURALS = (
 )  # fmt: skip
 
 
+_ES = re.compile(r"(?<=ch|sh|[a-z]x|ss|to)es$")  # "finches", "foxes", "grasses", "mosquitoes"
+_IES = re.compile(r"(?<=[a-z]{2})(?<!spec)(?<!ser)ies$|(?<=fl)ies$")
+_IRREGULAR = {
+    "mice": "mouse", "geese": "goose", "wolves": "wolf", "calves": "calf", "lice": "louse", "oxen": "ox",
+}  # fmt: skip
+
+
 class ShortForm(NamedTuple):
     """A Latin name whose genus is cut to its first letters."""
 
@@ -283,6 +290,7 @@ def _fallbacks(text: str) -> Iterator[str]:
         yield "Salmonella enterica"
         return
     yield bare
+    yield english_singular(bare)
     yield " ".join(_LABELS.sub("", bare).split())
     yield _TYPE.sub(" ", bare)
     yield _LETTERS_DIGITS.sub(" ", bare)
@@ -335,6 +343,17 @@ def _singular(word: str) -> Iterator[str]:
         if word.casefold().endswith(plural) and len(word) > len(plural):
             yield word[: -len(plural)] + singular
             return
+
+
+def english_singular(text: str) -> str:
+    """Return a common name of organisms in the singular where its plural has more than an s; else ``text``.
+
+    >>> english_singular("zebra finches"), english_singular("fruit flies"), english_singular("deer mice")
+    ('zebra finch', 'fruit fly', 'deer mouse')
+    """
+    before, _, word = text.rpartition(" ")
+    singular = _IRREGULAR.get(word) or _IES.sub("y", _ES.sub("", word))
+    return f"{before} {singular}".strip()
 
 
 def genus_of_plural(word: str) -> str:
