@@ -179,10 +179,18 @@ class LatinNames:
 
         :param is_lower: bool (n,): whether the text is one word in lower case.
         """
-        is_second = np.isin(owner, self._outranked)
-        labels = np.flatnonzero(is_lower & (self._table.owner_scope[owner] == SCOPES.index("label")))
-        is_second[labels] |= np.array([text[:1].isupper() for text in self._table.owner_texts(owner[labels])], bool)
+        is_second: np.ndarray = np.isin(owner, self._outranked) | self.is_scientific(owner, is_lower)
         return is_second
+
+    def is_scientific(self, owner: np.ndarray, among: np.ndarray) -> np.ndarray:
+        """Return bool (n,): whether ``owner``, an owner row, is the scientific name of its taxon, written so.
+
+        :param among: bool (n,): those that are looked at; all others are False.
+        """
+        rows = np.flatnonzero(among & (self._table.owner_scope[owner] == SCOPES.index("label")))
+        is_scientific = np.zeros(len(owner), bool)
+        is_scientific[rows] = [text[:1].isupper() for text in self._table.owner_texts(owner[rows])]
+        return is_scientific
 
     def find_moved(self, binomials: Sequence[tuple[str, str]]) -> list[tuple[np.ndarray, float]]:
         """Return, for each genus and epithet that is no name, which names it may have been before, and how near it is.

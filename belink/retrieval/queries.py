@@ -221,6 +221,8 @@ class QueryBatch:
         self.first_text = np.array([number[group[0].text] if group else -1 for group in queries], np.int64)
         # (n_mentions,): whether the text is one word in lower case, and no scientific name.
         self.is_lower = np.array([each.text.isalpha() and each.text.islower() for each in mentions], bool)
+        # (n_mentions,): whether the text is one word that does not begin with its only capital.
+        self.is_no_genus = np.array([each.text.isalpha() and not each.text.istitle() for each in mentions], bool)
         # (n_mentions, width): the rows of names that equal the mention or what is set beside it, padded with -1.
         self.own_names = np.full((len(queries), max(map(len, queries), default=0)), -1, np.int64)
         for i, group in enumerate(queries):

@@ -135,6 +135,8 @@ def _describe_forms(
     misspelt = np.zeros(len(row), bool)
     pairs = zip(text[unknown].tolist(), index.table.names(row[unknown]), strict=True)
     misspelt[unknown] = [is_misspelling(batch.texts[number], name) for number, name in pairs]
+    # However misspelt, a genus has one capital: rhodopsin is no Rhodopsis, and HeLa no Chela.
+    misspelt &= ~index.latin_names.is_scientific(concepts.owner, batch.is_no_genus[concepts.mention])
     is_short_form = names.is_short_form[concepts.name]
     nearness = np.where(is_short_form, batch.nearness[text], np.float32(0))
     return {"is_short_form": is_short_form & (nearness == 0), "is_misspelling": misspelt, "nearness": nearness}

@@ -98,6 +98,15 @@ def test_evidence_says_which_name_the_mention_misspells(index: Index) -> None:
     assert not known[0].evidence.is_misspelling
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("escherichio", False), ("EscheriChio", False), ("Escherichio", True), ("zebrafisk", True), ("Zebrafisk", True)],
+)
+def test_a_word_without_the_capital_of_a_genus_misspells_none(index: Index, text: str, expected: bool) -> None:
+    (found,) = candidates(index, text)
+    assert found[0].evidence.is_misspelling == expected
+
+
 def test_a_long_form_of_the_document_rules_out_the_others(index: Index) -> None:
     (found,) = candidates(index, Mention(text="E. coli", long_form="Entamoeba coli"))
     assert labels(found) == ["Entamoeba coli"]
