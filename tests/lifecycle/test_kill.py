@@ -182,9 +182,10 @@ def test_ctrl_c_ends_a_flow_and_its_server_at_once(tmp_path: Path, prefect_serve
     (tmp_path / "prefect").mkdir()
     shutil.copy(prefect_server / "empty.db", tmp_path / "prefect" / "prefect.db")
     program = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from belink.flows import environment
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so do theirs
 def wait():
     Path("begun").touch()
     time.sleep(600)

@@ -163,16 +163,15 @@ KINDS = st.sampled_from(["cn", "of", "sys", "cd", "bn"])
 MARKS = st.sampled_from(["", " [INN]", " [WHO-DD]", " [EP MONOGRAPH]"])
 
 
-@hypothesis.settings(max_examples=5, deadline=None)
+@hypothesis.settings(max_examples=20, deadline=None)
 @given(fda=st.lists(st.tuples(NAMES, KINDS, NAMES, MARKS), max_size=40))
 def test_the_list_of_fda_gives_what_a_list_of_its_names_gives(
     tmp_path_factory: pytest.TempPathFactory, fda: list[tuple[str, str, str, str]]
 ) -> None:
     folder = tmp_path_factory.mktemp("lists")
     published = by_fda(*((preferred, kind, name + mark) for preferred, kind, name, mark in fda))
-    kept = [
-        (preferred, name) for preferred, kind, name, _ in fda if (kind, name) not in {("cn", "ADR"), ("cn", "gone")}
-    ]
+    # Names of up to four letters are left out.
+    kept = [(preferred, name) for preferred, _, name, _ in fda if name not in {"ADR", "gone"}]
     plain = rows(*kept, *((preferred, preferred) for preferred, *_ in fda))
     assert listed(folder, published) == listed(folder, plain)
 
