@@ -189,16 +189,16 @@ def _fill(
         of_releases = [_of_release(source, linker.prefixes) for source in sources]
         name_table.build(of_releases, folder, precedents, corrected, _same_rules(lender))
         table = NameTable.load(folder)
-        lent = None if lender is None else table.rows_in(lender.table)
+        lent = None if lender is None else _Lent(lender, table.rows_in(lender.table))
         if linker.names == "latin":
-            latin_names.build(folder, table, sources, linker.prefixes, _same_keys(lender, lent))
+            latin_names.build(folder, table, sources, linker.prefixes, _same_keys(lent))
     if not table.n_names:
         raise ReleaseError(
             f"{', '.join(str(path) for path in releases)}: expected live concepts with names, found none of the "
             f"prefixes {', '.join(linker.prefixes) or 'declared'}; check the ontology's declaration and the linker's"
         )
-    encoded = _fill_vectors(folder, table, encoder, lender, lent, work)
-    _fill_trigrams(folder, table, lender, lent)
+    encoded = _fill_vectors(folder, table, encoder, lent, work)
+    _fill_trigrams(folder, table, lent)
     counts = {"names": table.n_names, "concepts": table.n_concepts, "dimension": encoder.dimension}
     if not encoder.dimension:
         return {**counts, "recall_at_10": None, "lists_read": None, "encoded": 0, "reused": 0}
@@ -213,11 +213,19 @@ def _same_rules(lender: "Index | None") -> NameTable | None:
     return lender.table if lender is not None and lender.manifest.get("text_version") == normalise.VERSION else None
 
 
-def _same_keys(lender: "Index | None", lent: np.ndarray | None) -> latin_names.Borrowed | None:
-    if lender is None or lent is None or lender.latin_names is None or _same_rules(lender) is None:
+@dataclass(frozen=True, slots=True)
+class _Lent:
+    """An earlier index, and where it has the names of the one that is built."""
+
+    index: "Index"
+    rows: np.ndarray  # int64 (n_names,), -1 for none
+
+
+def _same_keys(lent: _Lent | None) -> latin_names.Borrowed | None:
+    if lent is None or lent.index.latin_names is None or _same_rules(lent.index) is None:
         return None
-    is_same = lender.manifest.get("latin") == latin_names.FORMAT
-    return latin_names.Borrowed(lender.latin_names, lent) if is_same else None
+    is_same = lent.index.manifest.get("latin") == latin_names.FORMAT
+    return latin_names.Borrowed(lent.index.latin_names, lent.rows) if is_same else None
 
 
 def _of_release(release: Release, prefixes: Sequence[str]) -> name_table.OfRelease:
@@ -229,18 +237,8 @@ def _of_release(release: Release, prefixes: Sequence[str]) -> name_table.OfRelea
     )
 
 
-def _fill_vectors(
-    folder: Path,
-    table: NameTable,
-    encoder: TextEncoder,
-    lender: "Index | None",
-    lent: np.ndarray | None,
-    work: Path,
-) -> int:
-    """Write the vectors of all names and return how many had to be encoded.
-
-    :param lent: int64 (n_names,): the row of each name in the lender, -1 for none.
-    """
+def _fill_vectors(folder: Path, table: NameTable, encoder: TextEncoder, lent: _Lent | None, work: Path) -> int:
+    """Write the vectors of all names and return how many had to be encoded."""
     if not encoder.dimension:
         np.save(folder / STORED, np.empty((table.n_names, 0), np.float16))
         return 0
@@ -250,13 +248,13 @@ def _fill_vectors(
     )
     artefacts.reserve(folder / STORED)
     missing = np.ones(table.n_names, bool)
-    if lender is not None and lent is not None and lender.manifest["encoder"] != encoder.fingerprint:
-        log.info("%s was made by another encoder; every name is encoded again", lender.path)
-    elif lender is not None and lent is not None:
-        missing = lent < 0
+    if lent is not None and lent.index.manifest["encoder"] != encoder.fingerprint:
+        log.info("%s was made by another encoder; every name is encoded again", lent.index.path)
+    elif lent is not None:
+        missing = lent.rows < 0
         here = np.flatnonzero(~missing)
         for part in parts(len(here), ROWS):
-            vectors[here[part]] = lender.vectors.stored[lent[here[part]]]
+            vectors[here[part]] = lent.index.vectors.stored[lent.rows[here[part]]]
     rows = np.flatnonzero(missing)
     for part, shard in _encode_missing(table, rows, encoder, work):
         vectors[rows[part]] = shard
@@ -264,12 +262,12 @@ def _fill_vectors(
     return len(rows)
 
 
-def _fill_trigrams(folder: Path, table: NameTable, lender: "Index | None", lent: np.ndarray | None) -> None:
-    if lender is None or lent is None:
+def _fill_trigrams(folder: Path, table: NameTable, lent: _Lent | None) -> None:
+    if lent is None:
         trigrams.build(table.names(), table.n_names, folder)
     else:
-        new = table.names(np.flatnonzero(lent < 0))
-        trigrams.build(new, table.n_names, folder, trigrams.Borrowed(lender.trigrams, lent))
+        new = table.names(np.flatnonzero(lent.rows < 0))
+        trigrams.build(new, table.n_names, folder, trigrams.Borrowed(lent.index.trigrams, lent.rows))
 
 
 def _encode_missing(
