@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from belink import artefacts, declarations
+from belink import declarations
 from belink.corpora import feedback, labelling
 from belink.corpora.feedback import Correction, Withdrawal
 from belink.errors import BelinkError, CorpusError
@@ -81,7 +81,7 @@ def import_corrections(settings: Settings, linker: str, path: Path, who: str) ->
     new = [each for each in corrections if (each.place, each.who, each.outcome) not in stored]
     feedback.append(settings, name, new)
     return {
-        "linker": name, "stored": len(new), "known": len(corrections) - len(new), "ignored": _ignores(loaded)
+        "linker": name, "stored": len(new), "known": len(corrections) - len(new), "ignored": loaded.ignores_corrections
     }  # fmt: skip
 
 
@@ -138,7 +138,12 @@ def review(settings: Settings, linker: str, input_: Path, n: int, output: Path |
     if output is not None:
         write_queue(items, output)
     where = None if output is None else str(output)
-    return {"linker": name, "output": where, "items": [i.to_dict() for i in items], "ignored": _ignores(loaded)}
+    return {
+        "linker": name,
+        "output": where,
+        "items": [i.to_dict() for i in items],
+        "ignored": loaded.ignores_corrections,
+    }
 
 
 def _new_concepts(settings: Settings, linker: Linker) -> set[str]:
@@ -162,15 +167,10 @@ def _learning(settings: Settings, linker: str) -> tuple[float, bool]:
     """Return the share of documents that teach nothing, and whether none does: as the champion has it, or declared."""
     try:
         champion = open_linker(settings, linker)
-        return champion.declaration.training.held_out_documents, _ignores(champion)
+        return champion.declaration.training.held_out_documents, champion.ignores_corrections
     except BelinkError:
         declared = declarations.load_linker(linker.partition("@")[0])
         return declared.training.held_out_documents, not feedback.is_learned(declared)
-
-
-def _ignores(linker: Linker) -> bool:
-    """Whether ``linker`` was declared not to learn from corrections; False also where an older belink made it."""
-    return feedback.IGNORED in artefacts.read_manifest(linker.path)["inputs"]
 
 
 def listed(answer: Answer) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from belink import artefacts, weights
+from belink.corpora import feedback
 from belink.declarations import read_stored_linker
 from belink.linker import bundle
 from belink.linker.calibration import Calibration
@@ -55,6 +56,7 @@ class Linker:
         # Calibration and index are small or mapped from disk; everything with model weights is a cached property below.
         self.calibration = Calibration.from_dict(json.loads((path / "calibration.json").read_text("utf-8")))
         self.lineage: dict[str, str] = {**manifest["lineage"], "model_version": model_version}
+        self.ignores_corrections = feedback.IGNORED in manifest["inputs"]  # False also where an older belink made it
 
     @cached_property
     def encoder(self) -> TextEncoder:

@@ -12,7 +12,6 @@ from typing import Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request
 
-from belink import artefacts
 from belink.corpora import feedback
 from belink.corpora.feedback import Correction
 from belink.errors import CorpusError
@@ -110,7 +109,7 @@ def _store(service: Service, body: schemas.Correction) -> schemas.StoredCorrecti
         start=correction.start,
         end=correction.end,
         held_out=is_held_out(correction.group, "", linker.declaration.training.held_out_documents),
-        ignored=feedback.IGNORED in artefacts.read_manifest(linker.path)["inputs"],
+        ignored=linker.ignores_corrections,
     )
 
 
