@@ -27,6 +27,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _IN_MEMORY = 64 << 20  # bytes of a copy that stay in memory; a longer copy goes to a temporary file
 _HEAD = 4096  # bytes that tell a byte order mark, or UTF-16 without one
 _BLANKS = frozenset("\t\n\r\f\v\ufeff")
+_CONTROL = bytes(byte for byte in range(1, 0x20) if chr(byte) not in _BLANKS)
 _NO_LETTERS = frozenset(("Cc", "Cn", "Co"))  # control characters, code points without a character, private ones
 _STRAY = re.compile("[\udc80-\udcff]")  # what the error handler "surrogateescape" makes of a byte
 # That of UTF-16 is how one mark of UTF-32 begins.
@@ -185,9 +186,11 @@ def _is_utf16(head: bytes, encoding: str) -> bool:
     # The leading byte of other letters is a control character in UTF-8 (Greek 03, Cyrillic 04, Thai 0e). A fifth of a
     # table, too, may be control characters, but on both sides.
     if sum(byte < 0x20 for byte in leading) < 0.6 * len(leading):
-        # Or, as in Chinese, it makes a sequence that is no UTF-8 but by chance, most often in Hangul.
+        # Or, as in Chinese, it makes a sequence that is no UTF-8 but by chance, most often in Hangul, or the other byte
+        # is a control character.
         n_sound, n_stray, _ = _count_characters(BytesIO(head))
-        if 4 * n_stray <= n_sound or sum(byte >= 0x80 for byte in head) < 0.06 * len(head):
+        n_control = sum(byte in _CONTROL for byte in head)
+        if 4 * (n_stray + n_control) <= n_sound or sum(byte >= 0x80 for byte in head) + n_control < 0.06 * len(head):
             return False
     try:
         text = codecs.getincrementaldecoder(encoding)().decode(head)

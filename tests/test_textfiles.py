@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from belink.corpora.files import read_documents
@@ -32,6 +32,8 @@ def foreign_texts(draw: st.DrawFn) -> str:
     return text
 
 
+@example(text=" ".join(["丁丁丁丁"] * 6 + ["COPD"] * 3), encoding="utf-16-le")  # each byte is ASCII
+@example(text=" ".join(["丁丁丁丁"] * 6 + ["COPD"] * 3), encoding="utf-16-be")
 @given(text=foreign_texts(), encoding=st.sampled_from(["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be", "utf-8"]))
 def test_text_beyond_latin_is_recognised_without_a_byte_order_mark(text: str, encoding: str) -> None:
     content = text.encode(encoding)
